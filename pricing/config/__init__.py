@@ -1,0 +1,181 @@
+"""The typed configuration tree: everything that the plan calls a hyperparameter or a path.
+
+Frozen, unknown keys refused, a description a field. The same object is the parent flow's parameter, so the Prefect UI
+shows it as a form. A preset is a TOML file in ``pricing/presets`` that a user can copy and edit.
+"""
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from pricing.config.base import Section
+from pricing.config.catalogue import CatalogueConfig, FoldsConfig, HoldoutConfig, ImagesConfig
+from pricing.config.ensemble import EnsembleConfig, ReportConfig, SubmissionConfig
+from pricing.config.features import FeaturesConfig, PriceFeaturesConfig, TfidfConfig
+from pricing.config.gbdt import CatBoostConfig, GBDTConfig, LightGBMConfig, SearchConfig, XGBoostConfig
+from pricing.config.neural import NeuralConfig, SparseMLPConfig
+from pricing.errors import ConfigError
+
+__all__ = [
+    "CatBoostConfig", "CatalogueConfig", "EnsembleConfig", "FeaturesConfig", "FoldsConfig", "GBDTConfig",
+    "HoldoutConfig", "ImagesConfig", "LightGBMConfig", "NeuralConfig", "PathsConfig", "PriceFeaturesConfig",
+    "PricingConfig", "ReportConfig", "ResourcesConfig", "SearchConfig", "Section", "SparseMLPConfig",
+    "SubmissionConfig", "TfidfConfig", "XGBoostConfig", "load_config", "preset_names",
+]  # fmt: skip
+
+
+class PathsConfig(Section):
+    """Where things lie; relative paths are relative to the working directory."""
+
+    data: Path = Path("data")
+    """Inputs."""
+    artifacts: Path = Path("artifacts")
+    """Everything the program makes: the store and the work in progress."""
+
+    @property
+    def store(self) -> Path:
+        """Finished stage outputs, models among them, each in a folder named by its key."""
+        return self.artifacts / "store"
+
+    @property
+    def models(self) -> Path:
+        """The trained models, which are stage outputs like any other."""
+        return self.store
+
+    @property
+    def work(self) -> Path:
+        """Resumable work in progress: picture manifest and pictures, Optuna studies, checkpoints."""
+        return self.artifacts / "work"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Checkpoints of the networks."""
+        return self.work / "checkpoints"
+
+    @property
+    def records(self) -> Path:
+        """Prefect's own records of task results: small JSON references into the store."""
+        return self.artifacts / "records"
+
+    @property
+    def logs(self) -> Path:
+        """Log files of the runs."""
+        return self.artifacts / "logs"
+
+
+class ResourcesConfig(Section):
+    """How the machine is shared. Thread counts are in no cache key, and fixed a task."""
+
+    cores: int | None = Field(None, ge=1)
+    """Cores the run may use; None takes what the machine has, at most 64."""
+    gbdt_share: float = Field(0.5, gt=0, lt=1)
+    """Share of the cores that the GBDT branch gets while the neural branch runs."""
+
+
+class PricingConfig(Section):
+    """The whole tree."""
+
+    seed: int = Field(0, ge=0, lt=2**31)
+    """The one seed."""
+    paths: PathsConfig = PathsConfig()
+    """Where things lie."""
+    resources: ResourcesConfig = ResourcesConfig()
+    """Cores."""
+    catalogue: CatalogueConfig = CatalogueConfig()
+    """Reading the catalogue."""
+    holdout: HoldoutConfig = HoldoutConfig()
+    """Hold-out part."""
+    folds: FoldsConfig = FoldsConfig()
+    """Folds."""
+    images: ImagesConfig = ImagesConfig()
+    """Pictures."""
+    features: FeaturesConfig = FeaturesConfig()
+    """Features."""
+    gbdt: GBDTConfig = GBDTConfig()
+    """GBDT branch."""
+    neural: NeuralConfig = NeuralConfig()
+    """Neural branch."""
+    ensemble: EnsembleConfig = EnsembleConfig()
+    """Stack and calibration."""
+    report: ReportConfig = ReportConfig()
+    """Report."""
+    submission: SubmissionConfig = SubmissionConfig()
+    """Submission."""
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that come with the package."""
+    folder = resources.files("pricing") / "presets"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load_config(preset: str = "demo", overrides: tuple[str, ...] | list[str] = ()) -> PricingConfig:
+    """Read a preset and lay single settings over it.
+
+    Parameters
+    ----------
+    preset : str
+        Name of a preset, or the path of a TOML file in the same form.
+    overrides : sequence of str
+        Settings ``key.path=value``; the value is read as TOML and taken as a string where it is none.
+
+    Raises
+    ------
+    ConfigError
+        An unknown preset or key, a wrong type, an impossible value; names the key's full path.
+    """
+    tree = _read_preset(preset)
+    for override in overrides:
+        _lay_over(tree, override)
+    try:
+        return PricingConfig.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(describe_validation_error(error)) from None
+
+
+def describe_validation_error(error: ValidationError) -> str:
+    """One line per problem: the key's full path, what was found, what is wrong with it."""
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{key}: unknown key; see the presets or docs/configuration.md for the known ones")
+        else:
+            lines.append(f"{key}: {problem['msg']} (found {problem['input']!r})")
+    return "configuration refused: " + "; ".join(lines)
+
+
+def _read_preset(preset: str) -> dict[str, Any]:
+    if preset.endswith(".toml"):
+        source = Path(preset)
+    else:
+        if preset not in preset_names():
+            raise ConfigError(f"no preset {preset!r}; there are {', '.join(preset_names())}, or give a .toml file")
+        source = Path(str(resources.files("pricing") / "presets" / f"{preset}.toml"))
+    try:
+        return tomllib.loads(source.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{source}: cannot be read ({error.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{source}: is not valid TOML ({error})") from None
+
+
+def _lay_over(tree: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key.strip():
+        raise ConfigError(f"setting {override!r}: expected key.path=value")
+    try:
+        value: Any = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = None if text in ("none", "None", "null") else text
+    node = tree
+    *parents, leaf = key.strip().split(".")
+    for parent in parents:
+        child = node.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise ConfigError(f"setting {override!r}: {parent} is a value, not a section")
+        node = child
+    node[leaf] = value

@@ -1,0 +1,73 @@
+"""Reading the catalogue, splitting it, fetching its pictures."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from pricing.config.base import Section
+
+
+class CatalogueConfig(Section):
+    """How catalogue files are read."""
+
+    on_bad_rows: Literal["refuse", "quarantine"] = "refuse"
+    """Refuse a catalogue with bad rows, or go on without them and write them to a file."""
+
+
+class HoldoutConfig(Section):
+    """The part that no model, tuner, calibrator or weight ever sees."""
+
+    fraction: float = Field(0.15, gt=0.0, lt=0.5)
+    """Share of the near-duplicate groups that is held out, chosen by a hash of the group."""
+    refit: bool = False
+    """After the hold-out's figure is taken, train one more model a member on all labelled rows."""
+
+
+class FoldsConfig(Section):
+    """Cross-validation folds, stratified by price."""
+
+    kind: Literal["grouped", "random"] = "grouped"
+    """grouped keeps near-duplicates in one fold; random mimics the challenge's own split."""
+    n_splits: int = Field(5, ge=2, le=20)
+    """Number of folds."""
+    price_bins: int = Field(10, ge=1)
+    """Price quantiles used for stratification."""
+
+
+class ImagesConfig(Section):
+    """The picture downloader."""
+
+    enabled: bool = True
+    """Fetch and use pictures at all."""
+    side: int = Field(384, ge=16, le=4096)
+    """Longest side of a stored picture, in pixels."""
+    quality: int = Field(90, ge=1, le=100)
+    """JPEG quality of a stored picture."""
+    keep_original: bool = False
+    """Also keep the bytes as they came."""
+    shard_size: int = Field(2000, ge=1)
+    """Pictures per download task."""
+    concurrency: int = Field(32, ge=1, le=1024)
+    """Requests in flight over all hosts."""
+    per_host: int = Field(16, ge=1, le=1024)
+    """Requests in flight to one host."""
+    retries: int = Field(5, ge=0, le=20)
+    """Tries after the first one."""
+    backoff_base: float = Field(0.5, gt=0)
+    """First backoff, in seconds; doubles each try, with full jitter."""
+    backoff_max: float = Field(60.0, gt=0)
+    """Longest backoff, in seconds."""
+    connect_timeout: float = Field(10.0, gt=0)
+    """Seconds to connect."""
+    idle_timeout: float = Field(20.0, gt=0)
+    """Seconds without a byte."""
+    total_timeout: float = Field(60.0, gt=0)
+    """Seconds for one request."""
+    max_bytes: int = Field(20_000_000, gt=0)
+    """Largest picture accepted, in bytes."""
+    max_pixels: int = Field(80_000_000, gt=0)
+    """Largest picture accepted, in pixels."""
+    max_redirects: int = Field(5, ge=0)
+    """Redirects followed."""
+    allow_hosts: tuple[str, ...] = ()
+    """Private or loopback hosts that may be asked."""

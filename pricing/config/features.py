@@ -1,0 +1,54 @@
+"""Feature engineering: what is computed from the text, and what is fitted on prices inside the fold."""
+
+from pydantic import Field
+
+from pricing.config.base import Section
+
+
+class TfidfConfig(Section):
+    """Word and character n-grams."""
+
+    word_ngrams: tuple[int, int] = (1, 2)
+    """Shortest and longest word n-gram."""
+    word_max_features: int = Field(60_000, ge=10)
+    """Word vocabulary."""
+    char_ngrams: tuple[int, int] = (3, 5)
+    """Shortest and longest character n-gram, inside word boundaries."""
+    char_max_features: int = Field(100_000, ge=0)
+    """Character vocabulary; 0 switches characters off."""
+    min_df: int = Field(2, ge=1)
+    """Documents that must hold a term."""
+    svd_components: int = Field(64, ge=0, le=1024)
+    """Truncated SVD of the TF-IDF for the trees; 0 switches it off."""
+
+
+class PriceFeaturesConfig(Section):
+    """Features that read prices; fitted inside the fold, by inner folds."""
+
+    ridge_alpha: float = Field(3.0, gt=0)
+    """L2 penalty of the ridge on TF-IDF whose out-of-fold prediction is a feature and a member."""
+    inner_folds: int = Field(5, ge=2, le=20)
+    """Inner folds for features of the training rows."""
+    neighbours: int = Field(20, ge=0, le=500)
+    """Nearest neighbours whose log prices are summarised; 0 switches them off."""
+
+
+class FeaturesConfig(Section):
+    """The FeatureEngineer."""
+
+    tfidf: TfidfConfig = TfidfConfig()
+    """TF-IDF settings."""
+    quality_keywords: tuple[str, ...] = (
+        "premium", "luxury", "gourmet", "organic", "natural", "artisan", "handmade", "professional",
+        "imported", "deluxe", "reserve", "aged", "grass fed", "wild caught", "fresh", "pure", "authentic",
+    )  # fmt: skip
+    """Words that point at a higher price."""
+    discount_keywords: tuple[str, ...] = (
+        "value", "budget", "economy", "sale", "discount", "bulk", "wholesale", "cheap", "saver", "family size",
+        "clearance", "deal",
+    )  # fmt: skip
+    """Words that point at a lower price or a lower price a unit."""
+    brand_min_count: int = Field(3, ge=1)
+    """Products a name must lead to count as a known brand."""
+    price: PriceFeaturesConfig = PriceFeaturesConfig()
+    """Price-reading features."""

@@ -1,0 +1,151 @@
+"""The neural branch."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from pricing.config.base import Section
+
+
+class TextEncoderConfig(Section):
+    """The text encoder."""
+
+    enabled: bool = True
+    """Use the text at all."""
+    name: str = "microsoft/deberta-v3-small"
+    """A local folder, an installed weight package (all-MiniLM-L6-v2, all-mpnet-base-v2) or a hub model."""
+    max_length: int = Field(256, ge=8, le=2048)
+    """Tokens a text is truncated to."""
+    trainable_layers: int | None = Field(None, ge=0)
+    """Upper layers that are trained; the layers below run once and are kept. None trains all of them."""
+    gradient_checkpointing: bool = False
+    """Trade time for memory."""
+
+
+class ImageEncoderConfig(Section):
+    """The picture encoder."""
+
+    enabled: bool = True
+    """Use pictures at all."""
+    name: str = "efficientnet_b2"
+    """A local folder, an installed weight package (tf_efficientnet_lite0) or a timm model."""
+    side: int = Field(260, ge=16, le=1024)
+    """Input side, in pixels."""
+    frozen: Literal["all", "early", "none"] = "early"
+    """Blocks that are not trained; with all of them frozen the activations are computed once and kept."""
+
+
+class LoraConfig(Section):
+    """Low-rank adaptation of the text encoder's attention layers."""
+
+    enabled: bool = False
+    """Use LoRA instead of training whole layers."""
+    r: int = Field(16, ge=1)
+    """Rank."""
+    alpha: int = Field(32, ge=1)
+    """Scale."""
+    dropout: float = Field(0.05, ge=0, lt=1)
+    """Dropout on the adapter's input."""
+
+
+class FusionConfig(Section):
+    """How the modalities meet."""
+
+    kind: Literal["cross_attention", "gated"] = "cross_attention"
+    """Bidirectional cross-modal attention, or gates."""
+    hidden: int = Field(256, ge=8)
+    """Width of the fused representation."""
+    heads: int = Field(4, ge=1)
+    """Attention heads."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Dropout in fusion and head."""
+    modality_dropout: float = Field(0.1, ge=0, lt=1)
+    """Chance that a whole modality is replaced by its learnt missing embedding in training."""
+
+
+class TrainingConfig(Section):
+    """Optimisation."""
+
+    loss: Literal["huber_smape", "focal_smape", "l1", "smooth_l1"] = "smooth_l1"
+    """Loss on log price."""
+    epochs: int = Field(4, ge=1)
+    """Most passes over the training rows."""
+    batch_size: int = Field(32, ge=1)
+    """Rows a micro-batch."""
+    accumulation: int = Field(4, ge=1)
+    """Micro-batches an optimiser step."""
+    learning_rate: float = Field(1e-3, gt=0)
+    """Peak rate of the fusion, projection and head."""
+    encoder_learning_rate: float = Field(5e-5, gt=0)
+    """Peak rate of the encoders' upper layer; lower layers decay from it."""
+    layer_decay: float = Field(0.9, gt=0, le=1)
+    """Factor on the rate, a layer downwards."""
+    weight_decay: float = Field(0.01, ge=0)
+    """AdamW's decay."""
+    warmup: float = Field(0.1, ge=0, lt=1)
+    """Share of the steps with a rising rate."""
+    clip_norm: float = Field(1.0, gt=0)
+    """Largest gradient norm."""
+    ema_decay: float = Field(0.999, ge=0, lt=1)
+    """Decay of the moving average of the weights; 0 switches it off."""
+    patience: int = Field(2, ge=1)
+    """Epochs without gain before stopping."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """auto takes what the processor has instructions for; never chosen by timing."""
+    tta: int = Field(1, ge=1)
+    """Views a prediction averages."""
+
+
+class CheckpointConfig(Section):
+    """Checkpoints of the training loop."""
+
+    minutes: float = Field(30.0, gt=0)
+    """Minutes between checkpoints inside an epoch."""
+    keep: int = Field(2, ge=1)
+    """Latest checkpoints kept beside the best."""
+    kind: Literal["quick", "full", "minimal"] = "full"
+    """What is saved."""
+
+
+class SparseMLPConfig(Section):
+    """The sparse MLP on TF-IDF."""
+
+    hidden: tuple[int, ...] = (192, 64, 64)
+    """Widths."""
+    epochs: int = Field(3, ge=1)
+    """Passes; the batch doubles each."""
+    batch_size: int = Field(256, ge=8)
+    """Rows of the first epoch's batch."""
+    learning_rate: float = Field(3e-3, gt=0)
+    """Adam's rate."""
+    huber_delta: float = Field(0.5, gt=0)
+    """Huber's threshold, in log price."""
+    seeds: int = Field(2, ge=1)
+    """Networks averaged."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Dropout between layers."""
+
+
+class NeuralConfig(Section):
+    """Members and their settings."""
+
+    members: tuple[Literal["multimodal", "sparse_mlp"], ...] = ("multimodal", "sparse_mlp")
+    """Networks that are trained."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where networks are trained."""
+    refit_multimodal: bool = False
+    """Train the encoder network once more on all labelled rows when holdout.refit is on."""
+    text: TextEncoderConfig = TextEncoderConfig()
+    """Text encoder."""
+    image: ImageEncoderConfig = ImageEncoderConfig()
+    """Picture encoder."""
+    lora: LoraConfig = LoraConfig()
+    """LoRA."""
+    fusion: FusionConfig = FusionConfig()
+    """Fusion."""
+    training: TrainingConfig = TrainingConfig()
+    """Training loop."""
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    """Checkpoints."""
+    sparse_mlp: SparseMLPConfig = SparseMLPConfig()
+    """Sparse MLP."""
