@@ -1,0 +1,1 @@
+"""Metrics, plots, the report and the comparison of two runs."""
