@@ -1,0 +1,230 @@
+"""Feature tables on disk: the FeatureSet that the members read, and its exact round trip.
+
+A part of a features folder is three files: ``<part>.parquet`` (sample_id and the named columns), ``<part>_tfidf.npz``
+(CSR float32, rows as in the table) and the ``schema.json`` that all parts share. Nothing that is read here can execute
+code: NumPy archives are opened without pickle, and the schema is checked against what the files hold.
+"""
+
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from scipy import sparse
+
+from pricing.errors import ArtifactError, SchemaError
+
+__all__ = ["FeatureSchema", "FeatureSet", "load_features", "load_price_features", "save_features"]
+
+ID = "sample_id"
+
+
+@dataclass(frozen=True)
+class FeatureSchema:
+    """Names of the tabular columns by kind, and the width of the TF-IDF matrix."""
+
+    numeric: tuple[str, ...]
+    """Float32 columns, missing values as NaN."""
+    categorical: tuple[str, ...]
+    """String columns; a missing value is the empty string."""
+    tfidf_columns: int
+    """Columns of the sparse matrix."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Tabular columns in table order."""
+        return (*self.numeric, *self.categorical)
+
+    def to_json(self) -> str:
+        """JSON with sorted keys, so that equal schemas are equal bytes."""
+        record = {
+            "numeric": list(self.numeric),
+            "categorical": list(self.categorical),
+            "tfidf_columns": self.tfidf_columns,
+        }
+        return json.dumps(record, indent=1, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_file(cls, path: Path) -> "FeatureSchema":
+        """Read schema.json.
+
+        Raises
+        ------
+        ArtifactError
+            The file is missing or is not a features schema.
+        """
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            return cls(tuple(record["numeric"]), tuple(record["categorical"]), int(record["tfidf_columns"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ArtifactError(
+                f"{path}: expected a features schema (numeric, categorical, tfidf_columns), got {error!r}; "
+                "rebuild the features stage"
+            ) from None
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """Features of n rows, in one row order."""
+
+    ids: pl.Series
+    """sample_id, String, (n,)."""
+    tabular: pl.DataFrame
+    """(n, numeric + categorical), without the ids: Float32 and String columns."""
+    tfidf: sparse.csr_matrix
+    """(n, terms) float32."""
+    schema: FeatureSchema
+    """Names and widths."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def numeric(self) -> np.ndarray:
+        """The numeric columns as one (n, p) float32 array, missing values NaN."""
+        return self.tabular.select(self.schema.numeric).to_numpy().astype(np.float32, copy=False)
+
+    def take(self, rows: np.ndarray) -> "FeatureSet":
+        """The rows at the given positions (integers) or under a boolean mask, in that order."""
+        positions = np.flatnonzero(rows) if rows.dtype == bool else rows
+        index = pl.Series(positions.astype(np.uint32))
+        return FeatureSet(self.ids.gather(index), self.tabular[index], self.tfidf[positions], self.schema)
+
+    def reorder(self, ids: Sequence[str] | pl.Series) -> "FeatureSet":
+        """The rows with the given ids, in that order.
+
+        Raises
+        ------
+        SchemaError
+            An id is not among these rows; names the first one.
+        """
+        wanted = pl.DataFrame({ID: pl.Series(ids, dtype=pl.String)})
+        if wanted[ID].equals(self.ids):
+            return self
+        own = pl.DataFrame({ID: self.ids}).with_row_index("position")
+        joined = wanted.join(own, on=ID, how="left", maintain_order="left")
+        if joined["position"].null_count():
+            missing = joined.filter(pl.col("position").is_null())[ID][0]
+            raise SchemaError(f"no features for sample_id {missing!r}; build the features of this catalogue first")
+        return self.take(joined["position"].to_numpy())
+
+
+def save_features(features: FeatureSet, folder: Path, part: str = "train") -> None:
+    """Write one part of a features folder; equal features give equal bytes.
+
+    Parameters
+    ----------
+    features : FeatureSet
+        The rows.
+    folder : Path
+        Existing folder; its schema.json is written, or compared where there is one already.
+    part : str
+        "train", "test" or any other file name.
+
+    Raises
+    ------
+    SchemaError
+        The folder already holds parts of another schema.
+    """
+    schema_file = folder / "schema.json"
+    if schema_file.exists() and FeatureSchema.from_file(schema_file) != features.schema:
+        raise SchemaError(f"{schema_file}: the folder holds features of another schema; write into an empty folder")
+    schema_file.write_text(features.schema.to_json(), encoding="utf-8")
+    table = features.tabular.select(features.schema.columns).insert_column(0, features.ids.alias(ID))
+    table.write_parquet(folder / f"{part}.parquet")
+    sparse.save_npz(folder / f"{part}_tfidf.npz", features.tfidf.tocsr(), compressed=False)
+
+
+def load_features(folder: Path, part: str = "train") -> FeatureSet:
+    """Read one part of a features folder and check it against its schema.
+
+    Raises
+    ------
+    ArtifactError
+        A file is missing, damaged, or holds objects that would have to be unpickled.
+    SchemaError
+        The files do not have the columns or the rows that the schema and each other promise.
+    """
+    schema = FeatureSchema.from_file(folder / "schema.json")
+    table = read_table(folder / f"{part}.parquet")
+    expected = {ID: pl.String}
+    expected |= dict.fromkeys(schema.numeric, pl.Float32) | dict.fromkeys(schema.categorical, pl.String)  # type: ignore[arg-type]
+    if dict(table.schema) != expected:
+        wrong = sorted(set(table.schema.items()) ^ set(expected.items()), key=str)[:3]
+        raise SchemaError(f"{folder / part}.parquet: columns are not those of schema.json, first differences {wrong}")
+    matrix = read_sparse(folder / f"{part}_tfidf.npz")
+    if matrix.shape != (table.height, schema.tfidf_columns):
+        raise SchemaError(
+            f"{folder / part}_tfidf.npz: got shape {matrix.shape}, expected {(table.height, schema.tfidf_columns)}"
+        )
+    return FeatureSet(table[ID], table.drop(ID), matrix, schema)
+
+
+def load_price_features(folder: Path, part: str, ids: pl.Series) -> pl.DataFrame:
+    """Read the ``price_*`` columns (Float32) of one part, in the order of ``ids``, without the id column.
+
+    Raises
+    ------
+    ArtifactError
+        The table is missing or damaged.
+    SchemaError
+        The table does not hold exactly these ids; names the first one missing.
+    """
+    path = folder / f"{part}.parquet"
+    table = read_table(path)
+    if ID not in table.columns:
+        raise SchemaError(f"{path}: got columns {table.columns[:5]}, expected sample_id and price_*")
+    if not table[ID].equals(ids):
+        table = ids.alias(ID).to_frame().join(table, on=ID, how="left", maintain_order="left")
+        known = ids.is_in(read_table(path)[ID].implode())
+        if not known.all():
+            raise SchemaError(f"{path}: no row for sample_id {ids.filter(~known)[0]!r}; rebuild the stage")
+    return table.drop(ID)
+
+
+def read_table(path: Path) -> pl.DataFrame:
+    """Read a Parquet table whole.
+
+    Raises
+    ------
+    ArtifactError
+        The file is missing or damaged.
+    """
+    try:
+        return pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise ArtifactError(f"{path}: cannot be read as Parquet ({error}); rebuild the stage that wrote it") from None
+
+
+def read_sparse(path: Path) -> sparse.csr_matrix:
+    """Read a CSR matrix, refusing anything that would have to be unpickled.
+
+    Raises
+    ------
+    ArtifactError
+        The file is missing, damaged, no sparse matrix, or holds Python objects.
+    """
+    try:
+        matrix = sparse.load_npz(path)  # opens the archive with allow_pickle=False
+        matrix = sparse.csr_matrix(matrix)
+        matrix.check_format(full_check=True)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, TypeError) as error:
+        raise ArtifactError(f"{path}: is no sparse matrix of plain numbers ({error}); rebuild the stage") from None
+    return matrix
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read all arrays of an .npz, refusing anything that would have to be unpickled.
+
+    Raises
+    ------
+    ArtifactError
+        The file is missing, damaged, or holds Python objects.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, TypeError, AttributeError) as error:
+        raise ArtifactError(f"{path}: is no archive of plain arrays ({error}); rebuild the stage") from None
