@@ -1,0 +1,202 @@
+"""The structure of a CSV catalogue: records, line numbers, encoding, quotes.
+
+A fast CSV reader either stops at the first broken quote without saying which product it belongs to, or swallows it.
+This
+scan walks the file once, strictly and in bounded memory, and finds the next whole record after a broken one.
+"""
+
+import csv
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pricing.errors import CatalogueError
+
+_ENCODING_HINTS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+
+
+@dataclass(frozen=True)
+class Record:
+    """One data record of a CSV file.
+
+    Attributes
+    ----------
+    row : int
+        Data row, from 1 (the header is not counted).
+    line : int
+        Line of the file on which the record starts, from 1 (the header is line 1).
+    values : list of str
+        The record's fields as text; what could be made out of them where the record is broken.
+    problem : str or None
+        What is wrong with the record's structure, and what to do.
+    """
+
+    row: int
+    line: int
+    values: list[str]
+    problem: str | None = None
+
+
+@dataclass
+class _Lines:
+    """Lines of a file, decoded one by one, that can be pushed back.
+
+    ``taken`` holds the lines handed out since the last :meth:`begin`, so that a broken record can be read again from
+    its second line.
+    """
+
+    source: Iterator[bytes]
+    taken: list[tuple[str, bool]] = field(default_factory=list)
+    waiting: deque[tuple[str, bool]] = field(default_factory=deque)
+    number: int = 0
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        if self.waiting:
+            entry = self.waiting.popleft()
+        else:
+            raw = next(self.source)
+            try:
+                entry = (raw.decode("utf-8"), True)
+            except UnicodeDecodeError:
+                entry = (raw.decode("utf-8", errors="replace"), False)
+        self.taken.append(entry)
+        self.number += 1
+        return entry[0]
+
+    def begin(self) -> None:
+        self.taken.clear()
+
+    def back_to_second_line(self) -> None:
+        again = self.taken[1:]
+        self.waiting.extendleft(reversed(again))
+        self.number -= len(again)
+        self.taken.clear()
+
+    @property
+    def well_encoded(self) -> bool:
+        return all(good for _, good in self.taken)
+
+
+def read_header(path: Path) -> list[str]:
+    """Column names of a CSV file, without a byte order mark and surrounding blanks.
+
+    Raises
+    ------
+    CatalogueError
+        The file is empty, its first line is not UTF-8, or its header cannot be read.
+    """
+    return scan_csv(path)[0]
+
+
+def scan_csv(path: Path) -> tuple[list[str], Iterator[Record]]:
+    """Walk a CSV file strictly.
+
+    Parameters
+    ----------
+    path : Path
+        UTF-8, comma separated, quotes doubled inside quoted fields; a byte order mark and CRLF are fine.
+
+    Returns
+    -------
+    header : list of str
+    records : iterator of Record
+        Every record in file order; a broken one carries its problem. After a broken quote, the lines up to the next
+        one that looks like a whole record belong to the broken record. Blank lines are skipped.
+
+    Raises
+    ------
+    CatalogueError
+        The file is empty or its header is not readable UTF-8 CSV.
+    """
+    lines = _Lines(_raw_lines(path))
+    try:
+        header = next(csv.reader(lines, strict=True))
+    except StopIteration:
+        raise CatalogueError(f"{path}: the file is empty; expected a header line and one product a row") from None
+    except csv.Error as error:
+        raise CatalogueError(f"{path}, line 1: the header cannot be read ({error}); is this a CSV file?") from None
+    if not lines.well_encoded:
+        hint = next((f" (it looks like {name})" for magic, name in _ENCODING_HINTS.items() if _starts(path, magic)), "")
+        raise CatalogueError(f"{path}, line 1: not UTF-8{hint}; save the file as UTF-8 CSV")
+    return [name.strip().removeprefix("\ufeff").strip() for name in header], _records(lines, header)
+
+
+def _starts(path: Path, magic: bytes) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(len(magic)) == magic
+
+
+def _raw_lines(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as stream:
+        mark = stream.read(3)
+        if mark != b"\xef\xbb\xbf":
+            stream.seek(0)
+        yield from stream
+
+
+def _records(lines: _Lines, header: list[str]) -> Iterator[Record]:
+    width = len(header)
+    names = [name.strip() for name in header]
+    row = 0
+    recovering = False
+    reader = csv.reader(lines, strict=True)
+    while True:
+        lines.begin()
+        line = lines.number + 1
+        problem = None
+        try:
+            values = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            text = lines.taken[0][0]
+            values = [text.split(",", 1)[0].strip('"').strip()]
+            problem = (
+                f"its quotes do not match ({error}); double every quote inside a quoted field, and close the field"
+            )
+            lines.back_to_second_line()
+            reader = csv.reader(lines, strict=True)
+            if recovering:  # still inside the broken record
+                continue
+            row += 1
+            recovering = True
+            yield Record(row, line, values, problem)
+            continue
+        if not values:
+            continue
+        if recovering and not _plausible(names, values):
+            if len(lines.taken) > 1:
+                lines.back_to_second_line()
+                reader = csv.reader(lines, strict=True)
+            continue
+        recovering = False
+        row += 1
+        if not lines.well_encoded:
+            problem = "it is not UTF-8; save the file as UTF-8"
+        elif len(values) != width:
+            problem = (
+                f"it has {len(values)} fields, expected {width}; quote every text that holds commas or line breaks"
+            )
+        yield Record(row, line, values, problem)
+
+
+def _plausible(names: list[str], values: list[str]) -> bool:
+    """Whether a record read after a broken one is a product, and not a piece of the broken one's text."""
+    if len(values) != len(names):
+        return False
+    fields = dict(zip(names, values, strict=True))
+    number = fields.get("sample_id", "")
+    if not number or number != number.strip() or any(blank in number for blank in " \t\r\n"):
+        return False
+    if any(blank in fields.get("image_link", "").strip() for blank in " \t\r\n"):
+        return False
+    if "price" in fields:
+        try:
+            float(fields["price"])
+        except ValueError:
+            return False
+    return True
