@@ -93,7 +93,7 @@ def _by_group(
     if names.shape != numbers.shape:
         raise PredictionsError(f"{names.size} group names for {numbers.size} rows")
     _, index = np.unique(names, return_inverse=True)
-    return np.bincount(index, weights=numbers), np.bincount(index).astype(np.float64)
+    return np.bincount(index, weights=numbers).astype(np.float64), np.bincount(index).astype(np.float64)
 
 
 def compare_predictions(

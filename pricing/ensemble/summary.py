@@ -1,0 +1,114 @@
+"""metrics.json: what the stack reached, and what it was made of."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pricing.ensemble.stacking import TrainedEnsemble
+from pricing.ensemble.weights import smape_of_logs
+from pricing.evaluation.bootstrap import bootstrap_interval, compare_predictions
+from pricing.evaluation.metrics import calculate_metrics_by_quantile, evaluate_predictions, smape_per_row
+
+__all__ = ["describe_holdout", "describe_training", "write_json"]
+
+Floats = NDArray[np.float64]
+
+
+def describe_training(
+    trained: TrainedEnsemble, members: Mapping[str, Floats], price: Floats, *, resamples: int, seed: int
+) -> dict[str, Any]:
+    """The out-of-fold part of metrics.json; SMAPE in percent.
+
+    Parameters
+    ----------
+    members : mapping of str to ndarray of shape (n,)
+        Out-of-fold log prices.
+    price : ndarray of shape (n,)
+        True prices.
+    """
+    log_price = np.log(price)
+    shares = trained.ensemble.member_weights()
+    scores = {name: smape_of_logs(values, log_price) for name, values in members.items()}
+    best = min(scores, key=lambda name: scores[name])
+    stack = np.exp(trained.oof)
+    interval = bootstrap_interval(smape_per_row(price, stack), resamples=resamples, seed=seed)
+    versus = compare_predictions(price, np.exp(members[best]), stack, resamples=resamples, seed=seed)
+    mean = np.mean(list(members.values()), axis=0)
+    return {
+        "rows": len(price),
+        "models": {name: {"oof_smape": scores[name], "weight": shares[name]} for name in members},
+        "stack": {
+            "oof_smape": interval.mean,
+            "oof_smape_low": interval.low,
+            "oof_smape_high": interval.high,
+            "oof": evaluate_predictions(price, stack),
+            "choice": trained.choice,
+            "fold_choices": {str(fold): name for fold, name in trained.fold_choices.items()},
+            "level_2_weights": trained.ensemble.weights,
+            "candidates": trained.candidates,
+            "calibration": trained.ensemble.calibration.kind,
+            "calibrations": trained.calibration_scores,
+            "best_single": best,
+            "gain_over_best_single": {
+                "smape": -versus.difference.mean,
+                "low": -versus.difference.high,
+                "high": -versus.difference.low,
+            },
+        },
+        "mean": {"oof_smape": smape_of_logs(mean, log_price)},
+        "constant": {"oof_smape": smape_of_logs(trained.constant, log_price)},
+    }
+
+
+def describe_holdout(
+    metrics: dict[str, Any],
+    members: Mapping[str, Floats],
+    stack: Floats,
+    price: Floats,
+    constant: float,
+    groups: Any,
+    *,
+    resamples: int,
+    seed: int,
+) -> None:
+    """Add the hold-out's figures to what `describe_training` returned.
+
+    The interval resamples whole groups of near-duplicates: their errors are not independent.
+
+    Parameters
+    ----------
+    members : mapping of str to ndarray of shape (n,)
+        Log prices of the hold-out.
+    stack : ndarray of shape (n,)
+        Log price of the stack.
+    price : ndarray of shape (n,)
+        True prices.
+    constant : float
+        Log price of the best constant of the training rows.
+    """
+    log_price = np.log(price)
+    predicted = np.exp(stack)
+    interval = bootstrap_interval(smape_per_row(price, predicted), resamples=resamples, seed=seed, groups=groups)
+    metrics["holdout"] = {
+        **evaluate_predictions(price, predicted),
+        "rows": len(price),
+        "smape_low": interval.low,
+        "smape_high": interval.high,
+        "by_quantile": calculate_metrics_by_quantile(price, predicted),
+        "contains_oof_smape": interval.low <= metrics["stack"]["oof_smape"] <= interval.high,
+    }
+    for name, values in members.items():
+        metrics["models"][name]["holdout_smape"] = smape_of_logs(values, log_price)
+    metrics["stack"]["holdout_smape"] = interval.mean
+    mean = np.mean(list(members.values()), axis=0)
+    metrics["mean"]["holdout_smape"] = smape_of_logs(mean, log_price)
+    metrics["constant"]["holdout_smape"] = smape_of_logs(np.full(len(price), constant), log_price)
+
+
+def write_json(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a record with sorted keys; the same record gives the same bytes."""
+    path.write_text(json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")

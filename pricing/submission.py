@@ -1,0 +1,139 @@
+"""submission.csv: every test product once, in the test's order, with a finite positive price."""
+
+import contextlib
+import logging
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from pricing.config.ensemble import SubmissionConfig
+from pricing.errors import ArtifactError, PredictionsError
+from pricing.evaluation.metrics import log_to_price
+
+__all__ = ["create_submission", "write_submission"]
+
+log = logging.getLogger(__name__)
+
+
+def create_submission(
+    catalogue: Path, ensemble: Path, config: SubmissionConfig, destination: Path
+) -> dict[str, float | int]:
+    """Write the submission of a finished ensemble stage.
+
+    Parameters
+    ----------
+    catalogue : Path
+        Output of the catalogue stage; its test table fixes ids and order.
+    ensemble : Path
+        Output of `pricing.ensemble.stage.fit_ensemble`; ``stack`` in its test.parquet is a natural log price, turned
+        into a price here and nowhere else.
+    destination : Path
+        The CSV file. It appears whole or not at all.
+
+    Returns
+    -------
+    dict
+        As `write_submission`.
+
+    Raises
+    ------
+    ArtifactError
+        A table cannot be read, or the predictions are not of the test's products.
+    PredictionsError
+        A price that is not finite and positive.
+    """
+    wanted = _read(catalogue / "test.parquet", ["sample_id"])
+    predicted = _read(ensemble / "test.parquet", ["sample_id", "stack"])
+    ids = predicted["sample_id"]
+    if ids.n_unique() != len(ids):
+        twice = ids.filter(ids.is_duplicated())[0]
+        raise ArtifactError(f"{ensemble / 'test.parquet'}: product {twice} is predicted more than once")
+    joined = wanted.join(predicted, on="sample_id", how="left", maintain_order="left")
+    missing = joined.filter(pl.col("stack").is_null())["sample_id"]
+    if len(missing) or len(predicted) != len(wanted):
+        extra = predicted.join(wanted, on="sample_id", how="anti")["sample_id"]
+        raise ArtifactError(
+            f"{ensemble / 'test.parquet'}: has {len(predicted)} products, the test has {len(wanted)}; "
+            f"{len(missing)} missing{_example(missing)}, {len(extra)} unknown{_example(extra)}; build the run again"
+        )
+    with np.errstate(over="ignore"):  # an overflow becomes inf, which is refused with its id
+        price = log_to_price(joined["stack"].to_numpy())
+    return write_submission(joined["sample_id"], price, config, destination)
+
+
+def write_submission(
+    ids: pl.Series, price: np.ndarray[Any, np.dtype[np.float64]], config: SubmissionConfig, destination: Path
+) -> dict[str, float | int]:
+    """Write ids and prices as CSV with the header ``sample_id`` and the configured one; atomic.
+
+    Parameters
+    ----------
+    ids : Series of shape (n,)
+        Product ids, each once.
+    price : ndarray of shape (n,)
+        Prices, not log prices.
+
+    Returns
+    -------
+    dict
+        ``rows``, ``min``, ``median``, ``mean``, ``max`` of the prices (only ``rows`` where there are none).
+
+    Raises
+    ------
+    PredictionsError
+        A price that is not finite and positive, an id that is there twice.
+    """
+    if ids.n_unique() != len(ids) or len(ids) != len(price):
+        raise PredictionsError(
+            f"expected one price for each id, got {len(price)} prices, {ids.n_unique()} distinct ids"
+        )
+    bad = np.flatnonzero(~(np.isfinite(price) & (price > 0)))
+    if bad.size:
+        raise PredictionsError(
+            f"{bad.size} of {len(price)} prices are not finite and positive, the first is {price[bad[0]]} of product "
+            f"{ids[int(bad[0])]}; nothing was written"
+        )
+    if config.price_column == "sample_id":
+        raise PredictionsError(
+            "the price column cannot be called sample_id; set submission.price_column to another name"
+        )
+    table = pl.DataFrame({"sample_id": ids, config.price_column: price})
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=destination.parent, prefix=f".{destination.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            table.write_csv(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)  # mkstemp's files are private
+        temporary.replace(destination)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+    statistics: dict[str, float | int] = {"rows": len(price)}
+    if len(price):
+        statistics |= {
+            "min": float(price.min()),
+            "median": float(np.median(price)),
+            "mean": float(price.mean()),
+            "max": float(price.max()),
+        }
+    log.info("submission %s: %s", destination, ", ".join(f"{key} {value:.6g}" for key, value in statistics.items()))
+    return statistics
+
+
+def _example(ids: pl.Series) -> str:
+    return f" (first {ids[0]})" if len(ids) else ""
+
+
+def _read(path: Path, columns: list[str]) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(path, columns=columns)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise ArtifactError(f"{path}: cannot be read with columns {', '.join(columns)} ({error})") from None
