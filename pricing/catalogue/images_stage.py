@@ -1,0 +1,144 @@
+"""The download stage: shards fetch into the work folder, then one table says what is there."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from pricing.catalogue.downloader import ResumableImageDownloader
+from pricing.catalogue.manifest import Manifest, PictureRecord
+from pricing.catalogue.pictures import PictureStore
+from pricing.catalogue.progress import ProgressCallback, ShardReport
+from pricing.catalogue.sources import ImageSource
+
+if TYPE_CHECKING:
+    from pricing.config import ImagesConfig
+
+__all__ = ["ImageSource", "ShardReport", "catalogue_links", "collect_images", "fetch_shard", "split_shards"]
+
+SCHEMA = {
+    "image_link": pl.String,
+    "file": pl.String,
+    "sha256": pl.String,
+    "width": pl.Int32,
+    "height": pl.Int32,
+    "status": pl.String,
+    "reason": pl.String,
+}
+"""Columns of images.parquet."""
+
+
+def fetch_shard(
+    links: list[str],
+    config: ImagesConfig,
+    work: Path,
+    *,
+    source: ImageSource,
+    threads: int | None = None,
+    progress: ProgressCallback | None = None,
+) -> ShardReport:
+    """Fetch some pictures into the work folder; what is there already is not fetched again.
+
+    Parameters
+    ----------
+    links : list of str
+        The catalogue's links.
+    config : ImagesConfig
+        Limits, resize settings, patience.
+    work : Path
+        Work folder, shared by all shards; several processes may use it at once.
+    source : ImageSource
+        Where pictures come from.
+    threads : int, optional
+        Decoding threads; by default one for each core, at most 8.
+    progress : callable, optional
+        Called with a Progress at most twice a second and at the end.
+
+    Returns
+    -------
+    ShardReport
+        Failures of single pictures are counted in it, not raised.
+
+    Raises
+    ------
+    DownloadError
+        The disk is full or cannot be written.
+    ArtifactError
+        The manifest is damaged.
+    """
+    return ResumableImageDownloader(config, work, source=source, threads=threads, progress=progress).download_batch(
+        links
+    )
+
+
+def catalogue_links(catalogue: Path) -> list[str]:
+    """Distinct links of a catalogue stage output, train and test, sorted."""
+    frames = [
+        pl.scan_parquet(file).select("image_link")
+        for file in (catalogue / "train.parquet", catalogue / "test.parquet")
+        if file.exists()
+    ]
+    links = pl.concat(frames).drop_nulls().unique().collect()["image_link"].to_list()
+    # by code point, whatever the locale
+    return sorted(link for link in links if link.strip())
+
+
+def split_shards(links: list[str], shard_size: int) -> list[list[str]]:
+    """Cut links into shards of nearly equal size, none larger than ``shard_size``."""
+    count = -(-len(links) // shard_size)
+    return [links[index * len(links) // count : (index + 1) * len(links) // count] for index in range(count)]
+
+
+def collect_images(catalogue: Path, config: ImagesConfig, work: Path, source: ImageSource, out: Path) -> None:
+    """Write what is there of the catalogue's pictures.
+
+    Parameters
+    ----------
+    catalogue : Path
+        Output of ``read_catalogue``.
+    config : ImagesConfig
+        The settings that the shards were fetched with.
+    work : Path
+        The work folder; ``file`` in the table is relative to it.
+    source : ImageSource
+        The source that the shards were fetched from.
+    out : Path
+        Receives ``images.parquet`` (one row a distinct link, sorted: image_link, file, sha256, width, height,
+        status ``ok``/``failed``/``missing``, reason) and ``summary.json`` (requested, present, failed by reason;
+        the numbers add up).
+
+    Raises
+    ------
+    ArtifactError
+        The manifest is damaged.
+    """
+    links = catalogue_links(catalogue)
+    store = PictureStore(work, config)
+    with Manifest(store.root / "manifest.sqlite") as manifest:
+        known = manifest.load(source.origin, links)
+    rows = [_row(link, known.get(link), store) for link in links]
+    table = pl.DataFrame(rows, schema=SCHEMA, orient="row")
+    table.write_parquet(out / "images.parquet")
+    failed = Counter(reason for *_, status, reason in rows if status != "ok")
+    summary = {
+        "requested": len(rows),
+        "present": len(rows) - failed.total(),
+        "failed": {str(reason): count for reason, count in sorted(failed.items())},
+    }
+    (out / "summary.json").write_text(json.dumps(summary, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _row(
+    link: str, record: PictureRecord | None, store: PictureStore
+) -> tuple[str, str | None, str | None, int | None, int | None, str, str | None]:
+    if record is None:
+        return link, None, None, None, None, "missing", "not_fetched"
+    if record.status != "ok":
+        return link, None, None, None, None, record.status, record.reason or "unknown"
+    if record.file is None or not store.is_whole(record.file, record.stored_bytes or 0):
+        return link, None, None, None, None, "missing", "file_lost"
+    return link, record.file, record.sha256, record.width, record.height, "ok", None

@@ -1,0 +1,266 @@
+"""Whether bytes are a whole picture, and what is stored of it.
+
+Signatures and sizes are read from the first bytes by hand, before any decoder sees them: limits can then be applied
+while a picture still streams in, and a decompression bomb is refused by its own header.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from pricing.catalogue.failures import PictureFailure
+
+if TYPE_CHECKING:
+    from pricing.config import ImagesConfig
+
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP")
+"""What is decoded; everything else is refused, which keeps rarely used decoders away from strangers' bytes."""
+
+SIGNATURE_BYTES = 16
+"""Bytes that tell the format."""
+
+_ORIENTATION = 0x0112
+_ROTATIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True)
+class PreparedPicture:
+    """A verified picture as it will be stored."""
+
+    jpeg: bytes
+    """RGB JPEG, longest side as configured."""
+    width: int
+    """Stored width, in pixels."""
+    height: int
+    """Stored height, in pixels."""
+    source_width: int
+    """Width as it came, in pixels."""
+    source_height: int
+    """Height as it came, in pixels."""
+    format: str
+    """Format as it came."""
+
+
+def sniff_format(head: bytes) -> str | None:
+    """Format by signature, or None for anything that is not one of :data:`FORMATS`."""
+    if head.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return "GIF"
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "WEBP"
+    # two letters are weak evidence: the header's size must be one that exists
+    if head.startswith(b"BM") and len(head) >= 15 and head[14] in (12, 40, 52, 56, 64, 108, 124):
+        return "BMP"
+    return None
+
+
+def read_size(kind: str, head: bytes) -> tuple[int, int] | None:
+    """Width and height from the first bytes, or None where they do not reach that far yet."""
+    if kind == "JPEG":
+        return _jpeg_layout(head)[0]
+    if kind == "PNG":
+        return (_big(head, 16, 4), _big(head, 20, 4)) if len(head) >= 24 else None
+    if kind == "GIF":
+        return (_little(head, 6, 2), _little(head, 8, 2)) if len(head) >= 10 else None
+    if len(head) < 30:
+        return None
+    if kind == "BMP":
+        if head[14] == 12:
+            return _little(head, 18, 2), _little(head, 20, 2)
+        # a negative height means rows from the top
+        return _little(head, 18, 4), abs(int.from_bytes(head[22:26], "little", signed=True))
+    if head[12:16] == b"VP8 ":
+        return _little(head, 26, 2) & 0x3FFF, _little(head, 28, 2) & 0x3FFF
+    if head[12:16] == b"VP8L":
+        bits = _little(head, 21, 4)
+        return (bits & 0x3FFF) + 1, ((bits >> 14) & 0x3FFF) + 1
+    return _little(head, 24, 3) + 1, _little(head, 27, 3) + 1
+
+
+def check_head(head: bytes, config: ImagesConfig) -> bool:
+    """Apply the limits to the first bytes of a picture.
+
+    Returns
+    -------
+    bool
+        True once format and size are known and accepted; False while more bytes are needed.
+
+    Raises
+    ------
+    PictureFailure
+        ``not_an_image``, ``too_many_pixels`` or ``too_small``.
+    """
+    if len(head) < SIGNATURE_BYTES:
+        return False
+    kind = sniff_format(head)
+    if kind is None:
+        raise PictureFailure("not_an_image", f"begins with {head[:SIGNATURE_BYTES]!r}")
+    size = read_size(kind, head)
+    if size is None:
+        return False
+    check_size(*size, config)
+    return True
+
+
+def check_size(width: int, height: int, config: ImagesConfig) -> None:
+    """Refuse pictures with more pixels or longer sides than configured, or next to none."""
+    if width * height > config.max_pixels or max(width, height) > config.max_side:
+        raise PictureFailure(
+            "too_many_pixels",
+            f"{width} x {height}; at most {config.max_pixels} pixels and {config.max_side} a side are accepted",
+        )
+    if min(width, height) < config.min_side:
+        raise PictureFailure("too_small", f"{width} x {height}; at least {config.min_side} a side is expected")
+
+
+def prepare(data: bytes, config: ImagesConfig) -> PreparedPicture:
+    """Verify a picture and turn it into what is stored.
+
+    The whole picture is decoded (of an animation the first frame), turned as EXIF says, laid on white where it is
+    transparent, scaled down by Lanczos and encoded as an RGB JPEG. JPEGs are decoded at 1/2, 1/4 or 1/8 where that
+    still covers the stored side (``Image.draft``), which about halves the time.
+
+    Parameters
+    ----------
+    data : bytes
+        The file as it came.
+    config : ImagesConfig
+        Limits, side and quality.
+
+    Raises
+    ------
+    PictureFailure
+        ``empty``, ``not_an_image``, ``too_large``, ``too_many_pixels``, ``too_small``, ``truncated`` or
+        ``undecodable``.
+    """
+    if not data:
+        raise PictureFailure("empty", "zero bytes")
+    if len(data) > config.max_bytes:
+        raise PictureFailure("too_large", f"{len(data)} bytes; at most {config.max_bytes} are accepted")
+    kind = sniff_format(data)
+    if kind is None:
+        raise PictureFailure("not_an_image", f"begins with {data[:SIGNATURE_BYTES]!r}")
+    if not check_head(data, config):
+        raise PictureFailure("truncated", f"{kind} of {len(data)} bytes ends inside its header")
+    if not _has_end(kind, data):
+        raise PictureFailure("truncated", f"{kind} of {len(data)} bytes has no end mark")
+    try:
+        if kind == "PNG":
+            # decoding alone does not look at the checksums
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                image.verify()
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            source = image.size
+            check_size(*source, config)
+            picture = _to_stored(image, config)
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=config.quality)
+    except PictureFailure:
+        raise
+    # decoders raise nearly anything on broken bytes: OSError, SyntaxError, ValueError, struct.error, IndexError ...
+    except Exception as error:
+        reason = "truncated" if "truncated" in str(error) else "undecodable"
+        raise PictureFailure(reason, f"{kind}: {type(error).__name__}: {error}"[:300]) from None
+    return PreparedPicture(buffer.getvalue(), *picture.size, *source, kind)
+
+
+def _to_stored(image: Image.Image, config: ImagesConfig) -> Image.Image:
+    """RGB picture of the stored size; ``image`` is not loaded yet."""
+    orientation = _orientation(image)
+    if image.format in ("JPEG", "MPO"):
+        image.draft("RGB", (config.side, config.side))
+    image.load()
+    picture = _to_colours(image)
+    scale = config.side / max(image.size)
+    if scale < 1:
+        size = (max(1, round(image.size[0] * scale)), max(1, round(image.size[1] * scale)))
+        picture = picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    if picture.mode == "RGBA":
+        white = Image.new("RGB", picture.size, (255, 255, 255))
+        white.paste(picture, mask=picture.getchannel("A"))
+        picture = white
+    if orientation in _ROTATIONS:
+        picture = picture.transpose(_ROTATIONS[orientation])
+    # a fresh picture: no profile, comment or EXIF of the original goes into the store
+    picture.info = {}
+    return picture
+
+
+def _to_colours(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        # 16-bit grey: the high byte; Pillow's own conversion would clip at 255
+        values = np.asarray(image).astype(np.int64)
+        shift = 8 if values.max(initial=0) > 255 else 0
+        return Image.fromarray((values >> shift).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        return image.convert("RGBA")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:
+        # a picture with broken EXIF is still a picture
+        return 1
+
+
+def _has_end(kind: str, data: bytes) -> bool:
+    """Whether the format's own end is there; a decoder is content once it has the last row of pixels."""
+    if kind == "JPEG":
+        scan = _jpeg_layout(data)[1]
+        # inside a scan 0xff is always followed by a zero or a restart mark, so this is the true end
+        return scan is not None and data.find(b"\xff\xd9", scan) >= 0
+    if kind == "PNG":
+        return data.rfind(b"IEND\xaeB`\x82") >= 0
+    if kind == "GIF":
+        return data.rstrip(b"\0\r\n").endswith(b";")
+    if kind == "WEBP":
+        return len(data) >= 8 + _little(data, 4, 4)
+    return True
+
+
+def _jpeg_layout(data: bytes) -> tuple[tuple[int, int] | None, int | None]:
+    """Size and start of the first scan of a JPEG, each None where it is not reached."""
+    size = None
+    at = 2
+    while at + 4 <= len(data):
+        if data[at] != 0xFF:
+            return size, None
+        marker = data[at + 1]
+        if marker == 0xFF:
+            at += 1
+            continue
+        if marker == 0xDA:
+            return size, at
+        if marker == 0x01 or 0xD0 <= marker <= 0xD8:
+            at += 2
+            continue
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and at + 9 <= len(data):
+            size = (_big(data, at + 7, 2), _big(data, at + 5, 2))
+        at += 2 + _big(data, at + 2, 2)
+    return size, None
+
+
+def _big(data: bytes, at: int, length: int) -> int:
+    return int.from_bytes(data[at : at + length], "big")
+
+
+def _little(data: bytes, at: int, length: int) -> int:
+    return int.from_bytes(data[at : at + length], "little")
