@@ -33,7 +33,7 @@ def open_session(config: ImagesConfig, rules: HostRules) -> aiohttp.ClientSessio
     It has no connection limit of its own: the gates decide, and a request that waited here would be running against
     its timeout. Proxies of the environment are not used, since behind one the addresses could not be checked.
     """
-    return aiohttp.ClientSession(
+    session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, resolver=GuardedResolver(rules), ttl_dns_cache=300),
         timeout=aiohttp.ClientTimeout(
             total=config.total_timeout, sock_connect=config.connect_timeout, sock_read=config.idle_timeout
@@ -43,6 +43,10 @@ def open_session(config: ImagesConfig, rules: HostRules) -> aiohttp.ClientSessio
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
     )
+    # aiohttp silently asks a second time where a connection breaks before the answer; unpaced and uncounted requests
+    # are what a struggling server needs least. Its own test client sets the same attribute; a test of ours holds it.
+    session._retry_connection = False
+    return session
 
 
 async def fetch_once(session: aiohttp.ClientSession, url: URL, config: ImagesConfig) -> bytes | Redirect:

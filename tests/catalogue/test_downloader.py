@@ -1,0 +1,404 @@
+"""The downloader against a real server on loopback (plan properties 1 to 4)."""
+
+from __future__ import annotations
+
+import email.utils
+import errno
+import io
+import random
+import socket
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from pricing.catalogue.downloader import ResumableImageDownloader, backoff_seconds
+from pricing.catalogue.failures import parse_retry_after
+from pricing.catalogue.images_stage import fetch_shard
+from pricing.catalogue.manifest import Manifest
+from pricing.catalogue.sources import ImageSource
+from pricing.config import ImagesConfig
+from pricing.errors import ArtifactError, DownloadError
+from tests.catalogue.fault_server import Fault, FaultServer, jpeg
+
+WEB = ImageSource.web()
+# patient enough for every scripted fault, and hardly waiting
+FAST = ImagesConfig(
+    side=32, backoff_base=0.001, backoff_max=0.004, allow_hosts=("127.0.0.1",), idle_timeout=5.0, breaker_seconds=0.02
+)
+TRANSIENT = (
+    Fault("status", 500),
+    Fault("status", 503),
+    Fault("status", 408),
+    Fault("status", 425),
+    Fault("status", 429, {"Retry-After": "0"}),
+    Fault("reset"),
+    Fault("cut"),
+)
+
+
+def tuned(**changes: object) -> ImagesConfig:
+    return FAST.model_copy(update=changes)
+
+
+@given(
+    broken=st.lists(st.sampled_from(["ok", "ok", "404", "html", "cut", "reset", "500"]), min_size=1, max_size=24),
+    concurrency=st.integers(1, 12),
+    per_host=st.integers(1, 12),
+)
+@settings(max_examples=12)
+def test_batch_consistency(broken: list[str], concurrency: int, per_host: int) -> None:
+    """Property 1: Batch download consistency. Whatever the concurrency and the faults, each distinct link is asked for
+    as often as its faults need, ends in exactly one state, and every good picture is whole on disk."""
+    with FaultServer() as server, tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        for index, kind in enumerate(broken):
+            path = f"/{index}.jpg"
+            if kind == "404":
+                server.always[path] = Fault("status", 404)
+            elif kind == "html":
+                server.always[path] = Fault("body", body=b"<html>not found, politely</html>")
+            elif kind != "ok":
+                server.script[path] = [Fault("status", 500) if kind == "500" else Fault(kind)]
+        links = [server.url(f"/{index}.jpg") for index in range(len(broken))]
+        config = tuned(concurrency=concurrency, per_host=per_host)
+        report = fetch_shard(links + links[:3], config, work, source=WEB)
+
+        lost = sum(kind in ("404", "html") for kind in broken)
+        assert report.requested == len(broken)
+        assert report.present == len(broken) - lost
+        assert sum(report.failed.values()) == lost
+        for index, kind in enumerate(broken):
+            assert server.counts()[f"/{index}.jpg"] == (1 if kind in ("ok", "404", "html") else 2)
+        assert server.most_in_flight <= min(concurrency, per_host)
+        records = read_manifest(work, config, links)
+        for link, kind in zip(links, broken, strict=True):
+            record = records[link]
+            assert record.status == ("failed" if kind in ("404", "html") else "ok")
+            if record.file is not None:
+                with Image.open(work / record.file) as image:
+                    image.load()
+                    assert image.size == (record.width, record.height) == (32, 24)
+
+
+@given(cuts=st.lists(st.integers(0, 20), min_size=1, max_size=4), lost=st.sets(st.integers(0, 19), max_size=4))
+@settings(max_examples=12)
+def test_resume(cuts: list[int], lost: set[int]) -> None:
+    """Property 2: Resume from interruption. However a list is cut into batches, each by a new downloader on the same
+    folder, a recorded picture is asked for once in all, unless its file was lost, and then once more."""
+    with FaultServer() as server, tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        links = [server.url(f"/{index}.jpg") for index in range(20)]
+        server.always["/7.jpg"] = Fault("status", 410)
+        for cut in cuts:
+            fetch_shard(links[:cut], FAST, work, source=WEB)
+        fetch_shard(links, FAST, work, source=WEB)
+        assert server.counts() == {f"/{index}.jpg": 1 for index in range(20)}
+
+        records = read_manifest(work, FAST, links)
+        gone = {index for index in lost if index != 7}
+        files = {records[links[index]].file for index in gone}
+        for position, file in enumerate(sorted(str(file) for file in files)):
+            path = work / file
+            # a file that shrank, as after a power cut, is as lost as one that went
+            path.unlink() if position % 2 else path.write_bytes(path.read_bytes()[:-5])
+        report = fetch_shard(links, FAST, work, source=WEB)
+        again = {index for index in range(20) if index != 7 and records[links[index]].file in files}
+        assert report.present == 19
+        assert report.reused == 19 - len(again)
+        assert server.counts() == {f"/{index}.jpg": 1 + (index in again) for index in range(20)}
+
+
+@given(
+    faults=st.lists(st.lists(st.sampled_from(TRANSIENT), max_size=5), min_size=1, max_size=8), retries=st.integers(0, 4)
+)
+@settings(max_examples=15)
+def test_retry(faults: list[list[Fault]], retries: int) -> None:
+    """Property 3: Retry with exponential backoff. A picture with k faults that pass takes k + 1 requests and is had if
+    k is at most the retries; otherwise it is given up after retries + 1 requests with the last fault's reason."""
+    with FaultServer() as server, tempfile.TemporaryDirectory() as folder:
+        config = tuned(retries=retries, breaker_failures=1000)
+        links = [server.url(f"/{index}.jpg") for index in range(len(faults))]
+        server.script = {f"/{index}.jpg": list(script) for index, script in enumerate(faults)}
+        fetch_shard(links, config, Path(folder), source=WEB)
+        records = read_manifest(Path(folder), config, links)
+        for index, script in enumerate(faults):
+            expected = min(len(script), retries) + 1
+            assert server.counts()[f"/{index}.jpg"] == expected == records[links[index]].tries
+            assert records[links[index]].status == ("ok" if len(script) <= retries else "failed")
+            assert records[links[index]].final == (len(script) <= retries)
+
+
+@given(tries=st.integers(1, 3000), base=st.floats(0.001, 10), longest=st.floats(0.001, 100), seed=st.integers(0, 99))
+def test_backoff_is_full_jitter(tries: int, base: float, longest: float, seed: int) -> None:
+    """The wait lies between nothing and a ceiling that doubles with each try, up to the longest."""
+    config = tuned(backoff_base=base, backoff_max=longest)
+    ceiling = base
+    for _ in range(tries - 1):
+        ceiling = min(2 * ceiling, longest)
+    assert 0 <= backoff_seconds(tries, config, random.Random(seed)) <= min(ceiling, longest)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 410, 418, 451, 204, 304])
+def test_final_answers_are_asked_for_once(status: int, tmp_path: Path) -> None:
+    with FaultServer() as server:
+        server.always["/a.jpg"] = Fault("status", status)
+        for _ in range(2):
+            report = fetch_shard([server.url("/a.jpg")], FAST, tmp_path, source=WEB)
+            assert report.failed == {f"http_{status}": 1}
+        assert server.counts() == {"/a.jpg": 1}
+
+
+def test_a_failure_that_may_pass_is_tried_again_in_the_next_run(tmp_path: Path) -> None:
+    with FaultServer() as server:
+        server.script["/a.jpg"] = [Fault("status", 500)] * 3
+        config = tuned(retries=2)
+        assert fetch_shard([server.url("/a.jpg")], config, tmp_path, source=WEB).failed == {"http_500": 1}
+        assert fetch_shard([server.url("/a.jpg")], config, tmp_path, source=WEB).present == 1
+
+
+def test_a_refusal_by_limits_ends_with_the_limits(tmp_path: Path) -> None:
+    with FaultServer() as server:
+        link = [server.url("/a.jpg")]
+        assert fetch_shard(link, tuned(max_pixels=100), tmp_path, source=WEB).failed == {"too_many_pixels": 1}
+        assert fetch_shard(link, FAST, tmp_path, source=WEB).present == 1
+
+
+@pytest.mark.parametrize("form", ["seconds", "date"])
+def test_retry_after_is_obeyed(form: str, tmp_path: Path) -> None:
+    with FaultServer() as server:
+        # a date has whole seconds: two ahead is between one and two away
+        value = "1" if form == "seconds" else email.utils.formatdate(time.time() + 2, usegmt=True)
+        server.script["/a.jpg"] = [Fault("status", 429, {"Retry-After": value})]
+        assert fetch_shard([server.url("/a.jpg")], FAST, tmp_path, source=WEB).present == 1
+        (first, *_), (second, *_) = server.requests
+        assert 0.9 <= second - first <= 5
+
+
+def test_a_retry_after_beyond_patience_gives_up_at_once(tmp_path: Path) -> None:
+    with FaultServer() as server:
+        server.always["/a.jpg"] = Fault("status", 503, {"Retry-After": "86400"})
+        assert fetch_shard([server.url("/a.jpg")], FAST, tmp_path, source=WEB).failed == {"http_503": 1}
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("7", 7.0),
+        (" 0 ", 0.0),
+        ("Thu, 01 Jan 1970 00:01:40 GMT", 90.0),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
+        ("Thu, 01 Jan 1970 00:01:40", 90.0),
+        ("soon", None),
+        ("-3", None),
+        ("1.5", None),
+        (None, None),
+    ],
+)
+def test_parse_retry_after(value: str | None, seconds: float | None) -> None:
+    assert parse_retry_after(value, now=10.0) == seconds
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "requests"),
+    [
+        (Fault("body", body=b""), "empty", 1),
+        (Fault("body", body=b"<html><body>Not here</body></html>"), "not_an_image", 1),
+        (Fault("body", body=jpeg()[:-400]), "truncated", 1),
+        (Fault("body", body=jpeg(), headers={"Content-Encoding": "gzip"}), None, 1),
+        (Fault("cut"), "body_cut_short", 3),
+        (Fault("trickle", seconds=0.02), "timeout", 3),
+        (Fault("slow", seconds=0.8), "timeout", 3),
+        (Fault("redirect", headers={"Location": "/a.jpg"}), "too_many_redirects", 6),
+        (Fault("redirect", headers={"Location": "/other.jpg"}), None, 2),
+        (Fault("redirect"), "bad_redirect", 1),
+        (Fault("redirect", headers={"Location": "ftp://example.com/a.jpg"}), "forbidden_scheme", 1),
+        (Fault("redirect", headers={"Location": "file:///etc/passwd"}), "forbidden_scheme", 1),
+    ],
+    ids=lambda value: value.kind if isinstance(value, Fault) else str(value),
+)
+def test_a_lying_server(fault: Fault, reason: str | None, requests: int, tmp_path: Path) -> None:
+    with FaultServer() as server:
+        server.always["/a.jpg"] = fault
+        config = tuned(retries=2, total_timeout=0.4)
+        report = fetch_shard([server.url("/a.jpg")], config, tmp_path, source=WEB)
+        assert report.failed == ({} if reason is None else {reason: 1})
+        assert len(server.requests) == requests
+
+
+def test_limits_are_applied_while_it_streams(tmp_path: Path) -> None:
+    """A huge body, announced or not, and a picture of huge sides, cost what was read until they were known."""
+    bomb = io.BytesIO()
+    Image.new("1", (25_000, 3_000)).save(bomb, "PNG")
+    with FaultServer() as server:
+        server.always["/huge.jpg"] = Fault("body", body=jpeg() + b"\0" * 300_000)
+        # the rest of this one never comes: only the header can refuse it in time
+        server.always["/bomb.png"] = Fault("trickle", body=bomb.getvalue(), seconds=0.004)
+        config = tuned(max_bytes=100_000, retries=0, total_timeout=3.0)
+        links = [server.url("/huge.jpg"), server.url("/bomb.png")]
+        report = fetch_shard(links, config, tmp_path, source=WEB)
+        assert report.failed == {"too_large": 1, "too_many_pixels": 1}
+        assert report.seconds < 3.0
+
+
+def test_a_dead_host_costs_seconds(tmp_path: Path) -> None:
+    """Connections are refused: the breaker opens, its probes fail, and the rest is not asked for."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        links = [f"http://127.0.0.1:{port}/{index}.jpg" for index in range(1000)]
+        first = fetch_shard(links, FAST, tmp_path, source=WEB)
+        assert sum(first.failed.values()) == 1000
+        assert first.failed["host_down"] > 500
+        assert first.requests < 150
+        # and the next batch asks once
+        second = fetch_shard(links, FAST, tmp_path, source=WEB)
+        assert second.requests == 1
+
+
+def test_a_host_that_comes_back_is_used_again(tmp_path: Path) -> None:
+    with FaultServer() as server, socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        dead = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        links = [f"https://pictures.example.com/{index}.jpg" for index in range(50)]
+        assert fetch_shard(links, FAST, tmp_path, source=ImageSource.mirror(dead)).present == 0
+        assert fetch_shard(links, FAST, tmp_path, source=ImageSource.mirror(server.base)).present == 50
+
+
+def test_a_host_that_only_fails_is_given_up(tmp_path: Path) -> None:
+    with FaultServer(gate=lambda path: Fault("status", 500)) as server:
+        links = [server.url(f"/{index}.jpg") for index in range(600)]
+        report = fetch_shard(links, tuned(retries=1, concurrency=8), tmp_path, source=WEB)
+        assert sum(report.failed.values()) == 600
+        assert report.requests < 300
+
+
+def test_a_throttling_server_is_served_at_its_own_pace(tmp_path: Path) -> None:
+    """A token bucket of 150 a second: every picture is had, and few requests are wasted."""
+    bucket = {"tokens": 20.0, "at": time.monotonic()}
+
+    def gate(path: str) -> Fault | None:
+        now = time.monotonic()
+        bucket["tokens"] = min(20.0, bucket["tokens"] + 150 * (now - bucket["at"]))
+        bucket["at"] = now
+        if bucket["tokens"] < 1:
+            return Fault("status", 429)
+        bucket["tokens"] -= 1
+        return None
+
+    with FaultServer(gate=gate) as server:
+        links = [server.url(f"/{index}.jpg") for index in range(400)]
+        report = fetch_shard(links, tuned(backoff_base=0.1, backoff_max=2.0), tmp_path, source=WEB)
+        assert report.failed == {}
+        assert report.requests < 2 * 400
+
+
+def test_many_links_to_the_same_bytes_are_stored_once(tmp_path: Path) -> None:
+    with FaultServer(picture=lambda path: jpeg(1)) as server:
+        links = [server.url(f"/{index}.jpg") for index in range(30)]
+        assert fetch_shard(links, FAST, tmp_path, source=WEB).present == 30
+        assert len(list(tmp_path.rglob("*.jpg"))) == 1
+
+
+def test_a_new_link_costs_one_request_and_new_resize_settings_all(tmp_path: Path) -> None:
+    with FaultServer() as server:
+        links = [server.url(f"/{index}.jpg") for index in range(5)]
+        fetch_shard(links[:4], FAST, tmp_path, source=WEB)
+        assert fetch_shard(links, tuned(retries=1, concurrency=3), tmp_path, source=WEB).requests == 1
+        assert fetch_shard(links, tuned(side=16), tmp_path, source=WEB).requests == 5
+
+
+def test_a_full_disk_is_one_clear_error_and_what_was_fetched_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Path.write_bytes
+    written: list[Path] = []
+
+    def full(self: Path, data: bytes) -> int:
+        if len(written) >= 5:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written.append(self)
+        return whole(self, data)
+
+    with FaultServer() as server:
+        links = [server.url(f"/{index}.jpg") for index in range(40)]
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "write_bytes", full)
+            with pytest.raises(DownloadError, match=r"disk is full.*what was fetched stays"):
+                fetch_shard(links, tuned(concurrency=4), tmp_path, source=WEB)
+        before = server.counts()
+        report = fetch_shard(links, FAST, tmp_path, source=WEB)
+        assert report.present == 40
+        assert report.reused > 0
+        assert not list(tmp_path.glob("*/incoming/*"))
+        kept = sum(server.counts()[path] == count for path, count in before.items())
+        assert kept == report.reused
+
+
+def test_a_folder_is_read_and_nothing_is_fetched(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / "a+b.jpg").write_bytes(jpeg(1))
+    (folder / "c d.jpg").write_bytes(jpeg(2))
+    (folder / "broken.jpg").write_bytes(jpeg(3)[:200])
+    (tmp_path / "secret.jpg").write_bytes(jpeg(4))
+    links = [
+        f"https://nowhere.invalid/I/{name}"
+        for name in ("a+b.jpg", "c%20d.jpg", "broken.jpg", "gone.jpg", "..%2Fsecret.jpg")
+    ]
+    source = ImageSource.folder(folder)
+    report = fetch_shard(links, FAST, tmp_path / "work", source=source)
+    assert (report.present, report.failed) == (2, {"not_in_folder": 2, "truncated": 1})
+    # a file that changed or came is seen
+    (folder / "a+b.jpg").write_bytes(jpeg(5, (80, 80)))
+    (folder / "gone.jpg").write_bytes(jpeg(6))
+    again = fetch_shard(links, FAST, tmp_path / "work", source=source)
+    assert (again.present, again.reused) == (3, 1)
+
+
+def test_a_mirror_serves_the_same_paths(tmp_path: Path) -> None:
+    with FaultServer() as server:
+        source = ImageSource.mirror(server.base + "/copy/")
+        link = "https://images.example.com:444/I/51%2Bx,y.jpg?size=2"
+        assert source.url_for(link) == f"{server.base}/copy/I/51%2Bx,y.jpg?size=2"
+        assert fetch_shard([link], FAST, tmp_path, source=source).present == 1
+        assert server.counts() == {"/copy/I/51+x,y.jpg": 1}
+
+
+def test_progress_tells_how_it_goes_and_ends(tmp_path: Path) -> None:
+    seen = []
+    with FaultServer() as server:
+        server.always["/0.jpg"] = Fault("status", 404)
+        links = [server.url(f"/{index}.jpg") for index in range(10)]
+        fetch_shard(links, FAST, tmp_path, source=WEB, progress=seen.append)
+    assert (seen[-1].total, seen[-1].done, seen[-1].present, seen[-1].failed) == (10, 10, 9, {"http_404": 1})
+    assert "10/10" in str(seen[-1])
+
+
+def test_it_runs_where_a_loop_runs_already(tmp_path: Path) -> None:
+    """A notebook has a running event loop."""
+    import asyncio
+
+    async def notebook() -> int:
+        return ResumableImageDownloader(FAST, tmp_path).download_batch(["http://10.0.0.1/a.jpg"]).present
+
+    assert asyncio.run(notebook()) == 0
+
+
+def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:
+    fetch_shard([], FAST, tmp_path, source=WEB)
+    manifest = next(tmp_path.rglob("manifest.sqlite"))
+    manifest.write_bytes(b"this is no database" * 100)
+    with pytest.raises(ArtifactError, match="manifest"):
+        fetch_shard([], FAST, tmp_path, source=WEB)
+
+
+def read_manifest(work: Path, config: ImagesConfig, links: list[str]) -> dict:
+    downloader = ResumableImageDownloader(config, work)
+    with Manifest(downloader._manifest_path) as manifest:
+        return manifest.load("web", links)
