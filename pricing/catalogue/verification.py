@@ -233,7 +233,10 @@ def _has_end(kind: str, data: bytes) -> bool:
         return data.rstrip(b"\0\r\n").endswith(b";")
     if kind == "WEBP":
         return len(data) >= 8 + _little(data, 4, 4)
-    return True
+    if kind == "BMP":
+        # the header's file size; writers that leave it at 0 exist
+        return len(data) >= _little(data, 2, 4)
+    return False
 
 
 def _jpeg_layout(data: bytes) -> tuple[tuple[int, int] | None, int | None]:
