@@ -188,7 +188,7 @@ def evaluate_predictions(y_true: ArrayLike, y_pred: ArrayLike) -> dict[str, floa
     spread = float(np.square(true - true.mean()).sum())
     residual = float(np.square(error).sum())
     return {
-        "rows": float(true.size),
+        "rows": int(true.size),
         "smape": calculate_smape(true, predicted),
         "mae": float(np.abs(error).mean()),
         "rmse": float(np.sqrt(np.square(error).mean())),
