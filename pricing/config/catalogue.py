@@ -53,11 +53,11 @@ class ImagesConfig(Section):
     """Pictures in flight over all hosts, from the request until they are recorded."""
     per_host: int = Field(16, ge=1, le=1024)
     """Requests in flight to one host."""
-    retries: int = Field(5, ge=0, le=20)
+    retries: int = Field(8, ge=0, le=20)
     """Tries after the first one."""
-    backoff_base: float = Field(0.5, gt=0)
+    backoff_base: float = Field(0.2, gt=0)
     """First backoff, in seconds; doubles each try, with full jitter."""
-    backoff_max: float = Field(60.0, gt=0)
+    backoff_max: float = Field(30.0, gt=0)
     """Longest backoff, in seconds."""
     retry_after_max: float = Field(300.0, ge=0)
     """Longest Retry-After that is waited for, in seconds; beyond it the picture is given up for this run."""
