@@ -24,6 +24,8 @@ class LightGBMConfig(Section):
     """Shrinkage."""
     num_leaves: int = Field(63, ge=2)
     """Leaves a tree."""
+    max_depth: int = Field(-1, ge=-1)
+    """Depth of a tree; -1 leaves it to the leaves."""
     min_data_in_leaf: int = Field(20, ge=1)
     """Rows a leaf."""
     feature_fraction: float = Field(0.3, gt=0, le=1)
@@ -34,6 +36,10 @@ class LightGBMConfig(Section):
     """L1 penalty."""
     lambda_l2: float = Field(1.0, ge=0)
     """L2 penalty."""
+    max_bin: int = Field(127, ge=8, le=1024)
+    """Histogram bins a feature."""
+    cat_smooth: float = Field(10.0, ge=0)
+    """Pulls the statistics of rare categories together."""
 
 
 class XGBoostConfig(Section):
@@ -57,6 +63,8 @@ class XGBoostConfig(Section):
     """Share of rows a tree."""
     colsample_bytree: float = Field(0.3, gt=0, le=1)
     """Share of features a tree."""
+    colsample_bynode: float = Field(1.0, gt=0, le=1)
+    """Share of the tree's features a split."""
     reg_lambda: float = Field(1.0, ge=0)
     """L2 penalty."""
     reg_alpha: float = Field(0.0, ge=0)
@@ -84,6 +92,8 @@ class CatBoostConfig(Section):
     """L2 penalty."""
     rsm: float = Field(0.3, gt=0, le=1)
     """Share of features a split."""
+    subsample: float = Field(0.8, gt=0, le=1)
+    """Share of rows a tree."""
     border_count: int = Field(128, ge=8, le=255)
     """Histogram borders a feature."""
 
@@ -106,6 +116,8 @@ class GBDTConfig(Section):
     """Libraries that are trained."""
     device: Literal["cpu", "gpu"] = "cpu"
     """Where trees are grown."""
+    min_category_rows: int = Field(3, ge=1)
+    """A category seen in fewer training rows is read as a missing one."""
     lightgbm: LightGBMConfig = LightGBMConfig()
     """LightGBM's settings."""
     xgboost: XGBoostConfig = XGBoostConfig()

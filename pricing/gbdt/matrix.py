@@ -1,0 +1,206 @@
+"""From named columns to the numbers that each boosting library reads.
+
+A table (tabular features and price features side by side) becomes one float32 matrix, numeric columns first, then
+categories as codes. The schema, fixed at training and saved with the model, says which column stands where and which
+value has which code, so that a new row with an unseen category is read as a missing one, by every library alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from pricing.errors import SchemaError, TrainingError
+
+ID = "sample_id"
+
+
+@dataclass(frozen=True)
+class FeatureSchema:
+    """Columns and categories a model was trained with.
+
+    Attributes
+    ----------
+    numeric : tuple of str
+        Numeric columns, in matrix order.
+    categorical : tuple of str
+        Categorical columns, in matrix order, after the numeric ones.
+    categories : dict of str to tuple of str
+        For each categorical column its known values; a value's code is its position.
+    """
+
+    numeric: tuple[str, ...]
+    categorical: tuple[str, ...]
+    categories: dict[str, tuple[str, ...]]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All columns in matrix order, p of them."""
+        return self.numeric + self.categorical
+
+    @classmethod
+    def fit(cls, table: pl.DataFrame, min_rows: int = 1) -> FeatureSchema:
+        """Read the columns' kinds off a training table.
+
+        Parameters
+        ----------
+        table : polars.DataFrame, shape (n, p) or with sample_id (n, p + 1)
+            Text columns are categorical, numbers and booleans numeric.
+        min_rows : int
+            A category seen in fewer training rows has no code of its own.
+
+        Raises
+        ------
+        SchemaError
+            A column is neither text nor number.
+        """
+        numeric, categorical, categories = [], [], {}
+        for name, dtype in table.schema.items():
+            if name == ID:
+                continue
+            if _is_numeric(dtype):
+                numeric.append(name)
+            elif dtype == pl.String:
+                categorical.append(name)
+                counts = table[name].drop_nulls().value_counts(name="rows")
+                categories[name] = tuple(sorted(counts.filter(pl.col("rows") >= min_rows)[name].to_list()))
+            else:
+                raise SchemaError(
+                    f"feature {name!r} has type {dtype}; expected a number or text, so convert or drop it"
+                )
+        if not numeric and not categorical:
+            raise SchemaError("the training table has no feature column besides sample_id")
+        return cls(tuple(numeric), tuple(categorical), categories)
+
+    def encode(self, table: pl.DataFrame) -> NDArray[np.float32]:
+        """Turn a table with this schema into numbers.
+
+        Parameters
+        ----------
+        table : polars.DataFrame, n rows
+            The schema's columns in any order; sample_id is ignored.
+
+        Returns
+        -------
+        ndarray, shape (n, p), float32, C order
+            Missing and infinite numbers, missing and unseen categories are NaN.
+
+        Raises
+        ------
+        SchemaError
+            Columns are missing, unknown or of another kind; names them.
+        """
+        self.check(table)
+        values = np.empty((table.height, len(self.names)), dtype=np.float32)
+        for position, name in enumerate(self.numeric):
+            values[:, position] = table[name].cast(pl.Float32).fill_null(float("nan")).to_numpy()
+        values[~np.isfinite(values)] = np.nan
+        for position, name in enumerate(self.categorical, start=len(self.numeric)):
+            known = self.categories[name]
+            codes = table[name].cast(pl.String).replace_strict(
+                list(known), list(range(len(known))), default=None, return_dtype=pl.Float32
+            ) if known else pl.Series([None] * table.height, dtype=pl.Float32)  # fmt: skip
+            values[:, position] = codes.fill_null(float("nan")).to_numpy()
+        return values
+
+    def check(self, table: pl.DataFrame) -> None:
+        """Raise SchemaError unless the table has exactly this schema's columns, whatever their order."""
+        found = {name: dtype for name, dtype in table.schema.items() if name != ID}
+        missing = [name for name in self.names if name not in found]
+        unknown = [name for name in found if name not in set(self.names)]
+        other = [
+            f"{name} is {found[name]}"
+            for names, expected in ((self.numeric, _is_numeric), (self.categorical, _is_category))
+            for name in names
+            if name in found and not expected(found[name])
+        ]
+        if missing or unknown or other:
+            problems = [
+                f"{what}: {', '.join(map(str, names[:5]))}{' ...' if len(names) > 5 else ''} ({len(names)})"
+                for what, names in (("missing", missing), ("unknown", unknown), ("of another kind", other))
+                if names
+            ]
+            raise SchemaError(
+                f"features differ from the {len(self.names)} that the model was trained with; {'; '.join(problems)}; "
+                "build the features with the FeatureEngineer saved beside the model"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready form; :meth:`from_json` reads it."""
+        return {
+            "numeric": list(self.numeric),
+            "categorical": list(self.categorical),
+            "categories": {name: list(values) for name, values in self.categories.items()},
+        }
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> FeatureSchema:
+        """Inverse of :meth:`to_json`."""
+        return cls(
+            tuple(record["numeric"]),
+            tuple(record["categorical"]),
+            {name: tuple(record["categories"][name]) for name in record["categorical"]},
+        )
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Encoded rows and, for learning, their labels.
+
+    Attributes
+    ----------
+    values : ndarray, shape (n, p), float32
+        As :meth:`FeatureSchema.encode` gives them.
+    labels : ndarray, shape (n,), float64
+        Log prices.
+    """
+
+    values: NDArray[np.float32]
+    labels: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def check_learnable(train: Matrix, valid: Matrix | None) -> None:
+    """Refuse rows from which nothing can be learnt, before a library fails in its own words.
+
+    Raises
+    ------
+    TrainingError
+        Fewer than two rows, no validation rows, labels that are not finite, or not one feature that varies.
+    """
+    if len(train) < 2:
+        raise TrainingError(f"{len(train)} training rows; boosting needs at least 2, so use fewer folds or more rows")
+    if valid is not None and len(valid) == 0:
+        raise TrainingError("the fold has no validation rows; use fewer folds or more rows")
+    for name, part in (("training", train), ("validation", valid)):
+        if part is not None and not np.isfinite(part.labels).all():
+            row = int(np.flatnonzero(~np.isfinite(part.labels))[0])
+            raise TrainingError(f"log price {part.labels[row]} in {name} row {row}; prices must be positive and finite")
+    if not (_varies(train.values)).any():
+        raise TrainingError(
+            f"none of {train.values.shape[1]} features varies over {len(train)} training rows; "
+            "there is nothing to split on"
+        )
+
+
+def _varies(values: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which columns hold two different values, a missing one being a value; shape (p,)."""
+    missing = np.isnan(values)
+    lowest = np.where(missing, np.inf, values).min(axis=0)
+    highest = np.where(missing, -np.inf, values).max(axis=0)
+    varies: NDArray[np.bool_] = (lowest < highest) | (missing.any(axis=0) & ~missing.all(axis=0))
+    return varies
+
+
+def _is_numeric(dtype: pl.DataType) -> bool:
+    return dtype.is_numeric() or dtype in (pl.Boolean, pl.Null)
+
+
+def _is_category(dtype: pl.DataType) -> bool:
+    return dtype in (pl.String, pl.Null)

@@ -1,0 +1,204 @@
+"""A trained model of any of the three libraries, its file and its schema.
+
+On disk a model is two files: the trees in the library's own format (``model.txt``, ``model.json``, ``model.cbm``; none
+of them can hold code) and ``schema.json`` with the columns, the categories, the log-median that the labels were centred
+on, and the model file's hash. Predictions after loading equal those before, bit for bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, Protocol, cast, get_args
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from pricing.errors import ArtifactError
+from pricing.gbdt.matrix import FeatureSchema
+
+Library = Literal["lightgbm", "xgboost", "catboost"]
+LIBRARIES: tuple[Library, ...] = get_args(Library)
+
+FORMAT = 1
+"""Version of schema.json."""
+
+_MODULES = {"lightgbm": "lgbm", "xgboost": "xgb", "catboost": "cat"}
+
+
+class Backend(Protocol):
+    """What a library's module offers; the library is imported only when one of these is called."""
+
+    SUFFIX: str
+
+    def predict(
+        self, booster: Any, values: NDArray[np.float32], schema: FeatureSchema, threads: int
+    ) -> NDArray[np.float64]:
+        """Centred log prices, shape (n,)."""
+
+    def gains(self, booster: Any, schema: FeatureSchema) -> NDArray[np.float64]:
+        """Gain of each column in the schema's order, shape (p,)."""
+
+    def save(self, booster: Any, path: Path) -> None:
+        """Write the library's own format."""
+
+    def load(self, path: Path, schema: FeatureSchema) -> Any:
+        """Read it back; ArtifactError where it is none."""
+
+
+def backend(library: str) -> Backend:
+    """The module that speaks to a library; imports neither library until it is used."""
+    return cast(Backend, import_module(f"pricing.gbdt.{_MODULES[library]}"))
+
+
+@dataclass(frozen=True)
+class GBDTModel:
+    """Boosted trees that predict log price.
+
+    Attributes
+    ----------
+    library : {"lightgbm", "xgboost", "catboost"}
+        Who grew the trees.
+    schema : FeatureSchema
+        Columns and categories, p columns.
+    center : float
+        Log-median of the training prices; the trees predict the difference to it.
+    rounds : int
+        Boosting rounds kept.
+    booster : object
+        The library's own model.
+    """
+
+    library: Library
+    schema: FeatureSchema
+    center: float
+    rounds: int
+    booster: Any
+
+    def predict(self, table: pl.DataFrame, *, threads: int = 1) -> NDArray[np.float64]:
+        """Predict log prices.
+
+        Parameters
+        ----------
+        table : polars.DataFrame, n rows
+            The schema's columns in any order; sample_id is ignored.
+        threads : int
+            Threads used; the prediction does not depend on it.
+
+        Returns
+        -------
+        ndarray, shape (n,), float64
+            Log prices.
+
+        Raises
+        ------
+        SchemaError
+            The table has other columns than the model was trained with.
+        """
+        return self.predict_values(self.schema.encode(table), threads=threads)
+
+    def predict_values(self, values: NDArray[np.float32], *, threads: int = 1) -> NDArray[np.float64]:
+        """The same for rows that are already encoded by ``schema``, shape (n, p)."""
+        if len(values) == 0:
+            return np.empty(0)
+        return self.center + backend(self.library).predict(self.booster, values, self.schema, threads)
+
+    def importance(self) -> pl.DataFrame:
+        """Columns feature and importance: its share of the total gain, largest first; all 0 without splits."""
+        gains = backend(self.library).gains(self.booster, self.schema)
+        total = gains.sum()
+        table = pl.DataFrame({"feature": self.schema.names, "importance": gains / total if total > 0 else gains})
+        return table.sort(["importance", "feature"], descending=[True, False])
+
+    def save(self, folder: Path) -> None:
+        """Write the library's own file and schema.json into an existing folder; equal models give equal bytes."""
+        path = folder / f"model{backend(self.library).SUFFIX}"
+        backend(self.library).save(self.booster, path)
+        record = {
+            "format": FORMAT,
+            "library": self.library,
+            "model": path.name,
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "center": self.center,
+            "rounds": self.rounds,
+            "features": self.schema.to_json(),
+        }
+        (folder / "schema.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> GBDTModel:
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        ArtifactError
+            A file is missing, damaged, of another version, or no model of the library that it claims to be.
+        """
+        record = _read_record(folder / "schema.json")
+        library: Library = record["library"]
+        schema = FeatureSchema.from_json(record["features"])
+        path = folder / f"model{backend(library).SUFFIX}"
+        try:
+            found = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise ArtifactError(f"{path}: cannot be read ({error.strerror}); train the member again") from None
+        if found != record["sha256"]:
+            raise ArtifactError(
+                f"{path}: has hash {found[:12]}, schema.json expects {record['sha256'][:12]}; train again"
+            )
+        booster = backend(library).load(path, schema)
+        return cls(library, schema, float(record["center"]), int(record["rounds"]), booster)
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["format"] != FORMAT or record["library"] not in LIBRARIES:
+            raise ArtifactError(
+                f"{path}: format {record['format']!r} of {record['library']!r}, expected format {FORMAT} of one of "
+                f"{', '.join(LIBRARIES)}; train the member again"
+            )
+        FeatureSchema.from_json(record["features"])
+        float(record["center"]), int(record["rounds"]), str(record["sha256"])[:12]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(f"{path}: is no model schema ({error!r}); train the member again") from None
+    return cast(dict[str, Any], record)
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model and how it came about.
+
+    Attributes
+    ----------
+    model : GBDTModel
+        With its best rounds only.
+    best_round : int
+        Rounds kept: the best on the validation part, or all where there is none.
+    curves : polars.DataFrame
+        round (Int32, from 1), split ("train" or "valid"), metric ("smape" in percent, or "mae" in log price), value.
+    """
+
+    model: GBDTModel
+    best_round: int
+    curves: pl.DataFrame
+
+
+def curves_table(curves: dict[tuple[str, str], list[float]]) -> pl.DataFrame:
+    """Stack (split, metric) -> one value a round into the long table of :class:`TrainedModel`."""
+    schema = {"round": pl.Int32, "split": pl.String, "metric": pl.String, "value": pl.Float64}
+    parts = [
+        pl.DataFrame({"value": values}, schema={"value": pl.Float64})
+        .with_columns(
+            (pl.int_range(1, pl.len() + 1, dtype=pl.Int32)).alias("round"),
+            pl.lit(split).alias("split"),
+            pl.lit(metric).alias("metric"),
+        )
+        .select(list(schema))
+        for (split, metric), values in sorted(curves.items())
+    ]
+    return pl.concat(parts) if parts else pl.DataFrame(schema=schema)

@@ -1,0 +1,172 @@
+"""K-fold training over the libraries, usable from a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from pricing.config.gbdt import GBDTConfig
+from pricing.errors import ConfigError, TrainingError
+from pricing.gbdt.matrix import FeatureSchema, Matrix
+from pricing.gbdt.model import LIBRARIES, TrainedModel
+from pricing.gbdt.objectives import smape_of_logs
+
+_TRAINERS = {
+    "lightgbm": ("pricing.gbdt.lgbm", "train_lightgbm"),
+    "xgboost": ("pricing.gbdt.xgb", "train_xgboost"),
+    "catboost": ("pricing.gbdt.cat", "train_catboost"),
+}
+
+
+def train_member(
+    member: str, train: Matrix, valid: Matrix | None, schema: FeatureSchema, settings: Any, **options: Any
+) -> TrainedModel:
+    """Call the member's ``train_*`` function; parameters, result and errors are that function's."""
+    if member not in LIBRARIES:
+        raise ConfigError(f"gbdt: no member {member!r}; there are {', '.join(LIBRARIES)}")
+    module, name = _TRAINERS[member]
+    trained: TrainedModel = getattr(import_module(module), name)(train, valid, schema, settings, **options)
+    return trained
+
+
+@dataclass(frozen=True)
+class GBDTResult:
+    """One library's folds.
+
+    Attributes
+    ----------
+    models : list of TrainedModel
+        One a fold, in fold order.
+    train : ndarray, shape (n,)
+        Log price of each row by the models that learned it: their mean. Optimistic by nature.
+    valid : ndarray, shape (n,)
+        Log price of each row by the one model that did not learn it (out of fold).
+    test : ndarray, shape (t,)
+        Log price of each test row, the mean over the folds.
+    smape : float
+        Of ``valid``, in percent.
+    importance : polars.DataFrame
+        feature, importance: mean share of the gain, largest first.
+    """
+
+    models: list[TrainedModel]
+    train: NDArray[np.float64]
+    valid: NDArray[np.float64]
+    test: NDArray[np.float64]
+    smape: float
+    importance: pl.DataFrame
+
+
+def train_gbdt_models(
+    table: pl.DataFrame,
+    log_price: NDArray[np.float64],
+    fold: Sequence[int] | NDArray[np.int64],
+    test: pl.DataFrame | None = None,
+    config: GBDTConfig | None = None,
+    *,
+    seed: int = 0,
+    threads: int = 1,
+) -> dict[str, GBDTResult]:
+    """Train every library of the configuration on every fold.
+
+    The flow does the same with one task a fold and library; this is for notebooks and for tables of one's own.
+
+    Parameters
+    ----------
+    table : polars.DataFrame, n rows
+        Features: numbers, or text columns for categories.
+    log_price : ndarray, shape (n,)
+        Natural log of the price.
+    fold : sequence of int, shape (n,)
+        Fold of each row.
+    test : polars.DataFrame, t rows, optional
+        The same columns for rows without a price.
+    config : GBDTConfig, optional
+        Members and settings.
+    seed, threads : int
+        The same pair gives the same predictions.
+
+    Returns
+    -------
+    dict of str to GBDTResult
+        By member, in the configuration's order.
+
+    Raises
+    ------
+    TrainingError
+        Fewer than two folds, lengths that differ, or nothing to learn from.
+    SchemaError
+        The test table has other columns.
+
+    Examples
+    --------
+    >>> import numpy as np, polars as pl
+    >>> from pricing.config import GBDTConfig
+    >>> table = pl.DataFrame({"grams": np.arange(1.0, 41.0), "brand": ["a", "b"] * 20})
+    >>> config = GBDTConfig(members=("lightgbm",))
+    >>> result = train_gbdt_models(table, np.log(table["grams"].to_numpy()), np.arange(40) % 2, config=config)
+    >>> result["lightgbm"].valid.shape
+    (40,)
+    """
+    config = config or GBDTConfig()
+    folds = np.asarray(fold)
+    if not table.height == len(log_price) == len(folds):
+        raise TrainingError(
+            f"{table.height} rows of features, {len(log_price)} prices, {len(folds)} folds; expected one each"
+        )
+    numbers = np.unique(folds)
+    if len(numbers) < 2:
+        raise TrainingError(f"one fold ({numbers.tolist()}); out-of-fold predictions need at least 2")
+    test = test if test is not None else table.clear()
+    return {
+        member: _train_folds(member, table, np.asarray(log_price, dtype=np.float64), folds, test, config, seed, threads)
+        for member in config.members
+    }
+
+
+def _train_folds(
+    member: str,
+    table: pl.DataFrame,
+    log_price: NDArray[np.float64],
+    folds: NDArray[Any],
+    test: pl.DataFrame,
+    config: GBDTConfig,
+    seed: int,
+    threads: int,
+) -> GBDTResult:
+    models, importances = [], []
+    learnt, valid, unseen = np.zeros(len(log_price)), np.zeros(len(log_price)), np.zeros(test.height)
+    numbers = np.unique(folds)
+    for number in numbers:
+        inside = folds == number
+        schema = FeatureSchema.fit(table.filter(~inside), config.min_category_rows)
+        values = schema.encode(table)
+        trained = train_member(
+            member,
+            Matrix(values[~inside], log_price[~inside]),
+            Matrix(values[inside], log_price[inside]),
+            schema,
+            getattr(config, member),
+            seed=seed,
+            threads=threads,
+            device=config.device,
+        )
+        predicted = trained.model.predict_values(values, threads=threads)
+        valid[inside] = predicted[inside]
+        learnt[~inside] += predicted[~inside] / (len(numbers) - 1)
+        unseen += trained.model.predict(test, threads=threads) / len(numbers)
+        models.append(trained)
+        importances.append(trained.model.importance())
+    importance = (
+        pl.concat(importances)
+        .group_by("feature")
+        .agg(pl.col("importance").sum() / len(numbers))
+        .sort(["importance", "feature"], descending=[True, False])
+    )
+    return GBDTResult(models, learnt, valid, unseen, smape_of_logs(valid, log_price), importance)

@@ -1,0 +1,152 @@
+"""XGBoost (histogram trees): training, prediction, its own JSON format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pricing.config.gbdt import XGBoostConfig
+from pricing.errors import ArtifactError, TrainingError
+from pricing.gbdt.matrix import FeatureSchema, Matrix, check_learnable
+from pricing.gbdt.model import GBDTModel, TrainedModel, curves_table
+from pricing.gbdt.objectives import xgb_smape_eval, xgb_smape_objective
+
+SUFFIX = ".json"
+
+
+def xgboost_params(config: XGBoostConfig, *, seed: int, threads: int, device: str) -> dict[str, Any]:
+    """XGBoost's parameters, without those that say which objective."""
+    return {
+        "tree_method": "hist",
+        "device": "cpu" if device == "cpu" else "cuda",
+        "learning_rate": config.learning_rate,
+        "max_depth": config.max_depth,
+        "min_child_weight": config.min_child_weight,
+        "subsample": config.subsample,
+        "colsample_bytree": config.colsample_bytree,
+        "colsample_bynode": config.colsample_bynode,
+        "reg_lambda": config.reg_lambda,
+        "reg_alpha": config.reg_alpha,
+        "max_bin": config.max_bin,
+        "base_score": 0.0,  # the labels are centred
+        "disable_default_eval_metric": True,  # SMAPE by custom_metric
+        "seed": seed,
+        "nthread": threads,
+        "verbosity": 0,
+    }
+
+
+def train_xgboost(
+    train: Matrix,
+    valid: Matrix | None,
+    schema: FeatureSchema,
+    config: XGBoostConfig,
+    *,
+    seed: int = 0,
+    threads: int = 1,
+    rounds: int | None = None,
+    device: str = "cpu",
+) -> TrainedModel:
+    """Train XGBoost on log prices; parameters, result and errors as :func:`pricing.gbdt.lgbm.train_lightgbm`."""
+    import xgboost
+
+    check_learnable(train, valid)
+    center = float(np.median(train.labels))
+    params = xgboost_params(config, seed=seed, threads=threads, device=device)
+    custom = config.objective == "smape"
+    if not custom:
+        params["objective"] = {
+            "l1": "reg:absoluteerror",
+            "l2": "reg:squarederror",
+            "huber": "reg:pseudohubererror",
+        }[config.objective]
+    if config.objective == "huber":
+        params["huber_slope"] = config.huber_alpha
+    history: dict[str, dict[str, list[float]]] = {}
+    try:
+        quantised = {"max_bin": config.max_bin, "nthread": threads, "enable_categorical": True}
+        data = xgboost.QuantileDMatrix(
+            train.values, train.labels - center, feature_types=_feature_types(schema), **quantised
+        )
+        sets = [(data, "train")]
+        if valid is not None:
+            sets.append((_rows(valid.values, schema, threads, valid.labels - center), "valid"))
+        booster = xgboost.train(
+            params,
+            data,
+            num_boost_round=rounds or config.rounds,
+            evals=sets,
+            obj=xgb_smape_objective if custom else None,
+            custom_metric=xgb_smape_eval,
+            early_stopping_rounds=config.early_stopping if valid is not None and rounds is None else None,
+            evals_result=history,
+            verbose_eval=False,
+        )
+    except xgboost.core.XGBoostError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise TrainingError(f"XGBoost on {len(train)} rows x {len(schema.names)} features: {reason}") from None
+    best = booster.num_boosted_rounds()
+    if valid is not None and rounds is None:
+        best = booster.best_iteration + 1
+        booster = booster[:best]
+    curves = {(split, metric): values for split, by in history.items() for metric, values in by.items()}
+    return TrainedModel(GBDTModel("xgboost", schema, center, best, booster), best, curves_table(curves))
+
+
+def _feature_types(schema: FeatureSchema) -> list[str]:
+    return ["q"] * len(schema.numeric) + ["c"] * len(schema.categorical)
+
+
+def _rows(
+    values: NDArray[np.float32], schema: FeatureSchema, threads: int, labels: NDArray[np.float64] | None = None
+) -> Any:
+    import xgboost
+
+    return xgboost.DMatrix(
+        values, labels, feature_types=_feature_types(schema), enable_categorical=True, nthread=threads
+    )
+
+
+def predict(booster: Any, values: NDArray[np.float32], schema: FeatureSchema, threads: int) -> NDArray[np.float64]:
+    """Centred log prices, shape (n,)."""
+    booster.set_param({"nthread": threads})
+    return np.asarray(booster.predict(_rows(values, schema, threads), output_margin=True), dtype=np.float64)
+
+
+def gains(booster: Any, schema: FeatureSchema) -> NDArray[np.float64]:
+    """Total gain of each column, shape (p,)."""
+    scores = booster.get_score(importance_type="total_gain")
+    return np.array([float(scores.get(f"f{position}", 0.0)) for position in range(len(schema.names))])
+
+
+def save(booster: Any, path: Path) -> None:
+    """Write XGBoost's JSON format."""
+    path.write_bytes(booster.save_raw(raw_format="json"))
+
+
+def load(path: Path, schema: FeatureSchema) -> Any:
+    """Read XGBoost's JSON format.
+
+    Raises
+    ------
+    ArtifactError
+        The file is no XGBoost model, or one of another width.
+    """
+    import xgboost
+
+    try:
+        data = path.read_bytes()
+        if not data.startswith(b'{"'):
+            raise ValueError("it is no JSON object")
+        booster = xgboost.Booster()
+        booster.load_model(bytearray(data))
+        columns = booster.num_features()
+    except (OSError, ValueError, xgboost.core.XGBoostError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ArtifactError(f"{path}: is no XGBoost model ({reason}); train the member again") from None
+    if columns != len(schema.names):
+        raise ArtifactError(f"{path}: reads {columns} columns, schema.json names {len(schema.names)}; train again")
+    return booster
