@@ -38,7 +38,11 @@ def write_stages(
     catalogue = root / "catalogue"
     catalogue.mkdir(parents=True)
     frame = pl.DataFrame(
-        {"sample_id": ids, "catalog_content": [f"Item Name: product {i}" for i in ids], "image_link": [None] * len(ids)},
+        {
+            "sample_id": ids,
+            "catalog_content": [f"Item Name: product {i}" for i in ids],
+            "image_link": [None] * len(ids),
+        },
         schema_overrides={"image_link": pl.String},
     )
     frame[:labelled].with_columns(price=np.exp(log_price[:labelled])).write_parquet(catalogue / "train.parquet")
@@ -63,9 +67,7 @@ def write_stages(
             write_member(root / f"{name}-{k}", name, k, ids[chosen], label[chosen], (logs[:, column] + jitter)[chosen])
             outputs[name].append(root / f"{name}-{k}")
         if name in refit:
-            write_member(
-                root / f"{name}-refit", name, None, ids[is_test], parts[is_test], logs[is_test, column] + 0.02
-            )
+            write_member(root / f"{name}-refit", name, None, ids[is_test], parts[is_test], logs[is_test, column] + 0.02)
             refits[name] = root / f"{name}-refit"
     return catalogue, fold_folder, outputs, refits
 

@@ -1,0 +1,148 @@
+"""Two finished runs side by side: what changed, what it gained, whether that is beyond noise."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from pricing.errors import ArtifactError
+from pricing.evaluation.bootstrap import Comparison, compare_predictions
+from pricing.evaluation.markdown import markdown_table
+
+__all__ = ["RunComparison", "compare_runs"]
+
+
+@dataclass(frozen=True)
+class RunComparison:
+    """Run B against run A.
+
+    Attributes
+    ----------
+    config : dict of str to (a, b)
+        Settings that differ, by full key; None where a run does not have the key.
+    metrics : dict of str to (a, b)
+        SMAPE figures of both, by name.
+    holdout : Comparison or None
+        Paired bootstrap on the common hold-out rows; None where there are none.
+    notes : list of str
+        What limits the comparison.
+    """
+
+    config: dict[str, tuple[Any, Any]]
+    metrics: dict[str, tuple[float | None, float | None]]
+    holdout: Comparison | None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        """One sentence."""
+        if self.holdout is None:
+            return "The runs share no hold-out rows, so they cannot be compared row by row."
+        difference = self.holdout.difference
+        span = f"95 % interval {difference.low:+.2f} to {difference.high:+.2f}, {self.holdout.rows} common products"
+        if not self.holdout.beyond_noise:
+            return f"The difference of {difference.mean:+.2f} SMAPE is within noise ({span})."
+        better = "B is better" if difference.mean < 0 else "A is better"
+        return f"{better}: {abs(difference.mean):.2f} SMAPE, beyond noise ({span})."
+
+    def to_markdown(self) -> str:
+        """Verdict, figures, settings."""
+        figures = [(key, _text(a), _text(b), _change(a, b)) for key, (a, b) in self.metrics.items()]
+        settings = [(key, _text(a), _text(b)) for key, (a, b) in self.config.items()]
+        parts = [self.verdict, *self.notes, markdown_table(("SMAPE %", "A", "B", "B - A"), figures)]
+        parts.append(markdown_table(("setting", "A", "B"), settings) if settings else "The configurations are equal.")
+        return "\n\n".join(parts) + "\n"
+
+
+def compare_runs(a: Path, b: Path, *, resamples: int = 2000, seed: int = 0) -> RunComparison:
+    """Compare two run folders.
+
+    Raises
+    ------
+    ArtifactError
+        A run folder has no readable metrics.json.
+    """
+    runs = [(_json(folder / "run.json", optional=True), _json(folder / "metrics.json")) for folder in (a, b)]
+    left, right = (_flat(run.get("config", {})) for run, _ in runs)
+    config = {
+        key: (left.get(key), right.get(key))
+        for key in sorted(set(left) | set(right))
+        if left.get(key) != right.get(key) and not key.startswith("paths.")
+    }
+    figures = [_smape_figures(metrics) for _, metrics in runs]
+    keys = list(dict.fromkeys([*figures[0], *figures[1]]))
+    notes = []
+    kinds = [run.get("folds", {}).get("kind") for run, _ in runs]
+    if kinds[0] != kinds[1]:
+        notes.append(f"Folds differ ({kinds[0]} and {kinds[1]}): only the hold-out's figures can be compared.")
+    paired, note = _paired(a, b, resamples, seed)
+    notes += [note] if note else []
+    return RunComparison(config, {key: (figures[0].get(key), figures[1].get(key)) for key in keys}, paired, notes)
+
+
+def _paired(a: Path, b: Path, resamples: int, seed: int) -> tuple[Comparison | None, str]:
+    tables = []
+    for folder in (a, b):
+        path = folder / "evaluation" / "holdout.parquet"
+        try:
+            tables.append(pl.read_parquet(path, columns=["sample_id", "price", "stack"]))
+        except (OSError, pl.exceptions.PolarsError):
+            return None, f"{path} is missing, so the hold-outs cannot be paired."
+    both = tables[0].join(tables[1], on="sample_id", suffix="_b", maintain_order="left")
+    same = both.filter((pl.col("price") - pl.col("price_b")).abs() <= 1e-9 * pl.col("price"))
+    note = ""
+    if len(same) < max(len(tables[0]), len(tables[1])):
+        sizes = f"A has {len(tables[0])}, B {len(tables[1])}"
+        note = f"{len(same)} products are in both hold-outs with the same price ({sizes})."
+    if not len(same):
+        return None, note
+    price = same["price"].to_numpy()
+    compared = compare_predictions(
+        price, same["stack"].to_numpy(), same["stack_b"].to_numpy(), resamples=resamples, seed=seed
+    )
+    return compared, note
+
+
+def _smape_figures(metrics: Mapping[str, Any]) -> dict[str, float]:
+    found = {"hold-out, stack": metrics.get("holdout", {}).get("smape")}
+    for name in ("stack", "mean", "constant"):
+        found[f"out of fold, {name}"] = metrics.get(name, {}).get("oof_smape")
+    for name, item in sorted(metrics.get("models", {}).items()):
+        found[f"out of fold, {name}"] = item.get("oof_smape")
+        found[f"hold-out, {name}"] = item.get("holdout_smape")
+    return {key: float(value) for key, value in found.items() if value is not None}
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    return {
+        key: value
+        for name, branch in tree.items()
+        for key, value in _flat(branch, f"{prefix}.{name}" if prefix else str(name)).items()
+    }
+
+
+def _json(path: Path, *, optional: bool = False) -> dict[str, Any]:
+    if optional and not path.exists():
+        return {}
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path}: cannot be read ({error}); expected the folder of a finished run") from None
+    if not isinstance(record, dict):
+        raise ArtifactError(f"{path}: expected an object, got {type(record).__name__}")
+    return record
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if isinstance(value, float) and abs(value) >= 0.01 else str(value)
+
+
+def _change(a: float | None, b: float | None) -> str:
+    return "" if a is None or b is None else f"{b - a:+.2f}"

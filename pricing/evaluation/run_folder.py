@@ -1,0 +1,87 @@
+"""Reading a finished run's folder for the report; whatever is optional may be missing."""
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from pricing.errors import ArtifactError
+
+__all__ = ["RunFolder", "product_title", "read_run_folder"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """What a run left behind; an empty record or None where a file is missing."""
+
+    path: Path
+    run: dict[str, Any]
+    metrics: dict[str, Any]
+    oof: pl.DataFrame | None
+    holdout: pl.DataFrame | None
+    importance: pl.DataFrame | None
+    curves: pl.DataFrame | None
+    products: pl.DataFrame | None
+
+
+def read_run_folder(path: Path) -> RunFolder:
+    """Read ``run.json``, ``metrics.json`` and ``evaluation/*.parquet``.
+
+    Raises
+    ------
+    ArtifactError
+        There is no metrics.json, or a file that is there cannot be read.
+    """
+    if not (path / "metrics.json").exists():
+        raise ArtifactError(f"{path}: has no metrics.json; expected the folder of a finished run")
+    tables = path / "evaluation"
+    return RunFolder(
+        path,
+        _record(path / "run.json"),
+        _record(path / "metrics.json"),
+        _table(tables / "oof.parquet", ["sample_id", "price", "stack"]),
+        _table(tables / "holdout.parquet", ["sample_id", "price", "stack"]),
+        _table(tables / "importance.parquet", ["member", "feature", "importance"]),
+        _table(tables / "curves.parquet", ["member", "fold", "round", "split", "metric", "value"]),
+        _table(tables / "products.parquet", ["sample_id", "catalog_content"]),
+    )
+
+
+def _record(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path}: cannot be read ({error})") from None
+    if not isinstance(record, dict):
+        raise ArtifactError(f"{path}: expected an object, got {type(record).__name__}")
+    return record
+
+
+def _table(path: Path, columns: list[str]) -> pl.DataFrame | None:
+    """The table, or None where it is missing or empty."""
+    if not path.exists():
+        log.info("report: no %s", path)
+        return None
+    try:
+        table = pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise ArtifactError(f"{path}: cannot be read ({error})") from None
+    missing = sorted(set(columns) - set(table.columns))
+    if missing:
+        raise ArtifactError(f"{path}: lacks the columns {', '.join(missing)}")
+    return table if len(table) else None
+
+
+def product_title(content: str | None, length: int = 140) -> str:
+    """The item name out of a catalogue text, shortened."""
+    text = (content or "").strip()
+    first = text.splitlines()[0].strip() if text else ""
+    name = first.removeprefix("Item Name:").strip() or "(no text)"
+    return name if len(name) <= length else name[: length - 1].rstrip() + "…"
