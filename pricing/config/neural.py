@@ -78,6 +78,8 @@ class TrainingConfig(Section):
     """Peak rate of the fusion, projection and head."""
     encoder_learning_rate: float = Field(5e-5, gt=0)
     """Peak rate of the encoders' upper layer; lower layers decay from it."""
+    skip_rate: float = Field(0.1, ge=0)
+    """Factor on learning_rate for the linear skip, which starts at the ridge's prediction."""
     layer_decay: float = Field(0.9, gt=0, le=1)
     """Factor on the rate, a layer downwards."""
     weight_decay: float = Field(0.01, ge=0)
@@ -103,8 +105,9 @@ class CheckpointConfig(Section):
     """Minutes between checkpoints inside an epoch."""
     keep: int = Field(2, ge=1)
     """Latest checkpoints kept beside the best."""
-    kind: Literal["quick", "full", "minimal"] = "full"
-    """What is saved."""
+    kind: Literal["quick", "full", "minimal"] = "quick"
+    """quick continues exactly in its folder, full carries the best weights too and can be moved, minimal is weights
+    alone."""
 
 
 class SparseMLPConfig(Section):
@@ -124,6 +127,10 @@ class SparseMLPConfig(Section):
     """Networks averaged."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Dropout between layers."""
+    weight_decay: float = Field(1e-2, ge=0)
+    """AdamW's decay."""
+    dense: bool = True
+    """Engineered numbers (all but svd_*) beside the TF-IDF terms."""
 
 
 class NeuralConfig(Section):
@@ -133,6 +140,10 @@ class NeuralConfig(Section):
     """Networks that are trained."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where networks are trained."""
+    workers: int = Field(0, ge=0)
+    """Processes that decode pictures where their activations are not kept."""
+    encode_batch: int = Field(64, ge=1)
+    """Rows a batch of the frozen parts, which run once."""
     refit_multimodal: bool = False
     """Train the encoder network once more on all labelled rows when holdout.refit is on."""
     text: TextEncoderConfig = TextEncoderConfig()

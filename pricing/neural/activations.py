@@ -1,0 +1,233 @@
+"""Runs the frozen parts of the encoders once over all texts and pictures, and keeps what they give.
+
+Texts: hidden states below the trained layers, one after the other without padding. Pictures: patches of the frozen
+encoder. Both are bfloat16 bits in ``.npy`` files that are read memory-mapped. Equal texts and equal links are
+computed once.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from tqdm import tqdm
+
+from pricing.config.neural import NeuralConfig
+from pricing.errors import ArtifactError
+from pricing.neural.encoders import as_patches, split_text_encoder
+from pricing.neural.optimisation import Precision, choose_precision
+from pricing.neural.sources import KeptPictures, KeptTexts, open_picture, picture_transform, tokenize
+from pricing.neural.text import bucket_batches, compose_text
+from pricing.neural.weights import describe, find_encoder, load_image_encoder, load_text_encoder, load_tokenizer
+
+__all__ = ["Activations", "encode_rows", "keeps_pictures", "keeps_texts"]
+
+logger = logging.getLogger(__name__)
+
+
+def keeps_texts(config: NeuralConfig) -> bool:
+    """Some lower layers of the text encoder are frozen."""
+    return config.text.enabled and config.text.trainable_layers is not None
+
+
+def keeps_pictures(config: NeuralConfig) -> bool:
+    """All of the picture encoder is frozen."""
+    return config.image.enabled and config.image.frozen == "all"
+
+
+@dataclass(frozen=True)
+class Activations:
+    """What `encode_rows` wrote, read back memory-mapped."""
+
+    record: dict[str, Any]
+    rows: pl.DataFrame
+    """sample_id String, text_row Int64, picture_row Int64 (-1 for none)."""
+    folder: Path
+
+    @classmethod
+    def load(cls, folder: Path) -> "Activations":
+        """Open the folder.
+
+        Raises
+        ------
+        ArtifactError
+            A file is missing or damaged.
+        """
+        try:
+            record = json.loads((folder / "encoded.json").read_text(encoding="utf-8"))
+            path = folder / "rows.parquet"
+            rows = pl.read_parquet(path) if path.exists() else pl.DataFrame(schema=_ROWS)
+        except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+            raise ArtifactError(
+                f"{folder}: kept activations cannot be read ({error}); rebuild the encode stage"
+            ) from None
+        return cls(record, rows, folder)
+
+    def texts(self, ids: pl.Series) -> KeptTexts:
+        """Hidden states of these rows, in this order."""
+        states, offsets = self._array("text_states.npy"), self._array("text_offsets.npy")
+        return KeptTexts(states, np.asarray(offsets), self._positions(ids, "text_row"))
+
+    def pictures(self, ids: pl.Series) -> KeptPictures:
+        """Patches of these rows, in this order."""
+        return KeptPictures(self._array("picture_patches.npy"), self._positions(ids, "picture_row"))
+
+    def _positions(self, ids: pl.Series, column: str) -> np.ndarray:
+        joined = pl.DataFrame({"sample_id": ids}).join(self.rows, on="sample_id", how="left", maintain_order="left")
+        lost = joined.filter(pl.col(column).is_null())
+        if lost.height:
+            raise ArtifactError(
+                f"{self.folder}: no activations for sample_id {lost['sample_id'][0]!r}; rebuild the encode stage"
+            )
+        return joined[column].to_numpy()
+
+    def _array(self, name: str) -> np.ndarray:
+        try:
+            return np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise ArtifactError(f"{self.folder / name}: cannot be read ({error}); rebuild the encode stage") from None
+
+
+_ROWS = {"sample_id": pl.String, "text_row": pl.Int64, "picture_row": pl.Int64}
+
+
+def encode_rows(
+    frame: pl.DataFrame, files: Mapping[str, Path], config: NeuralConfig, out: Path, device: torch.device
+) -> None:
+    """Run the frozen parts over rows and write their activations into an existing folder.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        sample_id, catalog_content, image_link; ids are unique.
+    files : mapping
+        image_link -> picture file, for the pictures that are there.
+    config : NeuralConfig
+        Encoders, lengths, what is frozen.
+    device : torch.device
+        Where the frozen parts run.
+
+    Raises
+    ------
+    WeightsError
+        An encoder cannot be found or cut.
+    """
+    precision = choose_precision(config.training.precision, device)
+    record: dict[str, Any] = {"text": None, "image": None, "precision": precision.name}
+    rows = frame.select("sample_id", text_row=pl.lit(-1, pl.Int64), picture_row=pl.lit(-1, pl.Int64))
+    if keeps_texts(config):
+        started = time.perf_counter()
+        texts = [compose_text(content) for content in frame["catalog_content"]]
+        distinct = list(dict.fromkeys(texts))
+        record["text"] = _encode_texts(distinct, config, out, device, precision)
+        place = {text: position for position, text in enumerate(distinct)}
+        rows = rows.with_columns(text_row=pl.Series([place[text] for text in texts], dtype=pl.Int64))
+        logger.info("encoded %d texts in %.1f s", len(distinct), time.perf_counter() - started)
+    if keeps_pictures(config):
+        started = time.perf_counter()
+        wanted = sorted({link for link in frame["image_link"] if link is not None and link in files})
+        kept, record["image"] = _encode_pictures(wanted, files, config, out, device, precision)
+        position = {link: place for place, link in enumerate(kept)}
+        found = [position.get(link, -1) for link in frame["image_link"]]
+        rows = rows.with_columns(picture_row=pl.Series(found, dtype=pl.Int64))
+        logger.info("encoded %d pictures in %.1f s", len(kept), time.perf_counter() - started)
+    if keeps_texts(config) or keeps_pictures(config):
+        rows.write_parquet(out / "rows.parquet")
+    (out / "encoded.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+@torch.inference_mode()
+def _encode_texts(
+    texts: Sequence[str], config: NeuralConfig, out: Path, device: torch.device, precision: Precision
+) -> dict[str, Any]:
+    assert config.text.trainable_layers is not None
+    source = find_encoder(config.text.name, "text")
+    ids = tokenize(load_tokenizer(source), texts, config.text.max_length)
+    encoder = load_text_encoder(source)
+    record = _without_path(describe(source, encoder.state_dict()))
+    width = int(encoder.config.hidden_size)  # type: ignore[union-attr,arg-type]
+    lower, _ = split_text_encoder(encoder, config.text.trainable_layers)
+    lower.to(device)
+    offsets = np.concatenate([[0], np.cumsum([len(i) for i in ids], dtype=np.int64)]).astype(np.int64)
+    states = _create(out / "text_states.npy", (int(offsets[-1]), width))
+    for batch in _progress(bucket_batches(np.diff(offsets), config.encode_batch), "texts"):
+        length = max(len(ids[row]) for row in batch)
+        tokens = torch.zeros(len(batch), length, dtype=torch.int64)  # (B, T)
+        mask = torch.zeros(len(batch), length, dtype=torch.int64)
+        for place, row in enumerate(batch):
+            tokens[place, : len(ids[row])] = torch.from_numpy(ids[row].astype(np.int64))
+            mask[place, : len(ids[row])] = 1
+        with precision.autocast():
+            hidden = lower(input_ids=tokens.to(device), attention_mask=mask.to(device)).last_hidden_state  # (B, T, H)
+        bits = _bits(hidden)
+        for place, row in enumerate(batch):
+            states[offsets[row] : offsets[row + 1]] = bits[place, : len(ids[row])]
+    _close(states)
+    np.save(out / "text_offsets.npy", offsets, allow_pickle=False)
+    return record | {
+        "max_length": config.text.max_length, "trainable_layers": config.text.trainable_layers, "width": width,
+    }  # fmt: skip
+
+
+@torch.inference_mode()
+def _encode_pictures(
+    links: Sequence[str],
+    files: Mapping[str, Path],
+    config: NeuralConfig,
+    out: Path,
+    device: torch.device,
+    precision: Precision,
+) -> tuple[list[str], dict[str, Any]]:
+    source = find_encoder(config.image.name, "image")
+    encoder: Any = load_image_encoder(source)
+    record = _without_path(describe(source, encoder.state_dict()))
+    encoder.to(device).requires_grad_(False)
+    transform = picture_transform(encoder, config.image.side, training=False)
+    with precision.autocast():
+        probe = as_patches(
+            encoder.forward_features(torch.zeros(1, 3, config.image.side, config.image.side, device=device))
+        )
+    shape = tuple(probe.shape[1:])  # (P, C)
+    patches = _create(out / "picture_patches.npy", (max(1, len(links)), *shape))
+    kept: list[str] = []
+    for start in _progress(range(0, len(links), config.encode_batch), "pictures"):
+        chosen, pixels = [], []
+        for link in links[start : start + config.encode_batch]:
+            picture = open_picture(files[link])
+            if picture is not None:  # a file that broke since it was fetched counts as missing
+                chosen.append(link)
+                pixels.append(transform(picture))
+        if chosen:
+            with precision.autocast():
+                features = as_patches(encoder.forward_features(torch.stack(pixels).to(device)))  # (M, P, C)
+            patches[len(kept) : len(kept) + len(chosen)] = _bits(features)
+            kept += chosen
+    _close(patches)
+    return kept, record | {"side": config.image.side, "patches": shape[0], "width": shape[1]}
+
+
+def _without_path(record: dict[str, Any]) -> dict[str, Any]:
+    """A folder's path says nothing on another machine, and would make outputs differ; the hash identifies it."""
+    return record | {"name": "local"} if record["origin"] == "folder" else record
+
+
+def _bits(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.to(torch.bfloat16).cpu().contiguous().view(torch.uint16).numpy()
+
+
+def _create(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
+    return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint16, shape=shape)
+
+
+def _close(array: np.memmap[Any, Any]) -> None:
+    array.flush()
+
+
+def _progress(items: Any, what: str) -> Iterator[Any]:
+    yield from tqdm(items, desc=what, disable=None, leave=False)

@@ -1,0 +1,156 @@
+"""A text encoder cut into a frozen lower and a trained upper part, and a picture encoder that gives patches."""
+
+import copy
+from typing import Any, Literal
+
+from pricing.neural import vision_ops  # isort: skip  # before timm
+
+import torch
+from torch import nn
+
+from pricing.errors import WeightsError
+
+__all__ = ["ImageTower", "TextTower", "split_text_encoder"]
+
+_KEEP = vision_ops.declare_vision_ops
+
+
+class _HiddenStates(nn.Module):
+    """Stands where an encoder's embeddings stood, and hands the given hidden states through."""
+
+    def forward(self, *, inputs_embeds: torch.Tensor, **_: Any) -> torch.Tensor:
+        return inputs_embeds
+
+
+class TextTower(nn.Module):
+    """Hidden states of the tokens from a Hugging Face encoder, whole or its upper part.
+
+    Parameters
+    ----------
+    encoder : nn.Module or None
+        What ``AutoModel`` gives, or the upper part of it; None hands the hidden states through (all layers frozen).
+    width : int
+        Width of the hidden states.
+    upper : bool
+        The encoder is an upper part and takes hidden states in place of token ids.
+    """
+
+    def __init__(self, encoder: nn.Module | None, width: int, *, upper: bool) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.width = width
+        self.upper = upper
+
+    def forward(self, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Ids (B, T) or hidden states of the lower part (B, T, H), mask (B, T) bool -> hidden states (B, T, H)."""
+        if self.encoder is None:
+            return tokens
+        inputs = {"inputs_embeds" if self.upper else "input_ids": tokens}
+        return self.encoder(**inputs, attention_mask=mask.long()).last_hidden_state
+
+
+def split_text_encoder(encoder: nn.Module, trainable_layers: int) -> tuple[nn.Module, nn.Module | None]:
+    """Cut an encoder below its upper ``trainable_layers``.
+
+    The lower part is the encoder without its upper layers; the upper part is the encoder with its embeddings
+    replaced by the lower part's output. Works for every architecture that keeps its blocks in ``encoder.layer``
+    (BERT, MPNet, RoBERTa, DeBERTa ...). What the layers share (relative position embeddings) lies in both parts,
+    frozen.
+
+    Returns
+    -------
+    lower : nn.Module
+        Frozen, in evaluation mode; token ids in, hidden states out.
+    upper : nn.Module or None
+        The layers to train; None when there are none.
+
+    Raises
+    ------
+    WeightsError
+        The architecture keeps its layers elsewhere, or has fewer.
+    """
+    layers = getattr(getattr(encoder, "encoder", None), "layer", None)
+    if not isinstance(layers, nn.ModuleList) or not hasattr(encoder, "embeddings"):
+        raise WeightsError(
+            f"{type(encoder).__name__} has no encoder.layer to cut; set neural.text.trainable_layers to none"
+        )
+    if trainable_layers > len(layers):
+        raise WeightsError(f"neural.text.trainable_layers is {trainable_layers}, the encoder has {len(layers)} layers")
+    cut = len(layers) - trainable_layers
+    encoder_module: Any = encoder
+    if hasattr(encoder_module, "pooler"):
+        encoder_module.pooler = None  # token states are what is read; the pooler would be computed for nothing
+    upper: Any = None
+    if trainable_layers:
+        encoder_module.encoder.layer = nn.ModuleList(layers[cut:])
+        embeddings, encoder_module.embeddings = encoder_module.embeddings, _HiddenStates()
+        upper = copy.deepcopy(encoder_module)
+        encoder_module.embeddings = embeddings
+        for name, parameter in upper.named_parameters():
+            parameter.requires_grad_(".layer." in f".{name}")
+    encoder_module.encoder.layer = nn.ModuleList(layers[:cut])
+    lower = encoder.eval().requires_grad_(False)
+    return lower, upper
+
+
+class ImageTower(nn.Module):
+    """Patches from a timm encoder, whole or as activations computed before.
+
+    Parameters
+    ----------
+    encoder : nn.Module or None
+        What ``timm.create_model(..., num_classes=0)`` gives; None hands patches through (all of it frozen).
+    width : int
+        Channels of a patch.
+    frozen : {"all", "early", "none"}
+        What is not trained: ``early`` freezes the stem and the first half of the blocks. Batch norms keep their
+        pretrained statistics in every case, since micro-batches are small.
+    """
+
+    def __init__(self, encoder: nn.Module | None, width: int, frozen: Literal["all", "early", "none"] = "all") -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.width = width
+        self.frozen = frozen
+        if encoder is not None:
+            encoder.requires_grad_(frozen != "all")
+            if frozen == "early":
+                self._freeze_early(encoder)
+
+    @staticmethod
+    def _freeze_early(encoder: nn.Module) -> None:
+        children = dict(encoder.named_children())
+        blocks = children.get("blocks")
+        if blocks is None or not isinstance(blocks, nn.Sequential | nn.ModuleList):
+            raise WeightsError(
+                f"{type(encoder).__name__} has no blocks to freeze early ones of; set neural.image.frozen"
+            )
+        first = list(children)[: list(children).index("blocks")]  # stem, patch and position embeddings
+        for name in first:
+            children[name].requires_grad_(False)
+        for name, parameter in encoder.named_parameters(recurse=False):
+            del name
+            parameter.requires_grad_(False)
+        for block in list(blocks)[: len(blocks) // 2]:
+            block.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "ImageTower":
+        """Training mode for all but the batch norms."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Pictures (M, 3, S, S) or patches (M, P, C) -> patches (M, P, C)."""
+        if self.encoder is None:
+            return pictures
+        return as_patches(self.encoder.forward_features(pictures))  # type: ignore[operator]
+
+
+def as_patches(features: torch.Tensor) -> torch.Tensor:
+    """Feature map (M, C, H, W) of a convolutional encoder, or tokens (M, P, C) of a transformer -> (M, P, C)."""
+    if features.ndim == 4:
+        return features.flatten(2).transpose(1, 2)  # (M, C, H, W) -> (M, H*W, C)
+    return features

@@ -1,0 +1,99 @@
+"""Parameter groups, learning rate schedule and numeric precision of the training loop."""
+
+import re
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from pricing.config.neural import TrainingConfig
+
+__all__ = ["Precision", "choose_precision", "learning_rate_factor", "make_optimizer", "set_learning_rate"]
+
+_LAYER = re.compile(r"\.(?:layer|blocks)\.(\d+)\.")
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What products are computed in."""
+
+    name: Literal["fp32", "bf16", "fp16"]
+    device: str
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Context for the forward pass."""
+        if self.name == "fp32":
+            return nullcontext()
+        kind = torch.bfloat16 if self.name == "bf16" else torch.float16
+        return torch.autocast(self.device, dtype=kind)
+
+    def scaler(self) -> "torch.amp.GradScaler":
+        """Gradient scaler; only fp16 needs one, else it does nothing."""
+        return torch.amp.GradScaler(self.device, enabled=self.name == "fp16")
+
+
+def choose_precision(wish: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device) -> Precision:
+    """Precision for a device, by what its instructions are, never by a timing.
+
+    GPU: bf16 where it has it, else fp16 with a scaler. CPU: bf16 with avx512_bf16 or amx, which halves the time,
+    else fp32 (fp16 on a CPU has no fast products, so a wish for it is answered by the same rule).
+    """
+    if wish in ("fp32", "bf16"):
+        return Precision(wish, device.type)
+    if device.type == "cuda":
+        return Precision("bf16" if wish == "auto" and torch.cuda.is_bf16_supported() else "fp16", "cuda")
+    fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return Precision("bf16" if fast else "fp32", "cpu")
+
+
+def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
+    """AdamW with layer-wise rates: the encoders' upper layer at its peak, each layer below at ``layer_decay`` of
+    that above.
+
+    Biases, norms and the linear skip (whose start is a fitted model) are not decayed. Each group keeps its peak rate
+    under "peak".
+    """
+    depth: dict[str, int] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and (match := _LAYER.search(name)):
+            tower = name.split(".")[0]
+            depth[tower] = max(depth.get(tower, 0), int(match.group(1)))
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        tower = name.split(".")[0]
+        rate = config.learning_rate
+        if tower in ("text", "image"):
+            match = _LAYER.search(name)
+            # what stands before the blocks (embeddings, stem) lies one below the lowest
+            below = depth.get(tower, 0) - int(match.group(1)) if match else depth.get(tower, 0) + 1
+            rate = config.encoder_learning_rate * config.layer_decay**below
+        elif tower == "skip":
+            rate = config.learning_rate * config.skip_rate
+        decay = 0.0 if parameter.ndim < 2 or tower == "skip" else config.weight_decay
+        groups.setdefault((rate, decay), []).append(parameter)
+    return torch.optim.AdamW(
+        [{"params": p, "lr": rate, "peak": rate, "weight_decay": decay} for (rate, decay), p in groups.items()],
+        foreach=True,
+    )
+
+
+def learning_rate_factor(step: int, total: int, warmup: float) -> float:
+    """Share of the peak rate at optimiser step ``step`` (from 0) of ``total``: linear up, then linear down to 0.
+
+    >>> [learning_rate_factor(step, 10, 0.2) for step in (0, 1, 2, 9)]
+    [0.5, 1.0, 1.0, 0.125]
+    """
+    rising = round(total * warmup)
+    if step < rising:
+        return (step + 1) / rising
+    return max(0.0, (total - step) / max(1, total - rising))
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Set every group's rate to its peak times ``factor``."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * factor

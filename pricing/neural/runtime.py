@@ -1,0 +1,30 @@
+"""Puts torch into the state that a stage runs in."""
+
+import logging
+from typing import Literal
+
+import torch
+
+from pricing.errors import TrainingError
+
+__all__ = ["prepare_torch"]
+
+logger = logging.getLogger(__name__)
+
+
+def prepare_torch(device: Literal["auto", "cpu", "cuda"], threads: int) -> torch.device:
+    """Set the thread count and deterministic algorithms, and choose the device.
+
+    Raises
+    ------
+    TrainingError
+        "cuda" is asked for where there is none.
+    """
+    torch.set_num_threads(threads)
+    found = torch.cuda.is_available()
+    if device == "cuda" and not found:
+        raise TrainingError("neural.device is cuda, but torch sees no GPU; set it to auto or cpu")
+    chosen = torch.device("cuda" if found and device != "cpu" else "cpu")
+    torch.use_deterministic_algorithms(chosen.type == "cpu")  # on a CPU it costs nothing; a GPU lacks some operators
+    logger.info("torch on %s with %d threads", chosen, threads)
+    return chosen

@@ -1,0 +1,162 @@
+"""The stage's functions. torch is imported inside them, so that importing this module costs nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+    from pricing.config import NeuralConfig
+    from pricing.features.load import FeatureSet
+
+__all__ = ["encode", "predict_member", "train_fold"]
+
+Member = Literal["multimodal", "sparse_mlp"]
+
+
+def encode(
+    catalogue: Path, images: Path | None, config: NeuralConfig, pictures: Path, out: Path, *, threads: int = 1
+) -> None:
+    """Run the frozen parts of the encoders once over all texts and pictures of the catalogue.
+
+    Parameters
+    ----------
+    catalogue : Path
+        Output of the catalogue stage: train.parquet and test.parquet.
+    images : Path or None
+        Output of the download stage: images.parquet; None for no pictures.
+    config : NeuralConfig
+        Which encoders, and what of them is frozen.
+    pictures : Path
+        Folder that the ``file`` column of images.parquet is relative to.
+    out : Path
+        Existing empty folder; receives encoded.json, and rows.parquet, text_states.npy, text_offsets.npy and
+        picture_patches.npy as far as something is frozen.
+    threads : int
+        Cores.
+
+    Raises
+    ------
+    WeightsError
+        An encoder cannot be found; names the ways out.
+    """
+    import polars as pl
+
+    from pricing.neural.activations import encode_rows
+    from pricing.neural.rows import picture_files, read_catalogue_part
+    from pricing.neural.runtime import prepare_torch
+
+    device = prepare_torch(config.device, threads)
+    columns = ["sample_id", "catalog_content", "image_link"]
+    frame = pl.concat([read_catalogue_part(catalogue, part).select(columns) for part in ("train", "test")])
+    if "multimodal" not in config.members:
+        frame = frame.head(0)
+    encode_rows(frame, picture_files(images, pictures, config), config, out, device)
+
+
+def train_fold(
+    catalogue: Path,
+    folds: Path,
+    features: Path,
+    price_features: Path,
+    images: Path | None,
+    encoded: Path,
+    config: NeuralConfig,
+    member: Member,
+    fold: int | None,
+    seed: int,
+    out: Path,
+    work: Path,
+    *,
+    pictures: Path,
+    threads: int = 1,
+    epochs: int | None = None,
+) -> None:
+    """Train one member on one fold (None: on all labelled rows) and predict the rows that it did not learn from.
+
+    Parameters
+    ----------
+    catalogue, folds, features, price_features, images, encoded : Path
+        Outputs of the stages before; ``price_features`` of the same fold.
+    member : {"multimodal", "sparse_mlp"}
+        Which network.
+    work : Path
+        Folder for checkpoints; a killed training found there is continued.
+    out : Path
+        Existing empty folder; receives predictions.parquet (sample_id, part, log_price), member.json, curves.parquet
+        and model/.
+    threads : int
+        Cores.
+    epochs : int, optional
+        Passes over the rows; by default those of the configuration (the refit gives the folds' median best epoch).
+
+    Raises
+    ------
+    TrainingError
+        Training diverged.
+    """
+    from pricing.neural.runtime import prepare_torch
+
+    device = prepare_torch(config.device, threads)
+    if member == "sparse_mlp":
+        from pricing.neural.sparse_member import train_sparse_mlp
+
+        train_sparse_mlp(catalogue, folds, features, price_features, config, fold, seed, out, epochs=epochs)
+        return
+    from pricing.neural.multimodal_member import train_multimodal
+
+    train_multimodal(
+        catalogue, folds, features, price_features, images, encoded, config, fold, seed, out, work,
+        pictures=pictures, device=device, epochs=epochs,
+    )  # fmt: skip
+
+
+def predict_member(
+    model_dir: Path,
+    frame: pl.DataFrame,
+    features: FeatureSet,
+    price_features: pl.DataFrame,
+    images: pl.DataFrame | None,
+    pictures: Path | None,
+    *,
+    threads: int = 1,
+) -> np.ndarray:
+    """Price new rows with a trained member.
+
+    Parameters
+    ----------
+    model_dir : Path
+        The model/ folder that `train_fold` wrote.
+    frame : DataFrame
+        sample_id, catalog_content, image_link.
+    features : FeatureSet
+        Of these rows.
+    price_features : DataFrame
+        sample_id and ``price_*`` of these rows (without sample_id: in their order).
+    images : DataFrame or None
+        image_link, file, status, as images.parquet; None for no pictures.
+    pictures : Path or None
+        Folder that ``file`` is relative to.
+    threads : int
+        Cores.
+
+    Returns
+    -------
+    ndarray
+        Log prices (n,) float64, in the order of ``frame``.
+    """
+    from pricing.neural.io import read_config
+    from pricing.neural.runtime import prepare_torch
+
+    device = prepare_torch("auto", threads)
+    features = features.reorder(frame["sample_id"])
+    if read_config(model_dir)["member"] == "sparse_mlp":
+        from pricing.neural.sparse_member import predict_sparse_mlp
+
+        return predict_sparse_mlp(model_dir, features)
+    from pricing.neural.multimodal_member import predict_multimodal
+
+    return predict_multimodal(model_dir, frame, features, price_features, images, pictures, device=device)

@@ -1,0 +1,301 @@
+"""The training loop: mixed precision, accumulation, clipping, schedule, EMA, early stopping, exact resume.
+
+Everything that the next step depends on is in a checkpoint: weights, optimiser, scaler, moving average, random states,
+and the position in the data, whose order is a function of seed and epoch. The schedule is a function of the step. So
+a run that is killed and resumed ends with the same weights as one that was not, bit for bit on a CPU.
+"""
+
+import logging
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from pricing.config.neural import CheckpointConfig, TrainingConfig
+from pricing.errors import TrainingError
+from pricing.neural.checkpoint import CheckpointManager, rng_state, set_rng_state
+from pricing.neural.dataset import AmazonMLDataset, BucketSampler, get_dataloader
+from pricing.neural.ema import ModelEMA
+from pricing.neural.io import trained_state
+from pricing.neural.losses import make_loss
+from pricing.neural.optimisation import choose_precision, learning_rate_factor, make_optimizer, set_learning_rate
+from pricing.neural.prediction import predict
+
+__all__ = ["TrainingResult", "smape", "train_neural_network"]
+
+logger = logging.getLogger(__name__)
+
+MAX_SKIPPED = 20  # steps with a non-finite loss or gradient in a row before giving up
+
+
+@dataclass
+class TrainingResult:
+    """What training gives beside the trained model."""
+
+    best_epoch: int
+    """From 1; the last one where there is no validation part."""
+    best_smape: float | None
+    """Validation SMAPE in percent."""
+    curves: list[dict[str, Any]] = field(default_factory=list)
+    """Records of epoch, split, metric, value."""
+    precision: str = "fp32"
+    steps: int = 0
+
+
+def train_neural_network(
+    model: nn.Module,
+    train: AmazonMLDataset,
+    valid: AmazonMLDataset | None,
+    config: TrainingConfig,
+    checkpoints: CheckpointConfig,
+    work: Path,
+    *,
+    seed: int = 0,
+    device: torch.device | None = None,
+    workers: int = 0,
+    fingerprint: str = "",
+) -> TrainingResult:
+    """Train a model in place; it ends with the best epoch's averaged weights (the last epoch's without ``valid``).
+
+    Parameters
+    ----------
+    model : nn.Module
+        Takes a `Batch`, gives log prices (B,).
+    train, valid : AmazonMLDataset
+        With labels. Without ``valid`` all epochs are run.
+    config : TrainingConfig
+        An optimiser step takes ``batch_size * accumulation`` rows; the gradient is that of their mean loss.
+    work : Path
+        Folder of the checkpoints; a training found there is continued if its ``fingerprint`` is the same.
+    seed : int
+        Of order, dropout and augmentation.
+
+    Raises
+    ------
+    TrainingError
+        The loss stays non-finite for 20 steps in a row.
+    """
+    device = device or torch.device("cpu")
+    run = _Run(model.to(device), train, valid, config, checkpoints, work, seed, device, workers, fingerprint)
+    run.resume()
+    with _stop_on_sigterm() as stop:
+        while run.epoch < config.epochs and run.bad_epochs < config.patience:
+            run.train_epoch(stop)
+            run.finish_epoch()
+    return run.finish()
+
+
+class _Run:
+    def __init__(
+        self,
+        model: nn.Module,
+        train: AmazonMLDataset,
+        valid: AmazonMLDataset | None,
+        config: TrainingConfig,
+        checkpoints: CheckpointConfig,
+        work: Path,
+        seed: int,
+        device: torch.device,
+        workers: int,
+        fingerprint: str,
+    ) -> None:
+        if train.target is None or (valid is not None and valid.target is None):
+            raise TrainingError("rows without prices were given to the training; expected labelled rows")
+        self.model, self.train, self.valid, self.config = model, train, valid, config
+        self.device, self.workers, self.seed = device, workers, seed
+        self.kind, self.minutes, self.fingerprint = checkpoints.kind, checkpoints.minutes, fingerprint
+        self.precision = choose_precision(config.precision, device)
+        self.scaler = self.precision.scaler()
+        self.optimizer = make_optimizer(model, config)
+        self.ema = ModelEMA(model, config.ema_decay) if config.ema_decay else None
+        self.loss = make_loss(config.loss, "sum")
+        self.loader = get_dataloader(train, config.batch_size, shuffle=True, seed=seed, workers=workers)
+        self.sampler: BucketSampler = self.loader.batch_sampler  # type: ignore[assignment]
+        self.manager = CheckpointManager(work, checkpoints.keep)
+        self.steps_per_epoch = math.ceil(len(self.sampler) / config.accumulation)
+        self.total_steps = self.steps_per_epoch * config.epochs
+        self.epoch = self.batch = self.step = self.bad_epochs = self.skipped = 0
+        self.best_smape, self.best_epoch, self.epoch_loss = math.inf, 0, 0.0
+        self.best_state: dict[str, torch.Tensor] | None = None
+        self.curves: list[dict[str, Any]] = []
+        self.saved_at = time.monotonic()
+        torch.manual_seed(seed)
+
+    # -- checkpoints
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "model": trained_state(self.model),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "ema": self.ema.state_dict() if self.ema else None,
+            "rng": rng_state(),
+            "position": {
+                "fingerprint": self.fingerprint,
+                "epoch": self.epoch,
+                "batch": self.batch,
+                "bad_epochs": self.bad_epochs,
+                "skipped": self.skipped,
+                "best_smape": self.best_smape if self.best_epoch else None,
+                "best_epoch": self.best_epoch,
+                "epoch_loss": self.epoch_loss,
+                "curves": self.curves,
+            },
+            "best": self.best_state,
+        }
+
+    def save(self) -> None:
+        # a minimal checkpoint cannot be resumed from, so the loop's own are quick at the least
+        kind = "quick" if self.kind == "minimal" else self.kind
+        self.manager.save_checkpoint(self.state(), self.step, kind=kind)
+        self.saved_at = time.monotonic()
+
+    def resume(self) -> None:
+        state = self.manager.get_latest_checkpoint()
+        if state is None or "position" not in state:
+            return
+        position = state["position"]
+        if position["fingerprint"] != self.fingerprint:
+            logger.warning("checkpoints in %s belong to another training; starting anew", self.manager.folder)
+            self.manager.clear()
+            return
+        best = state.get("best")
+        if best is None and position["best_epoch"]:
+            kept = self.manager.get_best_checkpoint()
+            if kept is None:
+                logger.warning("the best weights in %s are lost; starting anew", self.manager.folder)
+                return
+            best = kept["model"]
+        self.model.load_state_dict(state["model"], strict=False)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        if self.ema and state["ema"]:
+            self.ema.load_state_dict(state["ema"])
+        self.best_state, self.step = best, state["step"]
+        for name in ("epoch", "batch", "bad_epochs", "skipped", "best_epoch", "epoch_loss", "curves"):
+            setattr(self, name, position[name])
+        self.best_smape = math.inf if position["best_smape"] is None else position["best_smape"]
+        set_rng_state(state["rng"])
+        logger.info("resumed at epoch %d, batch %d, step %d", self.epoch + 1, self.batch, self.step)
+
+    # -- one epoch
+
+    def train_epoch(self, stop: threading.Event) -> None:
+        self.model.train()
+        self.train.epoch = self.epoch
+        self.sampler.set_position(self.epoch, self.batch)
+        sizes = [len(batch) for batch in self.sampler.batches(self.epoch)]
+        bar = tqdm(total=len(sizes), initial=self.batch, desc=f"epoch {self.epoch + 1}", disable=None, leave=False)
+        loss_sum = 0.0
+        for batch in self.loader:
+            group = self.batch // self.config.accumulation * self.config.accumulation
+            rows = sum(sizes[group : group + self.config.accumulation])  # of this optimiser step
+            loss_sum += self.backward(batch, rows)
+            self.batch += 1
+            bar.update()
+            if self.batch % self.config.accumulation == 0 or self.batch == len(sizes):
+                self.optimizer_step(loss_sum)
+                self.epoch_loss += loss_sum * rows if math.isfinite(loss_sum) else 0.0
+                loss_sum = 0.0
+                if stop.is_set():
+                    self.save()
+                    raise SystemExit(128 + signal.SIGTERM)
+                if self.batch < len(sizes) and time.monotonic() - self.saved_at > 60 * self.minutes:
+                    self.save()
+        bar.close()
+
+    def backward(self, batch: Any, rows: int) -> float:
+        batch = batch.to(self.device)
+        with self.precision.autocast():
+            prediction = self.model(batch)
+        loss = self.loss(prediction, batch.target) / rows
+        value = float(loss.detach())
+        if math.isfinite(value):
+            self.scaler.scale(loss).backward()
+        return value
+
+    def optimizer_step(self, loss: float) -> None:
+        set_learning_rate(self.optimizer, learning_rate_factor(self.step, self.total_steps, self.config.warmup))
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm, foreach=True)
+        finite = math.isfinite(loss) and bool(torch.isfinite(norm))
+        if finite or self.scaler.is_enabled():  # the scaler skips such a step by itself, and lowers its scale
+            self.scaler.step(self.optimizer)
+        if self.scaler.is_enabled():
+            self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.skipped = 0 if finite else self.skipped + 1
+        if not finite:
+            logger.warning("step %d skipped: loss %s, gradient norm %s", self.step, loss, float(norm))
+            if self.skipped > MAX_SKIPPED:
+                raise TrainingError(
+                    f"loss or gradient not finite in {self.skipped} steps in a row up to step {self.step} (epoch "
+                    f"{self.epoch + 1}); lower neural.training.learning_rate or set neural.training.precision to fp32"
+                )
+        elif self.ema:
+            self.ema.update(self.model)
+        self.step += 1
+
+    # -- validation and the end
+
+    def finish_epoch(self) -> None:
+        loss = self.epoch_loss / len(self.train)
+        self.epoch, self.batch, self.epoch_loss = self.epoch + 1, 0, 0.0
+        self.curves.append({"epoch": self.epoch, "split": "train", "metric": "loss", "value": loss})
+        if self.valid is not None:
+            if self.ema:
+                self.ema.apply_shadow(self.model)
+            prediction = predict(self.model, self.valid, self.precision, workers=self.workers)
+            assert self.valid.target is not None
+            score = smape(prediction, self.valid.target.numpy())
+            self.curves.append({"epoch": self.epoch, "split": "valid", "metric": "smape", "value": score})
+            if score < self.best_smape:
+                self.best_smape, self.best_epoch, self.bad_epochs = score, self.epoch, 0
+                self.best_state = {name: tensor.cpu().clone() for name, tensor in trained_state(self.model).items()}
+                best = {"model": self.best_state}
+                self.manager.save_checkpoint(best, self.step, kind="minimal", metric=score, best=True)
+            else:
+                self.bad_epochs += 1
+            if self.ema:
+                self.ema.restore(self.model)
+            logger.info("epoch %d: training loss %.4f, validation SMAPE %.2f", self.epoch, loss, score)
+        if (self.epoch < self.config.epochs and self.bad_epochs < self.config.patience) or self.valid is None:
+            self.save()
+
+    def finish(self) -> TrainingResult:
+        if self.best_state is not None:
+            self.model.load_state_dict(self.best_state, strict=False)
+        elif self.ema:
+            self.ema.apply_shadow(self.model)
+        self.model.eval()
+        found = self.best_smape if self.best_epoch else None
+        return TrainingResult(self.best_epoch or self.epoch, found, self.curves, self.precision.name, self.step)
+
+
+def smape(prediction: np.ndarray, target: np.ndarray) -> float:
+    """SMAPE in percent (0 to 200) from log prices (n,), (n,): the mean of ``2 tanh(|d| / 2)``."""
+    return float(200.0 * np.mean(np.tanh(np.abs(prediction.astype(np.float64) - target) / 2.0)))
+
+
+@contextmanager
+def _stop_on_sigterm() -> Iterator[threading.Event]:
+    """SIGTERM asks the loop to save after its step and leave; only a main thread can be asked."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGTERM, before)
