@@ -1,0 +1,242 @@
+"""Each library: saved and loaded bit for bit, complete predictions, the same bytes for the same seed, bad input."""
+
+import hashlib
+import json
+import pickle
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pricing.config.gbdt import GBDTConfig
+from pricing.errors import ArtifactError, ConfigError, SchemaError, TrainingError
+from pricing.gbdt.matrix import FeatureSchema, Matrix
+from pricing.gbdt.model import LIBRARIES, GBDTModel, TrainedModel
+from pricing.gbdt.training import train_gbdt_models, train_member
+from tests.gbdt.conftest import TINY, make_table
+
+each_library = pytest.mark.parametrize("library", LIBRARIES)
+
+
+def train(library: str, table: pl.DataFrame, labels: np.ndarray, cut: int, **options: Any) -> TrainedModel:
+    """Train the tiny model on the first ``cut`` rows and stop on the rest."""
+    schema = FeatureSchema.fit(table[:cut])
+    values = schema.encode(table)
+    parts = Matrix(values[:cut], labels[:cut]), Matrix(values[cut:], labels[cut:])
+    return train_member(library, *parts, schema, options.pop("settings", getattr(TINY, library)), **options)
+
+
+@each_library
+@settings(max_examples=8)
+@given(rows=st.integers(30, 200), seed=st.integers(0, 1000), objective=st.integers(0, 2))
+def test_serialization(library: str, rows: int, seed: int, objective: int) -> None:
+    """Property 22: GBDT model serialization. A saved and loaded model of any library predicts, bit for bit, what it
+    predicted before, unseen categories and missing values included."""
+    table, labels = make_table(rows, seed)
+    names = ("MAE", "RMSE", "Huber") if library == "catboost" else ("l1", "huber", "smape")
+    config = getattr(TINY, library).model_copy(update={"objective": names[objective]})
+    model = train(library, table, labels, rows * 2 // 3, settings=config).model
+    new = make_table(40, seed + 1, categories=9)[0]
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(Path(folder))
+        loaded = GBDTModel.load(Path(folder))
+    assert loaded.predict(new).tobytes() == model.predict(new).tobytes()
+    assert (loaded.rounds, loaded.center, loaded.schema) == (model.rounds, model.center, model.schema)
+    assert loaded.importance().equals(model.importance())
+
+
+@settings(max_examples=5)
+@given(rows=st.integers(24, 120), tests=st.integers(0, 20), folds=st.integers(2, 4), seed=st.integers(0, 1000))
+def test_prediction_completeness(rows: int, tests: int, folds: int, seed: int) -> None:
+    """Property 23: GBDT prediction completeness. Every library predicts a finite log price for every row of the
+    training, validation and test splits."""
+    table, labels = make_table(rows + tests, seed)
+    fold = np.random.default_rng(seed).permutation(rows) % folds
+    results = train_gbdt_models(table[:rows], labels[:rows], fold, table[rows:], TINY)
+    assert list(results) == list(LIBRARIES)
+    for result in results.values():
+        assert len(result.models) == folds
+        for predicted, expected in ((result.train, rows), (result.valid, rows), (result.test, tests)):
+            assert predicted.shape == (expected,)
+            assert np.isfinite(predicted).all()
+        assert set(result.importance["feature"]) == set(table.columns)
+
+
+@each_library
+def test_it_learns(library: str, small_table: Callable[..., Any]) -> None:
+    table, labels = small_table(600)
+    longer = getattr(TINY, library).model_copy(update={"rounds": 150, "early_stopping": 40})
+    trained = train(library, table, labels, 400, settings=longer)
+    residual = trained.model.predict(table[400:]) - labels[400:]
+    constant = np.median(labels[:400]) - labels[400:]
+    assert np.abs(residual).mean() < 0.6 * np.abs(constant).mean()
+    importance = trained.model.importance()
+    assert importance["importance"].sum() == pytest.approx(1)
+    assert set(importance["feature"][:2]) == {table.columns[0], "brand"}
+
+
+@each_library
+def test_validation_rows_are_predicted_by_models_that_have_not_seen_them(
+    library: str, small_table: Callable[..., Any]
+) -> None:
+    """With labels that are pure noise, in-sample predictions correlate with them and out-of-fold ones cannot."""
+    table, _ = small_table(300)
+    noise = np.random.default_rng(5).normal(size=300)
+    config = TINY.model_copy(update={"members": (library,)})
+    result = train_gbdt_models(table, noise, np.arange(300) % 3, config=config)[library]
+    assert np.corrcoef(result.train, noise)[0, 1] > 0.2
+    assert np.corrcoef(result.valid, noise)[0, 1] < 0.15
+
+
+@each_library
+@pytest.mark.parametrize("threads", [1, 2])
+def test_same_seed_same_bytes(library: str, threads: int, small_table: Callable[..., Any], tmp_path: Path) -> None:
+    table, labels = small_table(300)
+    files = []
+    for name in ("first", "second"):
+        folder = tmp_path / name
+        folder.mkdir()
+        trained = train(library, table, labels, 200, seed=7, threads=threads)
+        trained.model.save(folder)
+        files.append({path.name: path.read_bytes() for path in folder.iterdir()})
+    assert files[0] == files[1]
+    other = train(library, table, labels, 200, seed=8, threads=threads)
+    assert other.model.predict(table).tobytes() != trained.model.predict(table).tobytes()
+
+
+@each_library
+def test_rounds_are_obeyed_and_early_stopping_keeps_the_best(library: str, small_table: Callable[..., Any]) -> None:
+    table, labels = small_table(300)
+    assert train(library, table, labels, 200, rounds=5).model.rounds == 5
+    rng = np.random.default_rng(0)
+    stopped = train(
+        library, table, rng.normal(size=300), 200, settings=getattr(TINY, library).model_copy(update={"rounds": 200})
+    )
+    metric = "mae" if library == "catboost" else "smape"
+    curve = stopped.curves.filter((pl.col("split") == "valid") & (pl.col("metric") == metric))["value"].to_numpy()
+    assert stopped.best_round == stopped.model.rounds == int(np.argmin(curve)) + 1
+    assert len(curve) < 200
+
+
+@each_library
+def test_another_schema_is_refused(library: str, small_table: Callable[..., Any]) -> None:
+    table, labels = small_table(90)
+    model = train(library, table, labels, 60).model
+    with pytest.raises(SchemaError, match="missing: brand"):
+        model.predict(table.drop("brand"))
+
+
+def worst_table() -> pl.DataFrame:
+    """Twenty rows: a constant, a column with nothing in it, one category, a category seen once, an infinite number."""
+    return pl.DataFrame(
+        {
+            "constant": [1.0] * 20,
+            "nothing": pl.Series([None] * 20, dtype=pl.Float32),
+            "unit": ["ounce"] * 20,
+            "brand": ["x"] * 19 + ["y"],
+            "grams": [float("inf"), *np.arange(19.0)],
+        }
+    )
+
+
+@each_library
+def test_twenty_rows_with_everything_wrong(library: str) -> None:
+    labels = np.log(np.arange(1.0, 21.0))
+    config = TINY.model_copy(update={"members": (library,)})
+    fold = np.arange(20) % 4  # the fold of the last row does not learn its brand
+    result = train_gbdt_models(worst_table(), labels, fold, worst_table()[:3], config)[library]
+    assert np.isfinite(result.valid).all()
+    assert np.isfinite(result.test).all()
+    assert np.abs(result.train - labels).mean() < np.abs(np.median(labels) - labels).mean()
+
+
+@each_library
+def test_nothing_varies(library: str) -> None:
+    config = TINY.model_copy(update={"members": (library,)})
+    with pytest.raises(TrainingError, match="none of 4 features varies"):
+        train_gbdt_models(worst_table().drop("grams")[:18], np.arange(18.0), np.arange(18) % 2, config=config)
+
+
+def test_errors_of_the_notebook_function(small_table: Callable[..., Any]) -> None:
+    table, labels = small_table(10)
+    with pytest.raises(TrainingError, match="9 prices"):
+        train_gbdt_models(table, labels[:9], [0, 1] * 5)
+    with pytest.raises(TrainingError, match="at least 2"):
+        train_gbdt_models(table, labels, [0] * 10)
+    schema = FeatureSchema.fit(table)
+    with pytest.raises(ConfigError, match="lightgbm, xgboost, catboost"):
+        train_member("sklearn", Matrix(schema.encode(table), labels), None, schema, TINY.lightgbm)
+
+
+class Poison:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+@each_library
+@pytest.mark.parametrize("damage", ["poisoned", "truncated", "empty", "changed", "missing", "other library"])
+def test_damaged_model_file_is_refused_and_runs_nothing(
+    library: str, damage: str, small_table: Callable[..., Any], tmp_path: Path
+) -> None:
+    table, labels = small_table(90)
+    train(library, table, labels, 60).model.save(tmp_path)
+    (path,) = tmp_path.glob("model.*")
+    data = path.read_bytes()
+    ran = tmp_path / "ran"
+    new = {
+        "poisoned": pickle.dumps(Poison(ran)),
+        "truncated": data[: len(data) // 2],
+        "empty": b"",
+        "changed": data[:-9] + b"x" + data[-8:],
+        "missing": b"",
+        "other library": b"CBM1 tree\n{}" if library != "catboost" else b"tree\nversion=v4\n",
+    }[damage]
+    path.write_bytes(new)
+    if damage == "missing":
+        path.unlink()
+    if damage in ("poisoned", "empty", "other library"):  # and somebody made the hash fit
+        schema = json.loads((tmp_path / "schema.json").read_text())
+        schema["sha256"] = hashlib.sha256(new).hexdigest()
+        (tmp_path / "schema.json").write_text(json.dumps(schema))
+    with pytest.raises(ArtifactError, match=path.name):
+        GBDTModel.load(tmp_path)
+    assert not ran.exists()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 99}', '{"format": 1, "library": "os", "features": {}}'])
+def test_damaged_schema_file_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "schema.json").write_text(text)
+    with pytest.raises(ArtifactError, match="schema.json"):
+        GBDTModel.load(tmp_path)
+
+
+def test_libraries_are_imported_only_when_used() -> None:
+    """Each of the three brings an OpenMP runtime; a process that prices with one must not load the others."""
+    program = (
+        "import sys, pricing.gbdt.stage, pricing.gbdt.search, pricing.gbdt.lgbm, pricing.gbdt.xgb, pricing.gbdt.cat;"
+        "print([name for name in ('lightgbm', 'xgboost', 'catboost', 'optuna', 'torch') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_catboost_leaves_no_files(
+    small_table: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    table, labels = small_table(90)
+    train("catboost", table, labels, 60)
+    assert list(tmp_path.iterdir()) == []
