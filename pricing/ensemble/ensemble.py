@@ -68,7 +68,8 @@ class Ensemble:
     def predict_matrix(self, members: NDArray[np.float64]) -> NDArray[np.float64]:
         """Log prices of shape (n,) for members of shape (n, m), columns in the order of ``self.members``."""
         total = np.zeros(len(members))
-        for name, weight in self.weights.items():
+        # sorted, as saving sorts them: a sum in another order differs in its last bit
+        for name, weight in sorted(self.weights.items()):
             if weight > 0:
                 total += weight * self.learners[name].predict(members)
         return np.clip(self.calibration.apply(total), *self.bounds)

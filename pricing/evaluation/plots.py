@@ -14,7 +14,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from pricing.evaluation.metrics import smape_per_row
@@ -129,11 +129,11 @@ def plot_error_distribution(price: Floats, predictions: Mapping[str, Floats]) ->
     main = "stack" if "stack" in predictions else list(predictions)[-1]
     error = np.log(predictions[main] / price)
     limit = max(0.3, float(np.quantile(np.abs(error), 0.99)))
-    left.hist(np.clip(error, -limit, limit), bins=51, color=BLUE, alpha=0.85)
+    left.hist(error, range=(-limit, limit), bins=51, color=BLUE, alpha=0.85)
     left.axvline(0, color="black", linewidth=1)
     median = float(np.median(error))
     left.axvline(median, color=RED, linewidth=1.5, linestyle="--", label=f"median {median:+.3f}")
-    left.set(xlabel="ln(predicted / price)", ylabel="products")
+    left.set(xlabel="ln(predicted / price), the outer 1 % left out", ylabel="products")
     left.set_title(f"Error of the {main}", loc="left", fontsize=11)
     left.legend(frameon=False)
     ranked = np.arange(1, len(price) + 1) / len(price) * 100
@@ -258,6 +258,7 @@ def plot_training_curves(curves: pl.DataFrame) -> Figure:
             )  # fmt: skip
             named.add(str(split))
         axis.set(xlabel="epoch" if few else "round", ylabel=metric)
+        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axis.set_title(member, loc="left", fontsize=11)
         axis.legend(frameon=False, fontsize=8)
     for axis in axes[len(panels) :]:

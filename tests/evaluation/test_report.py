@@ -1,0 +1,245 @@
+"""The report: self-contained, escaped, complete, and there even where a run left little behind."""
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import polars as pl
+import pytest
+from PIL import Image
+
+from pricing.config.ensemble import ReportConfig
+from pricing.errors import ArtifactError
+from pricing.evaluation.compare import compare_runs
+from pricing.evaluation.markdown import markdown_table, models_table, run_markdown, stages_table
+from pricing.evaluation.report import build_report
+from pricing.evaluation.timeline import timeline
+from tests.evaluation.run_fixture import write_run
+
+CONFIG = ReportConfig(dpi=60, worst=6)
+
+
+class Page(HTMLParser):
+    """Tags, references and text of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.references: list[str] = []
+        self.text: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.references += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_run(tmp_path_factory.mktemp("report"))
+    build_report(folder, CONFIG)
+    return folder
+
+
+def test_nothing_points_outside(run_dir: Path) -> None:
+    html = (run_dir / "report.html").read_text()
+    page = Page(html)
+    assert page.references
+    assert all(reference.startswith(("data:image/", "#")) for reference in page.references)
+    styles = "".join(re.findall(r"<style>(.*?)</style>", html, re.S))
+    assert "url(" not in styles
+    assert "@import" not in styles
+    assert not {"script", "link", "iframe", "object", "form", "base"} & set(page.tags)
+    for reference in page.references:
+        if reference.startswith("#"):
+            assert f'id="{reference[1:]}"' in html
+
+
+def test_catalogue_text_is_escaped(run_dir: Path) -> None:
+    """A product called <script> must be read, not run."""
+    html = (run_dir / "report.html").read_text()
+    assert "&lt;script&gt;alert" in html
+    assert "<script" not in html
+    assert "<img src=http" not in html
+    assert any('Jam <script>alert("x")</script>' in text for text in Page(html).text)
+
+
+def test_what_an_analyst_looks_for_is_there(run_dir: Path) -> None:
+    text = " ".join(" ".join(Page((run_dir / "report.html").read_text()).text).split())
+    metrics = json.loads((run_dir / "metrics.json").read_text())
+    for value in ("smape", "smape_low", "smape_high"):
+        assert f"{metrics['holdout'][value]:.2f}" in text
+    for name, model in metrics["models"].items():
+        assert name in text
+        assert f"{model['holdout_smape']:.2f}" in text
+    for words in (
+        "constant price", "noise floor", "6.00", "with picture", "without picture", "price_neighbours_mean",
+        "200 of 300 pictures", "http_404", "grouped", "refit on", "2 of 13 steps came from the cache",
+        "gbdt.lightgbm.rounds", "2000", "4.7.0", "train.csv", "duplicates",
+    ):  # fmt: skip
+        assert words in text, words
+    holdout = pl.read_parquet(run_dir / "evaluation" / "holdout.parquet")
+    ratio = pl.max_horizontal(pl.col("stack") / pl.col("price"), pl.col("price") / pl.col("stack"))
+    worst = holdout.sort(ratio, descending=True).head(6)
+    assert all(sample_id in text for sample_id in worst["sample_id"])
+
+
+def test_plots_are_real_pictures(run_dir: Path) -> None:
+    found = {path.stem: path for path in (run_dir / "plots").iterdir()}
+    assert set(found) == {
+        "predictions", "error_distribution", "error_by_price", "calibration", "weights", "importance",
+        "training_curves",
+    }  # fmt: skip
+    for path in found.values():
+        with Image.open(path) as picture:
+            assert picture.format == "PNG"
+            assert picture.width >= 60 * 5
+            # neither blank nor one colour
+            assert len(picture.convert("L").getcolors(256) or []) > 20
+
+
+def test_dpi_is_the_configured_one(run_dir: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run_dir, copy)
+    build_report(copy, ReportConfig(dpi=120, worst=0))
+    sizes = []
+    for folder in (run_dir, copy):
+        with Image.open(folder / "plots" / "weights.png") as picture:
+            sizes.append(picture.width)
+    assert sizes[1] == pytest.approx(2 * sizes[0], abs=2)
+
+
+def test_same_run_same_bytes(run_dir: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run_dir, copy)
+    build_report(copy, CONFIG)
+    for name in ("report.html", "plots/predictions.png"):
+        assert (copy / name).read_bytes() == (run_dir / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "missing",
+    ["run.json", "evaluation/holdout.parquet", "evaluation/products.parquet", "evaluation/pictures", "evaluation"],
+)
+def test_what_is_missing_is_left_out(run_dir: Path, tmp_path: Path, missing: str) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run_dir, copy)
+    target = copy / missing
+    shutil.rmtree(target) if target.is_dir() else target.unlink()
+    build_report(copy, CONFIG)
+    assert "Smart Product Pricing" in (copy / "report.html").read_text()
+
+
+def test_metrics_of_a_standalone_stack_are_enough(run_dir: Path, tmp_path: Path) -> None:
+    metrics = json.loads((run_dir / "metrics.json").read_text())
+    del metrics["holdout"]
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    build_report(tmp_path, CONFIG)
+    assert "no hold-out" in (tmp_path / "report.html").read_text()
+
+
+def test_damage_is_an_error(run_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"no metrics\.json"):
+        build_report(tmp_path, CONFIG)
+    copy = tmp_path / "run"
+    shutil.copytree(run_dir, copy)
+    (copy / "evaluation" / "oof.parquet").write_bytes(b"\x80\x04cos\nsystem\n")
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        build_report(copy, CONFIG)
+
+
+def test_broken_or_strange_pictures_do_not_stop_it(run_dir: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run_dir, copy)
+    for path in (copy / "evaluation" / "pictures").iterdir():
+        path.write_bytes(b"no picture")
+    table = pl.read_parquet(copy / "evaluation" / "holdout.parquet")
+    table.with_columns(sample_id=pl.lit("../../secret")).write_parquet(copy / "evaluation" / "holdout.parquet")
+    build_report(copy, CONFIG)
+    assert "no picture" in (copy / "report.html").read_text()
+
+
+@pytest.mark.parametrize("width", [1200, 500])
+def test_a_browser_shows_it(run_dir: Path, tmp_path: Path, width: int) -> None:
+    """Headless Chromium draws the page; skipped where there is none."""
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser is None:
+        pytest.skip("no Chromium")
+    shot = tmp_path / "shot.png"
+    subprocess.run(
+        [browser, "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",
+         f"--window-size={width},2400", f"--screenshot={shot}", (run_dir / "report.html").as_uri()],
+        check=True, capture_output=True, timeout=120,
+    )  # fmt: skip
+    with Image.open(shot) as picture:
+        colours = picture.convert("RGB").getcolors(1 << 24) or []
+    assert len(colours) > 200
+    # the headline's dark card and the bars of the table are drawn: styles were taken
+    shades = {colour for _, colour in colours}
+    assert (17, 24, 39) in shades
+    assert (0, 114, 178) in shades
+
+
+def test_timeline_measures_the_overlap() -> None:
+    stages = [
+        {"name": "lightgbm", "label": "", "seconds": 10, "started": 0.0, "ended": 10.0, "cached": False},
+        {"name": "lightgbm", "label": "", "seconds": 6, "started": 4.0, "ended": 12.0, "cached": False},
+        {"name": "multimodal", "label": "", "seconds": 15, "started": 5.0, "ended": 20.0, "cached": False},
+        {"name": "encode", "label": "", "seconds": 0, "started": 0.0, "ended": 3.0, "cached": True},
+        {"name": "report", "seconds": 1},
+    ]
+    found = timeline(stages)
+    assert found["seconds"] == 20
+    assert found["overlap"] == 7
+    lanes = {lane["name"]: lane for lane in found["lanes"]}
+    assert lanes["lightgbm"]["runs"] == 2
+    assert lanes["multimodal"]["bars"][0]["left"] == 25
+    assert lanes["multimodal"]["bars"][0]["width"] == 75
+    assert lanes["report"]["bars"] == []
+    assert timeline([])["lanes"] == []
+
+
+def test_markdown(run_dir: Path) -> None:
+    metrics, run = (json.loads((run_dir / name).read_text()) for name in ("metrics.json", "run.json"))
+    table = models_table(metrics).splitlines()
+    assert table[2].startswith("| constant |")
+    assert table[-1] == "| noise floor |  | 6.00 |"
+    assert len({line.count("|") for line in table}) == 1
+    assert "| catalogue | 2.0 | yes |" in stages_table(run)
+    assert f"{metrics['holdout']['smape']:.2f} %" in run_markdown(metrics, run)
+    assert markdown_table(("a",), [("x|y\nz",)]).splitlines()[-1] == "| x\\|y z |"
+
+
+def test_comparison_of_runs(run_dir: Path, tmp_path: Path) -> None:
+    same = compare_runs(run_dir, run_dir)
+    assert same.config == {}
+    assert same.holdout is not None
+    assert not same.holdout.beyond_noise
+    assert "within noise" in same.verdict
+    better = tmp_path / "better"
+    shutil.copytree(run_dir, better)
+    table = pl.read_parquet(better / "evaluation" / "holdout.parquet")
+    halfway = (pl.col("stack") * pl.col("price")).sqrt()
+    table.with_columns(stack=halfway)[5:].write_parquet(better / "evaluation" / "holdout.parquet")
+    run = json.loads((better / "run.json").read_text())
+    run["config"]["gbdt"]["lightgbm"]["rounds"] = 500
+    run["folds"]["kind"] = "random"
+    (better / "run.json").write_text(json.dumps(run))
+    found = compare_runs(run_dir, better)
+    assert found.config == {"gbdt.lightgbm.rounds": (2000, 500)}
+    assert found.holdout is not None
+    assert found.holdout.rows == len(table) - 5
+    assert "B is better" in found.verdict
+    assert any("Folds differ" in note for note in found.notes)
+    assert any(f"{len(table) - 5} products are in both" in note for note in found.notes)
+    assert "| gbdt.lightgbm.rounds | 2000 | 500 |" in found.to_markdown()
+    (better / "evaluation" / "holdout.parquet").unlink()
+    assert compare_runs(run_dir, better).holdout is None
+    with pytest.raises(ArtifactError, match="finished run"):
+        compare_runs(run_dir, tmp_path)

@@ -1,0 +1,102 @@
+"""The submission file."""
+
+import csv
+import math
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pricing.config.ensemble import SubmissionConfig
+from pricing.errors import ArtifactError, PredictionsError
+from pricing.submission import create_submission, write_submission
+
+IDS = st.lists(st.text("0123456789abc-,\"' é", min_size=1, max_size=8), min_size=1, max_size=20, unique=True)
+
+
+def stages(root: Path, ids: list[str], predicted: list[str], logs: list[float]) -> tuple[Path, Path]:
+    for name in ("catalogue", "ensemble"):
+        (root / name).mkdir(exist_ok=True)
+    pl.DataFrame({"sample_id": ids, "catalog_content": ids}).write_parquet(root / "catalogue" / "test.parquet")
+    pl.DataFrame({"sample_id": predicted, "stack": logs}).write_parquet(root / "ensemble" / "test.parquet")
+    return root / "catalogue", root / "ensemble"
+
+
+@settings(max_examples=25)
+@given(IDS, st.text("abc_", min_size=1, max_size=8), st.randoms(use_true_random=False))
+def test_format(ids: list[str], header: str, random) -> None:  # type: ignore[no-untyped-def]
+    """Property 41: Submission format correctness. A CSV of two columns, sample_id and the configured one, that Python's
+    own reader takes, whatever the ids hold."""
+    with tempfile.TemporaryDirectory() as root:
+        logs = [random.uniform(-3, 7) for _ in ids]
+        paths = stages(Path(root), ids, ids, logs)
+        target = Path(root) / "new" / "submission.csv"
+        create_submission(*paths, SubmissionConfig(price_column=header), target)
+        with target.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.reader(file))
+        assert rows[0] == ["sample_id", header]
+        assert all(len(row) == 2 and math.isfinite(float(row[1])) and float(row[1]) > 0 for row in rows[1:])
+        assert [path.name for path in target.parent.iterdir()] == ["submission.csv"]
+
+
+@settings(max_examples=25)
+@given(IDS, st.randoms(use_true_random=False))
+def test_completeness(ids: list[str], random) -> None:  # type: ignore[no-untyped-def]
+    """Property 42: Submission completeness. Every test id once, in the test's order."""
+    with tempfile.TemporaryDirectory() as root:
+        prices = {i: random.uniform(0.1, 900.0) for i in ids}
+        shuffled = random.sample(ids, len(ids))
+        paths = stages(Path(root), ids, shuffled, [math.log(prices[i]) for i in shuffled])
+        statistics = create_submission(*paths, SubmissionConfig(), Path(root) / "s.csv")
+        with (Path(root) / "s.csv").open(encoding="utf-8", newline="") as file:
+            rows = list(csv.reader(file))[1:]
+        assert [row[0] for row in rows] == ids
+        assert [float(row[1]) for row in rows] == pytest.approx([prices[i] for i in ids], rel=1e-12)
+        assert statistics["rows"] == len(ids)
+        assert statistics["min"] == pytest.approx(min(prices.values()))
+
+
+@given(st.floats(-4, 12))
+def test_log_space_is_left_once(log_price: float) -> None:
+    """Property 43: Submission log space conversion. The price written is e to the stack's log price: neither the log
+    itself nor exponentiated twice, and without the minus one of log1p."""
+    with tempfile.TemporaryDirectory() as root:
+        paths = stages(Path(root), ["a"], ["a"], [log_price])
+        create_submission(*paths, SubmissionConfig(), Path(root) / "s.csv")
+        written = float((Path(root) / "s.csv").read_text().splitlines()[1].split(",")[1])
+        assert written == pytest.approx(math.e**log_price, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("predicted", "logs", "words"),
+    [
+        (["a"], [1.0], "1 missing .first b."),
+        (["a", "b", "c"], [1.0, 1.0, 1.0], "1 unknown .first c."),
+        (["a", "a"], [1.0, 1.0], "a is predicted more than once"),
+    ],
+)
+def test_other_products_are_refused(tmp_path: Path, predicted: list[str], logs: list[float], words: str) -> None:
+    target = tmp_path / "submission.csv"
+    with pytest.raises(ArtifactError, match=words):
+        create_submission(*stages(tmp_path, ["a", "b"], predicted, logs), SubmissionConfig(), target)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("log_price", [float("nan"), 800.0, -800.0])
+def test_impossible_price_is_refused_and_the_old_file_stays(tmp_path: Path, log_price: float) -> None:
+    target = tmp_path / "submission.csv"
+    target.write_text("the last good one")
+    with pytest.raises(PredictionsError, match="product b"):
+        create_submission(*stages(tmp_path, ["a", "b"], ["a", "b"], [1.0, log_price]), SubmissionConfig(), target)
+    assert target.read_text() == "the last good one"
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_no_test_rows_make_an_empty_file(tmp_path: Path) -> None:
+    statistics = write_submission(pl.Series([], dtype=pl.String), np.empty(0), SubmissionConfig(), tmp_path / "s.csv")
+    assert statistics == {"rows": 0}
+    assert (tmp_path / "s.csv").read_text() == "sample_id,predicted_price\n"
