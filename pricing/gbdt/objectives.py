@@ -16,8 +16,8 @@ But s is concave as a function of :math:`d^2`, so the parabola that touches it a
 
 lies above s everywhere. Its curvature :math:`h(d_0) = s'(d_0) / d_0 = \operatorname{sech}^2(d_0/2) / |d_0|` is the
 Hessian used here: each boosting step then minimises a majoriser (MM, iteratively reweighted least squares) and cannot
-raise the loss it majorises. At the kink h is infinite, so |d| is floored at :data:`FLOOR`: rows closer than that share one
-finite curvature, and a step from there ends within :data:`FLOOR` of the row's price.
+raise the loss it majorises. At the kink h is infinite, so |d| is floored at :data:`FLOOR`: rows closer than that have
+a finite curvature, and a step from there ends within :data:`FLOOR` of the row's price.
 
 Start.  A redescending loss has no pull on rows far away, so boosting must begin at the log-median: the training
 functions centre the labels on it and start from zero, for every objective alike.

@@ -1,0 +1,154 @@
+"""The search: defaults first, resumable after kill -9 with the same outcome, budgets, pruning."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pricing.config.gbdt import LightGBMConfig, SearchConfig
+from pricing.errors import ConfigError, TrainingError
+from pricing.gbdt.matrix import FeatureSchema, Matrix
+from pricing.gbdt.objectives import smape_of_logs
+from pricing.gbdt.search import SPACES, FoldData, SearchResult, optimize_lightgbm, optimize_member, space_around
+from tests.gbdt.conftest import TINY, make_table
+
+ROOT = Path(__file__).resolve().parents[2]
+TRIALS = 20
+
+
+def make_folds(rows: int = 240, count: int = 3) -> list[FoldData]:
+    table, labels = make_table(rows, 1)
+    folds = []
+    for number in range(count):
+        inside = np.arange(rows) % count == number
+        schema = FeatureSchema.fit(table.filter(~inside))
+        values = schema.encode(table)
+        folds.append(FoldData(schema, Matrix(values[~inside], labels[~inside]), Matrix(values[inside], labels[inside])))
+    return folds
+
+
+def search(work: Path, trials: int = TRIALS) -> SearchResult:
+    return optimize_lightgbm(make_folds(), TINY.lightgbm, SearchConfig(trials=trials), seed=3, work=work)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
+    return search(tmp_path_factory.mktemp("undisturbed"))
+
+
+def test_defaults_are_the_first_trial(undisturbed: SearchResult) -> None:
+    from pricing.gbdt.lgbm import train_lightgbm
+
+    first = undisturbed.trials.row(0, named=True)
+    space = space_around("lightgbm", TINY.lightgbm)
+    for name in SPACES["lightgbm"]:
+        default = getattr(TINY.lightgbm, name)
+        assert first[name] == (default if isinstance(default, str) else max(default, space[name][0]))
+    errors, rows = 0.0, 0
+    for fold in make_folds():
+        config = LightGBMConfig(**{**TINY.lightgbm.model_dump(), **{name: first[name] for name in SPACES["lightgbm"]}})
+        model = train_lightgbm(fold.train, fold.valid, fold.schema, config, seed=3).model
+        errors += smape_of_logs(model.predict_values(fold.valid.values), fold.valid.labels) * len(fold.valid)
+        rows += len(fold.valid)
+    assert undisturbed.default_smape == pytest.approx(errors / rows)
+
+
+def test_the_best_trial_is_returned_and_some_are_pruned(undisturbed: SearchResult) -> None:
+    complete = undisturbed.trials.filter(pl.col("state") == "complete")
+    assert undisturbed.trials.height == TRIALS
+    assert undisturbed.smape == complete["smape"].min()
+    assert undisturbed.smape < undisturbed.default_smape
+    assert complete.height < TRIALS
+    assert sum(undisturbed.importances.values()) == pytest.approx(1)
+
+
+def test_resumed_in_pieces_it_finds_the_same(undisturbed: SearchResult, tmp_path: Path) -> None:
+    for trials in (1, 7, TRIALS):
+        resumed = search(tmp_path, trials)
+        assert resumed.trials.height == trials
+    assert resumed.trials.equals(undisturbed.trials)
+    assert (resumed.params, resumed.rounds) == (undisturbed.params, undisturbed.rounds)
+
+
+PROGRAM = """
+import sys, time
+from pathlib import Path
+import pricing.gbdt.search as search
+from tests.gbdt.test_search import search as run
+train = search.train_member
+def slow(*args, **options):
+    time.sleep(0.05)  # so that the kill lands inside a trial
+    return train(*args, **options)
+search.train_member = slow
+run(Path(sys.argv[1]))
+"""
+
+
+def finished(work: Path) -> int:
+    try:
+        with sqlite3.connect(f"file:{work / 'lightgbm.sqlite3'}?mode=ro", uri=True) as study:
+            return int(study.execute("select count(*) from trials where state in ('COMPLETE', 'PRUNED')").fetchone()[0])
+    except sqlite3.OperationalError:
+        return 0
+
+
+def test_kill_9_loses_no_finished_trial(undisturbed: SearchResult, tmp_path: Path) -> None:
+    """Killed in its first trial (the defaults) and again later, then resumed: the undisturbed search's outcome."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    for least in (0, 4):
+        process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path)], env=environment, cwd=tmp_path)
+        deadline = time.monotonic() + 60
+        while finished(tmp_path) < least or not running(tmp_path):
+            assert process.poll() is None, "it ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        before = finished(tmp_path)
+        assert least <= before < TRIALS
+    resumed = search(tmp_path)
+    assert resumed.trials.equals(undisturbed.trials)
+    assert resumed.params == undisturbed.params
+
+
+def running(work: Path) -> bool:
+    try:
+        with sqlite3.connect(f"file:{work / 'lightgbm.sqlite3'}?mode=ro", uri=True) as study:
+            return bool(study.execute("select count(*) from trials where state = 'RUNNING'").fetchone()[0])
+    except sqlite3.OperationalError:
+        return False
+
+
+@pytest.mark.parametrize("member", ["xgboost", "catboost"])
+def test_the_other_libraries(member: str, tmp_path: Path) -> None:
+    result = optimize_member(
+        member, make_folds(count=2), getattr(TINY, member), SearchConfig(trials=3), work=tmp_path / "new"
+    )
+    assert set(result.params) == set(SPACES[member])
+    assert result.smape <= result.default_smape
+    assert result.importances == {}
+
+
+def test_budgets(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="trials"):
+        optimize_lightgbm(make_folds(), TINY.lightgbm, SearchConfig(), work=tmp_path)
+    with pytest.raises(TrainingError, match="no folds"):
+        optimize_lightgbm([], TINY.lightgbm, SearchConfig(trials=1), work=tmp_path)
+    timed = optimize_lightgbm(make_folds(), TINY.lightgbm, SearchConfig(seconds=0.2), work=tmp_path)
+    assert 1 <= timed.trials.height < 100
+
+
+def test_space_holds_the_settings_it_starts_from() -> None:
+    config = LightGBMConfig(objective="l2", num_leaves=500, learning_rate=0.001, lambda_l1=0)
+    space = space_around("lightgbm", config)
+    assert space["objective"] == ("l1", "huber", "smape", "l2")
+    assert space["num_leaves"][1] == 500
+    assert space["learning_rate"][0] == 0.001
+    assert space["lambda_l1"][0] > 0

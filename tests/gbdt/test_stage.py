@@ -1,0 +1,172 @@
+"""The stage functions on small stage outputs: what they write, who learns from whom, what they refuse."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy import sparse
+
+from pricing.config.gbdt import GBDTConfig, SearchConfig
+from pricing.errors import ArtifactError, ConfigError, SchemaError, TrainingError
+from pricing.features.load import FeatureSchema, FeatureSet, load_features, load_price_features, save_features
+from pricing.gbdt.model import LIBRARIES
+from pricing.gbdt.objectives import smape_of_logs
+from pricing.gbdt.stage import assemble, predict_member, train_fold, tune
+from tests.gbdt.conftest import make_table
+
+ROWS, TESTS = 160, 20
+FILES = {"predictions.parquet", "member.json", "importance.parquet", "curves.parquet", "model"}
+
+each_library = pytest.mark.parametrize("library", LIBRARIES)
+
+
+def feature_set(table: pl.DataFrame, ids: list[str]) -> FeatureSet:
+    schema = FeatureSchema(tuple(table.columns[:-1]), ("brand",), 3)
+    matrix = sparse.csr_matrix((table.height, 3), dtype=np.float32)
+    return FeatureSet(pl.Series("sample_id", ids), table, matrix, schema)
+
+
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """catalogue/, folds/, features/ and price/ as their stages leave them: 160 labelled rows, 3 folds, 20 test rows."""
+    root = tmp_path_factory.mktemp("stages")
+    table, log_price = make_table(ROWS + TESTS, 3)
+    ids = [f"id{number}" for number in range(ROWS + TESTS)]
+    for name in ("catalogue", "folds", "features", "price"):
+        (root / name).mkdir()
+    catalogue = pl.DataFrame({"sample_id": ids[:ROWS], "price": np.exp(log_price[:ROWS])})
+    catalogue.write_parquet(root / "catalogue" / "train.parquet")
+    fold = np.arange(ROWS) % 4 - 1  # a quarter is the hold-out
+    folds = catalogue.select("sample_id", part=pl.Series(np.where(fold < 0, "holdout", "train")))
+    folds.with_columns(fold=pl.Series(fold, dtype=pl.Int8)).write_parquet(root / "folds" / "folds.parquet")
+    save_features(feature_set(table[:ROWS], ids[:ROWS]), root / "features", "train")
+    save_features(feature_set(table[ROWS:], ids[ROWS:]), root / "features", "test")
+    ridge = (log_price + np.random.default_rng(0).normal(0, 0.5, len(log_price))).astype(np.float32)
+    price = pl.DataFrame({"sample_id": ids, "price_ridge": ridge})
+    price[:ROWS].write_parquet(root / "price" / "train.parquet")
+    price[ROWS:].write_parquet(root / "price" / "test.parquet")
+    return root
+
+
+def inputs(stages: Path) -> tuple[Path, Path, Path, Path]:
+    return stages / "catalogue", stages / "folds", stages / "features", stages / "price"
+
+
+@each_library
+def test_a_fold(library: str, stages: Path, tiny: GBDTConfig, tmp_path: Path) -> None:
+    train_fold(*inputs(stages), tiny, library, 1, 0, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == FILES
+    predictions = pl.read_parquet(tmp_path / "predictions.parquet")
+    assert dict(predictions.schema) == {"sample_id": pl.String, "part": pl.String, "log_price": pl.Float64}
+    folds = pl.read_parquet(stages / "folds" / "folds.parquet")
+    for part, expected in (
+        ("valid", folds.filter(pl.col("fold") == 1)["sample_id"].to_list()),
+        ("holdout", folds.filter(pl.col("part") == "holdout")["sample_id"].to_list()),
+        ("test", [f"id{number}" for number in range(ROWS, ROWS + TESTS)]),
+    ):
+        assert predictions.filter(pl.col("part") == part)["sample_id"].to_list() == expected
+    member = json.loads((tmp_path / "member.json").read_text())
+    actual = np.log(pl.read_parquet(stages / "catalogue" / "train.parquet")["price"].to_numpy())[folds["fold"] == 1]
+    valid = predictions.filter(pl.col("part") == "valid")["log_price"].to_numpy()
+    assert member["valid_smape"] == pytest.approx(smape_of_logs(valid, actual))
+    assert (member["member"], member["fold"], member["rows"]) == (library, 1, 80)
+    curves = pl.read_parquet(tmp_path / "curves.parquet")
+    assert set(curves["split"]) == {"train", "valid"}
+    assert set(pl.read_parquet(tmp_path / "importance.parquet")["feature"]) >= {"price_ridge", "brand"}
+
+    features = load_features(stages / "features", "test")
+    price = load_price_features(stages / "price", "test", features.ids)
+    again = predict_member(tmp_path / "model", features, price)
+    assert again.tolist() == predictions.filter(pl.col("part") == "test")["log_price"].to_list()
+
+
+@each_library
+def test_hold_out_and_validation_prices_do_not_reach_a_fold(
+    library: str, stages: Path, tiny: GBDTConfig, tmp_path: Path
+) -> None:
+    """With the hold-out's prices changed a fold gives the same bytes; with rounds given, validation prices too."""
+    outputs = []
+    for name, factor in (("as is", 1.0), ("changed", 1000.0)):
+        catalogue, out = tmp_path / name, tmp_path / f"{name} out"
+        catalogue.mkdir()
+        out.mkdir()
+        changed = pl.read_parquet(stages / "folds" / "folds.parquet")["fold"].is_in([-1, 1])
+        table = pl.read_parquet(stages / "catalogue" / "train.parquet")
+        price = pl.when(pl.lit(changed)).then(pl.col("price") * factor).otherwise(pl.col("price"))
+        table.with_columns(price).write_parquet(catalogue / "train.parquet")
+        train_fold(catalogue, *inputs(stages)[1:], tiny, library, 1, 0, out, rounds=6)
+        outputs.append((out / "predictions.parquet").read_bytes())
+    assert outputs[0] == outputs[1]
+
+
+@each_library
+def test_refit(library: str, stages: Path, tiny: GBDTConfig, tmp_path: Path) -> None:
+    train_fold(*inputs(stages), tiny, library, None, 0, tmp_path, rounds=7)
+    member = json.loads((tmp_path / "member.json").read_text())
+    assert (member["fold"], member["best_round"], member["rows"], member["valid_smape"]) == (None, 7, ROWS, None)
+    assert set(pl.read_parquet(tmp_path / "predictions.parquet")["part"]) == {"test"}
+
+
+def test_refused(stages: Path, tiny: GBDTConfig, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="rounds"):
+        train_fold(*inputs(stages), tiny, "lightgbm", None, 0, tmp_path)
+    with pytest.raises(TrainingError, match=r"fold 7 .* \[0, 1, 2\]"):
+        train_fold(*inputs(stages), tiny, "lightgbm", 7, 0, tmp_path)
+    with pytest.raises(ConfigError, match="forest"):
+        train_fold(*inputs(stages), tiny, "forest", 0, 0, tmp_path)
+    catalogue = tmp_path / "catalogue"
+    catalogue.mkdir()
+    pl.read_parquet(stages / "catalogue" / "train.parquet").reverse().write_parquet(catalogue / "train.parquet")
+    with pytest.raises(ArtifactError, match="assign the folds"):
+        train_fold(catalogue, *inputs(stages)[1:], tiny, "lightgbm", 0, 0, tmp_path)
+
+
+def test_assemble_checks_rows_and_columns(stages: Path) -> None:
+    features = load_features(stages / "features", "test")
+    price = pl.read_parquet(stages / "price" / "test.parquet")
+    assert assemble(features, price).columns == [*features.tabular.columns, "price_ridge"]
+    with pytest.raises(SchemaError, match="other sample_ids"):
+        assemble(features, price.reverse())
+    with pytest.raises(SchemaError, match="19 rows"):
+        assemble(features, price.drop("sample_id")[1:])
+    with pytest.raises(SchemaError, match="brand"):
+        assemble(features, price.with_columns(brand=1))
+
+
+def test_a_fold_without_a_category_of_another(stages: Path, tiny: GBDTConfig, tmp_path: Path) -> None:
+    """A unit that only the validation fold holds is read as missing, not refused."""
+    features = tmp_path / "features"
+    out = tmp_path / "out"
+    features.mkdir()
+    out.mkdir()
+    fold = pl.read_parquet(stages / "folds" / "folds.parquet")["fold"].to_numpy()
+    for part in ("train", "test"):
+        loaded = load_features(stages / "features", part)
+        if part == "train":
+            only = pl.when(pl.lit(pl.Series(fold == 0))).then(pl.lit("dozen")).otherwise(pl.col("brand"))
+            loaded = FeatureSet(
+                loaded.ids, loaded.tabular.with_columns(only.alias("brand")), loaded.tfidf, loaded.schema
+            )
+        save_features(loaded, features, part)
+    train_fold(stages / "catalogue", stages / "folds", features, stages / "price", tiny, "xgboost", 0, 0, out)
+    assert pl.read_parquet(out / "predictions.parquet")["log_price"].is_finite().all()
+
+
+def test_search_feeds_training(stages: Path, tiny: GBDTConfig, tmp_path: Path) -> None:
+    catalogue, folds, features, price = inputs(stages)
+    config = tiny.model_copy(update={"search": SearchConfig(trials=3, n_splits=2)})
+    found, out = tmp_path / "found", tmp_path / "out"
+    found.mkdir()
+    out.mkdir()
+    tune(catalogue, folds, features, [price] * 3, config, "lightgbm", 0, found, tmp_path / "work")
+    record = json.loads((found / "params.json").read_text())
+    assert record["smape"] <= record["default_smape"]
+    train_fold(*inputs(stages), config, "lightgbm", 0, 0, out, params=found)
+    used = json.loads((out / "member.json").read_text())["params"]
+    assert {name: used[name] for name in record["params"]} == record["params"]
+
+    (found / "params.json").write_text('{"params": {"num_leaves": "many"}}')
+    with pytest.raises(ArtifactError, match=r"params\.json"):
+        train_fold(*inputs(stages), config, "lightgbm", 0, 0, tmp_path, params=found)
