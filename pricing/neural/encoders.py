@@ -1,12 +1,14 @@
 """A text encoder cut into a frozen lower and a trained upper part, and a picture encoder that gives patches."""
 
 import copy
+import inspect
 from typing import Any, Literal
 
-from pricing.neural import vision_ops  # isort: skip  # before timm
+from pricing.neural import vision_ops  # isort: skip  # before transformers
 
 import torch
 from torch import nn
+from transformers.modeling_outputs import BaseModelOutput
 
 from pricing.errors import WeightsError
 
@@ -20,6 +22,19 @@ class _HiddenStates(nn.Module):
 
     def forward(self, *, inputs_embeds: torch.Tensor, **_: Any) -> torch.Tensor:
         return inputs_embeds
+
+
+class _EmbeddingsAlone(nn.Module):
+    """The lower part where every layer is trained: some encoders fail without any layer."""
+
+    def __init__(self, embeddings: nn.Module) -> None:
+        super().__init__()
+        self.embeddings = embeddings
+        self.masked = "mask" in inspect.signature(embeddings.forward).parameters  # DeBERTa zeroes padding here
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> BaseModelOutput:
+        more = {"mask": attention_mask} if self.masked else {}
+        return BaseModelOutput(last_hidden_state=self.embeddings(input_ids=input_ids, **more))
 
 
 class TextTower(nn.Module):
@@ -43,6 +58,8 @@ class TextTower(nn.Module):
 
     def forward(self, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Ids (B, T) or hidden states of the lower part (B, T, H), mask (B, T) bool -> hidden states (B, T, H)."""
+        if tokens.is_floating_point():
+            tokens = tokens.float()  # kept as bfloat16; what follows may be computed in float32
         if self.encoder is None:
             return tokens
         inputs = {"inputs_embeds" if self.upper else "input_ids": tokens}
@@ -89,8 +106,8 @@ def split_text_encoder(encoder: nn.Module, trainable_layers: int) -> tuple[nn.Mo
         for name, parameter in upper.named_parameters():
             parameter.requires_grad_(".layer." in f".{name}")
     encoder_module.encoder.layer = nn.ModuleList(layers[:cut])
-    lower = encoder.eval().requires_grad_(False)
-    return lower, upper
+    lower = encoder if cut else _EmbeddingsAlone(encoder_module.embeddings)
+    return lower.eval().requires_grad_(False), upper
 
 
 class ImageTower(nn.Module):
@@ -145,7 +162,7 @@ class ImageTower(nn.Module):
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """Pictures (M, 3, S, S) or patches (M, P, C) -> patches (M, P, C)."""
         if self.encoder is None:
-            return pictures
+            return pictures.float()
         return as_patches(self.encoder.forward_features(pictures))  # type: ignore[operator]
 
 

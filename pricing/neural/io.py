@@ -89,8 +89,9 @@ def pack(tree: Any, tensors: dict[str, torch.Tensor], path: str = "") -> Any:
     Dictionaries keep integer keys and tuples stay tuples, which an optimiser's state needs.
     """
     if isinstance(tree, torch.Tensor):
-        tensors[path] = tree.detach().cpu().contiguous().clone()
-        return {"tensor": path}
+        name = f"{len(tensors)}{path}"  # numbered: the keys 1 and "1", or "a/b" and "b" in "a", make equal paths
+        tensors[name] = tree.detach().cpu().contiguous().clone()
+        return {"tensor": name}
     if isinstance(tree, Mapping):
         return {"dict": [[key, pack(value, tensors, f"{path}/{key}")] for key, value in tree.items()]}
     if isinstance(tree, tuple | list):

@@ -44,6 +44,14 @@ RIDGE = "price_ridge"  # the linear skip starts at this column
 LOCAL = "@"  # in a saved configuration: the encoder lies in the model's own folder
 
 
+def enable_checkpointing(encoder: Any) -> None:
+    """Recompute activations in the backward pass; transformers 5 renamed the switch."""
+    if hasattr(encoder, "activation_checkpointing_enable"):
+        encoder.activation_checkpointing_enable()
+    else:
+        encoder.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+
+
 class Towers:
     """The encoders of one training: what is trained of them, and how rows are read for them."""
 
@@ -74,7 +82,7 @@ class Towers:
         elif hasattr(encoder, "pooler"):
             encoder.pooler = None
         if settings.gradient_checkpointing:
-            part.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            enable_checkpointing(part)
         if self.config.lora.enabled:
             part, _ = setup_lora(part, self.config.lora)
         tokenizer = load_tokenizer(source) if settings.trainable_layers is None else None

@@ -56,6 +56,8 @@ class PictureSource(Protocol):
 
 def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> list[np.ndarray]:
     """Token ids of each text, special tokens included, at most ``max_length``, without padding; int32."""
+    if not texts:
+        return []
     encoded = tokenizer(list(texts), truncation=True, max_length=max_length, padding=False, return_attention_mask=False)
     return [np.asarray(ids, dtype=np.int32) for ids in encoded["input_ids"]]
 

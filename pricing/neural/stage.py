@@ -52,8 +52,13 @@ def encode(
     device = prepare_torch(config.device, threads)
     columns = ["sample_id", "catalog_content", "image_link"]
     frame = pl.concat([read_catalogue_part(catalogue, part).select(columns) for part in ("train", "test")])
-    if "multimodal" not in config.members:
-        frame = frame.head(0)
+    if "multimodal" not in config.members:  # nobody reads them
+        config = config.model_copy(
+            update={
+                "text": config.text.model_copy(update={"enabled": False}),
+                "image": config.image.model_copy(update={"enabled": False}),
+            }
+        )
     encode_rows(frame, picture_files(images, pictures, config), config, out, device)
 
 
