@@ -1,0 +1,139 @@
+"""Units of measurement: spellings, dimensions and factors to one base unit a dimension.
+
+Base units: gram (mass), millilitre (volume), piece (count), metre (length), square metre (area). The factors are the
+exact legal definitions (international avoirdupois pound 453.59237 g, US liquid gallon 3785.411784 ml, inch 0.0254 m),
+so that conversion and its inverse agree to the last digits of a double.
+"""
+
+import math
+from dataclasses import dataclass
+
+from pricing.errors import SchemaError
+
+__all__ = ["BASE_UNITS", "SPELLINGS", "UNITS", "Unit", "from_base", "lookup_unit", "normalize_unit", "to_base"]
+
+#: base unit of each dimension
+BASE_UNITS = {"mass": "g", "volume": "ml", "count": "piece", "length": "m", "area": "m2"}
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One unit: ``amount * factor`` is the amount in the base unit of the dimension."""
+
+    name: str
+    dimension: str
+    factor: float
+
+
+_POUND, _GALLON, _INCH = 453.59237, 3785.411784, 0.0254
+
+#: canonical name -> (dimension, factor, further spellings; lower case, without dots and plural s where regular)
+_TABLE: dict[str, tuple[str, float, tuple[str, ...]]] = {
+    "mg": ("mass", 1e-3, ("milligram", "milligrams", "mgs", "milligramme")),
+    "g": ("mass", 1.0, ("gram", "grams", "gm", "gms", "gr", "grs", "grm", "gramme", "grammes", "gs")),
+    "kg": ("mass", 1e3, ("kilogram", "kilograms", "kgs", "kilo", "kilos", "kilogramme", "kilogrammes", "kgm")),
+    "oz": (
+        "mass",
+        _POUND / 16,
+        ("ounce", "ounces", "ozs", "onz", "oz wt", "net oz", "ounce wt", "ozz", "onces", "once", "ouce", "ounes"),
+    ),
+    "lb": ("mass", _POUND, ("pound", "pounds", "lbs", "lbm", "ib", "ibs", "#", "punds")),
+    "ml": ("volume", 1.0, ("milliliter", "milliliters", "millilitre", "millilitres", "mls", "cc", "mililiter")),
+    "cl": ("volume", 10.0, ("centiliter", "centilitre", "centiliters", "centilitres")),
+    "dl": ("volume", 100.0, ("deciliter", "decilitre", "deciliters", "decilitres")),
+    "l": ("volume", 1e3, ("liter", "liters", "litre", "litres", "ltr", "ltrs", "lt", "lts", "lit")),
+    "fl oz": (
+        "volume",
+        _GALLON / 128,
+        ("floz", "fluid ounce", "fluid ounces", "fl ounce", "fl ounces", "fluid oz", "fl ozs", "oz fl", "fz", "fl",
+         "fluidounce", "fluid-ounce", "fl-oz", "oz fluid", "fluid once", "foz", "fo"),
+    ),
+    "pint": ("volume", _GALLON / 8, ("pints", "pt", "pts")),
+    "quart": ("volume", _GALLON / 4, ("quarts", "qt", "qts")),
+    "gallon": ("volume", _GALLON, ("gallons", "gal", "gals", "galon")),
+    "mm": ("length", 1e-3, ("millimeter", "millimeters", "millimetre", "millimetres")),
+    "cm": ("length", 1e-2, ("centimeter", "centimeters", "centimetre", "centimetres", "cms")),
+    "m": ("length", 1.0, ("meter", "meters", "metre", "metres", "mtr")),
+    "in": ("length", _INCH, ("inch", "inches", "in", "ins", '"', "″", "''")),
+    "ft": ("length", _INCH * 12, ("foot", "feet", "fts", "lf", "linear feet")),
+    "yd": ("length", _INCH * 36, ("yard", "yards", "yds")),
+    "sq in": ("area", _INCH**2, ("square inch", "square inches", "sqin", "sq inch", "sq inches", "in2")),
+    "sq ft": ("area", (_INCH * 12) ** 2, ("square foot", "square feet", "sqft", "sq feet", "sq foot", "ft2", "sf")),
+    "sq m": ("area", 1.0, ("square meter", "square meters", "square metre", "square metres", "sqm", "m2")),
+    "sq yd": ("area", (_INCH * 36) ** 2, ("square yard", "square yards", "sq yard", "sq yards")),
+    "dozen": ("count", 12.0, ("dozens", "doz", "dz")),
+    "count": (
+        "count",
+        1.0,
+        ("counts", "ct", "cts", "cnt", "count per pack", "each", "ea", "piece", "pieces", "pcs", "pc", "pk", "pack",
+         "packs", "unit", "units", "item", "items", "per box", "per package", "carton", "packet", "packets", "bag",
+         "bags", "tea bag", "tea bags", "teabag", "teabags", "bottle", "bottles", "can", "cans", "jar", "jars", "box",
+         "boxes", "pod", "pods", "capsule", "capsules", "tablet", "tablets", "softgel", "softgels", "stick", "sticks",
+         "sachet", "sachets", "pouch", "pouches", "bar", "bars", "k-cup", "k-cups", "kcups", "k cups", "cups", "cup",
+         "bunch", "case", "tin", "tins", "roll", "rolls", "sheet", "sheets", "gummies", "lollipops", "cookies",
+         "servings", "ziplock bags", "paper cupcake liners", "lozenges", "tube", "tubes", "bucket"),
+    ),
+}  # fmt: skip
+
+#: canonical name -> unit
+UNITS = {name: Unit(name, dimension, factor) for name, (dimension, factor, _) in _TABLE.items()}
+#: any spelling (lower case, single spaces, no dots) -> canonical name
+SPELLINGS = {spelling: name for name, (_, _, spellings) in reversed(_TABLE.items()) for spelling in (*spellings, name)}
+
+
+def normalize_unit(text: str) -> str:
+    """Spelling as the tables hold it: lower case, no dots, single spaces.
+
+    >>> normalize_unit(" Fl.  Oz. ")
+    'fl oz'
+    """
+    return " ".join(text.lower().replace(".", " ").split())
+
+
+def lookup_unit(text: str) -> Unit | None:
+    """The unit a spelling stands for, or None where it is not known."""
+    name = SPELLINGS.get(normalize_unit(text))
+    return UNITS[name] if name else None
+
+
+def to_base(amount: float, unit: str) -> tuple[float, str]:
+    """Convert to the dimension's base unit.
+
+    Parameters
+    ----------
+    amount : float
+        Finite amount.
+    unit : str
+        Any known spelling.
+
+    Returns
+    -------
+    (amount, base unit)
+
+    Raises
+    ------
+    SchemaError
+        The unit is not known, or the amount is not finite.
+    """
+    known = _known(amount, unit)
+    return amount * known.factor, BASE_UNITS[known.dimension]
+
+
+def from_base(amount: float, unit: str) -> float:
+    """Convert an amount in the base unit back into ``unit``; the inverse of `to_base`.
+
+    Raises
+    ------
+    SchemaError
+        The unit is not known, or the amount is not finite.
+    """
+    return amount / _known(amount, unit).factor
+
+
+def _known(amount: float, unit: str) -> Unit:
+    known = lookup_unit(unit)
+    if known is None:
+        raise SchemaError(f"unit {unit!r} is not known; known are {', '.join(sorted(UNITS))} and their spellings")
+    if not math.isfinite(amount):
+        raise SchemaError(f"amount {amount!r} {unit}: expected a finite number")
+    return known
