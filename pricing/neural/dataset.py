@@ -188,6 +188,9 @@ def get_dataloader(
         batch_sampler=sampler,
         collate_fn=collate,
         num_workers=workers,
+        # the loader draws a seed for its workers when it starts; from the global generator, that draw would make a
+        # resumed epoch differ from an undisturbed one
+        generator=torch.Generator().manual_seed(seed),
         pin_memory=torch.cuda.is_available(),
         persistent_workers=False,  # workers hold a copy of the data set, whose epoch seeds the augmentation
     )

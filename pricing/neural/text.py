@@ -8,9 +8,11 @@ import numpy as np
 __all__ = ["compose_text"]
 
 _FIELD = re.compile(r"^(Item Name|Value|Unit|Product Description|Bullet Point\s*\d*)\s*:\s*(.*)$", re.IGNORECASE)
-_PACK = re.compile(
-    r"\b(?:pack|case|set|box|bundle)\s+of\s+(\d{1,4})\b|\b(\d{1,4})\s*[- ]?(?:pack|pk|packs|count|ct|pcs|pieces)\b",
-    re.IGNORECASE,
+# "Pack of 6" says more than the "20 Count" before it, so the patterns are tried one after the other
+_PACKS = (
+    re.compile(r"\b(?:pack|case|set|box|bundle)\s+of\s+(\d{1,4})\b", re.IGNORECASE),
+    re.compile(r"\b(\d{1,4})[\s-]*(?:pack|pk|packs)\b", re.IGNORECASE),
+    re.compile(r"\b(\d{1,4})[\s-]*(?:count|ct|pcs|pieces)\b", re.IGNORECASE),
 )
 
 
@@ -35,10 +37,10 @@ def compose_text(content: str | None) -> str:
         else:
             rest.append(value)
     name = fields.get("item name", "")
-    pack = _PACK.search(name)
+    pack = next((found for pattern in _PACKS if (found := pattern.search(name))), None)
     head = " ".join(part for part in (_number(fields.get("value", "")), fields.get("unit", "")) if part)
     if pack is not None:
-        head = ", ".join(part for part in (head, f"pack {pack.group(1) or pack.group(2)}") if part)
+        head = ", ".join(part for part in (head, f"pack {pack.group(1)}") if part)
     return " ".join(part for part in (f"{head}." if head else "", name, *rest) if part)
 
 

@@ -21,6 +21,7 @@ import timm
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
@@ -108,7 +109,7 @@ def load_text_encoder(source: Source) -> nn.Module:
     """The whole text encoder in float32, in evaluation mode; any architecture of ``AutoModel``."""
     try:
         model = AutoModel.from_pretrained(str(source.path), dtype=torch.float32, trust_remote_code=False)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise WeightsError(f"{source.name}: the weights in {source.path} cannot be loaded ({error})") from None
     return model.eval()
 
@@ -129,7 +130,15 @@ def load_image_encoder(source: Source) -> nn.Module:
     name = f"local-dir:{source.path}" if source.origin == "folder" else source.name
     try:
         return timm.create_model(name, pretrained=True, num_classes=0).eval()
-    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, RuntimeError, ValueError) as error:
+    except (
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        OSError,
+        RuntimeError,
+        ValueError,
+        SafetensorError,
+    ) as error:
         raise _missing(source.name, "image", f"timm gave {type(error).__name__}: {error}") from None
 
 

@@ -14,8 +14,15 @@ from PIL import Image
 from scipy import sparse
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import nn
-from transformers import BertConfig, BertModel, DebertaV2Config, DebertaV2Model, MPNetConfig, MPNetModel
-from transformers import PreTrainedTokenizerFast
+from transformers import (
+    BertConfig,
+    BertModel,
+    DebertaV2Config,
+    DebertaV2Model,
+    MPNetConfig,
+    MPNetModel,
+    PreTrainedTokenizerFast,
+)
 
 from pricing.config.neural import FusionConfig, NeuralConfig
 from pricing.features.load import FeatureSchema, FeatureSet, save_features
@@ -25,7 +32,10 @@ from pricing.neural.multimodal import OptimizedMultimodalModel
 from pricing.neural.sources import KeptPictures, TokenTexts
 
 assert vision_ops is not None
-WORDS = "organic tea coffee nuts sauce pack ounce value blue gold fresh sweet small large one two three of".split()
+WORDS = [
+    "organic", "tea", "coffee", "nuts", "sauce", "pack", "ounce", "value", "blue", "gold", "fresh", "sweet", "small",
+    "large", "one", "two", "three", "of",
+]  # fmt: skip
 SIZES: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 24}
 
 
@@ -81,7 +91,7 @@ class Features(nn.Module):
 
 
 def toy_dataset(rows: int, *, seed: int = 0, training: bool = False, width: int = 5) -> AmazonMLDataset:
-    """Token ids and kept patches whose sum is the log price; every third row lacks its picture."""
+    """Log price is a column plus what the patches show; every third row lacks its picture."""
     rng = np.random.default_rng(seed)
     ids = pl.Series("sample_id", [f"r{number}" for number in range(rows)])
     values = rng.normal(size=(rows, width)).astype(np.float32)
@@ -89,7 +99,7 @@ def toy_dataset(rows: int, *, seed: int = 0, training: bool = False, width: int 
     patches = torch.from_numpy(rng.normal(size=(rows, 4, 6)).astype(np.float32))
     bits = patches.to(torch.bfloat16).view(torch.uint16).numpy()
     place = np.where(np.arange(rows) % 3 == 1, -1, np.arange(rows))
-    target = 2.0 + values[:, 0] + np.where(place >= 0, patches.mean((1, 2)).numpy(), 0.0)
+    target = 2.0 + values[:, 0] + np.where(place >= 0, (patches[:, :, 0] - patches[:, :, 1]).mean(1).numpy(), 0.0)
     frame = pl.DataFrame({"sample_id": ids, "log_price": target.astype(np.float64)})
     return AmazonMLDataset(
         frame,
@@ -140,7 +150,9 @@ def write_inputs(root: Path, *, rows: int = 60, test_rows: int = 8, terms: int =
         for n in range(total)
     ]
     frame = pl.DataFrame({"sample_id": ids, "catalog_content": texts, "image_link": links})
-    frame[:rows].with_columns(price=pl.Series(np.exp(log_price[:rows]))).write_parquet(paths["catalogue"] / "train.parquet")
+    frame[:rows].with_columns(price=pl.Series(np.exp(log_price[:rows]))).write_parquet(
+        paths["catalogue"] / "train.parquet"
+    )
     frame[rows:].write_parquet(paths["catalogue"] / "test.parquet")
     holdout = np.arange(rows) % 6 == 5
     fold = np.where(holdout, -1, np.arange(rows) % 2).astype(np.int8)
@@ -148,7 +160,10 @@ def write_inputs(root: Path, *, rows: int = 60, test_rows: int = 8, terms: int =
         {"sample_id": ids[:rows], "group": ids[:rows], "part": np.where(holdout, "holdout", "train"), "fold": fold}
     ).write_parquet(paths["folds"] / "folds.parquet")
     tabular = pl.DataFrame(
-        {"pack": np.where(rng.random(total) < 0.1, np.nan, pack).astype(np.float32), "svd_000": rng.random(total, np.float32)}
+        {
+            "pack": np.where(rng.random(total) < 0.1, np.nan, pack).astype(np.float32),
+            "svd_000": rng.random(total, np.float32),
+        }
     ).with_columns(unit=pl.lit("ounce"))
     schema = FeatureSchema(("pack", "svd_000"), ("unit",), terms)
     matrix = sparse.random(total, terms, 0.2, format="csr", dtype=np.float32, random_state=0)
@@ -162,7 +177,9 @@ def write_inputs(root: Path, *, rows: int = 60, test_rows: int = 8, terms: int =
     for number in range(total):
         if number not in missing:
             shade = 230 if bright[number] else 25
-            Image.new("RGB", (24, 24), (shade, shade, int(rng.integers(0, 255)))).save(paths["pictures"] / f"{number}.jpg")
+            Image.new("RGB", (24, 24), (shade, shade, int(rng.integers(0, 255)))).save(
+                paths["pictures"] / f"{number}.jpg"
+            )
     (paths["pictures"] / "3.jpg").write_bytes(b"\xff\xd8 broken")  # present in the table, unreadable on disk
     pl.DataFrame(
         {

@@ -18,9 +18,9 @@ from pricing.neural.checkpoint import CheckpointManager, rng_state, set_rng_stat
 LEAVES = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**40), 2**40), st.floats(allow_nan=False), st.text(max_size=5),
     st.builds(
-        lambda kind, shape, seed: torch.from_numpy(np.asarray(np.random.default_rng(seed).normal(size=shape) * 50)).to(kind),
-        st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.int64, torch.uint8, torch.bool]),
-        st.lists(st.integers(0, 3), max_size=3), st.integers(0, 99),
+        lambda kind, shape, seed: torch.from_numpy(np.asarray(np.random.default_rng(seed).normal(size=shape) *
+        50)).to(kind), st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.int64,
+        torch.uint8, torch.bool]), st.lists(st.integers(0, 3), max_size=3), st.integers(0, 99),
     ),
 )  # fmt: skip
 KEYS = st.one_of(st.text("ab/.", max_size=4), st.integers(0, 5))
@@ -44,7 +44,10 @@ def same(a: Any, b: Any) -> bool:
 
 
 @settings(max_examples=40)
-@given(state=st.dictionaries(st.sampled_from(["model", "optimizer", "position", "best"]), TREES), step=st.integers(0, 10**9))
+@given(
+    state=st.dictionaries(st.sampled_from(["model", "optimizer", "position", "best"]), TREES),
+    step=st.integers(0, 10**9),
+)
 def test_property_11_checkpoint_completeness(
     tmp_path_factory: pytest.TempPathFactory, state: dict[str, Any], step: int
 ) -> None:
@@ -66,7 +69,9 @@ def test_property_11_checkpoint_completeness(
 )
 def test_kinds(tmp_path: Path, kind: Any, keys: set[str]) -> None:
     state = dict.fromkeys(("model", "optimizer", "scaler", "ema", "rng", "position", "best", "note"), 1)
-    loaded = CheckpointManager(tmp_path).load_checkpoint(CheckpointManager(tmp_path).save_checkpoint(state, 3, kind=kind))
+    loaded = CheckpointManager(tmp_path).load_checkpoint(
+        CheckpointManager(tmp_path).save_checkpoint(state, 3, kind=kind)
+    )
     assert set(loaded) - {"step", "kind", "metric"} == keys
 
 

@@ -16,7 +16,9 @@ NAMES = sorted(LOSSES)
 @given(st.floats(0.01, 1e5), st.floats(0.01, 1e5))
 def test_the_log_form_is_smape(price: float, truth: float) -> None:
     """An oracle in prices: |p - a| / ((|a| + |p|) / 2)."""
-    found = smape_of_logs(torch.tensor(math.log(price), dtype=torch.float64), torch.tensor(math.log(truth), dtype=torch.float64))
+    found = smape_of_logs(
+        torch.tensor(math.log(price), dtype=torch.float64), torch.tensor(math.log(truth), dtype=torch.float64)
+    )
     assert float(found) == pytest.approx(abs(price - truth) / ((price + truth) / 2), abs=1e-9)
 
 

@@ -59,7 +59,8 @@ def test_property_15_multimodal_forward_pass_shape_consistency(
 @settings(max_examples=15)
 @given(rows=st.integers(1, 6), width=st.integers(1, 40), hidden=st.sampled_from([8, 16, 24]))
 def test_property_16_tabular_feature_projection(rows: int, width: int, hidden: int) -> None:
-    """Property 16: Tabular feature projection. Any number of columns becomes the hidden width, and every column counts."""
+    """Property 16: Tabular feature projection. Any number of columns becomes the hidden width, and every column
+    counts."""
     model = toy_model(width=width, hidden=hidden).eval()
     values = torch.randn(rows, width, generator=torch.Generator().manual_seed(0), requires_grad=True)
     projected = model.tabular_projection(values)
@@ -175,7 +176,8 @@ def test_picture_tower_freezes_what_it_says(frozen: Any, image_encoder: Path) ->
 @settings(max_examples=6)
 @given(rank=st.integers(1, 4), kind=st.sampled_from(KINDS))
 def test_property_14_lora_parameter_efficiency(rank: int, kind: str, text_encoders: dict[str, Path]) -> None:
-    """Property 14: LoRA parameter efficiency. Only the adapters train: 2 r d parameters a layer, far below the whole."""
+    """Property 14: LoRA parameter efficiency. Only the adapters train: 2 r d parameters a layer, far below the
+    whole."""
     encoder = load_text_encoder(find_encoder(str(text_encoders[kind]), "text"))
     whole = sum(p.numel() for p in encoder.parameters())
     adapted, report = setup_lora(encoder, LoraConfig(enabled=True, r=rank))
@@ -204,7 +206,8 @@ def test_lora_starts_as_the_encoder_and_merges_into_it(text_encoders: dict[str, 
 @settings(max_examples=20)
 @given(decay=st.floats(0.0, 0.999), walk=st.lists(st.floats(-5, 5), min_size=1, max_size=12), warmup=st.booleans())
 def test_property_20_ema_update_consistency(decay: float, walk: list[float], warmup: bool) -> None:
-    """Property 20: EMA update consistency. The shadow is the recursion d s + (1 - d) w; restore gives back the weights."""
+    """Property 20: EMA update consistency. The shadow is the recursion d s + (1 - d) w; restore gives back the
+    weights."""
     model = nn.Linear(1, 1, bias=False)
     nn.init.ones_(model.weight)
     ema, expected = ModelEMA(model, decay, warmup=warmup), 1.0

@@ -69,7 +69,8 @@ def test_a_saved_model_prices_new_rows_as_the_fold_did(
     predictions = pl.read_parquet(out / "predictions.parquet")
     assert predictions["part"].value_counts().sort("part").rows() == [("holdout", 10), ("test", 8), ("valid", 30)]
     both = price_again(inputs, out / "model").join(predictions, on="sample_id")
-    # the batches are others, so the padding is, and sums differ in the last bits; kept activations are bf16 on both ways
+    # the batches are others, so the padding is, and sums differ in the last bits; kept activations are bf16 on both
+    # ways
     np.testing.assert_allclose(both["again"], both["log_price"], atol=5e-3)
 
 

@@ -1,0 +1,95 @@
+"""Finding encoders; the packages' real weights."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
+
+from pricing.errors import WeightsError
+from pricing.neural import weights
+from pricing.neural.weights import (
+    MINILM_SHA256,
+    find_encoder,
+    load_image_encoder,
+    load_text_encoder,
+    load_tokenizer,
+    tensors_sha256,
+)
+
+
+def test_the_folder_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "all-MiniLM-L6-v2").mkdir()
+    assert find_encoder("all-MiniLM-L6-v2", "text").origin == "folder"
+
+
+def test_the_package_comes_before_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "snapshot_download", pytest.fail)
+    for name in ("all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2"):
+        assert find_encoder(name, "text").origin == "package"
+    assert find_encoder("timm/tf_efficientnet_lite0.in1k", "image").origin == "package"
+
+
+def test_a_missing_encoder_names_the_three_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*_: Any, **__: Any) -> None:
+        raise LocalEntryNotFoundError("offline")
+
+    monkeypatch.setattr(weights, "snapshot_download", offline)
+    for name, kind in (("microsoft/deberta-v3-small", "text"), ("no_such_model", "image")):
+        with pytest.raises(WeightsError, match=r"(?s)Three ways out.*local folder.*package.*hub"):
+            find_encoder(name, kind)  # type: ignore[arg-type]
+
+
+def test_a_hub_snapshot_is_loaded_as_a_folder(text_encoders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "snapshot_download", lambda name, **_: str(text_encoders["deberta"]))
+    source = find_encoder("microsoft/deberta-v3-small", "text")
+    assert (source.origin, source.path) == ("hub", text_encoders["deberta"])
+    assert load_tokenizer(source)("tea")["input_ids"][0] == 2
+
+
+def test_a_changed_package_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "MINILM_SHA256", "0" * 64)
+    with pytest.raises(WeightsError, match=MINILM_SHA256):
+        find_encoder("all-MiniLM-L6-v2", "text")
+
+
+def test_minilm_knows_what_is_alike() -> None:
+    """Real weights, not random ones: sauces are nearer to each other than to a cable."""
+    source = find_encoder("all-MiniLM-L6-v2", "text")
+    texts = ["green taco sauce, mild", "red taco sauce, hot", "usb charging cable"]
+    batch = load_tokenizer(source)(texts, padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        hidden = load_text_encoder(source)(**batch).last_hidden_state
+    mean = (hidden * batch["attention_mask"].unsqueeze(-1)).sum(1)
+    alike = torch.nn.functional.normalize(mean) @ torch.nn.functional.normalize(mean).T
+    assert alike[0, 1] > 0.6 > 0.3 > alike[0, 2]
+
+
+def test_lite0_takes_the_packages_tensors() -> None:
+    encoder: Any = load_image_encoder(find_encoder("tf_efficientnet_lite0", "image"))
+    with torch.inference_mode():
+        features = encoder.forward_features(torch.zeros(1, 3, 96, 96))
+    assert features.shape == (1, 1280, 3, 3)
+    assert encoder.conv_stem.weight.std() > 0.1
+    assert not encoder.training
+
+
+def test_a_broken_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    (tmp_path / "model.safetensors").write_bytes(b"\x80\x04N.")
+    with pytest.raises(WeightsError, match="cannot be loaded"):
+        load_text_encoder(find_encoder(str(tmp_path), "text"))
+
+
+def test_the_hash_sees_values_names_shapes_and_types() -> None:
+    base = {"a": torch.arange(4.0), "b": torch.ones(1)}
+    others = [
+        {"a": torch.arange(4.0), "c": torch.ones(1)},
+        {"a": torch.arange(4.0).view(2, 2), "b": torch.ones(1)},
+        {"a": torch.arange(4.0), "b": torch.ones(1, dtype=torch.bfloat16)},
+        {"a": torch.arange(4.0) + 1e-6, "b": torch.ones(1)},
+    ]
+    assert tensors_sha256(dict(reversed(base.items()))) == tensors_sha256(base)
+    assert len({tensors_sha256(state) for state in [base, *others]}) == 5
