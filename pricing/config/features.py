@@ -9,15 +9,27 @@ class TfidfConfig(Section):
     """Word and character n-grams."""
 
     word_ngrams: tuple[int, int] = (1, 2)
-    """Shortest and longest word n-gram."""
-    word_max_features: int = Field(60_000, ge=10)
-    """Word vocabulary."""
+    """Shortest and longest word n-gram of the whole text."""
+    word_max_features: int = Field(60_000, ge=0)
+    """Vocabulary of the whole text; 0 switches the block off."""
+    word_weight: float = Field(1.0, gt=0)
+    """Length of the whole-text word vector."""
+    title_ngrams: tuple[int, int] = (1, 2)
+    """Shortest and longest word n-gram of the title."""
+    title_max_features: int = Field(60_000, ge=0)
+    """Vocabulary of the titles; 0 switches the block off."""
+    title_weight: float = Field(1.0, gt=0)
+    """Length of the title's word vector."""
     char_ngrams: tuple[int, int] = (3, 5)
-    """Shortest and longest character n-gram, inside word boundaries."""
+    """Shortest and longest character n-gram of the title, inside word boundaries."""
     char_max_features: int = Field(100_000, ge=0)
-    """Character vocabulary; 0 switches characters off."""
+    """Character vocabulary; 0 switches the block off."""
+    char_weight: float = Field(1.0, gt=0)
+    """Length of the title's character vector."""
     min_df: int = Field(2, ge=1)
     """Documents that must hold a term."""
+    max_characters: int = Field(20_000, ge=100)
+    """Characters of a text that are read."""
     svd_components: int = Field(64, ge=0, le=1024)
     """Truncated SVD of the TF-IDF for the trees; 0 switches it off."""
 
@@ -27,10 +39,16 @@ class PriceFeaturesConfig(Section):
 
     ridge_alpha: float = Field(3.0, gt=0)
     """L2 penalty of the ridge on TF-IDF whose out-of-fold prediction is a feature and a member."""
+    ridge_tabular_weight: float = Field(0.1, ge=0)
+    """Scale of the standardised tabular numbers and one-hot categories beside the TF-IDF; 0 leaves them out."""
     inner_folds: int = Field(5, ge=2, le=20)
     """Inner folds for features of the training rows."""
     neighbours: int = Field(20, ge=0, le=500)
     """Nearest neighbours whose log prices are summarised; 0 switches them off."""
+    neighbour_sharpness: float = Field(8.0, gt=0)
+    """Neighbours weigh exp(sharpness * cosine)."""
+    brand_prior: float = Field(5.0, gt=0)
+    """Rows of the overall mean that are mixed into a brand's mean log price."""
 
 
 class FeaturesConfig(Section):

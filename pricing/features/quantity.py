@@ -4,8 +4,8 @@ Two readings are made and both are kept: the *name* reading (sizes, packs and pi
 *field* reading (the Value and Unit lines). The conflict rule, in order:
 
 1. If the field's amount is, within 6 %, one of the products that the name allows (size x pack, size x pieces,
-   size x pack x pieces, size x every pack mentioned, or a stated total that is another stated size x pack), the field is right. 6 % also covers sellers who write weight
-   ounces as fluid ounces (4.3 % apart).
+   size x pack x pieces, size x every pack mentioned, or a stated total that is another stated size x pack), the field
+   is right. 6 % also covers sellers who write weight ounces as fluid ounces (4.3 % apart).
 2. Otherwise, if the name states a size, the total is size x pack: a field that repeats the size of one piece, or that
    counts packets, is the usual disagreement.
 3. Otherwise the field is taken as it is; without either, there is no amount.

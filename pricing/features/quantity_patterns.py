@@ -97,7 +97,8 @@ TOKEN_KINDS: dict[str, str] = {
     # pack of 6
     "pack": rf"\b{_PACKS}\s*\(?of:?\s*{_COUNTED}\b|{_COUNTED}(?:{_GAP}|\s){_PACKS}\b|"
     rf"{_COUNTED} ?(?:/|per|in a|to a|a) ?(?:case|carton|cs|pallet)\b|-- ?{NUMBER} (?:case|cs)\b|"
-    rf"\b{_PACKS} ?[:\-(] ?\d{{1,3}}\b|\bqty:? ?\d+\b|\b(?:twin|single|double|triple|duo){_GAP}pack\b|\bx ?\d{{1,2}} ?(?:packs?|pk)\b",
+    rf"\b{_PACKS} ?[:\-(] ?\d{{1,3}}\b|\bqty:? ?\d+\b|\b(?:twin|single|double|triple|duo){_GAP}pack\b|"
+    r"\bx ?\d{1,2} ?(?:packs?|pk)\b",
     "dozen": rf"(?:{_COUNTED}{_GAP}|half[ \-])?\b(?:dozen|dz|doz)\b",
     # box of 100, 2 per package
     "pieces": rf"\b(?:box|bag|jar|tin|tub|bottle|canister|count|bucket|can|container|display)e?s? of {_COUNTED}\b|"

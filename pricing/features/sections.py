@@ -34,7 +34,8 @@ def split_sections(frame: pl.DataFrame, column: str = "catalog_content") -> pl.D
     Returns
     -------
     DataFrame
-        n rows: ``text`` (the whole text), ``item_name`` (at most 2,000 characters), ``bullets`` (their texts, a line
+        n rows: ``text`` (the whole text), ``prose`` (without the Value and Unit lines, whose labels are no words of
+        the seller), ``item_name`` (at most 2,000 characters), ``bullets`` (their texts, a line
         each), ``description``, ``bullet_count`` (UInt32), ``value`` (Float64, null where none, not finite or not
         positive), ``unit`` (String as written, null where none or "None"). Missing parts are empty strings. Where no
         ``Item Name:`` line exists, the first non-empty line stands in for it.
@@ -54,6 +55,7 @@ def split_sections(frame: pl.DataFrame, column: str = "catalog_content") -> pl.D
     known_unit = ~pl.col("unit").str.to_lowercase().is_in(["", "none", "nan", "null", "n/a"])
     return parts.select(
         "text",
+        text.str.replace_all(r"(?m)^[ \t]*(?:Value|Unit)[ \t]*:[^\n]*", "").alias("prose"),
         pl.coalesce("item_name", first_line).str.slice(0, NAME_CHARACTERS).alias("item_name"),
         pl.col("bullet_lines")
         .list.join("\n")

@@ -1,0 +1,204 @@
+"""The FeatureEngineer: catalogue texts to named columns and a sparse matrix, without reading a price.
+
+scikit-learn's shape (``fit``, ``transform``, ``get_feature_names_out``). What it learns - brand names, vocabularies,
+inverse document frequencies, SVD components - needs no label, so it is fitted once on all rows outside the hold-out.
+A row's features depend on its own text and on what was learnt, never on the other rows of the batch.
+
+Example
+-------
+>>> import polars as pl
+>>> from pricing.config import FeaturesConfig
+>>> rows = pl.DataFrame({"sample_id": ["1", "2"], "catalog_content": ["Item Name: Tea, 2 oz", "Item Name: Tea, 4 oz"]})
+>>> features = FeatureEngineer(FeaturesConfig()).fit(rows).transform(rows)
+>>> features.tabular["ipq_size"].round(1).to_list()
+[56.7, 113.4]
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from pydantic import ValidationError
+from scipy import sparse
+
+from pricing.config.features import FeaturesConfig
+from pricing.errors import ArtifactError, SchemaError
+from pricing.features import brand, quantity, text_statistics
+from pricing.features.brand import BrandNames
+from pricing.features.keywords import keyword_features, keyword_names
+from pricing.features.load import ID, FeatureSchema, FeatureSet, load_features, save_features
+from pricing.features.sections import split_sections
+from pricing.features.tfidf import TfidfSpace
+
+__all__ = ["FeatureEngineer"]
+
+
+class FeatureEngineer:
+    """Text to features.
+
+    Parameters
+    ----------
+    config : FeaturesConfig
+        Keywords, vocabularies, sizes.
+    seed : int
+        Of the randomised SVD.
+    threads : int
+        BLAS threads of the SVD's fit.
+    """
+
+    def __init__(self, config: FeaturesConfig | None = None, seed: int = 0, threads: int = 1) -> None:
+        self.config = config or FeaturesConfig()
+        self.seed = seed
+        self.threads = threads
+        self.brands: BrandNames | None = None
+        self.tfidf: TfidfSpace | None = None
+
+    # --- single families; each takes sections (see split_sections), n rows in, n rows out
+
+    def extract_ipq_features(self, sections: pl.DataFrame) -> pl.DataFrame:
+        """Item pack quantity: see `pricing.features.quantity.quantity_features`."""
+        return quantity.quantity_features(sections)
+
+    def extract_text_statistics(self, sections: pl.DataFrame) -> pl.DataFrame:
+        """Lengths, shares and counts: see `pricing.features.text_statistics.text_statistics`."""
+        return text_statistics.text_statistics(sections)
+
+    def extract_keyword_features(self, sections: pl.DataFrame) -> pl.DataFrame:
+        """Quality words, discount words, claims: see `pricing.features.keywords.keyword_features`."""
+        return keyword_features(sections, self.config.quality_keywords, self.config.discount_keywords)
+
+    def extract_brand_features(self, sections: pl.DataFrame) -> pl.DataFrame:
+        """Brand and sub-brand: see `pricing.features.brand.BrandNames`."""
+        return self._fitted()[0].transform(sections["item_name"])
+
+    def fit_tfidf(self, sections: pl.DataFrame) -> "FeatureEngineer":
+        """Learn vocabularies, weights and the SVD."""
+        self.tfidf = TfidfSpace(self.config.tfidf).fit(sections, self.seed, self.threads)
+        return self
+
+    def transform_tfidf(self, sections: pl.DataFrame) -> sparse.csr_matrix:
+        """(n, terms) float32 CSR; the same text gives the same row, before and after saving."""
+        return self._fitted()[1].transform(sections)
+
+    # --- all of them
+
+    def fit(self, frame: pl.DataFrame, y: object = None) -> "FeatureEngineer":
+        """Learn from n rows.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            ``catalog_content`` (String); nulls count as empty texts.
+        y : object
+            Ignored: no feature here reads a price.
+        """
+        sections = _sections(frame)
+        self.brands = BrandNames.fit(sections["item_name"], self.config.brand_min_count)
+        return self.fit_tfidf(sections)
+
+    def transform(self, frame: pl.DataFrame) -> FeatureSet:
+        """Features of n rows (``sample_id``, ``catalog_content``), in their order."""
+        return self.engineer_features(frame)
+
+    def fit_transform(self, frame: pl.DataFrame, y: object = None) -> FeatureSet:
+        """``fit(frame).transform(frame)``."""
+        return self.fit(frame).transform(frame)
+
+    def engineer_features(self, frame: pl.DataFrame) -> FeatureSet:
+        """All families of n rows.
+
+        Raises
+        ------
+        SchemaError
+            A column is missing, or the engineer is not fitted.
+        """
+        space = self._fitted()[1]
+        if ID not in frame.columns:
+            raise SchemaError(f"got columns {frame.columns}, expected sample_id and catalog_content")
+        sections = _sections(frame)
+        matrix = self.transform_tfidf(sections)
+        reduced = pl.DataFrame(space.reduce(matrix), schema=self._svd_names(), orient="row")
+        tabular = pl.concat(
+            [
+                self.extract_ipq_features(sections),
+                self.extract_text_statistics(sections),
+                self.extract_keyword_features(sections),
+                self.extract_brand_features(sections),
+                reduced,
+            ],
+            how="horizontal",
+        )
+        schema = self.schema
+        numbers = (pl.col(name).cast(pl.Float32).fill_null(np.nan) for name in schema.numeric)
+        return FeatureSet(frame[ID].cast(pl.String), tabular.select(*numbers, *schema.categorical), matrix, schema)
+
+    @property
+    def schema(self) -> FeatureSchema:
+        """Names of the columns in order."""
+        numeric = (
+            *quantity.NUMERIC,
+            *text_statistics.NUMERIC,
+            *keyword_names(self.config.quality_keywords, self.config.discount_keywords),
+            *brand.NUMERIC,
+            *self._svd_names(),
+        )
+        return FeatureSchema(numeric, (*quantity.CATEGORICAL, *brand.CATEGORICAL), self._fitted()[1].columns)
+
+    def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
+        """Names of the tabular columns, (p,) of str, in table order; the terms are in `TfidfSpace.term_names`."""
+        return np.asarray(self.schema.columns, dtype=object)
+
+    def _svd_names(self) -> list[str]:
+        return [f"svd_{index:03d}" for index in range(self.config.tfidf.svd_components)]
+
+    def _fitted(self) -> tuple[BrandNames, TfidfSpace]:
+        if self.brands is None or self.tfidf is None:
+            raise SchemaError("this FeatureEngineer has learnt nothing yet; call fit or load first")
+        return self.brands, self.tfidf
+
+    # --- files
+
+    def save(self, folder: Path) -> None:
+        """Write what was learnt into ``folder`` (made where missing): JSON and plain arrays."""
+        brands, tfidf = self._fitted()
+        folder.mkdir(parents=True, exist_ok=True)
+        record = {"config": self.config.model_dump(mode="json"), "seed": self.seed}
+        (folder / "engineer.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        brands.save(folder / "brands.json")
+        tfidf.save(folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> "FeatureEngineer":
+        """Read what `save` wrote; transforms are equal to those before saving, bit by bit.
+
+        Raises
+        ------
+        ArtifactError
+            A file is missing, damaged, or holds Python objects.
+        """
+        path = folder / "engineer.json"
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            engineer = cls(FeaturesConfig.model_validate(record["config"]), int(record["seed"]))
+        except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+            raise ArtifactError(f"{path}: expected a FeatureEngineer, got {error!r}; rebuild the stage") from None
+        engineer.brands = BrandNames.load(folder / "brands.json")
+        engineer.tfidf = TfidfSpace.load(folder, engineer.config.tfidf)
+        return engineer
+
+    @staticmethod
+    def save_features(features: FeatureSet, folder: Path, part: str = "train") -> None:
+        """Write features as Parquet and sparse .npz: see `pricing.features.load.save_features`."""
+        save_features(features, folder, part)
+
+    @staticmethod
+    def load_features(folder: Path, part: str = "train") -> FeatureSet:
+        """Read them back, exactly, the schema checked: see `pricing.features.load.load_features`."""
+        return load_features(folder, part)
+
+
+def _sections(frame: pl.DataFrame) -> pl.DataFrame:
+    if "catalog_content" not in frame.columns:
+        raise SchemaError(f"got columns {frame.columns}, expected catalog_content")
+    return split_sections(frame)

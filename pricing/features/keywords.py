@@ -1,0 +1,99 @@
+"""Keywords: words that point at a higher or a lower price, and claims that a package makes.
+
+A keyword matches case-insensitively as whole words; a blank in it matches blanks and hyphens ("grass fed" finds
+"Grass-Fed").
+"""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+__all__ = ["CLAIMS", "keyword_features", "keyword_names", "keyword_pattern"]
+
+#: claims that are the same in every catalogue: name -> alternatives
+CLAIMS: dict[str, tuple[str, ...]] = {
+    "gluten_free": ("gluten free", "glutenfree", "certified gluten"),
+    "vegan": ("vegan", "plant based"),
+    "kosher": ("kosher", "pareve"),
+    "halal": ("halal",),
+    "keto": ("keto", "low carb", "paleo"),
+    "non_gmo": ("non gmo", "nongmo", "gmo free"),
+    "sugar_free": ("sugar free", "no sugar", "zero sugar", "unsweetened"),
+    "dairy_free": ("dairy free", "lactose free"),
+    "decaf": ("decaf", "decaffeinated", "caffeine free"),
+    "fair_trade": ("fair trade", "rainforest alliance"),
+    "raw": ("raw", "cold pressed", "unfiltered"),
+    "protein": ("protein",),
+    "gift": ("gift", "gifts", "gift box", "gift basket"),
+    "variety": ("variety", "assortment", "assorted", "sampler", "variety pack"),
+    "freeze_dried": ("freeze dried", "dehydrated"),
+    "single_serve": ("single serve", "k cup", "k cups", "pods", "capsules", "individually wrapped"),
+    "loose": ("loose", "loose leaf"),
+    "extract": ("extract", "concentrate", "essential oil"),
+    "supplement": ("supplement", "vitamin", "probiotic", "collagen"),
+    "spice": ("spice", "seasoning", "rub", "saffron", "vanilla beans"),
+    "refill": ("refill", "canister"),
+    "frozen": ("frozen", "refrigerated"),
+    "baby": ("baby", "toddler", "infant"),
+    "pet": ("dog", "cat", "pet"),
+    "made_in_italy": ("italian", "made in italy"),
+    "japanese": ("japanese", "japan", "matcha"),
+}
+
+
+def keyword_pattern(words: Sequence[str]) -> str:
+    """Regular expression of the Rust engine that finds any of the words as whole words."""
+    parts = []
+    for word in words:
+        escaped = r"[\s\-]+".join(pl.escape_regex(piece) for piece in word.lower().split())
+        parts.append(f"(?:{escaped})")
+    return rf"(?i)(?:^|[^\p{{L}}\p{{N}}_])(?:{'|'.join(parts)})(?:$|[^\p{{L}}\p{{N}}_])"
+
+
+def _slug(word: str) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in word.lower())
+
+
+def keyword_names(quality: Sequence[str], discount: Sequence[str]) -> list[str]:
+    """Names of the columns that `keyword_features` makes."""
+    return [
+        *(f"quality_{_slug(word)}" for word in quality),
+        *(f"discount_{_slug(word)}" for word in discount),
+        *(f"claim_{name}" for name in CLAIMS),
+        "quality_count", "has_quality", "discount_count", "has_discount", "claim_count",
+    ]  # fmt: skip
+
+
+def keyword_features(sections: pl.DataFrame, quality: Sequence[str], discount: Sequence[str]) -> pl.DataFrame:
+    """Keyword columns of n texts.
+
+    Parameters
+    ----------
+    sections : DataFrame
+        n rows with ``prose``; the label of the Value line is no keyword.
+    quality, discount : sequences of str
+        Keywords from the configuration.
+
+    Returns
+    -------
+    DataFrame
+        n rows, columns `keyword_names` (Float64): 0 or 1 a keyword and a claim, how many different quality words,
+        discount words and claims the text has, and whether it has any.
+    """
+    flags = sections.select(
+        *(_flag([word], f"quality_{_slug(word)}") for word in quality),
+        *(_flag([word], f"discount_{_slug(word)}") for word in discount),
+        *(_flag(words, f"claim_{name}") for name, words in CLAIMS.items()),
+    )
+    counts = []
+    for prefix in ("quality", "discount", "claim"):
+        members = [name for name in flags.columns if name.startswith(f"{prefix}_")]
+        count = pl.sum_horizontal(members) if members else pl.lit(0.0)
+        counts.append(count.alias(f"{prefix}_count"))
+        if prefix != "claim":
+            counts.append((count > 0).cast(pl.Float64).alias(f"has_{prefix}"))
+    return flags.with_columns(counts).select(keyword_names(quality, discount))
+
+
+def _flag(words: Sequence[str], name: str) -> pl.Expr:
+    return pl.col("prose").str.contains(keyword_pattern(words)).cast(pl.Float64).alias(name)

@@ -1,0 +1,204 @@
+"""Features that read prices: a ridge's prediction, comparables' prices, brands' mean prices.
+
+They are fitted inside a fold, on its learning rows. The learning rows themselves need values too, as leak-free as
+those of unseen rows: their own price, and the prices of their near-duplicates (rows of the same group), never reach
+them. For the ridge and the target means that is done by inner folds of whole groups, for the comparables by a mask.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from pydantic import ValidationError
+from scipy import sparse
+from threadpoolctl import threadpool_limits
+
+from pricing.config.features import PriceFeaturesConfig
+from pricing.errors import ArtifactError, SchemaError
+from pricing.features.load import ID, FeatureSet, read_arrays, read_sparse, read_table
+from pricing.features.neighbours import SUMMARY, nearest, summarise, unit_rows
+from pricing.features.ridge import PriceRidge
+from pricing.features.target_means import TargetMeans
+
+__all__ = ["PriceFeatures", "inner_fold_numbers"]
+
+ENCODED = ("brand", "sub_brand")
+AMOUNT = "ipq_log_total"
+
+
+def inner_fold_numbers(groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """Inner fold of each row, (n,) int64 in 0..folds-1; rows of one group share it.
+
+    Groups (n,) integers are dealt in a seeded random order, so that no group's fold depends on a price.
+    """
+    names, codes = np.unique(groups, return_inverse=True)
+    dealt = np.random.default_rng(seed).permutation(len(names)) % folds
+    return dealt[codes]
+
+
+class PriceFeatures:
+    """Price-reading features of one fold.
+
+    Parameters
+    ----------
+    config : PriceFeaturesConfig
+        Penalties, inner folds, neighbours.
+    seed : int
+        Of the inner folds.
+    threads : int
+        BLAS threads.
+
+    Notes
+    -----
+    ``fit`` learns from the learning rows; ``out_of_fold`` gives their own values, ``transform`` those of any other row.
+    """
+
+    def __init__(self, config: PriceFeaturesConfig | None = None, seed: int = 0, threads: int = 1) -> None:
+        self.config = config or PriceFeaturesConfig()
+        self.seed = seed
+        self.threads = threads
+        self.ridge: PriceRidge | None = None
+        self.means = TargetMeans(ENCODED, self.config.brand_prior)
+        self.rows = sparse.csr_matrix((0, 0), dtype=np.float32)
+        self.log_price = np.zeros(0)
+        self.log_total = np.zeros(0)
+        self._learning: FeatureSet | None = None
+        self._groups = np.zeros(0, dtype=np.int64)
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns in order."""
+        encoded = [f"price_{name}_{what}" for name in ENCODED for what in ("mean", "count")]
+        return ["price_ridge", "price_ridge_per_unit", *encoded, *(SUMMARY if self.config.neighbours else ())]
+
+    def fit(self, features: FeatureSet, log_price: np.ndarray, groups: np.ndarray) -> "PriceFeatures":
+        """Learn from n rows.
+
+        Parameters
+        ----------
+        features : FeatureSet
+            The learning rows.
+        log_price : ndarray
+            (n,) float64 natural logs of price.
+        groups : ndarray
+            (n,) of anything comparable; near-duplicates share one.
+
+        Raises
+        ------
+        SchemaError
+            Lengths differ, or a price is not finite.
+        """
+        if not len(features) == len(log_price) == len(groups):
+            raise SchemaError(f"got {len(features)} rows, {len(log_price)} prices and {len(groups)} groups")
+        if not np.isfinite(log_price).all():
+            raise SchemaError(f"sample_id {features.ids[int(np.flatnonzero(~np.isfinite(log_price))[0])]!r}: no price")
+        with threadpool_limits(self.threads):
+            self.ridge = PriceRidge(self.config.ridge_alpha, self.config.ridge_tabular_weight).fit(features, log_price)
+        self.means.fit(features.tabular, log_price)
+        self.rows = unit_rows(features.tfidf)
+        self.log_price = np.asarray(log_price, dtype=np.float64)
+        self.log_total = _amounts(features)
+        self._learning = features
+        self._groups = np.unique(groups, return_inverse=True)[1]
+        return self
+
+    def out_of_fold(self) -> pl.DataFrame:
+        """Values of the learning rows themselves, sample_id + ``price_*`` (Float32); only directly after ``fit``.
+
+        Raises
+        ------
+        SchemaError
+            Nothing was fitted here (a loaded object does not know its learning rows' groups).
+        """
+        features, groups, ridge = self._learning, self._groups, self.ridge
+        if features is None or ridge is None:
+            raise SchemaError("out-of-fold values exist only in the object that was fitted; call fit first")
+        folds = inner_fold_numbers(groups, self.config.inner_folds, self.seed)
+        log_ridge = np.full(len(features), self.log_price.mean())
+        encoded = {f"price_{name}_{what}": np.zeros(len(features)) for name in ENCODED for what in ("mean", "count")}
+        # the design's means and categories read no price, so one design serves all inner folds
+        matrix = ridge.design.transform(features)
+        for fold in range(self.config.inner_folds):
+            held, rest = folds == fold, folds != fold
+            if not held.any() or not rest.any():
+                continue
+            inner = PriceRidge(self.config.ridge_alpha, self.config.ridge_tabular_weight)
+            with threadpool_limits(self.threads):
+                log_ridge[held] = (
+                    inner.fit_matrix(matrix[rest], self.log_price[rest]).predict_matrix(matrix[held])
+                )  # fmt: skip
+            means = TargetMeans(ENCODED, self.config.brand_prior).fit(
+                features.tabular.filter(rest), self.log_price[rest]
+            )
+            for name, values in means.transform(features.tabular.filter(held)).items():
+                encoded[name][held] = values
+        return self._table(features, log_ridge, encoded, groups)
+
+    def transform(self, features: FeatureSet) -> pl.DataFrame:
+        """Values of n rows that were not learnt from: sample_id + ``price_*`` (Float32).
+
+        Learning rows given here would see their own price: use ``out_of_fold`` for them.
+        """
+        return self._table(features, self.predict_ridge(features), self.means.transform(features.tabular), None)
+
+    def predict_ridge(self, features: FeatureSet) -> np.ndarray:
+        """The ridge's log prices, (n,) float64: the stack's member ``ridge``."""
+        if self.ridge is None:
+            raise SchemaError("these PriceFeatures have learnt nothing yet; call fit or load first")
+        return self.ridge.predict(features)
+
+    def comparables(self, features: FeatureSet, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Positions (n, k) among the learning rows of the nearest products (-1 where none), and cosines (n, k)."""
+        found = nearest(unit_rows(features.tfidf), self.rows, k)
+        return found.index, found.similarity
+
+    def _table(
+        self, features: FeatureSet, log_ridge: np.ndarray, encoded: dict[str, np.ndarray], groups: np.ndarray | None
+    ) -> pl.DataFrame:
+        amounts = _amounts(features)
+        values = {"price_ridge": log_ridge, "price_ridge_per_unit": log_ridge - amounts, **encoded}
+        if self.config.neighbours:
+            found = nearest(unit_rows(features.tfidf), self.rows, self.config.neighbours, groups, self._groups)
+            values |= summarise(found, self.log_price, self.log_total, amounts, self.config.neighbour_sharpness)
+        columns = [pl.Series(name, np.asarray(values[name], dtype=np.float32)) for name in self.columns]
+        return pl.DataFrame([features.ids.alias(ID), *columns])
+
+    def save(self, folder: Path) -> None:
+        """Write everything needed to transform new rows: JSON, plain arrays, Parquet."""
+        if self.ridge is None:
+            raise SchemaError("these PriceFeatures have learnt nothing yet; call fit first")
+        folder.mkdir(parents=True, exist_ok=True)
+        record = {"config": self.config.model_dump(mode="json"), "seed": self.seed}
+        (folder / "price_features.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", "utf-8")
+        self.ridge.save(folder)
+        self.means.to_table().write_parquet(folder / "target_means.parquet")
+        sparse.save_npz(folder / "learning_rows.npz", self.rows, compressed=False)
+        np.savez(folder / "learning.npz", log_price=self.log_price, log_total=self.log_total)
+
+    @classmethod
+    def load(cls, folder: Path) -> "PriceFeatures":
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ArtifactError
+            A file is missing, damaged, or holds Python objects.
+        """
+        path = folder / "price_features.json"
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            loaded = cls(PriceFeaturesConfig.model_validate(record["config"]), int(record["seed"]))
+            loaded.means = TargetMeans.from_table(read_table(folder / "target_means.parquet"), ENCODED)
+            arrays = read_arrays(folder / "learning.npz")
+            loaded.log_price, loaded.log_total = arrays["log_price"], arrays["log_total"]
+        except (OSError, ValueError, KeyError, TypeError, ValidationError, pl.exceptions.PolarsError) as error:
+            raise ArtifactError(f"{path}: expected price features, got {error!r}; rebuild the stage") from None
+        loaded.ridge = PriceRidge.load(folder)
+        loaded.rows = read_sparse(folder / "learning_rows.npz")
+        return loaded
+
+
+def _amounts(features: FeatureSet) -> np.ndarray:
+    """Log of the total amount, (n,) float64; NaN where unknown."""
+    return features.tabular[AMOUNT].cast(pl.Float64).to_numpy()

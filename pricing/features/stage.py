@@ -1,0 +1,162 @@
+"""The features stages: folders in, folders out.
+
+``build_features`` reads no label and runs once; ``build_price_features`` reads prices and runs once a fold (and once
+for the refit). Same input, same bytes.
+"""
+
+import json
+import logging
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from pricing.config.features import FeaturesConfig, PriceFeaturesConfig
+from pricing.errors import SchemaError
+from pricing.features.engineer import FeatureEngineer
+from pricing.features.load import ID, load_features, read_table, save_features
+from pricing.features.price_features import PriceFeatures
+
+__all__ = ["build_features", "build_price_features"]
+
+logger = logging.getLogger(__name__)
+
+
+def build_features(
+    catalogue: Path, folds: Path, config: FeaturesConfig, seed: int, out: Path, *, threads: int = 1
+) -> None:
+    """Engineer the features of all rows, fitted on the rows outside the hold-out (training part and test).
+
+    Parameters
+    ----------
+    catalogue, folds : Path
+        Outputs of the catalogue and folds stages.
+    config : FeaturesConfig
+        Its ``price`` part is not read here.
+    seed : int
+        Of the randomised SVD.
+    out : Path
+        Existing empty folder; receives engineer/, train.parquet, test.parquet, train_tfidf.npz, test_tfidf.npz and
+        schema.json.
+    threads : int
+        BLAS threads.
+
+    Raises
+    ------
+    SchemaError
+        The folds are not those of this catalogue.
+    """
+    began = time.perf_counter()
+    train = read_table(catalogue / "train.parquet").select(ID, "catalog_content")
+    test = read_table(catalogue / "test.parquet").select(ID, "catalog_content")
+    split = _read_folds(folds, train[ID])
+    visible = pl.concat([train.filter(split["part"] == "train"), test])
+    engineer = FeatureEngineer(config, seed, threads).fit(visible)
+    fitted = time.perf_counter()
+    engineer.save(out / "engineer")
+    for part, frame in (("train", train), ("test", test)):
+        save_features(engineer.transform(frame), out, part)
+    logger.info(
+        "features: %d rows, %d columns, %d terms; fit %.1f s, transform %.1f s, %d threads",
+        train.height + test.height, len(engineer.schema.columns), engineer.schema.tfidf_columns,
+        fitted - began, time.perf_counter() - fitted, threads,
+    )  # fmt: skip
+
+
+def build_price_features(
+    catalogue: Path,
+    folds: Path,
+    features: Path,
+    config: PriceFeaturesConfig,
+    fold: int | None,
+    seed: int,
+    out: Path,
+    *,
+    threads: int = 1,
+) -> None:
+    """Features that read the prices of one fold's learning rows, and the base model ``ridge``.
+
+    Parameters
+    ----------
+    catalogue, folds, features : Path
+        Outputs of those stages.
+    config : PriceFeaturesConfig
+        Penalties, inner folds, neighbours.
+    fold : int or None
+        Learns from the training part without this fold; None (refit) learns from all labelled rows.
+    seed : int
+        Of the inner folds.
+    out : Path
+        Existing empty folder; receives train.parquet and test.parquet (sample_id + ``price_*``), model/, and the member
+        files predictions.parquet and member.json. Learning rows carry inner-fold values, all others those of the model
+        that learnt from all learning rows.
+    threads : int
+        BLAS threads.
+
+    Raises
+    ------
+    SchemaError
+        Folds or features are not those of this catalogue, or the fold has no learning rows.
+    """
+    began = time.perf_counter()
+    prices = read_table(catalogue / "train.parquet").select(ID, "price")
+    split = _read_folds(folds, prices[ID])
+    train, test = load_features(features, "train"), load_features(features, "test")
+    if not train.ids.equals(prices[ID]):
+        raise SchemaError(f"{features}: rows are not those of the catalogue; rebuild the features")
+    log_price = np.log(prices["price"].cast(pl.Float64).to_numpy())
+    in_train = (split["part"] == "train").to_numpy()
+    numbers = split["fold"].to_numpy()
+    learning = np.ones(len(train), dtype=bool) if fold is None else in_train & (numbers != fold)
+    if not learning.any():
+        raise SchemaError(f"{folds}: fold {fold} leaves no rows to learn from")
+    model = PriceFeatures(config, seed, threads)
+    model.fit(train.take(learning), log_price[learning], split["group"].to_numpy()[learning])
+    own, others, unseen = model.out_of_fold(), train.take(~learning), model.transform(test)
+    known = pl.concat([own, model.transform(others)])
+    order = prices.select(ID).join(known, on=ID, how="left", maintain_order="left")
+    order.write_parquet(out / "train.parquet")
+    unseen.write_parquet(out / "test.parquet")
+    model.save(out / "model")
+
+    predicted = [_member_rows(test.ids, "test", model.predict_ridge(test))]
+    valid_smape = None
+    if fold is not None:
+        valid, holdout = in_train & (numbers == fold), ~in_train
+        log_valid = model.predict_ridge(train.take(valid))
+        predicted = [
+            _member_rows(train.ids.filter(pl.Series(valid)), "valid", log_valid),
+            _member_rows(train.ids.filter(pl.Series(holdout)), "holdout", model.predict_ridge(train.take(holdout))),
+            *predicted,
+        ]
+        # SMAPE of one row is 2 tanh(|d| / 2), d the difference of logs
+        valid_smape = float(200 * np.mean(np.tanh(np.abs(log_valid - log_price[valid]) / 2))) if valid.any() else None
+    pl.concat(predicted).write_parquet(out / "predictions.parquet")
+    record = {
+        "member": "ridge",
+        "fold": fold,
+        "best_round": None,
+        "valid_smape": valid_smape,
+        "params": config.model_dump(mode="json"),
+    }
+    (out / "member.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    logger.info(
+        "price features, fold %s: %d learning rows, ridge SMAPE %s; %.1f s, %d threads",
+        fold, int(learning.sum()), valid_smape, time.perf_counter() - began, threads,
+    )  # fmt: skip
+
+
+def _member_rows(ids: pl.Series, part: str, log_price: np.ndarray) -> pl.DataFrame:
+    return pl.DataFrame(
+        {ID: ids, "part": [part] * len(ids), "log_price": log_price},
+        schema={ID: pl.String, "part": pl.String, "log_price": pl.Float64},
+    )
+
+
+def _read_folds(folds: Path, ids: pl.Series) -> pl.DataFrame:
+    """folds.parquet in catalogue order."""
+    split = read_table(folds / "folds.parquet")
+    if not split[ID].equals(ids):
+        raise SchemaError(f"{folds}: folds are of {split.height} rows, not those of the catalogue ({len(ids)} rows)")
+    return split
