@@ -81,17 +81,6 @@ class _Lines:
         return all(good for _, good in self.taken)
 
 
-def read_header(path: Path) -> list[str]:
-    """Column names of a CSV file, without a byte order mark and surrounding blanks.
-
-    Raises
-    ------
-    CatalogueError
-        The file is empty, its first line is not UTF-8, or its header cannot be read.
-    """
-    return scan_csv(path)[0]
-
-
 def scan_csv(path: Path) -> tuple[list[str], Iterator[Record]]:
     """Walk a CSV file strictly.
 
@@ -155,9 +144,7 @@ def _records(lines: _Lines, header: list[str]) -> Iterator[Record]:
         except csv.Error as error:
             text = lines.taken[0][0]
             values = [text.split(",", 1)[0].strip('"').strip()]
-            problem = (
-                f"its quotes do not match ({error}); double every quote inside a quoted field, and close the field"
-            )
+            problem = _explain(error)
             lines.back_to_second_line()
             reader = csv.reader(lines, strict=True)
             if recovering:  # still inside the broken record
@@ -182,6 +169,15 @@ def _records(lines: _Lines, header: list[str]) -> Iterator[Record]:
                 f"it has {len(values)} fields, expected {width}; quote every text that holds commas or line breaks"
             )
         yield Record(row, line, values, problem)
+
+
+def _explain(error: csv.Error) -> str:
+    reason = str(error)
+    if "new-line character" in reason:
+        return "a carriage return stands in a field without quotes; quote the field, and end lines with LF or CRLF"
+    if "field larger" in reason:
+        return f"its quotes do not match, or a text is too long ({reason}); close every quoted field"
+    return f"its quotes do not match ({reason}); double every quote inside a quoted field, and close the field"
 
 
 def _plausible(names: list[str], values: list[str]) -> bool:
