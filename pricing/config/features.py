@@ -39,13 +39,13 @@ class PriceFeaturesConfig(Section):
 
     ridge_alpha: float = Field(3.0, gt=0)
     """L2 penalty of the ridge on TF-IDF whose out-of-fold prediction is a feature and a member."""
-    ridge_tabular_weight: float = Field(0.1, ge=0)
+    ridge_tabular_weight: float = Field(0.2, ge=0)
     """Scale of the standardised tabular numbers and one-hot categories beside the TF-IDF; 0 leaves them out."""
     inner_folds: int = Field(5, ge=2, le=20)
     """Inner folds for features of the training rows."""
     neighbours: int = Field(20, ge=0, le=500)
     """Nearest neighbours whose log prices are summarised; 0 switches them off."""
-    neighbour_sharpness: float = Field(8.0, gt=0)
+    neighbour_sharpness: float = Field(10.0, gt=0)
     """Neighbours weigh exp(sharpness * cosine)."""
     brand_prior: float = Field(5.0, gt=0)
     """Rows of the overall mean that are mixed into a brand's mean log price."""

@@ -68,21 +68,24 @@ def nearest(
     rows, found = queries.shape[0], min(k, learning.shape[0])
     index = np.full((rows, k), -1, dtype=np.int64)
     similarity = np.zeros((rows, k), dtype=np.float32)
+    if found == 0:
+        return Neighbours(index, similarity)
     transposed = sparse.csr_matrix(learning.T)
     for start in range(0, rows, BLOCK):
         stop = min(start + BLOCK, rows)
         block = (queries[start:stop] @ transposed).toarray()
         if query_groups is not None and learning_groups is not None:
             block[query_groups[start:stop, None] == learning_groups[None, :]] = 0
-        if found == 0:
-            continue
         # the k-th largest as a threshold, so that ties at the border are broken by position and not by the partition
         border = -np.partition(-block, found - 1, axis=1)[:, found - 1]
-        for offset, (row, least) in enumerate(zip(block, border, strict=True)):
-            candidates = np.flatnonzero((row >= least) & (row > 0))
-            best = candidates[np.argsort(-row[candidates], kind="stable")][:found]
-            index[start + offset, : len(best)] = best
-            similarity[start + offset, : len(best)] = row[best]
+        row, column = np.nonzero((block >= border[:, None]) & (block > 0))
+        cosine = block[row, column]
+        order = np.lexsort((column, -cosine, row))
+        row, column, cosine = row[order], column[order], cosine[order]
+        rank = np.arange(len(row)) - np.searchsorted(row, row)
+        kept = rank < found
+        index[start + row[kept], rank[kept]] = column[kept]
+        similarity[start + row[kept], rank[kept]] = cosine[kept]
     return Neighbours(index, similarity)
 
 
@@ -110,8 +113,8 @@ def summarise(
     -------
     dict
         The columns `SUMMARY`, (n,) float64; NaN where there is no neighbour (or, per unit, none with an amount).
-        ``price_nn_per_unit`` is the weighted mean of log price minus log total; ``price_nn_from_unit`` adds the row's own
-        log total: the price at its neighbours' price per unit.
+        ``price_nn_per_unit`` is the weighted mean of log price minus log total; ``price_nn_from_unit`` adds the row's
+        own log total: the price at its neighbours' price per unit.
     """
     if neighbours.index.shape[1] == 0 or len(log_price) == 0:
         return {name: np.full(len(query_log_total), np.nan) for name in SUMMARY}
@@ -125,8 +128,7 @@ def summarise(
     count = exists.sum(axis=1)
     ordered = np.sort(prices, axis=1)  # NaN last
     rows = np.arange(len(prices))
-    lower, upper = ordered[rows, np.maximum(count - 1, 0) // 2], ordered[rows, count // 2 * (count < ordered.shape[1])]
-    upper = np.where(count == ordered.shape[1], ordered[rows, ordered.shape[1] // 2], upper)
+    lower, upper = ordered[rows, np.maximum(count - 1, 0) // 2], ordered[rows, np.minimum(count // 2, count - 1)]
     with np.errstate(invalid="ignore"):
         mean_similarity = np.where(count > 0, neighbours.similarity.sum(axis=1) / np.maximum(count, 1), np.nan)
     columns = (
