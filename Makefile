@@ -1,0 +1,53 @@
+# `make run` and `make test` are all that a fresh machine needs: Python 3.11 and make.
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+OUTPUT ?= output/demo
+export PREFECT_SERVER_ANALYTICS_ENABLED = false
+export DO_NOT_TRACK = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test test-slow lint format types bench server deploy clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+install: $(VENV)/.installed  ## make the virtual environment and install everything
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -e ".[dev]" -c constraints.txt
+	touch $@
+
+run: install  ## the sample catalogue, end to end (OUTPUT=DIR)
+	$(BIN)/pricing demo --output $(OUTPUT)
+
+test: install lint types  ## style, types and the tests
+	$(BIN)/pytest
+
+test-slow: install  ## the tests that take long
+	$(BIN)/pytest -m slow --timeout 3600
+
+lint: install  ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: install  ## rewrite the code in the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: install  ## mypy
+	$(BIN)/mypy
+
+bench: install  ## what is measured rather than asserted
+	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+server: install  ## the Prefect server and UI on http://127.0.0.1:4200
+	$(BIN)/prefect server start
+
+deploy: install  ## register the deployments demo, cpu and full with the server
+	$(BIN)/prefect --no-prompt deploy --all
+
+clean:  ## remove what was made; data/ and the virtual environment stay
+	rm -rf output build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find artifacts -mindepth 1 ! -name README.md -delete

@@ -1,0 +1,259 @@
+"""The ``pricing`` command. Prefect is imported only inside the commands that run flows."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows import inspection
+from pricing.config import ImagesConfig, PricingConfig, load_config
+from pricing.errors import InputError, PricingError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+                  help="Learn what products cost from their text and pictures, and price new ones.")  # fmt: skip
+app.add_typer(inspection.app)
+console = Console()
+
+Train = Annotated[Path, typer.Option(help="CSV or Parquet: sample_id, catalog_content, image_link, price.")]
+Test = Annotated[Path | None, typer.Option(help="The same without price.")]
+Output = Annotated[Path, typer.Option(help="Folder for submission, report, metrics and model.")]
+Artifacts = Annotated[Path, typer.Option(help="The artifact store.")]
+Preset = Annotated[str, typer.Option(help="demo, cpu, best, full, or a TOML file.")]
+Setting = Annotated[list[str] | None, typer.Option("--set", help="key.path=value, repeatable.")]
+Images = Annotated[Path | None, typer.Option(help="Folder with the pictures; nothing is fetched.")]
+Mirror = Annotated[str | None, typer.Option(help="Replaces scheme, host and port of the links.")]
+AllowHost = Annotated[list[str] | None, typer.Option(help="Private or loopback host that may be asked; repeatable.")]
+OnBadRows = Annotated[str | None, typer.Option(help="refuse or quarantine.")]
+PriceColumn = Annotated[str | None, typer.Option(help="Header of the submission's price column.")]
+
+
+def build_config(
+    preset: str, settings: list[str] | None, artifacts: Path, allow: list[str] | None = None,
+    on_bad_rows: str | None = None, price_column: str | None = None,
+) -> PricingConfig:  # fmt: skip
+    """A preset with the command line's options laid over it."""
+    laid = [*(settings or []), f"paths.artifacts={artifacts}"]
+    if allow:
+        laid.append("images.allow_hosts=[" + ", ".join(f'"{host}"' for host in allow) + "]")
+    if on_bad_rows:
+        laid.append(f"catalogue.on_bad_rows={on_bad_rows}")
+    if price_column:
+        laid.append(f"submission.price_column={price_column}")
+    return load_config(preset, laid)
+
+
+@app.command()
+def run(
+    train: Train, output: Output, test: Test = None, images: Images = None, image_mirror: Mirror = None,
+    preset: Preset = "cpu", setting: Setting = None, artifacts: Artifacts = Path("artifacts"),
+    allow_host: AllowHost = None, on_bad_rows: OnBadRows = None, price_column: PriceColumn = None,
+) -> None:  # fmt: skip
+    """Learn from a catalogue and price another one."""
+    config = build_config(preset, setting, artifacts, allow_host, on_bad_rows, price_column)
+    _run(train, output, test, config, _source(images, image_mirror))
+
+
+@app.command()
+def demo(
+    output: Output = Path("output/demo"), rows: Annotated[int, typer.Option(min=50)] = 1500, preset: Preset = "demo",
+    setting: Setting = None, artifacts: Artifacts = Path("artifacts"), price_column: PriceColumn = None,
+) -> None:  # fmt: skip
+    """Generate the sample catalogue, serve its pictures on loopback, run everything."""
+    import json
+
+    from pricing.catalogue.sample import generate_sample
+    from pricing.catalogue.serving import serve_folder
+
+    config = build_config(preset, setting, artifacts, ["127.0.0.1"], None, price_column)
+    folder = artifacts / "work" / "sample" / f"{rows}-{config.seed}"
+    sample = generate_sample(folder, rows=rows, test_rows=max(20, rows // 3), seed=config.seed)
+    floor = json.loads(sample.floor_file.read_text(encoding="utf-8"))
+    if sample.images is None:
+        raise PricingError(f"{sample.folder}: the sample has no pictures; remove the folder and run again")
+    with serve_folder(sample.images) as mirror:
+        _run(sample.train, output, sample.test, config, _source(None, mirror), {"smape": floor["smape"]})
+
+
+@app.command()
+def stage(
+    name: Annotated[str, typer.Argument(help="download, features, gbdt, neural, ensemble or submission.")],
+    train: Train, output: Output, test: Test = None, images: Images = None, image_mirror: Mirror = None,
+    preset: Preset = "cpu", setting: Setting = None, artifacts: Artifacts = Path("artifacts"),
+    allow_host: AllowHost = None, on_bad_rows: OnBadRows = None, price_column: PriceColumn = None,
+) -> None:  # fmt: skip
+    """One stage, with what it needs before it."""
+    config = build_config(preset, setting, artifacts, allow_host, on_bad_rows, price_column)
+    source = _source(images, image_mirror)
+    if name == "submission":  # needs everything before it
+        _run(train, output, test, config, source)
+        return
+    _check_inputs(train, test, config)
+    with local_server():
+        from flows.stage_flows import run_stage
+
+        run = run_stage(name, train=train, output=output, test=test, config=config, image_source=source)
+    console.print(_stages_table(run["stages"]))
+    if run["images"]:
+        console.print(f"pictures: {run['images']}")
+
+
+@app.command("fetch-data")
+def fetch_data(
+    url: str, sha256: Annotated[str | None, typer.Option()] = None, data: Annotated[Path, typer.Option()] = Path("data")
+) -> None:
+    """Download the challenge's archive (http, https or s3) and unpack train.csv and test.csv."""
+    from pricing.catalogue.fetch_data import fetch_data as fetch
+
+    for path in fetch(url, data, sha256):
+        console.print(str(path))
+
+
+@app.command()
+def ensemble(
+    oof: Annotated[Path, typer.Option()], test_predictions: Annotated[Path, typer.Option()], output: Output,
+    preset: Preset = "cpu", setting: Setting = None, price_column: PriceColumn = None,
+) -> None:  # fmt: skip
+    """Stack anybody's out-of-fold predictions (prices, one column a model)."""
+    from pricing.ensemble.standalone import stack_predictions
+
+    config = build_config(preset, setting, Path("artifacts"), None, None, price_column)
+    metrics = stack_predictions(
+        oof, test_predictions, output, config.ensemble, config.seed, submission=config.submission
+    )
+    console.print(f"nested out-of-fold SMAPE {metrics['stack']['oof_smape']:.2f}; {output / 'submission.csv'}")
+
+
+@app.command()
+def score(
+    run_dir: Annotated[Path, typer.Option("--run", help="A run's output folder, or its model folder.")],
+    catalogue: Annotated[Path, typer.Option()], output: Annotated[Path, typer.Option()], images: Images = None,
+    image_mirror: Mirror = None, allow_host: AllowHost = None, artifacts: Artifacts = Path("artifacts"),
+) -> None:  # fmt: skip
+    """Price new products with a finished run."""
+    import json
+
+    from pricing.catalogue.reading import read_catalogue_file
+    from pricing.scoring import fetch_pictures, score_catalogue
+    from pricing.submission import write_submission
+
+    model = run_dir / "model" if (run_dir / "model").is_dir() else run_dir
+    try:
+        config = PricingConfig.model_validate(json.loads((model / "config.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{model}: is no model folder ({type(error).__name__}); give a run's --output") from None
+    frame = read_catalogue_file(catalogue, labelled=False).frame
+    table, pictures = None, None
+    if images or image_mirror:
+        allowed = ImagesConfig(**(config.images.model_dump() | {"allow_hosts": tuple(allow_host or ())}))
+        source, pictures = _source(images, image_mirror), artifacts / "work" / "images"
+        table = fetch_pictures(frame, allowed, source, pictures)
+    price = score_catalogue(model, frame, images=table, pictures=pictures, threads=os.cpu_count() or 1)
+    statistics = write_submission(frame["sample_id"], price, config.submission, output)
+    console.print(f"{statistics['rows']} rows priced, median {statistics['median']:.2f}: {output}")
+
+
+def _source(images: Path | None, mirror: str | None) -> Any:
+    from pricing.catalogue.sources import ImageSource
+
+    if images and mirror:
+        raise InputError("--images and --image-mirror exclude each other; give one")
+    if images:
+        return ImageSource.folder(images)
+    return ImageSource.mirror(mirror) if mirror else ImageSource.web()
+
+
+def _check_inputs(train: Path, test: Path | None, config: PricingConfig) -> None:
+    """Refuse bad input before anything is started."""
+    from pricing.catalogue.reading import read_catalogue_file
+
+    read_catalogue_file(train, labelled=True, on_bad_rows=config.catalogue.on_bad_rows)
+    if test is not None:
+        read_catalogue_file(test, labelled=False, on_bad_rows=config.catalogue.on_bad_rows)
+
+
+def _run(
+    train: Path, output: Path, test: Path | None, config: PricingConfig, source: Any, floor: dict | None = None
+) -> None:
+    _check_inputs(train, test, config)
+    with local_server():
+        from flows.pipeline import price_catalogue
+
+        price_catalogue(train=train, output=output, test=test, config=config, image_source=source, floor=floor)
+    print_summary(output)
+
+
+@contextmanager
+def local_server() -> Iterator[None]:
+    """The server that the profile names, or one temporary server for this process and its workers.
+
+    Left to itself, every worker process would start a temporary server of its own, some 10 s of CPU each.
+    """
+    # a small busy machine needs longer than 20 s to start it; nothing is reported anywhere
+    defaults = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120", "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+                "DO_NOT_TRACK": "1"}  # fmt: skip
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    if PREFECT_API_URL.value():
+        yield
+        return
+    from prefect.server.api.server import SubprocessASGIServer
+
+    server = SubprocessASGIServer()
+    server.start(timeout=120)
+    try:
+        with temporary_settings({PREFECT_API_URL: server.api_url}):
+            yield
+    finally:
+        server.stop()
+
+
+def print_summary(output: Path) -> None:
+    """The short table at the end of a run."""
+    import json
+
+    metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
+    record = json.loads((output / "run.json").read_text(encoding="utf-8"))
+    table = Table("model", "out of fold", "hold-out", title="SMAPE, percent")
+    for name, figures in sorted(metrics["models"].items(), key=lambda item: item[1]["oof_smape"]):
+        table.add_row(name, f"{figures['oof_smape']:.2f}", f"{figures['holdout_smape']:.2f}")
+    holdout = metrics["holdout"]
+    interval = f"{holdout['smape']:.2f} ({holdout['smape_low']:.2f} to {holdout['smape_high']:.2f})"
+    table.add_row("stack", f"{metrics['stack']['oof_smape']:.2f}", interval, style="bold")
+    if "floor" in metrics:
+        table.add_row("noise floor", "", f"{metrics['floor']['smape']:.2f}", style="dim")
+    console.print(table)
+    console.print(_stages_table(record["stages"]))
+    for name in ("submission.csv", "report.html"):
+        if (output / name).exists():
+            console.print(f"{name}: {output / name}", soft_wrap=True)
+
+
+def _stages_table(stages: list[dict[str, Any]]) -> Table:
+    table = Table("stage", "tasks", "seconds", "from the cache", title="stages")
+    for name in dict.fromkeys(stage["name"] for stage in stages):
+        of = [stage for stage in stages if stage["name"] == name]
+        cached = sum(stage["cached"] for stage in of)
+        seconds = sum(stage["seconds"] for stage in of if not stage["cached"])
+        table.add_row(name, str(len(of)), f"{seconds:.1f}", "all" if cached == len(of) else str(cached or "-"))
+    return table
+
+
+def main() -> None:
+    """Entry point: one line for what this project reports by itself, a traceback for bugs."""
+    try:
+        app()
+    except PricingError as error:
+        Console(stderr=True).print(f"pricing: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

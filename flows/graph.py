@@ -1,0 +1,234 @@
+"""How stages hang together. The parent flow and the stage flows submit the same tasks through this one graph."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from prefect import Task
+from prefect.futures import PrefectFuture
+from prefect.utilities.engine import collect_task_run_inputs_sync
+
+from pricing.artifacts import Reference
+from pricing.catalogue.sources import ImageSource
+from pricing.config import PricingConfig
+from tasks import stages
+from tasks.caching import Runtime
+from tasks.workers import ProcessPoolTaskRunner, branch_runner
+
+
+class Graph:
+    """The DAG of one run; a stage is submitted when it is first asked for.
+
+    Two branches, each with a process pool and cores of its own: tables (catalogue, features, GBDT, ensemble) and
+    neural (pictures, encoders, networks). A pool takes its tasks in the order of submission, and no task of the tables
+    branch waits for the neural one but the ensemble, so neither starves nor blocks the other.
+    """
+
+    def __init__(
+        self, tables: ProcessPoolTaskRunner, neural: ProcessPoolTaskRunner, train: Path, test: Path | None,
+        config: PricingConfig, source: ImageSource, floor: dict | None = None,
+    ) -> None:  # fmt: skip
+        self.train, self.test, self.config, self.floor = train, test, config, floor
+        gbdt_threads, neural_threads = split_cores(config)
+        artifacts = config.paths.artifacts.absolute()
+        self.runtimes = {
+            id(tables): Runtime(artifacts=artifacts, threads=gbdt_threads, image_source=source),
+            id(neural): Runtime(artifacts=artifacts, threads=neural_threads, image_source=source),
+        }
+        self.tables, self.neural_pool, self.source = tables, neural, source
+        self.submitted: list[PrefectFuture] = []
+
+    @property
+    def runtime(self) -> Runtime:
+        """Runtime of the tables branch."""
+        return self.runtimes[id(self.tables)]
+
+    def _submit(self, runner: ProcessPoolTaskRunner, what: Task, **parameters: Any) -> PrefectFuture:
+        runtime = self.runtimes[id(runner)]
+        runtime.records.mkdir(parents=True, exist_ok=True)
+        placed = what.with_options(result_storage=runtime.records) if what.persist_result else what
+        parameters["runtime"] = runtime
+        dependencies = {name: collect_task_run_inputs_sync(value) for name, value in parameters.items()}
+        future = runner.submit(placed, parameters, dependencies=dependencies)  # type: ignore[arg-type]
+        self.submitted.append(future)
+        return future
+
+    @cached_property
+    def catalogue(self) -> PrefectFuture:
+        """The catalogue, read and checked."""
+        return self._submit(
+            self.tables, stages.read_catalogue, train=self.train, test=self.test, config=self.config.catalogue
+        )
+
+    @cached_property
+    def folds(self) -> PrefectFuture:
+        """Hold-out and folds."""
+        config = self.config
+        return self._submit(
+            self.tables, stages.assign_folds, catalogue=self.catalogue, folds=config.folds, holdout=config.holdout,
+            seed=config.seed,
+        )  # fmt: skip
+
+    @cached_property
+    def images(self) -> PrefectFuture | None:
+        """The pictures, fetched in shards."""
+        config = self.config.images
+        if not config.enabled:
+            return None
+        count = self._links()
+        shards = max(1, -(-count // config.shard_size))
+        fetched = [
+            self._submit(
+                self.neural_pool,
+                stages.fetch_shard,
+                catalogue=self.catalogue,
+                shard=shard,
+                shards=shards,
+                config=config,
+            )
+            for shard in range(shards)
+        ]
+        return self._submit(
+            self.neural_pool, stages.collect_images, catalogue=self.catalogue, config=config, origin=self.source.origin,
+            shards=fetched,
+        )  # fmt: skip
+
+    def _links(self) -> int:
+        from pricing.catalogue.images_stage import catalogue_links
+
+        return len(catalogue_links(self.runtime.path(Reference.model_validate(self.catalogue.result()))))
+
+    @cached_property
+    def features(self) -> PrefectFuture:
+        """Features that read no price."""
+        config = self.config
+        return self._submit(
+            self.tables, stages.build_features, catalogue=self.catalogue, folds=self.folds, config=config.features,
+            seed=config.seed,
+        )  # fmt: skip
+
+    @property
+    def fold_numbers(self) -> list[int | None]:
+        """Folds to train; None is the refit on all labelled rows."""
+        folds: list[int | None] = list(range(self.config.folds.n_splits))
+        return [*folds, None] if self.config.holdout.refit else folds
+
+    @cached_property
+    def price_features(self) -> dict[int | None, PrefectFuture]:
+        """Features that read prices, a fold."""
+        config = self.config
+        return {
+            fold: self._submit(
+                self.tables, stages.build_price_features, catalogue=self.catalogue, folds=self.folds,
+                features=self.features, config=config.features.price, fold=fold, seed=config.seed,
+            )
+            for fold in self.fold_numbers
+        }  # fmt: skip
+
+    @cached_property
+    def gbdt(self) -> dict[str, dict[int | None, PrefectFuture]]:
+        """The GBDT branch: library by fold."""
+        config = self.config
+        return {
+            member: self._member(self.tables, stages.train_gbdt, member, self.fold_numbers, config=config.gbdt)
+            for member in config.gbdt.members
+        }
+
+    @cached_property
+    def encoded(self) -> PrefectFuture:
+        """Activations of the encoders' frozen parts."""
+        return self._submit(
+            self.neural_pool, stages.encode, catalogue=self.catalogue, images=self.images, config=self.config.neural
+        )
+
+    @cached_property
+    def neural(self) -> dict[str, dict[int | None, PrefectFuture]]:
+        """The neural branch: network by fold."""
+        config = self.config
+        made: dict[str, dict[int | None, PrefectFuture]] = {}
+        for member in config.neural.members:
+            refit = member != "multimodal" or config.neural.refit_multimodal
+            folds = [fold for fold in self.fold_numbers if fold is not None or refit]
+            made[member] = self._member(
+                self.neural_pool, stages.train_neural, member, folds, config=config.neural, images=self.images,
+                encoded=self.encoded,
+            )  # fmt: skip
+        return made
+
+    def _member(
+        self, runner: ProcessPoolTaskRunner, what: Task, member: str, folds: list[int | None], **parameters: Any
+    ) -> dict[int | None, PrefectFuture]:
+        made: dict[int | None, PrefectFuture] = {}
+        for fold in folds:
+            made[fold] = self._submit(
+                runner, what, catalogue=self.catalogue, folds=self.folds, features=self.features,
+                price_features=self.price_features[fold], member=member, fold=fold, seed=self.config.seed,
+                fold_models=list(made.values()) if fold is None else [], **parameters,
+            )  # fmt: skip
+        return made
+
+    @cached_property
+    def ensemble(self) -> PrefectFuture:
+        """Stack and calibration over both branches."""
+        members = {"ridge": self.price_features} | self.gbdt | self.neural
+        return self._submit(
+            self.tables, stages.fit_ensemble, catalogue=self.catalogue, folds=self.folds,
+            members={
+                name: [model for fold, model in made.items() if fold is not None] for name, made in members.items()
+            },
+            refits={name: made[None] for name, made in members.items() if None in made},
+            config=self.config.ensemble, seed=self.config.seed, floor=self.floor,
+        )  # fmt: skip
+
+    def finish(self) -> list[dict[str, Any]]:
+        """Wait for everything submitted; one failed branch leaves the other's work done.
+
+        Returns
+        -------
+        list of dict
+            One record a stage: name, label, seconds, started, ended, cached, key, threads, peak_rss.
+
+        Raises
+        ------
+        Exception
+            The first failure, by order of submission, after everything else has ended.
+        """
+        records, failure = [], None
+        for future in self.submitted:
+            try:
+                result = future.result()
+            except Exception as error:
+                failure = failure or error
+                continue
+            if set(result) == set(Reference.model_fields):
+                records.append(_record(Reference.model_validate(result), future.state.name == "Cached"))
+        if failure:
+            raise failure
+        return records
+
+
+def _record(reference: Reference, cached: bool) -> dict[str, Any]:
+    label = f"{reference.stage} {reference.slot}".strip()
+    return {"name": reference.stage, "label": label, "seconds": round(reference.seconds, 3), "cached": cached,
+            **reference.model_dump(include={"started", "ended", "key", "threads", "peak_rss"})}  # fmt: skip
+
+
+def split_cores(config: PricingConfig) -> tuple[int, int]:
+    """Cores of the tables branch and of the neural branch."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = config.resources.cores or min(available, 64)
+    tables = max(1, round(cores * config.resources.gbdt_share))
+    return tables, max(1, cores - tables)
+
+
+@contextmanager
+def open_graph(
+    train: Path, test: Path | None, config: PricingConfig, source: ImageSource, floor: dict | None = None
+) -> Iterator[Graph]:
+    """A graph with its two pools."""
+    tables, neural = split_cores(config)
+    with branch_runner(tables) as tables_pool, branch_runner(neural) as neural_pool:
+        yield Graph(tables_pool, neural_pool, train.absolute(), test and test.absolute(), config, source, floor)

@@ -1,0 +1,99 @@
+"""Commands that look at finished runs and at the store; none of them starts Prefect."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from pricing.artifacts import ArtifactStore
+from pricing.config import PricingConfig
+from pricing.errors import ArtifactError, InputError
+
+app = typer.Typer()
+console = Console()
+Artifacts = Annotated[Path, typer.Option(help="The artifact store.")]
+
+
+@app.command()
+def report(run_dir: Annotated[Path, typer.Option("--run")]) -> None:
+    """Build report.html and plots/ of a run again."""
+    from pricing.evaluation.report import build_report
+
+    try:
+        config = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))["config"]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{run_dir}: is no run folder ({type(error).__name__}); give a run's --output") from None
+    build_report(run_dir, PricingConfig.model_validate(config).report)
+    console.print(str(run_dir / "report.html"), soft_wrap=True)
+
+
+@app.command()
+def compare(first: Path, second: Path) -> None:
+    """What changed between two runs, what it gained, and whether that is beyond noise."""
+    from pricing.evaluation.compare import compare_runs
+
+    typer.echo(compare_runs(first, second).to_markdown())
+
+
+@app.command()
+def why(stage: str, artifacts: Artifacts = Path("artifacts")) -> None:
+    """Why a stage ran again: what differs between its last two outputs."""
+    records = ArtifactStore(artifacts / "store").outputs(stage)
+    if not records:
+        known = sorted({record["reference"].stage for record in ArtifactStore(artifacts / "store").outputs()})
+        raise InputError(f"no output of stage {stage!r} in {artifacts}; there are {', '.join(known) or 'none'}")
+    last = records[-1]
+    slot = last["reference"].slot
+    before = [record for record in records[:-1] if record["reference"].slot == slot]
+    if not before:
+        console.print(f"{stage} {slot}: made once, {last['reference'].key}; nothing to compare with")
+        return
+    console.print(f"{stage} {slot}: {before[-1]['reference'].key} -> {last['reference'].key}")
+    changes = differences(before[-1]["parts"], last["parts"])
+    for line in changes or ["nothing differs: the earlier output was missing or damaged"]:
+        console.print(f"  {line}", markup=False, soft_wrap=True)
+
+
+def differences(old: Any, new: Any, path: str = "") -> list[str]:
+    """Paths at which two trees differ, with both values."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        lines = []
+        for name in sorted(set(old) | set(new)):
+            lines += differences(old.get(name), new.get(name), f"{path}.{name}" if path else name)
+        return lines
+    return [] if old == new else [f"{path}: {_short(old)} -> {_short(new)}"]
+
+
+def _short(value: Any) -> str:
+    text = "absent" if value is None else str(value)
+    return text if len(text) <= 60 else text[:20] + "..."
+
+
+@app.command()
+def prune(
+    artifacts: Artifacts = Path("artifacts"),
+    keep: Annotated[list[Path] | None, typer.Option(help="Runs whose stage outputs stay; repeatable.")] = None,
+) -> None:
+    """Remove stage outputs that none of the runs given uses, and half-written ones."""
+    keys: set[str] = set()
+    for run in keep or []:
+        try:
+            keys |= {stage["key"] for stage in json.loads((run / "run.json").read_text(encoding="utf-8"))["stages"]}
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"{run}: is no run folder ({type(error).__name__}); nothing was removed") from None
+    removed, size = ArtifactStore(artifacts / "store").prune(keys)
+    console.print(f"{removed} outputs removed, {size / 1e6:.1f} MB")
+
+
+@app.command()
+def verify(artifacts: Artifacts = Path("artifacts")) -> None:
+    """Check that every stage output is whole."""
+    store = ArtifactStore(artifacts / "store")
+    problems = store.verify()
+    for folder, lines in problems.items():
+        console.print(f"{folder}: {'; '.join(lines)}", markup=False, soft_wrap=True)
+    if problems:
+        raise ArtifactError(f"{len(problems)} damaged outputs; the next run rebuilds them")
+    console.print(f"{len(store.outputs())} outputs, all whole")

@@ -1,0 +1,81 @@
+"""The parent flow: the whole DAG on one screen.
+
+::
+
+    catalogue -> folds -> features -+--> GBDT branch (library x fold) --+
+        |                           |                                   +--> ensemble -> outputs
+        +-> pictures (shards) ------+--> neural branch (network x fold) +
+"""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from flows.graph import open_graph
+from pricing.catalogue.sources import ImageSource
+from pricing.config import PricingConfig
+from pricing.evaluation.markdown import run_markdown
+from pricing.run_output import RunParts, write_outputs
+
+DEFAULT_CONFIG, WEB = PricingConfig(), ImageSource()
+
+
+@flow(name="pricing", validate_parameters=True)
+def price_catalogue(
+    train: Path,
+    output: Path,
+    test: Path | None = None,
+    config: PricingConfig = DEFAULT_CONFIG,
+    image_source: ImageSource = WEB,
+    floor: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Learn from a catalogue with prices, price another one, and say how well.
+
+    Parameters
+    ----------
+    train : Path
+        CSV or Parquet: sample_id, catalog_content, image_link, price.
+    output : Path
+        Folder for submission.csv, report.html, metrics.json, run.json, plots/ and model/.
+    test : Path, optional
+        The same without price; without it there is no submission.
+    config : PricingConfig
+        The typed tree.
+    image_source : ImageSource
+        Where pictures come from.
+    floor : dict, optional
+        What noise leaves to anybody on a generated catalogue, put into metrics.json.
+    """
+    with open_graph(train, test, config, image_source, floor) as graph:
+        catalogue, folds, features = graph.catalogue, graph.folds, graph.features
+        price_features = graph.price_features  # and with them the ridge, the first base model
+        images = graph.images  # only the networks wait for pictures
+        gbdt = graph.gbdt  # runs beside
+        neural = graph.neural
+        ensemble = graph.ensemble
+        stages = graph.finish()
+        parts = RunParts(
+            catalogue=catalogue.result(), folds=folds.result(), features=features.result(),
+            images=images.result() if images else None, ensemble=ensemble.result(),
+            price_features={fold: future.result() for fold, future in price_features.items()},
+            members={name: {fold: future.result() for fold, future in made.items()}
+                     for name, made in (gbdt | neural).items()},
+        )  # fmt: skip
+        run = write_outputs(output, graph.runtime.artifacts, parts, config, train=train, test=test, stages=stages)
+    publish(run)
+    get_run_logger().info("submission, report, metrics and model in %s", output)
+    return run["metrics"]
+
+
+def publish(run: dict[str, Any]) -> None:
+    """Put the figures on the run's Artifacts page."""
+    create_markdown_artifact(
+        key="pricing-report", markdown=run_markdown(run["metrics"], run["run"]), description="What the run reached"
+    )
+    rows = [{"model": name, **figures} for name, figures in sorted(run["metrics"]["models"].items())]
+    create_table_artifact(key="pricing-models", table=rows, description="SMAPE of every base model, percent")
+    keep = ("label", "seconds", "cached", "threads")
+    table = [{name: stage[name] for name in keep} for stage in run["run"]["stages"]]
+    create_table_artifact(key="pricing-stages", table=table, description="Seconds of every stage")

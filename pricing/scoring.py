@@ -1,0 +1,107 @@
+"""Price new products with a finished run's model folder, anywhere."""
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import polars as pl
+
+from pricing.catalogue.sources import ImageSource
+from pricing.config import ImagesConfig
+from pricing.errors import ArtifactError
+
+__all__ = ["fetch_pictures", "score_catalogue"]
+
+
+def score_catalogue(
+    model: Path,
+    frame: pl.DataFrame,
+    *,
+    images: pl.DataFrame | None = None,
+    pictures: Path | None = None,
+    threads: int = 1,
+) -> np.ndarray:
+    """Prices of new products.
+
+    Parameters
+    ----------
+    model : Path
+        The ``model`` folder of a run.
+    frame : DataFrame
+        sample_id, catalog_content, image_link.
+    images : DataFrame, optional
+        images.parquet of the download stage for these rows; without it every picture counts as missing.
+    pictures : Path, optional
+        Folder that ``images``' files are relative to.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+        Prices, positive; on a run's own test rows exactly those of its submission.
+
+    Raises
+    ------
+    ArtifactError
+        The folder is not a whole model.
+    """
+    from pricing.ensemble.ensemble import Ensemble
+    from pricing.evaluation.metrics import log_to_price
+    from pricing.features.engineer import FeatureEngineer
+    from pricing.features.price_features import PriceFeatures
+    from pricing.gbdt import stage as gbdt
+    from pricing.neural import stage as neural
+
+    try:
+        members = json.loads((model / "model.json").read_text(encoding="utf-8"))["members"]
+    except (OSError, ValueError, KeyError) as error:
+        raise ArtifactError(f"{model}: is not a model folder ({error!r}); give the model folder of a run") from None
+    features = FeatureEngineer.load(model / "engineer").transform(frame)
+    price_features, ridge = {}, {}
+    for fold in members["ridge"]:
+        fitted = PriceFeatures.load(model / "price_features" / fold)
+        price_features[fold] = fitted.transform(features)
+        ridge[fold] = fitted.predict_ridge(features)
+    predicted = {"ridge": _average(ridge)}
+    for name in sorted(set(members) - {"ridge"}):
+        folds = {}
+        for fold in members[name]:
+            folder = model / "members" / name / fold
+            if name in ("multimodal", "sparse_mlp"):
+                folds[fold] = neural.predict_member(
+                    folder, frame, features, price_features[fold], images, pictures, threads=threads
+                )
+            else:
+                folds[fold] = gbdt.predict_member(folder, features, price_features[fold], threads=threads)
+        predicted[name] = _average(folds)
+    return log_to_price(Ensemble.load(model / "ensemble").predict(predicted))
+
+
+def _average(folds: dict[str, np.ndarray]) -> np.ndarray:
+    """Mean of the fold models, averaged with the refit: the ensemble stage's own arithmetic, in its order."""
+    models = [log_price for fold, log_price in folds.items() if fold != "refit"]
+    mean = np.zeros(len(models[0]))
+    for log_price in models:
+        mean += log_price / len(models)
+    return (mean + folds["refit"]) / 2 if "refit" in folds else mean
+
+
+def fetch_pictures(frame: pl.DataFrame, config: ImagesConfig, source: ImageSource, work: Path) -> pl.DataFrame:
+    """Fetch the pictures of new products; the download stage's table.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Has ``image_link``.
+    work : Path
+        The downloader's work folder; what it knows is not fetched again.
+    """
+    from pricing.catalogue.images_stage import collect_images, fetch_shard
+
+    with TemporaryDirectory() as folder:
+        catalogue = Path(folder)
+        frame.write_parquet(catalogue / "test.parquet")
+        links = frame["image_link"].drop_nulls().unique().sort().to_list()
+        fetch_shard(links, config, work, source=source)
+        collect_images(catalogue, config, work, source, catalogue)
+        return pl.read_parquet(catalogue / "images.parquet")

@@ -1,0 +1,159 @@
+"""The stages as tasks: each a few lines around one library call."""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+
+from pricing.artifacts import Reference, key_of
+from pricing.config import (
+    CatalogueConfig,
+    EnsembleConfig,
+    FeaturesConfig,
+    FoldsConfig,
+    GBDTConfig,
+    HoldoutConfig,
+    ImagesConfig,
+    NeuralConfig,
+    PriceFeaturesConfig,
+)  # fmt: skip
+from tasks.caching import Runtime, stage_task
+
+# a network or a disk may be well again in a moment; with jitter, so that shards do not come back together
+NETWORK = {"retries": 2, "retry_delay_seconds": [5.0, 20.0], "retry_jitter_factor": 0.5}
+
+
+@stage_task("catalogue", "pricing.catalogue.stage")
+def read_catalogue(out: Path, *, train: Path, test: Path | None, config: CatalogueConfig, runtime: Runtime) -> None:
+    """Read and check the catalogue files."""
+    from pricing.catalogue import stage
+
+    stage.read_catalogue(train, test, config, out)
+
+
+@stage_task("folds", "pricing.catalogue.stage")
+def assign_folds(
+    out: Path, *, catalogue: Reference, folds: FoldsConfig, holdout: HoldoutConfig, seed: int, runtime: Runtime
+) -> None:
+    """Near-duplicate groups, the hold-out, the folds."""
+    from pricing.catalogue import stage
+
+    stage.assign_folds(runtime.path(catalogue), folds, holdout, seed, out)
+
+
+@task(name="fetch", task_run_name="fetch shard {shard}", **NETWORK)  # type: ignore[call-overload]
+def fetch_shard(*, catalogue: dict[str, Any], shard: int, shards: int, config: ImagesConfig, runtime: Runtime) -> dict:
+    """Fetch one shard of the pictures; not cached, because the manifest knows what is there."""
+    from pricing.catalogue import images_stage
+
+    links = images_stage.catalogue_links(runtime.path(Reference.model_validate(catalogue)))
+    report = images_stage.fetch_shard(
+        links[shard::shards], config, runtime.work("images"), source=runtime.image_source, threads=runtime.threads
+    )
+    return {"requested": report.requested, "present": report.present, "failed": dict(report.failed)}
+
+
+@stage_task("images", "pricing.catalogue.images_stage")
+def collect_images(
+    out: Path, *, catalogue: Reference, config: ImagesConfig, origin: str, shards: list[dict], runtime: Runtime
+) -> None:
+    """Table of the pictures that are there."""
+    from pricing.catalogue import images_stage
+
+    work = runtime.work("images")
+    images_stage.collect_images(runtime.path(catalogue), config, work, runtime.image_source, out)
+
+
+@stage_task("features", "pricing.features.stage")
+def build_features(
+    out: Path, *, catalogue: Reference, folds: Reference, config: FeaturesConfig, seed: int, runtime: Runtime
+) -> None:
+    """Features that read no price."""
+    from pricing.features import stage
+
+    stage.build_features(
+        runtime.path(catalogue), runtime.path(folds), config, seed, out, threads=runtime.threads
+    )  # fmt: skip
+
+
+@stage_task("price_features", "pricing.features.stage", "{fold}")
+def build_price_features(
+    out: Path, *, catalogue: Reference, folds: Reference, features: Reference, config: PriceFeaturesConfig,
+    fold: int | None, seed: int, runtime: Runtime,
+) -> None:  # fmt: skip
+    """Features that read prices, fitted inside the fold; their ridge is a base model."""
+    from pricing.features import stage
+
+    stage.build_price_features(
+        runtime.path(catalogue), runtime.path(folds), runtime.path(features), config, fold, seed, out,
+        threads=runtime.threads,
+    )  # fmt: skip
+
+
+@stage_task("gbdt", "pricing.gbdt.stage", "{member}-{fold}")
+def train_gbdt(
+    out: Path, *, catalogue: Reference, folds: Reference, features: Reference, price_features: Reference,
+    config: GBDTConfig, member: str, fold: int | None, seed: int, fold_models: list[Reference], runtime: Runtime,
+) -> None:  # fmt: skip
+    """One library on one fold; with ``fold_models``, the refit at their median best round."""
+    from pricing.gbdt import stage
+
+    stage.train_fold(
+        runtime.path(catalogue), runtime.path(folds), runtime.path(features), runtime.path(price_features), config,
+        member, fold, seed, out, threads=runtime.threads, rounds=_median_round(fold_models, runtime),
+    )  # fmt: skip
+
+
+@stage_task("encode", "pricing.neural.stage")
+def encode(
+    out: Path, *, catalogue: Reference, images: Reference | None, config: NeuralConfig, runtime: Runtime
+) -> None:
+    """The encoders' frozen parts, once over all texts and pictures."""
+    from pricing.neural import stage
+
+    table = runtime.path(images) if images else None
+    stage.encode(runtime.path(catalogue), table, config, runtime.work("images"), out, threads=runtime.threads)
+
+
+@stage_task("neural", "pricing.neural.stage", "{member}-{fold}")
+def train_neural(
+    out: Path, *, catalogue: Reference, folds: Reference, features: Reference, price_features: Reference,
+    images: Reference | None, encoded: Reference, config: NeuralConfig, member: str, fold: int | None, seed: int,
+    fold_models: list[Reference], runtime: Runtime,
+) -> None:  # fmt: skip
+    """One network on one fold."""
+    from pricing.neural import stage
+
+    identity = key_of({"member": member, "fold": fold, "seed": seed, "config": config.model_dump(mode="json"),
+                       "inputs": [features.digest, price_features.digest, encoded.digest]})  # fmt: skip
+    stage.train_fold(
+        runtime.path(catalogue), runtime.path(folds), runtime.path(features), runtime.path(price_features),
+        runtime.path(images) if images else None, runtime.path(encoded), config, member, fold, seed, out,  # type: ignore[arg-type]
+        runtime.work("checkpoints", identity), pictures=runtime.work("images"), threads=runtime.threads,
+        epochs=_median_round(fold_models, runtime),
+    )  # fmt: skip
+
+
+@stage_task("ensemble", "pricing.ensemble.stage")
+def fit_ensemble(
+    out: Path, *, catalogue: Reference, folds: Reference, members: dict[str, list[Reference]],
+    refits: dict[str, Reference], config: EnsembleConfig, seed: int, floor: dict | None, runtime: Runtime,
+) -> None:  # fmt: skip
+    """Stack, weights, calibration; the figures."""
+    from pricing.ensemble import stage
+
+    stage.fit_ensemble(
+        runtime.path(catalogue), runtime.path(folds),
+        {name: [runtime.path(fold) for fold in folds_] for name, folds_ in members.items()},
+        {name: runtime.path(refit) for name, refit in refits.items()}, config, seed, out, floor=floor,
+        threads=runtime.threads,
+    )  # fmt: skip
+
+
+def _median_round(fold_models: list[Reference], runtime: Runtime) -> int | None:
+    import json
+    from statistics import median_low
+
+    records = [json.loads((runtime.path(model) / "member.json").read_text(encoding="utf-8")) for model in fold_models]
+    rounds = [int(record["best_round"]) for record in records if record.get("best_round")]
+    return median_low(rounds) if rounds else None
