@@ -207,7 +207,9 @@ def read_sparse(path: Path) -> sparse.csr_matrix:
         The file is missing, damaged, no sparse matrix, or holds Python objects.
     """
     try:
-        matrix = sparse.load_npz(path)  # opens the archive with allow_pickle=False
+        # NumPy leaves a file open that it cannot read when it opens it itself; load_npz sets allow_pickle=False
+        with path.open("rb") as file:
+            matrix = sparse.load_npz(file)
         matrix = sparse.csr_matrix(matrix)
         matrix.check_format(full_check=True)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, TypeError) as error:
@@ -224,7 +226,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         The file is missing, damaged, or holds Python objects.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, TypeError, AttributeError) as error:
         raise ArtifactError(f"{path}: is no archive of plain arrays ({error}); rebuild the stage") from None
