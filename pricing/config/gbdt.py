@@ -76,7 +76,7 @@ class XGBoostConfig(Section):
 class CatBoostConfig(Section):
     """CatBoost, with its built-in regression losses."""
 
-    objective: Literal["MAE", "RMSE", "Huber"] = "MAE"
+    objective: Literal["MAE", "RMSE", "Huber"] = "Huber"
     """Built-in loss on log price."""
     huber_delta: float = Field(0.3, gt=0)
     """Huber's threshold, in log price."""
