@@ -1,0 +1,83 @@
+"""The command as a person meets it: real processes, real files."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+SMALL = [
+    "--set", "folds.n_splits=2", "--set", "gbdt.members=['lightgbm']", "--set", "gbdt.lightgbm.rounds=30",
+    "--set", "neural.members=['sparse_mlp']", "--set", "report.dpi=60", "--set", "neural.text.enabled=false",
+    "--set", "neural.image.enabled=false", "--set", "ensemble.bootstrap=50",
+]  # fmt: skip
+
+
+def pricing(*arguments: str | Path, home: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run the command with a Prefect home of its own."""
+    environment = os.environ | {
+        "PREFECT_HOME": str(home),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "COLUMNS": "200",
+    }
+    command = [sys.executable, "-m", "flows.cli", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=280, check=False)
+    assert not check or done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done
+
+
+def test_bad_input_is_one_line_and_exit_2(tmp_path: Path) -> None:
+    train = tmp_path / "train.csv"
+    train.write_text("sample_id,catalog_content,image_link,price\n1,Item Name: tea,,free\n", encoding="utf-8")
+    done = pricing("run", "--train", train, "--output", tmp_path / "out", home=tmp_path, check=False)
+    assert done.returncode == 2
+    assert "train.csv" in done.stderr
+    assert "free" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("run", "--train", "t.csv", "--output", "o", "--set", "folds.kindd=grouped"), ("why", "nothing"),
+     ("report", "--run", "absent"), ("score", "--run", "absent", "--catalogue", "c.csv", "--output", "p.csv")],
+)  # fmt: skip
+def test_wrong_requests_exit_2_without_a_traceback(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    done = pricing(*arguments, home=tmp_path, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("pricing: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_catalogue_becomes_a_priced_submission_and_the_second_run_is_cached(tmp_path: Path) -> None:
+    output, artifacts = tmp_path / "out", tmp_path / "artifacts"
+    arguments = ["demo", "--rows", "120", "--output", output, "--artifacts", artifacts, *SMALL]
+    pricing(*arguments, home=tmp_path / "home")
+    submission = (output / "submission.csv").read_bytes()
+    run = json.loads((output / "run.json").read_text(encoding="utf-8"))
+    metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
+    test = pl.read_csv(run["inputs"]["test"], infer_schema=False)
+    table = pl.read_csv(output / "submission.csv", schema_overrides={"sample_id": pl.String})
+    assert table.columns == ["sample_id", "predicted_price"]
+    assert table["sample_id"].to_list() == test["sample_id"].to_list()
+    assert (table["predicted_price"] > 0).all()
+    assert set(metrics["models"]) == {"ridge", "lightgbm", "sparse_mlp"}
+    assert metrics["holdout"]["smape_low"] <= metrics["holdout"]["smape"] <= metrics["holdout"]["smape_high"]
+    assert metrics["floor"]["smape"] < metrics["holdout"]["smape"]
+    assert (output / "report.html").stat().st_size > 10_000
+
+    second = pricing(*arguments, home=tmp_path / "home")
+    again = json.loads((output / "run.json").read_text(encoding="utf-8"))
+    assert all(stage["cached"] for stage in again["stages"])
+    assert not any(stage["cached"] for stage in run["stages"])
+    assert (output / "submission.csv").read_bytes() == submission
+    assert "from the cache" in second.stdout
+    pricing("verify", "--artifacts", artifacts, home=tmp_path / "home")
+
+    # the finished model prices its own test rows exactly as the submission did, in another process
+    prices = tmp_path / "prices.csv"
+    pricing("score", "--run", output, "--catalogue", run["inputs"]["test"], "--output", prices, home=tmp_path / "home")
+    assert prices.read_bytes() == submission

@@ -1,0 +1,115 @@
+"""The store serves whole outputs under keys that mean what made them."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pricing import codehash
+from pricing.artifacts import ArtifactStore, Reference, key_of, key_parts
+from pricing.config import FoldsConfig, PricingConfig
+
+ENTRY = "pricing.catalogue.stage"
+
+
+def build(store: ArtifactStore, text: str = "a", calls: list[str] | None = None) -> Reference:
+    def make(out: Path) -> None:
+        (out / "value.txt").write_text(text, encoding="utf-8")
+        if calls is not None:
+            calls.append(text)
+
+    return store.build("folds", "", key_parts("folds", ENTRY, {"text": text}), make)
+
+
+def test_an_output_is_made_once(tmp_path: Path) -> None:
+    store, calls = ArtifactStore(tmp_path), []
+    first = build(store, calls=calls)
+    assert build(store, calls=calls) == first
+    assert calls == ["a"]
+    assert (store.path(first) / "value.txt").read_text(encoding="utf-8") == "a"
+
+
+@pytest.mark.parametrize("harm", ["delete", "truncate", "same_size", "record"])
+def test_a_damaged_output_is_rebuilt(tmp_path: Path, harm: str) -> None:
+    store, calls = ArtifactStore(tmp_path), []
+    reference = build(store, "hello", calls)
+    value = store.path(reference) / "value.txt"
+    if harm == "delete":
+        value.unlink()
+    elif harm == "record":
+        (store.path(reference) / "artifact.json").write_text("{", encoding="utf-8")
+    else:
+        value.write_text("h" if harm == "truncate" else "jello", encoding="utf-8")
+    assert store.find("folds", reference.key) is None
+    assert store.verify()
+    assert build(store, "hello", calls).digest == reference.digest
+    assert calls == ["hello", "hello"]
+    assert not store.verify()
+
+
+def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+
+    def make(out: Path) -> None:
+        (out / "half").write_text("x", encoding="utf-8")
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        store.build("folds", "", key_parts("folds", ENTRY, {}), make)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_file_counts_by_content_and_a_reference_by_digest(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.csv", tmp_path / "two.csv"
+    one.write_text("x", encoding="utf-8")
+    two.write_text("x", encoding="utf-8")
+
+    def key(path: Path) -> str:
+        return key_of(key_parts("catalogue", ENTRY, {"train": path}))
+
+    before = key(one)
+    assert before == key(two)
+    one.write_text("y", encoding="utf-8")
+    assert key(one) != before
+    reference = build(ArtifactStore(tmp_path / "store"))
+    later = reference.model_copy(update={"started": 1.0, "ended": 2.0, "threads": 9})
+    assert key_of(key_parts("s", ENTRY, {"r": reference})) == key_of(key_parts("s", ENTRY, {"r": later}))
+
+
+def test_a_setting_changes_the_key() -> None:
+    keys = {key_of(key_parts("folds", ENTRY, {"config": FoldsConfig(n_splits=n)})) for n in (2, 3, 4)}
+    assert len(keys) == 3
+
+
+def test_the_key_is_the_same_in_every_process() -> None:
+    code = ("from pricing.artifacts import key_of, key_parts; from pricing.config import PricingConfig;"
+            f"print(key_of(key_parts('x', '{ENTRY}', {{'config': PricingConfig()}})))")  # fmt: skip
+    here = key_of(key_parts("x", ENTRY, {"config": PricingConfig()}))
+    for seed in ("1", "2"):
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        there = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        )
+        assert there.stdout.strip() == here
+
+
+def test_comments_and_docstrings_are_not_code() -> None:
+    def digest(source: str) -> str:
+        tree = ast.parse(source)
+        codehash._strip_docstrings(tree)
+        return ast.dump(tree)
+
+    plain = digest("def f(x):\n    return x + 1\n")
+    assert digest('def f(x):\n    """Doc."""\n    # why\n    return (x + 1)\n') == plain
+    assert digest("def f(x):\n    return x + 2\n") != plain
+
+
+def test_a_stage_knows_the_code_behind_it() -> None:
+    gbdt = codehash.code_digests("pricing.gbdt.stage")
+    assert {"pricing.gbdt.stage", "pricing.gbdt.objectives", "pricing.features.load"} <= set(gbdt)
+    assert not {name for name in gbdt if name.startswith(("pricing.neural", "pricing.config", "pricing.errors"))}
+    assert "lightgbm" in codehash.library_versions("pricing.gbdt.stage")
+    assert "torch" not in codehash.library_versions("pricing.gbdt.stage")

@@ -1,0 +1,94 @@
+"""The configuration tree: complete, frozen, and clear about what it refuses."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+from pricing.config import PricingConfig, load_config, preset_names
+from pricing.errors import ConfigError
+
+DEFAULT = PricingConfig()
+
+
+def leaves(section: BaseModel, prefix: str = "") -> dict[str, object]:
+    """Every setting by its full path."""
+    found: dict[str, object] = {}
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        path = f"{prefix}{name}"
+        found |= leaves(value, f"{path}.") if isinstance(value, BaseModel) else {path: value}
+    return found
+
+
+@given(st.sampled_from(["data", "models", "checkpoints", "logs", "store", "work", "records", "artifacts"]))
+def test_property_38_paths(name: str) -> None:
+    """Property 38: Configuration path completeness. Every path that the program uses comes from the configuration."""
+    path = getattr(DEFAULT.paths, name)
+    assert isinstance(path, Path)
+    assert path == DEFAULT.paths.data or path.is_relative_to(DEFAULT.paths.artifacts)
+
+
+PLANNED = [
+    "neural.training.batch_size", "neural.training.epochs", "neural.training.learning_rate", "neural.training.warmup",
+    "neural.training.accumulation", "neural.training.clip_norm", "neural.training.ema_decay", "neural.lora.r",
+    "neural.lora.alpha", "neural.text.name", "neural.text.max_length", "neural.image.name", "neural.image.side",
+    "neural.checkpoint.minutes", "gbdt.lightgbm.num_leaves", "gbdt.lightgbm.learning_rate", "gbdt.xgboost.max_depth",
+    "gbdt.catboost.depth", "gbdt.search.trials", "ensemble.ridge_alpha", "ensemble.elasticnet_alpha", "folds.n_splits",
+    "images.concurrency", "images.retries", "seed",
+]  # fmt: skip
+
+
+@given(st.sampled_from(PLANNED), st.sampled_from(preset_names()))
+def test_property_39_hyperparameters(key: str, preset: str) -> None:
+    """Property 39: Configuration hyperparameter completeness. What the plan names is a described setting in each preset."""
+    assert leaves(load_config(preset))[key] is not None
+    model: type[BaseModel] = PricingConfig
+    *sections, leaf = key.split(".")
+    for section in sections:
+        model = model.model_fields[section].annotation  # type: ignore[assignment]
+    assert model.model_fields[leaf].description
+
+
+@given(st.sampled_from(["tfidf.word_ngrams", "tfidf.svd_components", "quality_keywords", "discount_keywords",
+                        "brand_min_count", "price.ridge_alpha", "price.neighbours"]))  # fmt: skip
+def test_property_40_features(key: str) -> None:
+    """Property 40: Feature engineering config completeness. Vocabularies, n-grams and keyword lists are settings."""
+    assert leaves(DEFAULT)[f"features.{key}"]
+
+
+@given(st.sampled_from(sorted(leaves(DEFAULT))))
+def test_unknown_keys_are_refused_with_their_path(key: str) -> None:
+    with pytest.raises(ConfigError, match=key.replace(".", r"\.") + "_typo"):
+        load_config("demo", [f"{key}_typo=1"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "path"),
+    [("folds.n_splits=1", "folds.n_splits"), ("folds.n_splits=many", "folds.n_splits"), ("seed=-1", "seed"),
+     ("holdout.fraction=0.9", "holdout.fraction"), ("gbdt.members=['quantum']", "gbdt.members")],
+)  # fmt: skip
+def test_impossible_values_are_refused_with_their_path(setting: str, path: str) -> None:
+    with pytest.raises(ConfigError, match=path):
+        load_config("demo", [setting])
+
+
+def test_the_tree_is_frozen_and_survives_json() -> None:
+    config = load_config("cpu", ["seed=7"])
+    with pytest.raises(ValidationError):
+        config.seed = 8  # type: ignore[misc]
+    assert PricingConfig.model_validate(json.loads(config.model_dump_json())) == config
+
+
+def test_a_copied_preset_file_is_a_preset(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text("[folds]\nn_splits = 4\n", encoding="utf-8")
+    assert load_config(str(mine)).folds.n_splits == 4
+    mine.write_text("[folds\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        load_config(str(mine))
+    with pytest.raises(ConfigError, match="no preset 'fast'"):
+        load_config("fast")
