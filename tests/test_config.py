@@ -44,7 +44,7 @@ PLANNED = [
 
 @given(st.sampled_from(PLANNED), st.sampled_from(preset_names()))
 def test_property_39_hyperparameters(key: str, preset: str) -> None:
-    """Property 39: Configuration hyperparameter completeness. What the plan names is a described setting in each preset."""
+    """Property 39: Configuration hyperparameter completeness. What the plan names is a described setting everywhere."""
     assert leaves(load_config(preset))[key] is not None
     model: type[BaseModel] = PricingConfig
     *sections, leaf = key.split(".")
