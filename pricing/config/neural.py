@@ -57,6 +57,10 @@ class FusionConfig(Section):
     """Width of the fused representation."""
     heads: int = Field(4, ge=1)
     """Attention heads."""
+    start: Literal["ridge", "median"] = "ridge"
+    """Where the linear skip starts: at the leak-free ridge prediction, or at the median price."""
+    svd: bool = True
+    """Read the svd_* columns; the text encoder reads the words themselves."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Dropout in fusion and head."""
     modality_dropout: float = Field(0.1, ge=0, lt=1)

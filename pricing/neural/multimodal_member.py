@@ -132,7 +132,7 @@ def build_model(towers: Towers, width: int, seed: int) -> OptimizedMultimodalMod
 def initialise_output(model: OptimizedMultimodalModel, scaler: TabularScaler, part: Part) -> None:
     """Start at the ridge's prediction where there is one, else at the median; the head's unit is what is left."""
     weight = torch.zeros(scaler.width)
-    place = scaler.position(RIDGE)
+    place = scaler.position(RIDGE) if model.config.start == "ridge" else None
     bias, left = float(np.median(part.log_price)), part.log_price
     if place is not None:
         index, mean, std = place
@@ -161,7 +161,7 @@ def train_multimodal(
     """See `pricing.neural.stage.train_fold`."""
     parts = read_fold(catalogue, folds, features, price_features, fold)
     encoded, files = Activations.load(encoded_folder), picture_files(images, pictures, config)
-    tables = {name: numbers_of(part.features, part.price) for name, part in parts.items()}
+    tables = {name: numbers_of(part.features, part.price, svd=config.fusion.svd) for name, part in parts.items()}
     scaler = TabularScaler.fit(tables["learn"])
     towers = Towers(config, encoded)
     datasets = {
@@ -234,7 +234,9 @@ def predict_multimodal(
         model = build_model(towers, scaler.width, 0)
         load_model(model, folder)
         model.to(device).eval()
-        data = towers.dataset(frame, scaler.transform(numbers_of(features, price)), encoded, files)
+        data = towers.dataset(
+            frame, scaler.transform(numbers_of(features, price, svd=config.fusion.svd)), encoded, files
+        )
         precision = choose_precision(config.training.precision, device)
         return predict_with_tta(model, data, precision, config.training.tta)
 

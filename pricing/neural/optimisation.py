@@ -71,7 +71,7 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Adam
             # what stands before the blocks (embeddings, stem) lies one below the lowest
             below = depth.get(tower, 0) - int(match.group(1)) if match else depth.get(tower, 0) + 1
             rate = config.encoder_learning_rate * config.layer_decay**below
-        elif tower == "skip":
+        elif tower.startswith("skip"):
             rate = config.learning_rate * config.skip_rate
         decay = 0.0 if parameter.ndim < 2 or tower == "skip" else config.weight_decay
         groups.setdefault((rate, decay), []).append(parameter)

@@ -82,8 +82,8 @@ def read_fold(catalogue: Path, folds: Path, features: Path, price_features: Path
     return parts
 
 
-def numbers_of(features: FeatureSet, price: pl.DataFrame) -> pl.DataFrame:
-    """Tabular and ``price_*`` columns side by side in the order of ``features``, without ids.
+def numbers_of(features: FeatureSet, price: pl.DataFrame, *, svd: bool = True) -> pl.DataFrame:
+    """Tabular (``svd_*`` only if asked for) and ``price_*`` columns side by side, in the order of ``features``.
 
     Raises
     ------
@@ -96,7 +96,8 @@ def numbers_of(features: FeatureSet, price: pl.DataFrame) -> pl.DataFrame:
         price = price.drop(ID)
     if price.height != len(features):
         raise SchemaError(f"price features hold {price.height} rows, the features {len(features)}")
-    return pl.concat([features.tabular, price], how="horizontal")
+    table = pl.concat([features.tabular, price], how="horizontal")
+    return table if svd else table.select([name for name in table.columns if not name.startswith("svd_")])
 
 
 def picture_files(images: Path | pl.DataFrame | None, pictures: Path | None, config: NeuralConfig) -> dict[str, Path]:
