@@ -65,19 +65,12 @@ def demo(
     setting: Setting = None, artifacts: Artifacts = Path("artifacts"), price_column: PriceColumn = None,
 ) -> None:  # fmt: skip
     """Generate the sample catalogue, serve its pictures on loopback, run everything."""
-    import json
+    config = build_config(preset, setting, artifacts, None, None, price_column)
+    with local_server():
+        from flows.pipeline import price_sample
 
-    from pricing.catalogue.sample import generate_sample
-    from pricing.catalogue.serving import serve_folder
-
-    config = build_config(preset, setting, artifacts, ["127.0.0.1"], None, price_column)
-    folder = artifacts / "work" / "sample" / f"{rows}-{config.seed}"
-    sample = generate_sample(folder, rows=rows, test_rows=max(20, rows // 3), seed=config.seed)
-    floor = json.loads(sample.floor_file.read_text(encoding="utf-8"))
-    if sample.images is None:
-        raise PricingError(f"{sample.folder}: the sample has no pictures; remove the folder and run again")
-    with serve_folder(sample.images) as mirror:
-        _run(sample.train, output, sample.test, config, _source(None, mirror), {"smape": floor["smape"]})
+        price_sample(output=output, rows=rows, config=config)
+    print_summary(output)
 
 
 @app.command()
@@ -153,7 +146,7 @@ def score(
         allowed = ImagesConfig(**(config.images.model_dump() | {"allow_hosts": tuple(allow_host or ())}))
         source, pictures = _source(images, image_mirror), artifacts / "work" / "images"
         table = fetch_pictures(frame, allowed, source, pictures)
-    price = score_catalogue(model, frame, images=table, pictures=pictures, threads=os.cpu_count() or 1)
+    price = score_catalogue(model, frame, images=table, pictures=pictures)
     statistics = write_submission(frame["sample_id"], price, config.submission, output)
     console.print(f"{statistics['rows']} rows priced, median {statistics['median']:.2f}: {output}")
 
@@ -177,14 +170,12 @@ def _check_inputs(train: Path, test: Path | None, config: PricingConfig) -> None
         read_catalogue_file(test, labelled=False, on_bad_rows=config.catalogue.on_bad_rows)
 
 
-def _run(
-    train: Path, output: Path, test: Path | None, config: PricingConfig, source: Any, floor: dict | None = None
-) -> None:
+def _run(train: Path, output: Path, test: Path | None, config: PricingConfig, source: Any) -> None:
     _check_inputs(train, test, config)
     with local_server():
         from flows.pipeline import price_catalogue
 
-        price_catalogue(train=train, output=output, test=test, config=config, image_source=source, floor=floor)
+        price_catalogue(train=train, output=output, test=test, config=config, image_source=source)
     print_summary(output)
 
 
@@ -204,6 +195,7 @@ def local_server() -> Iterator[None]:
     if PREFECT_API_URL.value():
         yield
         return
+    from prefect.logging.handlers import APILogHandler
     from prefect.server.api.server import SubprocessASGIServer
 
     server = SubprocessASGIServer()
@@ -212,6 +204,7 @@ def local_server() -> Iterator[None]:
         with temporary_settings({PREFECT_API_URL: server.api_url}):
             yield
     finally:
+        APILogHandler.flush()  # what is still queued would find no server
         server.stop()
 
 

@@ -46,6 +46,11 @@ class Graph:
         """Runtime of the tables branch."""
         return self.runtimes[id(self.tables)]
 
+    @property
+    def threads(self) -> dict[str, int]:
+        """Threads of each branch."""
+        return {"tables": self.runtime.threads, "neural": self.runtimes[id(self.neural_pool)].threads}
+
     def _submit(self, runner: ProcessPoolTaskRunner, what: Task, **parameters: Any) -> PrefectFuture:
         runtime = self.runtimes[id(runner)]
         runtime.records.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@
         +-> pictures (shards) ------+--> neural branch (network x fold) +
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from flows.graph import open_graph
+from pricing.catalogue.sample import generate_sample
+from pricing.catalogue.serving import serve_folder
 from pricing.catalogue.sources import ImageSource
 from pricing.config import PricingConfig
 from pricing.evaluation.markdown import run_markdown
@@ -48,6 +51,38 @@ def price_catalogue(
     floor : dict, optional
         What noise leaves to anybody on a generated catalogue, put into metrics.json.
     """
+    return run_pipeline(train, output, test, config, image_source, floor)
+
+
+@flow(name="pricing-sample", validate_parameters=True)
+def price_sample(output: Path, rows: int = 1500, config: PricingConfig = DEFAULT_CONFIG) -> dict[str, Any]:
+    """The whole pipeline on the generated sample catalogue, its pictures served on loopback.
+
+    Parameters
+    ----------
+    output : Path
+        As in ``price_catalogue``.
+    rows : int
+        Training rows; a third as many test rows.
+    config : PricingConfig
+        The typed tree; loopback is allowed for the pictures.
+    """
+    folder = config.paths.artifacts / "work" / "sample" / f"{rows}-{config.seed}"
+    sample = generate_sample(folder, rows=rows, test_rows=max(20, rows // 3), seed=config.seed)
+    floor = {"smape": json.loads(sample.floor_file.read_text(encoding="utf-8"))["smape"]}
+    images = config.images.model_copy(update={"allow_hosts": (*config.images.allow_hosts, "127.0.0.1")})
+    with serve_folder(sample.images or sample.folder) as address:
+        return run_pipeline(
+            sample.train, output, sample.test, config.model_copy(update={"images": images}),
+            ImageSource.mirror(address), floor,
+        )  # fmt: skip
+
+
+def run_pipeline(
+    train: Path, output: Path, test: Path | None, config: PricingConfig, image_source: ImageSource,
+    floor: dict[str, Any] | None,
+) -> dict[str, Any]:  # fmt: skip
+    """The DAG. Returns metrics.json."""
     with open_graph(train, test, config, image_source, floor) as graph:
         catalogue, folds, features = graph.catalogue, graph.folds, graph.features
         price_features = graph.price_features  # and with them the ridge, the first base model
@@ -63,7 +98,9 @@ def price_catalogue(
             members={name: {fold: future.result() for fold, future in made.items()}
                      for name, made in (gbdt | neural).items()},
         )  # fmt: skip
-        run = write_outputs(output, graph.runtime.artifacts, parts, config, train=train, test=test, stages=stages)
+        run = write_outputs(
+            output, graph.runtime.artifacts, parts, config, train=train, test=test, stages=stages, threads=graph.threads
+        )
     publish(run)
     get_run_logger().info("submission, report, metrics and model in %s", output)
     return run["metrics"]

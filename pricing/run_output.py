@@ -36,7 +36,7 @@ class RunParts(BaseModel):
 
 def write_outputs(
     output: Path, artifacts: Path, parts: RunParts, config: PricingConfig, *, train: Path, test: Path | None,
-    stages: list[dict[str, Any]],
+    stages: list[dict[str, Any]], threads: dict[str, int],
 ) -> dict[str, Any]:  # fmt: skip
     """Assemble the run folder beside and put it in place.
 
@@ -52,7 +52,7 @@ def write_outputs(
         (beside / "evaluation").mkdir(parents=True)
         catalogue, ensemble = store.path(parts.catalogue), store.path(parts.ensemble)
         shutil.copy(ensemble / "metrics.json", beside / "metrics.json")
-        _write_model(beside / "model", store, parts, config)
+        _write_model(beside / "model", store, parts, config, threads)
         _write_evaluation(beside / "evaluation", store, parts, artifacts, config)
         if (catalogue / "rejected.csv").exists():
             shutil.copy(catalogue / "rejected.csv", beside / "rejected.csv")
@@ -84,7 +84,9 @@ def describe_images(artifacts: Path, reference: Reference | dict | None) -> dict
     return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
-def _write_model(folder: Path, store: ArtifactStore, parts: RunParts, config: PricingConfig) -> None:
+def _write_model(
+    folder: Path, store: ArtifactStore, parts: RunParts, config: PricingConfig, threads: dict[str, int]
+) -> None:
     shutil.copytree(store.path(parts.features) / "engineer", folder / "engineer")
     for fold, reference in parts.price_features.items():
         shutil.copytree(store.path(reference) / "model", folder / "price_features" / fold_name(fold))
@@ -95,7 +97,7 @@ def _write_model(folder: Path, store: ArtifactStore, parts: RunParts, config: Pr
     write_json(folder / "config.json", config.model_dump(mode="json"))
     members = {name: [fold_name(fold) for fold in made] for name, made in parts.members.items()}
     members["ridge"] = [fold_name(fold) for fold in parts.price_features]
-    write_json(folder / "model.json", {"format": 1, "members": members})
+    write_json(folder / "model.json", {"format": 1, "members": members, "threads": threads})
 
 
 def fold_name(fold: int | None) -> str:

@@ -20,7 +20,7 @@ def score_catalogue(
     *,
     images: pl.DataFrame | None = None,
     pictures: Path | None = None,
-    threads: int = 1,
+    threads: int | None = None,
 ) -> np.ndarray:
     """Prices of new products.
 
@@ -34,6 +34,9 @@ def score_catalogue(
         images.parquet of the download stage for these rows; without it every picture counts as missing.
     pictures : Path, optional
         Folder that ``images``' files are relative to.
+
+    threads : int, optional
+        By default as many as the run's branches had: floating-point sums depend on how they are split.
 
     Returns
     -------
@@ -53,7 +56,8 @@ def score_catalogue(
     from pricing.neural import stage as neural
 
     try:
-        members = json.loads((model / "model.json").read_text(encoding="utf-8"))["members"]
+        record = json.loads((model / "model.json").read_text(encoding="utf-8"))
+        members, branch = record["members"], record["threads"]
     except (OSError, ValueError, KeyError) as error:
         raise ArtifactError(f"{model}: is not a model folder ({error!r}); give the model folder of a run") from None
     features = FeatureEngineer.load(model / "engineer").transform(frame)
@@ -69,10 +73,12 @@ def score_catalogue(
             folder = model / "members" / name / fold
             if name in ("multimodal", "sparse_mlp"):
                 folds[fold] = neural.predict_member(
-                    folder, frame, features, price_features[fold], images, pictures, threads=threads
+                    folder, frame, features, price_features[fold], images, pictures, threads=threads or branch["neural"]
                 )
             else:
-                folds[fold] = gbdt.predict_member(folder, features, price_features[fold], threads=threads)
+                folds[fold] = gbdt.predict_member(
+                    folder, features, price_features[fold], threads=threads or branch["tables"]
+                )
         predicted[name] = _average(folds)
     return log_to_price(Ensemble.load(model / "ensemble").predict(predicted))
 

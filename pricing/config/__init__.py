@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from pricing.config.base import Section
 from pricing.config.catalogue import CatalogueConfig, FoldsConfig, HoldoutConfig, ImagesConfig
@@ -76,8 +76,13 @@ class ResourcesConfig(Section):
 
 
 class PricingConfig(Section):
-    """The whole tree."""
+    """The whole tree.
 
+    Where ``preset`` names one, the other values given are laid over that preset's: ``{"preset": "cpu", "seed": 1}``.
+    """
+
+    preset: str | None = None
+    """Preset that the other settings are laid over: demo, cpu, best, full, or a TOML file."""
     seed: int = Field(0, ge=0, lt=2**31)
     """The one seed."""
     paths: PathsConfig = PathsConfig()
@@ -105,6 +110,16 @@ class PricingConfig(Section):
     submission: SubmissionConfig = SubmissionConfig()
     """Submission."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _over_the_preset(cls, tree: Any) -> Any:
+        if not isinstance(tree, dict) or not tree.get("preset"):
+            return tree
+        try:
+            return _merge(_read_preset(str(tree["preset"])), tree)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+
 
 def preset_names() -> list[str]:
     """Names of the presets that come with the package."""
@@ -127,7 +142,8 @@ def load_config(preset: str = "demo", overrides: tuple[str, ...] | list[str] = (
     ConfigError
         An unknown preset or key, a wrong type, an impossible value; names the key's full path.
     """
-    tree = _read_preset(preset)
+    _read_preset(preset)  # its own error, before those of single settings
+    tree: dict[str, Any] = {"preset": preset}
     for override in overrides:
         _lay_over(tree, override)
     try:
@@ -161,6 +177,14 @@ def _read_preset(preset: str) -> dict[str, Any]:
         raise ConfigError(f"{source}: cannot be read ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{source}: is not valid TOML ({error})") from None
+
+
+def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for name, value in above.items():
+        under = merged.get(name)
+        merged[name] = _merge(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
+    return merged
 
 
 def _lay_over(tree: dict[str, Any], override: str) -> None:
