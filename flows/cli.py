@@ -204,7 +204,7 @@ def local_server() -> Iterator[None]:
         with temporary_settings({PREFECT_API_URL: server.api_url}):
             yield
     finally:
-        APILogHandler.flush()  # what is still queued would find no server
+        APILogHandler().flush()  # what is still queued would find no server
         server.stop()
 
 
