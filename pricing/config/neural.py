@@ -146,7 +146,7 @@ class NeuralConfig(Section):
     """Where networks are trained."""
     workers: int = Field(0, ge=0)
     """Processes that decode pictures where their activations are not kept."""
-    encode_batch: int = Field(64, ge=1)
+    encode_batch: int = Field(32, ge=1)
     """Rows a batch of the frozen parts, which run once."""
     refit_multimodal: bool = False
     """Train the encoder network once more on all labelled rows when holdout.refit is on."""

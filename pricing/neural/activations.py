@@ -23,7 +23,7 @@ from pricing.errors import ArtifactError
 from pricing.neural.encoders import as_patches, split_text_encoder
 from pricing.neural.optimisation import Precision, choose_precision
 from pricing.neural.sources import KeptPictures, KeptTexts, open_picture, picture_transform, tokenize
-from pricing.neural.text import bucket_batches, compose_text
+from pricing.neural.text import compose_text, shape_batches
 from pricing.neural.weights import describe, find_encoder, load_image_encoder, load_text_encoder, load_tokenizer
 
 __all__ = ["Activations", "encode_rows", "keeps_pictures", "keeps_texts"]
@@ -156,10 +156,11 @@ def _encode_texts(
     lower.to(device)
     offsets = np.concatenate([[0], np.cumsum([len(i) for i in ids], dtype=np.int64)]).astype(np.int64)
     states = _create(out / "text_states.npy", (int(offsets[-1]), width))
-    for batch in _progress(bucket_batches(np.diff(offsets), config.encode_batch), "texts"):
-        length = max(len(ids[row]) for row in batch)
-        tokens = torch.zeros(len(batch), length, dtype=torch.int64)  # (B, T)
-        mask = torch.zeros(len(batch), length, dtype=torch.int64)
+    batches = shape_batches(np.diff(offsets), config.encode_batch, config.text.max_length)
+    for length, batch in _progress(batches, "texts"):
+        tokens = torch.zeros(config.encode_batch, length, dtype=torch.int64)  # (B, T), unused rows included
+        mask = torch.zeros(config.encode_batch, length, dtype=torch.int64)
+        mask[:, 0] = 1  # an unused row attends to its padding rather than to nothing
         for place, row in enumerate(batch):
             tokens[place, : len(ids[row])] = torch.from_numpy(ids[row].astype(np.int64))
             mask[place, : len(ids[row])] = 1
@@ -205,7 +206,9 @@ def _encode_pictures(
                 pixels.append(transform(picture))
         if chosen:
             with precision.autocast():
-                features = as_patches(encoder.forward_features(torch.stack(pixels).to(device)))  # (M, P, C)
+                # one shape for every batch: see shape_batches
+                pixels += [torch.zeros_like(pixels[0])] * (config.encode_batch - len(pixels))
+                features = as_patches(encoder.forward_features(torch.stack(pixels).to(device)))[: len(chosen)]
             patches[len(kept) : len(kept) + len(chosen)] = _bits(features)
             kept += chosen
     _close(patches)

@@ -48,7 +48,30 @@ def _number(text: str) -> str:
     return text[:-2] if text.endswith(".0") else text
 
 
-def bucket_batches(lengths: Sequence[int] | np.ndarray, batch_size: int) -> list[np.ndarray]:
-    """Positions sorted by length and cut into batches: the order in which predictions are made, shortest first."""
-    order = np.argsort(np.asarray(lengths), kind="stable")
-    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+def shape_batches(lengths: Sequence[int] | np.ndarray, batch_size: int, longest: int) -> list[tuple[int, np.ndarray]]:
+    """Batches of texts whose padded length follows from each text alone.
+
+    A row's activations depend in their last bits on the shape of the batch that it is computed in. With one shape for
+    all texts of a length, and short batches filled up to ``batch_size``, they depend on the text alone, so that a new
+    catalogue is priced as the run priced it.
+
+    Parameters
+    ----------
+    lengths : sequence of int, shape (n,)
+        Tokens of each text.
+    batch_size : int
+        Texts a batch.
+    longest : int
+        Tokens that a text is truncated to.
+
+    Returns
+    -------
+    list of (int, ndarray)
+        Padded length, a multiple of 8 or ``longest``, and positions, at most ``batch_size``; shortest first.
+    """
+    padded = np.minimum(-(-np.asarray(lengths) // 8) * 8, longest)
+    batches = []
+    for length in np.unique(padded):
+        rows = np.flatnonzero(padded == length)
+        batches += [(int(length), rows[start : start + batch_size]) for start in range(0, len(rows), batch_size)]
+    return batches

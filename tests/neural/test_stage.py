@@ -154,3 +154,27 @@ def test_importing_the_stage_does_not_import_torch() -> None:
     """The flow's process imports every stage; torch would cost it seconds and 200 MB."""
     code = "import pricing.neural.stage, pricing.config, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_activations_of_a_row_do_not_depend_on_the_other_rows(
+    inputs: dict[str, Path], text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
+) -> None:
+    # a run encodes its training and test rows together, scoring the new rows alone; prices must be the same bits
+    import torch
+
+    from pricing.neural.activations import Activations, encode_rows
+    from pricing.neural.rows import picture_files, read_catalogue_part
+
+    config = tiny_config(text_encoders["bert"], image_encoder)
+    frame = read_catalogue_part(inputs["catalogue"], "train")
+    files = picture_files(inputs["images"], inputs["pictures"], config)
+    some = frame.gather_every(3).reverse()
+    for name, rows in (("all", frame), ("some", some)):
+        (tmp_path / name).mkdir()
+        encode_rows(rows, files, config, tmp_path / name, torch.device("cpu"))
+    whole, part = Activations.load(tmp_path / "all"), Activations.load(tmp_path / "some")
+    ids = some["sample_id"]
+    for row in range(some.height):
+        assert torch.equal(whole.texts(ids).get(row), part.texts(ids).get(row))
+        one, two = whole.pictures(ids).get(row, None), part.pictures(ids).get(row, None)
+        assert (one is None and two is None) or torch.equal(one, two)
