@@ -111,7 +111,8 @@ class Graph:
         """Features that read no price."""
         config = self.config
         return self._submit(
-            self.tables, stages.build_features, catalogue=self.catalogue, folds=self.folds, config=config.features,
+            self.tables, stages.build_features, catalogue=self.catalogue, folds=self.folds,
+            config=config.features.without("price"),
             seed=config.seed,
         )  # fmt: skip
 
@@ -138,16 +139,26 @@ class Graph:
         """The GBDT branch: library by fold."""
         config = self.config
         return {
-            member: self._member(self.tables, stages.train_gbdt, member, self.fold_numbers, config=config.gbdt)
+            member: self._member(
+                self.tables,
+                stages.train_gbdt,
+                member,
+                self.fold_numbers,
+                config=config.gbdt.only("device", "min_category_rows", member),
+            )
             for member in config.gbdt.members
         }
 
     @cached_property
     def encoded(self) -> PrefectFuture:
         """Activations of the encoders' frozen parts."""
+        config = self.config.neural
+        # of the training only what the encoders run with
+        config = config.model_copy(update={"training": config.training.only("precision")})
         return self._submit(
-            self.neural_pool, stages.encode, catalogue=self.catalogue, images=self.images, config=self.config.neural
-        )
+            self.neural_pool, stages.encode, catalogue=self.catalogue, images=self.images,
+            config=config.only("device", "encode_batch", "text", "image", "training"),
+        )  # fmt: skip
 
     @cached_property
     def neural(self) -> dict[str, dict[int | None, PrefectFuture]]:
@@ -157,10 +168,15 @@ class Graph:
         for member in config.neural.members:
             refit = member != "multimodal" or config.neural.refit_multimodal
             folds = [fold for fold in self.fold_numbers if fold is not None or refit]
-            made[member] = self._member(
-                self.neural_pool, stages.train_neural, member, folds, config=config.neural, images=self.images,
-                encoded=self.encoded,
-            )  # fmt: skip
+            if member == "multimodal":
+                reads: dict[str, Any] = {
+                    "images": self.images,
+                    "encoded": self.encoded,
+                    "config": config.neural.without("members", "refit_multimodal", "sparse_mlp"),
+                }
+            else:
+                reads = {"images": None, "encoded": None, "config": config.neural.only("device", "sparse_mlp")}
+            made[member] = self._member(self.neural_pool, stages.train_neural, member, folds, **reads)
         return made
 
     def _member(

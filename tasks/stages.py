@@ -118,17 +118,23 @@ def encode(
 @stage_task("neural", "pricing.neural.stage", "{member}-{fold}")
 def train_neural(
     out: Path, *, catalogue: Reference, folds: Reference, features: Reference, price_features: Reference,
-    images: Reference | None, encoded: Reference, config: NeuralConfig, member: str, fold: int | None, seed: int,
+    images: Reference | None, encoded: Reference | None, config: NeuralConfig, member: str, fold: int | None, seed: int,
     fold_models: list[Reference], runtime: Runtime,
 ) -> None:  # fmt: skip
     """One network on one fold."""
     from pricing.neural import stage
 
-    identity = key_of({"member": member, "fold": fold, "seed": seed, "config": config.model_dump(mode="json"),
-                       "inputs": [features.digest, price_features.digest, encoded.digest]})  # fmt: skip
+    kept = encoded.digest if encoded else None
+    identity = key_of(
+        {
+            "member": member, "fold": fold, "seed": seed, "config": config.model_dump(mode="json"),
+            "inputs": [features.digest, price_features.digest, kept],
+        }
+    )  # fmt: skip
     stage.train_fold(
         runtime.path(catalogue), runtime.path(folds), runtime.path(features), runtime.path(price_features),
-        runtime.path(images) if images else None, runtime.path(encoded), config, member, fold, seed, out,  # type: ignore[arg-type]
+        runtime.path(images) if images else None, runtime.path(encoded) if encoded else None, config,
+        member, fold, seed, out,  # type: ignore[arg-type]
         runtime.work("checkpoints", identity), pictures=runtime.work("images"), threads=runtime.threads,
         epochs=_median_round(fold_models, runtime),
     )  # fmt: skip

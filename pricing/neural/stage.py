@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pricing.errors import ArtifactError
+
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
@@ -52,13 +54,6 @@ def encode(
     device = prepare_torch(config.device, threads)
     columns = ["sample_id", "catalog_content", "image_link"]
     frame = pl.concat([read_catalogue_part(catalogue, part).select(columns) for part in ("train", "test")])
-    if "multimodal" not in config.members:  # nobody reads them
-        config = config.model_copy(
-            update={
-                "text": config.text.model_copy(update={"enabled": False}),
-                "image": config.image.model_copy(update={"enabled": False}),
-            }
-        )
     encode_rows(frame, picture_files(images, pictures, config), config, out, device)
 
 
@@ -68,7 +63,7 @@ def train_fold(
     features: Path,
     price_features: Path,
     images: Path | None,
-    encoded: Path,
+    encoded: Path | None,
     config: NeuralConfig,
     member: Member,
     fold: int | None,
@@ -113,6 +108,8 @@ def train_fold(
         return
     from pricing.neural.multimodal_member import train_multimodal
 
+    if encoded is None:
+        raise ArtifactError("the multimodal network needs the output of the encode stage; none was given")
     train_multimodal(
         catalogue, folds, features, price_features, images, encoded, config, fold, seed, out, work,
         pictures=pictures, device=device, epochs=epochs,

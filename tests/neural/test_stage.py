@@ -24,9 +24,9 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def run(inputs: dict[str, Path], config: NeuralConfig, root: Path, fold: int | None = 0, **options: Any) -> Path:
     member = options.pop("member", "multimodal")
-    out, encoded = root / f"out{fold}", root / "encoded"
+    out, encoded = root / f"out{fold}", root / "encoded" if member == "multimodal" else None
     out.mkdir(parents=True)
-    if not encoded.exists():
+    if encoded and not encoded.exists():
         encoded.mkdir()
         stage.encode(inputs["catalogue"], inputs["images"], config, inputs["pictures"], encoded)
     stage.train_fold(

@@ -1,0 +1,48 @@
+"""A Prefect server for the session, and a small catalogue that the whole pipeline runs on in seconds."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prefect.testing.utilities import prefect_test_harness
+
+from pricing.catalogue.sample import SampleInfo, generate_sample
+from pricing.config import PricingConfig
+
+SMALL = {
+    "preset": "demo",
+    "folds": {"n_splits": 2},
+    "images": {"enabled": False},
+    "gbdt": {"members": ["lightgbm"], "lightgbm": {"rounds": 20}},
+    "neural": {"members": ["sparse_mlp"], "text": {"enabled": False}, "image": {"enabled": False}},
+    "ensemble": {"bootstrap": 50},
+    "report": {"dpi": 50, "worst": 2},
+}
+
+
+def small_config(artifacts: Path, **changes: object) -> PricingConfig:
+    """The small configuration; ``changes`` replace single settings, ``a__b__c=value``."""
+    tree: dict = {**SMALL, "paths": {"artifacts": str(artifacts)}}
+    for path, value in changes.items():
+        *parents, leaf = path.split("__")
+        node = tree
+        for parent in parents:
+            node[parent] = dict(node.get(parent, {}))
+            node = node[parent]
+        node[leaf] = value
+    return PricingConfig.model_validate(tree)
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> SampleInfo:
+    """100 rows with prices, 30 without."""
+    return generate_sample(tmp_path_factory.mktemp("sample") / "s", rows=100, test_rows=30, images=False)
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    """One temporary server and home."""
+    os.environ.update(PREFECT_SERVER_ANALYTICS_ENABLED="false", DO_NOT_TRACK="1")
+    with prefect_test_harness(server_startup_timeout=120):
+        yield

@@ -1,0 +1,196 @@
+"""What runs again and what does not: the cache matrix, on real runs of the whole small pipeline."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from flows.pipeline import price_catalogue
+from pricing.artifacts import ArtifactStore
+from pricing.catalogue.sample import SampleInfo
+from pricing.config import PricingConfig
+from pricing.errors import WeightsError
+from pricing.evaluation.timeline import timeline
+from tests.flows.conftest import small_config
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+ALL = {"catalogue", "folds", "features", "price_features", "gbdt", "neural", "ensemble"}
+
+
+@dataclass
+class Run:
+    """What a run left."""
+
+    output: Path
+
+    @property
+    def stages(self) -> list[dict[str, Any]]:
+        return json.loads((self.output / "run.json").read_text(encoding="utf-8"))["stages"]
+
+    @property
+    def made(self) -> set[str]:
+        """Stages that did not come from the cache."""
+        return {stage["name"] for stage in self.stages if not stage["cached"]}
+
+    @property
+    def submission(self) -> bytes:
+        return (self.output / "submission.csv").read_bytes()
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        return json.loads((self.output / "metrics.json").read_text(encoding="utf-8"))
+
+
+def run(train: Path, test: Path, config: PricingConfig, output: Path) -> Run:
+    price_catalogue(train=train, test=test, output=output, config=config)
+    return Run(output)
+
+
+@pytest.fixture(scope="module")
+def first(sample: SampleInfo, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """An undisturbed run; its store is copied, never used, by the tests."""
+    root = tmp_path_factory.mktemp("first")
+    return run(sample.train, sample.test, small_config(root / "artifacts"), root / "output")
+
+
+@pytest.fixture
+def artifacts(first: Run, tmp_path: Path) -> Path:
+    """A store as the first run left it."""
+    return Path(shutil.copytree(first.output.parent / "artifacts", tmp_path / "artifacts"))
+
+
+def test_a_fresh_run_makes_everything(first: Run) -> None:
+    assert first.made == ALL
+
+
+def test_the_branches_work_at_the_same_time(artifacts: Path, sample: SampleInfo, tmp_path: Path) -> None:
+    # long enough that the networks' process is up before the trees are done
+    slow = {"rounds": 1000, "early_stopping": 1000, "depth": 8}
+    config = small_config(artifacts, gbdt={"members": ["catboost"], "catboost": slow}, neural__sparse_mlp={"seeds": 3})
+    both = run(sample.train, sample.test, config, tmp_path / "both")
+    assert timeline(both.stages)["overlap"] > 0
+
+
+def test_nothing_changed_nothing_made(first: Run, artifacts: Path, sample: SampleInfo, tmp_path: Path) -> None:
+    again = run(sample.train, sample.test, small_config(artifacts), tmp_path / "again")
+    assert again.made == set()
+    assert again.submission == first.submission
+
+
+def test_a_gbdt_setting_makes_only_gbdt_and_what_follows_and_back_again_is_a(
+    first: Run, artifacts: Path, sample: SampleInfo, tmp_path: Path
+) -> None:
+    other = small_config(artifacts, gbdt__lightgbm__num_leaves=4)
+    b = run(sample.train, sample.test, other, tmp_path / "b")
+    assert b.made == {"gbdt", "ensemble"}
+    assert b.submission != first.submission
+    a = run(sample.train, sample.test, small_config(artifacts), tmp_path / "a")
+    assert a.made == set()
+    assert a.submission == first.submission
+
+
+def test_adding_a_library_trains_one_library(artifacts: Path, sample: SampleInfo, tmp_path: Path) -> None:
+    config = small_config(
+        artifacts, gbdt__members=["lightgbm", "xgboost"], gbdt__xgboost={"rounds": 10}
+    )  # its settings are in no key but its own
+    more = run(sample.train, sample.test, config, tmp_path / "more")
+    made = {stage["label"] for stage in more.stages if not stage["cached"]}
+    assert made == {"gbdt xgboost-0", "gbdt xgboost-1", "ensemble"}
+
+
+def test_other_content_under_the_same_name_is_noticed(
+    first: Run, artifacts: Path, sample: SampleInfo, tmp_path: Path
+) -> None:
+    train = tmp_path / sample.train.name
+    frame = pl.read_csv(sample.train, infer_schema=False)
+    frame.with_columns(price=pl.col("price").cast(pl.Float64) * 2).write_csv(train)
+    doubled = run(train, sample.test, small_config(artifacts), tmp_path / "doubled")
+    assert doubled.made >= {"catalogue", "folds", "price_features", "gbdt", "neural", "ensemble"}
+    before = pl.read_csv(first.output / "submission.csv")["predicted_price"].to_numpy()
+    after = pl.read_csv(doubled.output / "submission.csv")["predicted_price"].to_numpy()
+    assert np.median(after / before) == pytest.approx(2, rel=0.25)
+
+
+@pytest.mark.parametrize("harm", ["delete", "truncate"])
+def test_a_lost_or_damaged_output_is_made_again(
+    first: Run, artifacts: Path, sample: SampleInfo, tmp_path: Path, harm: str
+) -> None:
+    store = ArtifactStore(artifacts / "store")
+    harmed = store.path(store.outputs("gbdt")[0]["reference"])
+    if harm == "delete":
+        shutil.rmtree(harmed)
+    else:
+        file = harmed / "predictions.parquet"
+        file.write_bytes(file.read_bytes()[:100])
+    again = run(sample.train, sample.test, small_config(artifacts), tmp_path / "again")
+    assert len([stage for stage in again.stages if not stage["cached"]]) == 1
+    assert again.made == {"gbdt"}
+    assert again.submission == first.submission
+    assert not store.verify()
+
+
+POISON = {
+    "pickle": {"type": "pickle"},
+    "decoder": {"type": "json", "object_decoder": "tests.flows.poison.drink"},
+}
+
+
+@pytest.mark.parametrize("kind", POISON)
+def test_a_poisoned_record_runs_nothing(
+    first: Run, artifacts: Path, sample: SampleInfo, tmp_path: Path, kind: str
+) -> None:
+    # a record names what reads it: a foreign one would run code in the next run
+    import base64
+
+    import cloudpickle
+
+    from tests.flows import poison
+
+    marker = tmp_path / "drunk"
+    for record in (artifacts / "records").iterdir():
+        content = json.loads(record.read_text(encoding="utf-8"))
+        content["metadata"]["serializer"] = content["metadata"]["serializer"] | POISON[kind]
+        if kind == "pickle":
+            content["metadata"]["serializer"] = POISON[kind]
+            content["result"] = base64.encodebytes(cloudpickle.dumps(poison.Potion(str(marker)))).decode()
+        else:
+            content["result"] = json.dumps({"marker": str(marker)})
+        record.write_text(json.dumps(content), encoding="utf-8")
+    again = run(sample.train, sample.test, small_config(artifacts), tmp_path / "again")
+    assert not marker.exists()
+    assert again.submission == first.submission
+
+
+def test_a_failing_branch_leaves_the_other_done(artifacts: Path, sample: SampleInfo, tmp_path: Path) -> None:
+    fresh = tmp_path / "fresh"
+    broken = {"members": ["multimodal"], "text": {"enabled": True, "name": str(tmp_path / "no-such-encoder")}}
+    with pytest.raises(WeightsError, match="no-such-encoder"):
+        run(sample.train, sample.test, small_config(fresh, neural=broken), tmp_path / "broken")
+    assert not (tmp_path / "broken").exists()
+    done = [record["reference"].slot for record in ArtifactStore(fresh / "store").outputs("gbdt")]
+    assert sorted(done) == ["lightgbm-0", "lightgbm-1"]
+    mended = run(sample.train, sample.test, small_config(fresh), tmp_path / "mended")
+    assert mended.made == {"encode", "neural", "ensemble"}
+
+
+@pytest.mark.parametrize("kind", ["grouped", "random"])
+def test_permuted_prices_teach_nothing(sample: SampleInfo, tmp_path: Path, kind: str) -> None:
+    from pricing.catalogue.sample import generate_sample
+
+    big = generate_sample(tmp_path / "sample", rows=500, test_rows=20, seed=3, images=False)
+    frame = pl.read_csv(big.train, infer_schema=False)
+    train = tmp_path / "permuted.csv"
+    frame.with_columns(price=frame["price"].shuffle(seed=1)).write_csv(train)
+    config = small_config(tmp_path / "artifacts", folds__kind=kind, gbdt__members=["lightgbm", "xgboost"])
+    metrics = run(train, big.test, config, tmp_path / "out").metrics
+    figures = {name: model["oof_smape"] for name, model in metrics["models"].items()}
+    figures["stack"] = metrics["stack"]["oof_smape"]
+    # the paired standard error of a difference is about 1 on 425 rows
+    assert min(figures.values()) > metrics["constant"]["oof_smape"] - 2.5
+    assert metrics["holdout"]["smape"] > metrics["constant"]["holdout_smape"] - 5

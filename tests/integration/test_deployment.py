@@ -1,0 +1,154 @@
+"""A real server, work pool and worker on loopback: deployed, run, failed, retried."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from pricing.artifacts import ArtifactStore
+from tests.conftest import ROOT
+from tests.flows.conftest import small_config
+from tests.neural.builders import write_text_encoder
+
+DEADLINE = 200.0
+"""Seconds for anything to happen; a small busy machine starts a server in 20."""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """Prefect's command and API with one home and server."""
+
+    def __init__(self, root: Path) -> None:
+        self.port = free_port()
+        self.api = f"http://127.0.0.1:{self.port}/api"
+        self.log = root / "log"
+        self.log.mkdir()
+        self.environment = os.environ | {
+            "PREFECT_HOME": str(root / "home"), "PREFECT_API_URL": self.api, "DO_NOT_TRACK": "1",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_WORKER_QUERY_SECONDS": "1", "COLUMNS": "200",
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        }  # fmt: skip
+
+    def prefect(self, *arguments: str) -> str:
+        command = [sys.executable, "-m", "prefect", *arguments]
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=self.environment, cwd=ROOT, timeout=DEADLINE, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    @contextmanager
+    def running(self, *arguments: str) -> Iterator[None]:
+        with (self.log / f"{arguments[0]}.log").open("w") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "prefect", *arguments], env=self.environment, cwd=ROOT, stdout=log, stderr=log
+            )
+            try:
+                yield
+            finally:
+                process.terminate()
+                process.wait(60)
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        answer = httpx.post(f"{self.api}/{path}", json=body, timeout=30)
+        answer.raise_for_status()
+        return answer.json()
+
+    def wait_until_up(self) -> None:
+        until = time.monotonic() + DEADLINE
+        while time.monotonic() < until:
+            try:
+                if httpx.get(f"{self.api}/health", timeout=5).is_success:
+                    return
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.3)  # a health check is the only sign that a server gives
+        raise AssertionError((self.log / "server.log").read_text())
+
+    def wait_for(self, run: str, *wanted: str, runs: int = 1) -> dict[str, Any]:
+        until = time.monotonic() + DEADLINE
+        while time.monotonic() < until:
+            found = httpx.get(f"{self.api}/flow_runs/{run}", timeout=30).json()
+            if found["state_type"] in wanted and found["run_count"] >= runs:
+                return dict(found)
+            assert found["state_type"] not in {"CRASHED", "CANCELLED"}, (self.log / "worker.log").read_text()[-4000:]
+            time.sleep(0.3)
+        raise AssertionError((self.log / "worker.log").read_text()[-4000:])
+
+    def task_states(self, run: str) -> dict[str, str]:
+        tasks = self.post("task_runs/filter", {"flow_runs": {"id": {"any_": [run]}}, "sort": "EXPECTED_START_TIME_ASC"})
+        return {task["name"]: task["state_name"] for task in tasks}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    it = Server(tmp_path_factory.mktemp("server"))
+    with it.running("server", "start", "--host", "127.0.0.1", "--port", str(it.port)):
+        it.wait_until_up()
+        it.prefect("work-pool", "create", "pricing", "--type", "process")
+        it.prefect("--no-prompt", "deploy", "--all")
+        with it.running("worker", "start", "--pool", "pricing"):
+            yield it
+
+
+def launch(server: Server, output: Path, config: dict[str, Any]) -> str:
+    """`prefect deployment run` on the demo, with small parameters; the run's id."""
+    parameters = json.dumps({"rows": 100, "output": str(output), "config": config})
+    server.prefect("deployment", "run", "pricing-sample/demo", "--params", parameters)
+    runs = server.post("flow_runs/filter", {"sort": "EXPECTED_START_TIME_DESC", "limit": 1})
+    return str(runs[0]["id"])
+
+
+def test_deployments_carry_no_machines_path(server: Server) -> None:
+    deployments = server.post("deployments/filter", {})
+    assert {deployment["name"] for deployment in deployments} == {"demo", "cpu", "full"}
+    for deployment in deployments:
+        assert str(ROOT) not in json.dumps(deployment)
+        assert deployment["parameter_openapi_schema"]["properties"]["config"]
+
+
+def test_a_deployed_run_completes_with_its_artifacts(server: Server, tmp_path: Path) -> None:
+    config = small_config(tmp_path / "artifacts").model_dump(mode="json")
+    run = launch(server, tmp_path / "out", config)
+    server.wait_for(run, "COMPLETED")
+    assert (tmp_path / "out" / "submission.csv").exists()
+    assert {"catalogue", "gbdt lightgbm-0", "neural sparse_mlp-1", "ensemble"} <= set(server.task_states(run))
+    artifacts = server.post("artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run]}}})
+    assert {artifact["key"]: artifact["type"] for artifact in artifacts} == {
+        "pricing-report": "markdown", "pricing-models": "table", "pricing-stages": "table",
+    }  # fmt: skip
+
+
+def test_a_failed_run_retried_takes_up_only_what_is_missing(server: Server, tmp_path: Path) -> None:
+    encoder = tmp_path / "encoder"
+    text = {"enabled": True, "name": str(encoder), "max_length": 12, "trainable_layers": 0}
+    network = {"members": ["multimodal"], "text": text, "training": {"epochs": 1}}
+    config = small_config(tmp_path / "artifacts", neural=network, images__enabled=False)
+    config = config.model_copy(
+        update={"neural": config.neural.model_copy(update={"image": config.neural.image.only().model_copy(
+            update={"enabled": False})})}
+    )  # fmt: skip
+    run = launch(server, tmp_path / "out", config.model_dump(mode="json"))
+    server.wait_for(run, "FAILED")
+    before = {record["reference"].key for record in ArtifactStore(tmp_path / "artifacts" / "store").outputs()}
+    assert not (tmp_path / "out").exists()
+    write_text_encoder(encoder, "bert")
+    server.prefect("flow-run", "retry", run)
+    server.wait_for(run, "COMPLETED", runs=2)
+    stages = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))["stages"]
+    assert {stage["key"] for stage in stages if stage["cached"]} == before
+    assert {stage["name"] for stage in stages if not stage["cached"]} == {"encode", "neural", "ensemble"}

@@ -1,0 +1,131 @@
+"""kill -9 in the middle of a run, then the same command: nothing finished is repeated, nothing differs."""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pricing.artifacts import ArtifactStore
+from tests.conftest import ROOT
+
+SETTINGS = [
+    "--rows", "100", "--set", "folds.n_splits=2", "--set", "gbdt.members=['lightgbm', 'xgboost']",
+    "--set", "gbdt.lightgbm.rounds=300", "--set", "gbdt.xgboost.rounds=100", "--set", "images.enabled=false",
+    "--set", "neural.text.enabled=false", "--set", "neural.image.enabled=false", "--set", "report.dpi=50",
+    "--set", "neural.training.epochs=4", "--set", "ensemble.bootstrap=50",
+]  # fmt: skip
+
+
+def start(root: Path, artifacts: Path, code: Path = ROOT) -> subprocess.Popen[str]:
+    """The demo, in a process group and a Prefect home of its own, on the code in ``code``."""
+    environment = os.environ | {"PREFECT_HOME": str(root / "home"), "DO_NOT_TRACK": "1", "COLUMNS": "200"}
+    command = [sys.executable, "-m", "flows.cli", "demo", "--output", str(root / "out"), "--artifacts", str(artifacts)]
+    return subprocess.Popen(
+        [*command, *SETTINGS], cwd=code, env=environment, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    output, _ = process.communicate(timeout=280)
+    assert process.returncode == 0, output[-4000:]
+    return output
+
+
+def kill_when(process: subprocess.Popen[str], ready: Callable[[], bool]) -> None:
+    """SIGKILL to the command alone, as the kernel's out-of-memory killer would."""
+    while process.poll() is None and not ready():
+        time.sleep(0.02)
+    assert process.poll() is None, "it ended before it could be killed"
+    process.kill()
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+
+
+def stages(root: Path) -> dict[str, bool]:
+    """Label of each stage of the finished run: was it cached?"""
+    run = json.loads((root / "out" / "run.json").read_text(encoding="utf-8"))
+    return {stage["label"]: stage["cached"] for stage in run["stages"]}
+
+
+def outputs(artifacts: Path) -> dict[str, str]:
+    """Label of each finished stage output, with its digest."""
+    references = [record["reference"] for record in ArtifactStore(artifacts / "store").outputs()]
+    return {f"{reference.stage} {reference.slot}".strip(): reference.digest for reference in references}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("undisturbed")
+    finish(start(root, root / "artifacts"))
+    return root
+
+
+def killed_and_resumed(root: Path, undisturbed: Path, ready: list[Callable[[], bool]]) -> None:
+    artifacts = root / "artifacts"
+    done: dict[str, str] = {}
+    for when in ready:
+        process = start(root, artifacts)
+        kill_when(process, when)
+        assert done.items() <= outputs(artifacts).items()
+        done = outputs(artifacts)
+    finish(start(root, artifacts))
+    cached = {label for label, was in stages(root).items() if was}
+    assert set(done) <= cached, "a finished step was repeated"
+    assert (root / "out" / "submission.csv").read_bytes() == (undisturbed / "out" / "submission.csv").read_bytes()
+    assert outputs(artifacts) == outputs(undisturbed / "artifacts")
+    assert not list((artifacts / "store").glob(".partial/*/predictions.parquet"))
+
+
+def test_three_kills(tmp_path: Path, undisturbed: Path) -> None:
+    def seen(label: str) -> Callable[[], bool]:
+        return lambda: label in outputs(tmp_path / "artifacts")
+
+    killed_and_resumed(tmp_path, undisturbed, [seen("features"), seen("gbdt lightgbm-0"), seen("neural multimodal-0")])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_twenty_kills(tmp_path: Path, undisturbed: Path) -> None:
+    draw = random.Random(0)
+
+    def after(seconds: float) -> Callable[[], bool]:
+        until = time.monotonic() + seconds
+        return lambda: time.monotonic() > until
+
+    for number in range(20):
+        root = tmp_path / str(number)
+        root.mkdir()
+        moment = draw.uniform(6, 22)
+        killed_and_resumed(root, undisturbed, [lambda moment=moment, made=[]: _later(made, after, moment)])
+
+
+def _later(made: list[Callable[[], bool]], after: Callable[[float], Callable[[], bool]], moment: float) -> bool:
+    if not made:
+        made.append(after(moment))  # the clock starts with the run
+    return made[0]()
+
+
+def test_changed_code_runs_again_and_a_changed_comment_does_not(tmp_path: Path, undisturbed: Path) -> None:
+    code, artifacts = tmp_path / "code", tmp_path / "artifacts"
+    for room in ("pricing", "tasks", "flows"):
+        shutil.copytree(ROOT / room, code / room, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(undisturbed / "artifacts", artifacts)
+    module = code / "pricing" / "gbdt" / "objectives.py"
+    source = module.read_text(encoding="utf-8")
+    module.write_text(source.replace('"""', '"""Another word. ', 1) + "\n# a remark\n", encoding="utf-8")
+    process = start(tmp_path, artifacts, code)
+    finish(process)
+    assert all(stages(tmp_path).values())
+    module.write_text(source + "\nNEW_CONSTANT = 1\n", encoding="utf-8")
+    finish(start(tmp_path, artifacts, code))
+    made = {label.split()[0] for label, was in stages(tmp_path).items() if not was}
+    assert made == {"gbdt"}  # what follows reads the same bytes as before, and so is not made again
