@@ -62,10 +62,11 @@ def run(
 @app.command()
 def demo(
     output: Output = Path("output/demo"), rows: Annotated[int, typer.Option(min=50)] = 1500, preset: Preset = "demo",
-    setting: Setting = None, artifacts: Artifacts = Path("artifacts"), price_column: PriceColumn = None,
+    setting: Setting = None, artifacts: Artifacts = Path("artifacts"), allow_host: AllowHost = None,
+    on_bad_rows: OnBadRows = None, price_column: PriceColumn = None,
 ) -> None:  # fmt: skip
     """Generate the sample catalogue, serve its pictures on loopback, run everything."""
-    config = build_config(preset, setting, artifacts, None, None, price_column)
+    config = build_config(preset, setting, artifacts, allow_host, on_bad_rows, price_column)
     with local_server():
         from flows.pipeline import price_sample
 

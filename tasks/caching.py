@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prefect import Task
+from humanize import naturalsize
+from prefect import Task, get_run_logger
 from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
 from prefect.serializers import JSONSerializer
@@ -130,6 +131,11 @@ def stage_task(stage: str, entry: str, slot: str = "", **options: Any) -> Callab
             reference = runtime.store.build(
                 stage, slot.format(**keyed), parts, lambda out: make(out, runtime=runtime, **keyed), runtime.threads
             )
+            log = get_run_logger()
+            log.info(
+                "%s %s: %.1f s on %d threads, %s resident at most, %s written", stage, reference.slot,
+                reference.seconds, reference.threads, naturalsize(reference.peak_rss), naturalsize(reference.size),
+            )  # fmt: skip
             return reference.model_dump()
 
         signature = inspect.signature(make)

@@ -5,6 +5,7 @@ shows it as a form. A preset is a TOML file in ``pricing/presets`` that a user c
 """
 
 import tomllib
+from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -158,10 +159,20 @@ def describe_validation_error(error: ValidationError) -> str:
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            lines.append(f"{key}: unknown key; see the presets or docs/configuration.md for the known ones")
+            lines.append(f"{key}: unknown key{_nearest(problem['loc'])}")
         else:
             lines.append(f"{key}: {problem['msg']} (found {problem['input']!r})")
     return "configuration refused: " + "; ".join(lines)
+
+
+def _nearest(location: tuple[int | str, ...]) -> str:
+    """The known keys beside an unknown one, the likeliest first."""
+    section: Any = PricingConfig
+    for name in location[:-1]:
+        section = section.model_fields[str(name)].annotation
+    known = list(section.model_fields)
+    likely = get_close_matches(str(location[-1]), known, n=1)
+    return f"; did you mean {likely[0]}?" if likely else f"; there are {', '.join(known)}"
 
 
 def _read_preset(preset: str) -> dict[str, Any]:
