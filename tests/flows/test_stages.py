@@ -1,0 +1,48 @@
+"""Stages alone: each brings what it needs before it, and leaves it for the whole run."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flows.pipeline import price_catalogue
+from flows.stage_flows import run_stage
+from pricing.catalogue.sample import SampleInfo, generate_sample
+from pricing.catalogue.serving import serve_folder
+from pricing.catalogue.sources import ImageSource
+from pricing.errors import ConfigError
+from tests.flows.conftest import small_config
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+def test_download_says_what_is_there_and_what_is_not(tmp_path: Path) -> None:
+    sample = generate_sample(tmp_path / "sample", rows=80, test_rows=20)
+    assert sample.images is not None
+    first, second = sorted(sample.images.iterdir())[:2]
+    first.unlink()
+    second.write_bytes(second.read_bytes()[:500])
+    config = small_config(tmp_path / "artifacts", images={"allow_hosts": ["127.0.0.1"], "retries": 0})
+    with serve_folder(sample.images) as address:
+        source = ImageSource.mirror(address)
+        run_stage("download", sample.train, tmp_path / "out", test=sample.test, config=config, image_source=source)
+    run = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))
+    images = run["images"]
+    assert images["requested"] == images["present"] + sum(images["failed"].values())
+    assert images["failed"]["http_404"] >= 1
+    assert images["failed"]["truncated"] >= 1
+    assert [stage["name"] for stage in run["stages"]] == ["catalogue", "images"]
+
+
+def test_a_stage_brings_what_it_needs_and_the_whole_run_takes_it_up(sample: SampleInfo, tmp_path: Path) -> None:
+    config = small_config(tmp_path / "artifacts")
+    alone = run_stage("gbdt", sample.train, tmp_path / "gbdt", test=sample.test, config=config)
+    assert {stage["name"] for stage in alone["stages"]} == {"catalogue", "folds", "features", "price_features", "gbdt"}
+    price_catalogue(train=sample.train, test=sample.test, output=tmp_path / "out", config=config)
+    stages = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))["stages"]
+    assert {stage["key"] for stage in stages if stage["cached"]} == {stage["key"] for stage in alone["stages"]}
+
+
+def test_an_unknown_stage_is_named(sample: SampleInfo, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no stage 'trees'; there are download, features, gbdt"):
+        run_stage("trees", sample.train, tmp_path / "out", config=small_config(tmp_path / "artifacts"))
