@@ -1,9 +1,6 @@
 """The ``pricing`` command. Prefect is imported only inside the commands that run flows."""
 
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows import inspection
+from flows.server import local_server
 from pricing.config import ImagesConfig, PricingConfig, load_config
 from pricing.errors import InputError, PricingError
 
@@ -178,35 +176,6 @@ def _run(train: Path, output: Path, test: Path | None, config: PricingConfig, so
 
         price_catalogue(train=train, output=output, test=test, config=config, image_source=source)
     print_summary(output)
-
-
-@contextmanager
-def local_server() -> Iterator[None]:
-    """The server that the profile names, or one temporary server for this process and its workers.
-
-    Left to itself, every worker process would start a temporary server of its own, some 10 s of CPU each.
-    """
-    # a small busy machine needs longer than 20 s to start it; nothing is reported anywhere
-    defaults = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120", "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-                "DO_NOT_TRACK": "1"}  # fmt: skip
-    for name, value in defaults.items():
-        os.environ.setdefault(name, value)
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
-    if PREFECT_API_URL.value():
-        yield
-        return
-    from prefect.logging.handlers import APILogHandler
-    from prefect.server.api.server import SubprocessASGIServer
-
-    server = SubprocessASGIServer()
-    server.start(timeout=120)
-    try:
-        with temporary_settings({PREFECT_API_URL: server.api_url}):
-            yield
-    finally:
-        APILogHandler().flush()  # what is still queued would find no server
-        server.stop()
 
 
 def print_summary(output: Path) -> None:

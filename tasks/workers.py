@@ -2,9 +2,10 @@
 
 import os
 import threading
-import time
 
 from prefect.task_runners import ProcessPoolTaskRunner
+
+from tasks.parent import wait_for_end_of
 
 
 def branch_runner(threads: int) -> ProcessPoolTaskRunner:
@@ -28,6 +29,5 @@ def prepare_worker(parent: int, threads: int) -> None:
 
 def _exit_with(parent: int) -> None:
     # a worker whose parent was killed would go on training for nobody
-    while os.getppid() == parent:
-        time.sleep(0.5)
+    wait_for_end_of(parent)
     os._exit(1)

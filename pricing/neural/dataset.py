@@ -188,6 +188,8 @@ def get_dataloader(
         batch_sampler=sampler,
         collate_fn=collate,
         num_workers=workers,
+        # a fork would inherit the locks of OpenMP's and the orchestrator's threads
+        multiprocessing_context="spawn" if workers else None,
         # the loader draws a seed for its workers when it starts; from the global generator, that draw would make a
         # resumed epoch differ from an undisturbed one
         generator=torch.Generator().manual_seed(seed),

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pricing.artifacts import ArtifactStore
@@ -44,8 +45,11 @@ def kill_when(process: subprocess.Popen[str], ready: Callable[[], bool]) -> None
     while process.poll() is None and not ready():
         time.sleep(0.02)
     assert process.poll() is None, "it ended before it could be killed"
+    left = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.wait()
+    _, alive = psutil.wait_procs(left, timeout=30)
+    assert not alive, "workers and server must end with the command"
     assert process.stdout is not None
     process.stdout.close()
 
