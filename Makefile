@@ -22,8 +22,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 run: install  ## the sample catalogue, end to end (OUTPUT=DIR)
 	$(BIN)/pricing demo --output $(OUTPUT)
 
-test: install lint types  ## style, types and the tests
-	$(BIN)/pytest
+test: install lint types  ## style, types and the tests, two files at a time
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-slow: install  ## the tests that take long
 	$(BIN)/pytest -m slow --timeout 3600
