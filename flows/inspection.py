@@ -75,8 +75,13 @@ def _short(value: Any) -> str:
 def prune(
     artifacts: Artifacts = Path("artifacts"),
     keep: Annotated[list[Path] | None, typer.Option(help="Runs whose stage outputs stay; repeatable.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Keep nothing.")] = False,
 ) -> None:
     """Remove stage outputs that none of the runs given uses, and half-written ones."""
+    if not keep and not everything:
+        raise InputError(
+            "prune: say which runs stay (--keep RUN, repeatable) or --all to keep none; nothing was removed"
+        )
     keys: set[str] = set()
     for run in keep or []:
         try:
