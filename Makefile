@@ -7,7 +7,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED = false
 export DO_NOT_TRACK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow lint format types bench server deploy clean
+.PHONY: help install run test test-slow lint format types bench docs server deploy clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ types: install  ## mypy
 
 bench: install  ## what is measured rather than asserted
 	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+docs: install  ## API documentation from the docstrings, in build/docs
+	$(BIN)/pdoc -d numpy -o build/docs pricing tasks flows
 
 server: install  ## the Prefect server and UI on http://127.0.0.1:4200
 	$(BIN)/prefect server start

@@ -89,8 +89,11 @@ def stage(
     with local_server():
         from flows.stage_flows import run_stage
 
-        run = run_stage(name, train=train, output=output, test=test, config=config, image_source=source)
+        made = run_stage(name, train=train, output=output, test=test, config=config, image_source=source)
+    run, metrics = made["run"], made["metrics"]
     console.print(_stages_table(run["stages"]))
+    if metrics:
+        console.print(_models_table(metrics))
     if run["images"]:
         console.print(f"pictures: {run['images']}")
 
@@ -184,19 +187,31 @@ def print_summary(output: Path) -> None:
 
     metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
     record = json.loads((output / "run.json").read_text(encoding="utf-8"))
-    table = Table("model", "out of fold", "hold-out", title="SMAPE, percent")
-    for name, figures in sorted(metrics["models"].items(), key=lambda item: item[1]["oof_smape"]):
-        table.add_row(name, f"{figures['oof_smape']:.2f}", f"{figures['holdout_smape']:.2f}")
-    holdout = metrics["holdout"]
-    interval = f"{holdout['smape']:.2f} ({holdout['smape_low']:.2f} to {holdout['smape_high']:.2f})"
-    table.add_row("stack", f"{metrics['stack']['oof_smape']:.2f}", interval, style="bold")
-    if "floor" in metrics:
-        table.add_row("noise floor", "", f"{metrics['floor']['smape']:.2f}", style="dim")
-    console.print(table)
+    console.print(_models_table(metrics))
     console.print(_stages_table(record["stages"]))
     for name in ("submission.csv", "report.html"):
         if (output / name).exists():
             console.print(f"{name}: {output / name}", soft_wrap=True)
+
+
+def _models_table(metrics: dict[str, Any]) -> Table:
+    """Base models, then what is made of them, as far as it is known."""
+    table = Table("model", "out of fold", "hold-out", title="SMAPE, percent")
+
+    def add(name: str, figures: dict[str, Any], **style: Any) -> None:
+        table.add_row(name, *(f"{figures[key]:.2f}" if key in figures else ""
+                              for key in ("oof_smape", "holdout_smape")), **style)  # fmt: skip
+
+    for name, figures in sorted(metrics["models"].items(), key=lambda item: item[1]["oof_smape"]):
+        add(name, figures)
+    add("mean of logs", metrics["mean"])
+    if "stack" in metrics:
+        holdout = metrics["holdout"]
+        interval = f"{holdout['smape']:.2f} ({holdout['smape_low']:.2f} to {holdout['smape_high']:.2f})"
+        table.add_row("stack", f"{metrics['stack']['oof_smape']:.2f}", interval, style="bold")
+    if "floor" in metrics:
+        table.add_row("noise floor", "", f"{metrics['floor']['smape']:.2f}", style="dim")
+    return table
 
 
 def _stages_table(stages: list[dict[str, Any]]) -> Table:

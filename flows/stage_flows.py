@@ -1,14 +1,16 @@
 """One flow a stage: what it needs before it comes from the cache or is made; the tasks are the parent flow's."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 from prefect import flow
 
 from flows.graph import Graph, open_graph
-from pricing.artifacts import write_json
+from pricing.artifacts import Reference, write_json
 from pricing.catalogue.sources import ImageSource
 from pricing.config import PricingConfig
+from pricing.ensemble.members import oof_smapes
 from pricing.errors import ConfigError
 from pricing.run_output import describe_images
 
@@ -19,7 +21,11 @@ STAGES = {
     "neural": lambda graph: graph.neural,
     "ensemble": lambda graph: graph.ensemble,
 }
-
+MEMBERS = {
+    "features": lambda graph: {"ridge": graph.price_features},
+    "gbdt": lambda graph: graph.gbdt,
+    "neural": lambda graph: graph.neural,
+}
 
 DEFAULT_CONFIG, WEB = PricingConfig(), ImageSource()
 
@@ -33,7 +39,12 @@ def run_stage(
     config: PricingConfig = DEFAULT_CONFIG,
     image_source: ImageSource = WEB,
 ) -> dict[str, Any]:
-    """Run one stage and what it needs before it; writes run.json into ``output``.
+    """Run one stage and what it needs before it; writes run.json and, where models are made, metrics.json.
+
+    Returns
+    -------
+    dict
+        ``run`` (run.json) and ``metrics`` (metrics.json or None).
 
     Raises
     ------
@@ -47,9 +58,28 @@ def run_stage(
         stages = graph.finish()
         run = {"stage": stage, "stages": stages, "images": _images(graph), "config": config.model_dump(mode="json"),
                "inputs": {"train": str(train), "test": str(test) if test else None}}  # fmt: skip
+        metrics = _metrics(stage, graph)
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / "run.json", run)
-    return run
+    if metrics:
+        write_json(output / "metrics.json", metrics)
+    return {"run": run, "metrics": metrics}
+
+
+def _metrics(stage: str, graph: Graph) -> dict[str, Any] | None:
+    """Out-of-fold figures of the members that the stage makes; all that the ensemble knows, if it is that stage."""
+    path = graph.runtime.path
+    if stage == "ensemble":
+        record = path(Reference.model_validate(graph.ensemble.result())) / "metrics.json"
+        return dict(json.loads(record.read_text(encoding="utf-8")))
+    if stage not in MEMBERS:
+        return None
+    outputs = {
+        name: [path(Reference.model_validate(made.result())) for fold, made in folds.items() if fold is not None]
+        for name, folds in MEMBERS[stage](graph).items()
+    }
+    catalogue, folds = (path(Reference.model_validate(made.result())) for made in (graph.catalogue, graph.folds))
+    return oof_smapes(catalogue, folds, outputs)
 
 
 def _images(graph: Graph) -> dict[str, Any] | None:

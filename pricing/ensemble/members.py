@@ -3,14 +3,16 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pricing.ensemble.weights import smape_of_logs
 from pricing.errors import ArtifactError, SchemaError
 
-__all__ = ["RESERVED", "LabelledRows", "Member", "read_labelled", "read_member", "read_test_ids"]
+__all__ = ["RESERVED", "LabelledRows", "Member", "oof_smapes", "read_labelled", "read_member", "read_test_ids"]
 
 Floats = NDArray[np.float64]
 
@@ -110,6 +112,40 @@ def read_member(
     if refit is not None:
         test = (test + _part(_read_predictions(refit, name, None), "test", test_ids, refit)) / 2
     return Member(oof, holdout, test)
+
+
+def oof_smapes(catalogue: Path, folds: Path, members: dict[str, list[Path]]) -> dict[str, Any]:
+    """What base models reach before any stack: ``models.NAME.oof_smape``, and ``mean.oof_smape`` of their log prices.
+
+    Parameters
+    ----------
+    catalogue, folds : Path
+        Outputs of those stages.
+    members : mapping of str to list of Path
+        Each member's fold outputs, in the order of the folds.
+
+    Returns
+    -------
+    dict
+        The part of metrics.json that needs no ensemble; SMAPE in percent. The hold-out is not looked at.
+
+    Raises
+    ------
+    ArtifactError
+        As `read_member`.
+    """
+    parts = read_labelled(catalogue, folds)
+    train, holdout = parts["train"], parts["holdout"]
+    test_ids = read_test_ids(catalogue)
+    log_price = np.log(train.price)
+    oof = {
+        name: read_member(name, outputs, None, train, holdout.ids, test_ids).oof for name, outputs in members.items()
+    }
+    return {
+        "rows": len(log_price),
+        "models": {name: {"oof_smape": smape_of_logs(values, log_price)} for name, values in oof.items()},
+        "mean": {"oof_smape": smape_of_logs(np.mean(list(oof.values()), axis=0), log_price)},
+    }
 
 
 def _read_predictions(folder: Path, name: str, fold: int | None) -> pl.DataFrame:

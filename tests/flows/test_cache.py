@@ -179,6 +179,18 @@ def test_a_failing_branch_leaves_the_other_done(artifacts: Path, sample: SampleI
     assert mended.made == {"neural", "ensemble"}
 
 
+def test_bad_rows_are_put_aside_and_the_rest_goes_on(artifacts: Path, sample: SampleInfo, tmp_path: Path) -> None:
+    frame = pl.read_csv(sample.train, infer_schema=False)
+    train = tmp_path / "train.csv"
+    price = pl.when(pl.int_range(pl.len()) == 5).then(pl.lit("free")).otherwise("price")
+    frame.with_columns(price=price).write_csv(train)
+    done = run(train, sample.test, small_config(artifacts, catalogue__on_bad_rows="quarantine"), tmp_path / "out")
+    rejected = pl.read_csv(done.output / "rejected.csv", infer_schema=False)
+    assert rejected["sample_id"].to_list() == [frame["sample_id"][5]]
+    assert "free" in rejected["reason"][0]
+    assert done.metrics["holdout"]["rows"] > 0
+
+
 @pytest.mark.parametrize("kind", ["grouped", "random"])
 def test_permuted_prices_teach_nothing(sample: SampleInfo, tmp_path: Path, kind: str) -> None:
     from pricing.catalogue.sample import generate_sample

@@ -36,11 +36,17 @@ def test_download_says_what_is_there_and_what_is_not(tmp_path: Path) -> None:
 
 def test_a_stage_brings_what_it_needs_and_the_whole_run_takes_it_up(sample: SampleInfo, tmp_path: Path) -> None:
     config = small_config(tmp_path / "artifacts")
-    alone = run_stage("gbdt", sample.train, tmp_path / "gbdt", test=sample.test, config=config)
+    made = run_stage("gbdt", sample.train, tmp_path / "gbdt", test=sample.test, config=config)
+    alone = made["run"]
     assert {stage["name"] for stage in alone["stages"]} == {"catalogue", "folds", "features", "price_features", "gbdt"}
     price_catalogue(train=sample.train, test=sample.test, output=tmp_path / "out", config=config)
     stages = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))["stages"]
     assert {stage["key"] for stage in stages if stage["cached"]} == {stage["key"] for stage in alone["stages"]}
+    whole = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
+    figures = json.loads((tmp_path / "gbdt" / "metrics.json").read_text(encoding="utf-8"))
+    assert set(figures["models"]) == set(config.gbdt.members)
+    for name, found in figures["models"].items():
+        assert found["oof_smape"] == whole["models"][name]["oof_smape"]
 
 
 def test_an_unknown_stage_is_named(sample: SampleInfo, tmp_path: Path) -> None:

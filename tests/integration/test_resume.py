@@ -1,5 +1,6 @@
 """kill -9 in the middle of a run, then the same command: nothing finished is repeated, nothing differs."""
 
+import itertools
 import json
 import os
 import random
@@ -16,6 +17,7 @@ import pytest
 from pricing.artifacts import ArtifactStore
 from tests.conftest import ROOT
 
+HASH_SEEDS = itertools.count(1)
 SETTINGS = [
     "--rows", "100", "--set", "folds.n_splits=2", "--set", "gbdt.members=['lightgbm', 'xgboost']",
     "--set", "gbdt.lightgbm.rounds=300", "--set", "gbdt.xgboost.rounds=100", "--set", "images.enabled=false",
@@ -27,6 +29,8 @@ SETTINGS = [
 def start(root: Path, artifacts: Path, code: Path = ROOT) -> subprocess.Popen[str]:
     """The demo, in a process group and a Prefect home of its own, on the code in ``code``."""
     environment = os.environ | {"PREFECT_HOME": str(root / "home"), "DO_NOT_TRACK": "1", "COLUMNS": "200"}
+    # sets and dictionaries of strings in another order each time: nothing may depend on it
+    environment["PYTHONHASHSEED"] = str(next(HASH_SEEDS))
     command = [sys.executable, "-m", "flows.cli", "demo", "--output", str(root / "out"), "--artifacts", str(artifacts)]
     return subprocess.Popen(
         [*command, *SETTINGS], cwd=code, env=environment, text=True, start_new_session=True,
