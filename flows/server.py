@@ -3,12 +3,16 @@
 import os
 import subprocess
 import sys
+import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import psutil
 
 from tasks.parent import wait_for_end_of
+
+MARK = "PRICING_COMMAND"
 
 
 @contextmanager
@@ -30,10 +34,9 @@ def local_server() -> Iterator[None]:
     from prefect.logging.handlers import APILogHandler
     from prefect.server.api.server import SubprocessASGIServer
 
+    _end_together()
     server = SubprocessASGIServer()
     server.start(timeout=120)
-    if server.server_process is not None:
-        _end_together(server.server_process.pid)
     try:
         with temporary_settings({PREFECT_API_URL: server.api_url}):
             yield
@@ -42,20 +45,26 @@ def local_server() -> Iterator[None]:
         server.stop()
 
 
-def _end_together(server: int) -> None:
-    """Let the server end with this process even if it is killed; Prefect's own would go on for ever."""
-    command = [sys.executable, "-m", "flows.server", str(os.getpid()), str(server)]
+def _end_together() -> None:
+    """Let all that this process starts from now on end with it, even if it is killed; Prefect's server would go on.
+
+    The server's number is not known before it answers, and a kill may come earlier: what is started carries a mark.
+    """
+    os.environ[MARK] = uuid.uuid4().hex
+    command = [sys.executable, "-m", "flows.server", str(os.getpid()), os.environ[MARK]]
     null = subprocess.DEVNULL  # an inherited pipe would stay open after the command
     subprocess.Popen(command, start_new_session=True, stdin=null, stdout=null, stderr=null)
 
 
-def watch(parent: int, server: int) -> None:
-    """Wait until the process that started this one has ended, then end another."""
-    with suppress(psutil.NoSuchProcess):
-        serving = psutil.Process(server)  # knows it from a later process of the same number
-        wait_for_end_of(parent)
-        serving.terminate()
+def watch(parent: int, mark: str) -> None:
+    """Wait until the process that started this one has ended, then end what carries its mark."""
+    wait_for_end_of(parent)
+    time.sleep(1)  # what was being started at that moment carries the mark by now
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.pid != os.getpid() and process.environ().get(MARK) == mark:
+                process.terminate()
 
 
 if __name__ == "__main__":
-    watch(int(sys.argv[1]), int(sys.argv[2]))
+    watch(int(sys.argv[1]), sys.argv[2])

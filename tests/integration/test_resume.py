@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -52,10 +53,10 @@ def kill_when(process: subprocess.Popen[str], ready: Callable[[], bool]) -> None
     left = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.wait()
-    _, alive = psutil.wait_procs(left, timeout=30)
-    assert not alive, "workers and server must end with the command"
     assert process.stdout is not None
     process.stdout.close()
+    _, alive = psutil.wait_procs(left, timeout=30)
+    assert not alive, "workers and server must end with the command"
 
 
 def stages(root: Path) -> dict[str, bool]:
@@ -98,6 +99,18 @@ def test_three_kills(tmp_path: Path, undisturbed: Path) -> None:
         return lambda: label in outputs(tmp_path / "artifacts")
 
     killed_and_resumed(tmp_path, undisturbed, [seen("features"), seen("gbdt lightgbm-0"), seen("neural multimodal-0")])
+
+
+def test_killed_while_the_server_starts_nothing_stays(tmp_path: Path) -> None:
+    process = start(tmp_path, tmp_path / "artifacts")
+
+    def starting() -> bool:
+        with suppress(psutil.NoSuchProcess):  # a child that ends while it is looked at
+            children = psutil.Process(process.pid).children(recursive=True)
+            return any("prefect.server.api.server:create_app" in child.cmdline() for child in children)
+        return False
+
+    kill_when(process, starting)
 
 
 @pytest.mark.slow
