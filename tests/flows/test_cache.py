@@ -164,6 +164,7 @@ def test_a_poisoned_record_runs_nothing(
         record.write_text(json.dumps(content), encoding="utf-8")
     again = run(sample.train, sample.test, small_config(artifacts), tmp_path / "again")
     assert not marker.exists()
+    assert not again.made, "the outputs are whole: a lost record costs no work"
     assert again.submission == first.submission
 
 
