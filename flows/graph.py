@@ -1,6 +1,5 @@
 """How stages hang together. The parent flow and the stage flows submit the same tasks through this one graph."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -239,8 +238,7 @@ def _record(reference: Reference, cached: bool) -> dict[str, Any]:
 
 def split_cores(config: PricingConfig) -> tuple[int, int]:
     """Cores of the tables branch and of the neural branch."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    cores = config.resources.cores or min(available, 64)
+    cores = config.resources.available()
     tables = max(1, round(cores * config.resources.gbdt_share))
     return tables, max(1, cores - tables)
 

@@ -7,12 +7,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pricing.config.ensemble import EnsembleConfig, SubmissionConfig
+from pricing.config.ensemble import SubmissionConfig
 from pricing.ensemble.standalone import stack_predictions
 from pricing.errors import PredictionsError
-from tests.ensemble.synthetic import make_members
-
-QUICK = EnsembleConfig(lightgbm={"rounds": 30}, weight_starts=2, bootstrap=200)
+from tests.ensemble.synthetic import QUICK, make_members
 
 
 @pytest.fixture
