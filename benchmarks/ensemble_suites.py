@@ -166,12 +166,11 @@ def main() -> None:
     arguments = parser.parse_args()
     threads = ResourcesConfig().available()
     header = ("suite", "single", "mean", "simplex", "ridge", "stack", "gain", "constant", "choice", "seconds")
-    rows = [
-        measure(name, arguments.rows, arguments.members, arguments.seed, EnsembleConfig(), threads)
-        for name in arguments.suites
-    ]
     print(f"{arguments.rows} rows, {arguments.members} members, seed {arguments.seed}, nested SMAPE in percent\n")
-    print(markdown_table(header, rows))
+    print(markdown_table(header, []))
+    for name in arguments.suites:
+        row = measure(name, arguments.rows, arguments.members, arguments.seed, EnsembleConfig(), threads)
+        print(markdown_table(header, [row]).splitlines()[-1], flush=True)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from pricing.config.ensemble import ReportConfig
 from pricing.evaluation import plots, product_plots
+from pricing.evaluation.feature_words import feature_words
 from pricing.evaluation.findings import data_findings
 from pricing.evaluation.metrics import calculate_metrics_by_quantile, evaluate_predictions
 from pricing.evaluation.plot_style import save_figure
@@ -43,7 +44,7 @@ _CAPTIONS = {
     "calibration": "Products predicted alike, and what they really cost.",
     "error_by_category": "Error by category: clusters of similar texts, named by the words that set them apart.",
     "comparables": "The worst errors among similar products. Where rings gather at the prediction, the price is odd.",
-    "weights": "What the linear part of the stack takes from each member.",
+    "weights": "How much of each member is in the stack: least squares of the stack's log price on theirs.",
     "importance": "Mean share of the gain over tree members and folds.",
     "training_curves": "How the members learnt, one line a fold.",
 }
@@ -190,7 +191,8 @@ def _plots(
 def _drivers(importance: pl.DataFrame | None) -> list[dict[str, Any]]:
     if importance is None:
         return []
-    return plots.mean_importance(importance).head(10).to_dicts()
+    rows = plots.mean_importance(importance).head(10).to_dicts()
+    return [{**row, "words": feature_words(row["feature"])} for row in rows]
 
 
 def _lines(tree: Any, prefix: str = "") -> list[tuple[str, str]]:

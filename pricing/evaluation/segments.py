@@ -30,6 +30,49 @@ _BRANDS = (
 )
 _PACKS = ((1, "single"), (6, "pack of 2 to 6"), (np.inf, "pack of 7 or more"))
 _SHOWN_WORDS = 3
+_EMPTY_WORDS = (
+    "and",
+    "bag",
+    "bottle",
+    "box",
+    "case",
+    "count",
+    "each",
+    "for",
+    "free",
+    "from",
+    "fluid",
+    "gallon",
+    "gram",
+    "grams",
+    "inch",
+    "item",
+    "kg",
+    "large",
+    "lbs",
+    "liter",
+    "litre",
+    "made",
+    "new",
+    "ounce",
+    "ounces",
+    "oz",
+    "pack",
+    "packs",
+    "per",
+    "piece",
+    "pieces",
+    "pound",
+    "pounds",
+    "set",
+    "size",
+    "small",
+    "the",
+    "value",
+    "with",
+    "your",
+)
+"""Words that say how much there is, or nothing; no category is called by them."""
 
 
 def product_categories(vectors: NDArray[np.floating], titles: pl.Series, count: int, seed: int) -> pl.Series:
@@ -70,7 +113,7 @@ def _names(label: NDArray[np.int64], titles: pl.Series) -> list[str]:
         pl.DataFrame({"label": label, "title": titles})
         .with_columns(word=pl.col("title").str.to_lowercase().str.extract_all(r"\p{L}{3,}").list.unique())
         .explode("word")
-        .drop_nulls("word")
+        .filter(pl.col("word").is_not_null() & ~pl.col("word").is_in(_EMPTY_WORDS))
     )
     sizes = dict(enumerate(np.bincount(label).tolist()))
     overall = words.group_by("word").agg(q=pl.len() / len(titles))

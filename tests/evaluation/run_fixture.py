@@ -7,7 +7,6 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from pricing.config.ensemble import EnsembleConfig
 from pricing.ensemble.stage import fit_ensemble
 from pricing.evaluation.comparables import comparables_table
 from pricing.evaluation.segments import product_segments
