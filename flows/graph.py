@@ -50,8 +50,12 @@ class Graph:
         """Threads of each branch."""
         return {"tables": self.runtime.threads, "neural": self.runtimes[id(self.neural_pool)].threads}
 
-    def _submit(self, runner: ProcessPoolTaskRunner, what: Task, **parameters: Any) -> PrefectFuture:
+    def _submit(
+        self, runner: ProcessPoolTaskRunner, what: Task, threads: int | None = None, **parameters: Any
+    ) -> PrefectFuture:
         runtime = self.runtimes[id(runner)]
+        if threads:
+            runtime = runtime.model_copy(update={"threads": threads})
         runtime.records.mkdir(parents=True, exist_ok=True)
         placed = what.with_options(result_storage=runtime.records) if what.persist_result else what
         parameters["runtime"] = runtime
@@ -201,6 +205,7 @@ class Graph:
             },
             refits={name: made[None] for name, made in members.items() if None in made},
             config=self.config.ensemble, seed=self.config.seed, floor=self.floor,
+            threads=sum(self.threads.values()),  # nothing else is left to run, and its result does not depend on them
         )  # fmt: skip
 
     def finish(self) -> list[dict[str, Any]]:
