@@ -82,21 +82,26 @@ class Ensemble:
 
     def predict_matrix(self, members: NDArray[np.float64]) -> NDArray[np.float64]:
         """Log prices of shape (n,) for members of shape (n, m), columns in the order of ``self.members``."""
-        return np.clip(self.decision.apply(members, self._calibrated(members)), *self.bounds)
+        return self.finish(members, self.blend(members))
 
-    def _calibrated(self, members: NDArray[np.float64]) -> NDArray[np.float64]:
+    def blend(self, members: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The learners' weighted log price of shape (n,), before calibration and decision."""
         total = np.zeros(len(members))
         # sorted, as saving sorts them: a sum in another order differs in its last bit
         for name, weight in sorted(self.weights.items()):
             if weight > 0:
                 total += weight * self.learners[name].predict(members)
-        return self.calibration.apply(total)
+        return total
+
+    def finish(self, members: NDArray[np.float64], blend: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Calibration, decision and bounds on what `blend` gave."""
+        return np.clip(self.decision.apply(members, self.calibration.apply(blend)), *self.bounds)
 
     def matched(self, member_log_prices: Mapping[str, ArrayLike]) -> "Ensemble":
         """The same ensemble with its spreads matched to new rows, see `pricing.ensemble.spread`; needs no prices."""
         members = self._matrix(member_log_prices)
         with threadpool_limits(1):
-            calibrated = self._calibrated(members)
+            calibrated = self.calibration.apply(self.blend(members))
         decision, intervals = self.decision, self.intervals
         if decision.spread is not None:
             decision = replace(decision, spread=decision.spread.matched(members, calibrated))

@@ -48,6 +48,8 @@ class TrainedEnsemble:
         Fitted on all rows.
     oof : ndarray of shape (n,)
         Nested log price: each fold's by an ensemble that never saw the fold.
+    raw : ndarray of shape (n,)
+        The same before calibration and decision.
     constant : ndarray of shape (n,)
         Log price of the best constant, of the other folds.
     learner_oof : dict of str to ndarray of shape (n,)
@@ -66,6 +68,7 @@ class TrainedEnsemble:
 
     ensemble: Ensemble
     oof: Floats
+    raw: Floats
     constant: Floats
     learner_oof: dict[str, Floats]
     kept: tuple[int, ...]
@@ -129,10 +132,11 @@ def train_ensemble(
         fits = dict(zip(outs, pool.map(fit, outs), strict=True))
         outer_folds: list[int | None] = [*labels, None]
         judged = dict(zip(outer_folds, pool.map(judge, outer_folds), strict=True))
-        nested, constant = np.empty_like(log_price), np.empty_like(log_price)
+        nested, raw, constant = (np.empty_like(log_price) for _ in range(3))
         for outer in labels:
             rows = folds == outer
-            nested[rows] = judged[outer][1].predict_matrix(members[rows])
+            raw[rows] = judged[outer][1].blend(members[rows])
+            nested[rows] = judged[outer][1].finish(members[rows], raw[rows])
             constant[rows] = best_constant(log_price[~rows])
         choice, ensemble, columns = judged[None]
         kept = fits[()].kept
@@ -140,6 +144,7 @@ def train_ensemble(
     return TrainedEnsemble(
         ensemble=replace(ensemble, intervals=intervals),
         oof=nested,
+        raw=raw,
         constant=constant,
         learner_oof={name: columns[:, j] for j, name in enumerate(fits[()].models)},
         kept=kept,

@@ -42,7 +42,8 @@ def stack_predictions(
     test : Path
         CSV or Parquet: ``sample_id`` and the same models' columns, in any order.
     output : Path
-        Folder that gets ``submission.csv``, ``metrics.json`` and ``ensemble/``.
+        Folder that gets ``submission.csv``, ``metrics.json``, ``ensemble/`` and ``evaluation/oof.parquet``, in which
+        ``stack`` is nested: by an ensemble that never saw the row's fold.
 
     Returns
     -------
@@ -76,6 +77,11 @@ def stack_predictions(
         prices = {name: log_to_price(values) for name, values in ends.items()}
         write_intervals(new["sample_id"], log_to_price(log_price), prices, header, target)
     ensemble.save(output / "ensemble")
+    table = {"sample_id": labelled["sample_id"], "fold": pl.Series(folds), "price": price}
+    (output / "evaluation").mkdir(exist_ok=True)
+    pl.DataFrame(
+        table | {name: log_to_price(values) for name, values in logs.items()} | {"stack": log_to_price(trained.oof)}
+    ).write_parquet(output / "evaluation" / "oof.parquet")
     metrics["submission"] = statistics
     write_json(output / "metrics.json", metrics)
     log.info("stacked %d models on %d rows: nested SMAPE %.2f", len(names), len(price), metrics["stack"]["oof_smape"])

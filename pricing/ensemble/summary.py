@@ -54,6 +54,7 @@ def describe_training(
             "oof_smape": interval.mean,
             "oof_smape_low": interval.low,
             "oof_smape_high": interval.high,
+            "raw_oof_smape": smape_of_logs(trained.raw, log_price),
             "oof": evaluate_predictions(price, stack),
             "choice": trained.choice,
             "fold_choices": {str(fold): name for fold, name in trained.fold_choices.items()},
