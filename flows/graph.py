@@ -1,6 +1,5 @@
 """How stages hang together. The parent flow and the stage flows submit the same tasks through this one graph."""
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,8 +52,12 @@ class Graph:
         """Threads of each branch."""
         return {"tables": self.runtime.threads, "neural": self.runtimes[id(self.neural_pool)].threads}
 
-    def _submit(self, runner: ProcessPoolTaskRunner, what: Task, **parameters: Any) -> PrefectFuture:
+    def _submit(
+        self, runner: ProcessPoolTaskRunner, what: Task, threads: int | None = None, **parameters: Any
+    ) -> PrefectFuture:
         runtime = self.runtimes[id(runner)]
+        if threads:
+            runtime = runtime.model_copy(update={"threads": threads})
         runtime.records.mkdir(parents=True, exist_ok=True)
         placed = what.with_options(result_storage=runtime.records) if what.persist_result else what
         parameters["runtime"] = runtime
@@ -204,6 +207,7 @@ class Graph:
             },
             refits={name: made[None] for name, made in members.items() if None in made},
             config=self.config.ensemble, seed=self.config.seed, floor=self.floor,
+            threads=sum(self.threads.values()),  # nothing else is left to run, and its result does not depend on them
         )  # fmt: skip
 
     def finish(self) -> list[dict[str, Any]]:
@@ -242,8 +246,7 @@ class Graph:
 
 def split_cores(config: PricingConfig) -> tuple[int, int]:
     """Cores of the tables branch and of the neural branch."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    cores = config.resources.cores or min(available, 64)
+    cores = config.resources.available()
     tables = max(1, round(cores * config.resources.gbdt_share))
     return tables, max(1, cores - tables)
 

@@ -82,6 +82,8 @@ def test_what_an_analyst_looks_for_is_there(run_dir: Path) -> None:
         "constant price", "noise floor", "6.00", "with picture", "without picture", "price_neighbours_mean",
         "200 of 300 pictures", "http_404", "grouped", "refit on", "2 of 13 steps came from the cache",
         "gbdt.lightgbm.rounds", "2000", "4.7.0", "train.csv", "duplicates",
+            "tea, green, <b>", "brand of 40 or more", "pack of 7 or more", "Other jam <", "% alike",
+            "similar products cost", "say nothing of how much is in them",
     ):  # fmt: skip
         assert words in text, words
     holdout = pl.read_parquet(run_dir / "evaluation" / "holdout.parquet")
@@ -94,7 +96,7 @@ def test_plots_are_real_pictures(run_dir: Path) -> None:
     found = {path.stem: path for path in (run_dir / "plots").iterdir()}
     assert set(found) == {
         "predictions", "error_distribution", "error_by_price", "calibration", "weights", "importance",
-        "training_curves",
+        "training_curves", "error_by_category", "worst", "comparables",
     }  # fmt: skip
     for path in found.values():
         with Image.open(path) as picture:
