@@ -32,6 +32,7 @@ class RunParts(BaseModel):
     ensemble: Reference
     price_features: dict[int | None, Reference]
     members: dict[str, dict[int | None, Reference]]
+    searches: dict[str, Reference] = {}
 
 
 def write_outputs(
@@ -54,6 +55,7 @@ def write_outputs(
         shutil.copy(ensemble / "metrics.json", beside / "metrics.json")
         _write_model(beside / "model", store, parts, config, threads)
         _write_evaluation(beside / "evaluation", store, parts, artifacts, config)
+        copy_searches(store, parts.searches, beside / "evaluation")
         if (catalogue / "rejected.csv").exists():
             shutil.copy(catalogue / "rejected.csv", beside / "rejected.csv")
         if test is not None:
@@ -73,6 +75,13 @@ def write_outputs(
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return {"run": run, "metrics": json.loads((output / "metrics.json").read_text(encoding="utf-8"))}
+
+
+def copy_searches(store: ArtifactStore, searches: dict[str, Reference], folder: Path) -> None:
+    """Every library's search.json into ``search/LIBRARY.json`` of an existing folder."""
+    for member, reference in searches.items():
+        (folder / "search").mkdir(exist_ok=True)
+        shutil.copy(store.path(reference) / "search.json", folder / "search" / f"{member}.json")
 
 
 def describe_images(artifacts: Path, reference: Reference | dict | None) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from pricing.config.ensemble import ReportConfig
 from pricing.evaluation import plots
 from pricing.evaluation.metrics import calculate_metrics_by_quantile, evaluate_predictions, smape_per_row
 from pricing.evaluation.run_folder import RunFolder, product_title, read_run_folder
+from pricing.evaluation.search import read_searches
 from pricing.evaluation.timeline import timeline
 
 __all__ = ["build_report"]
@@ -39,6 +40,7 @@ _CAPTIONS = {
     "calibration": "Products predicted alike, and what they really cost.",
     "weights": "What the linear part of the stack takes from each member.",
     "importance": "Mean share of the gain over tree members and folds.",
+    "search": "Every trial of the search for settings, in order.",
     "training_curves": "How the members learnt, one line a fold.",
 }
 
@@ -70,6 +72,7 @@ def build_report(run_dir: Path, config: ReportConfig) -> None:
         "worst": _worst(folder, rows, config.worst),
         "plots": _plots(folder, rows, config.dpi),
         "drivers": _drivers(folder.importance),
+        "searches": read_searches(run_dir / "evaluation"),
         "catalogue": _lines(folder.run.get("catalogue", {})),
         "failed": sorted(folder.run.get("images", {}).get("failed", {}).items(), key=lambda item: (-item[1], item[0])),
         "timeline": timeline(folder.run.get("stages", [])),
@@ -205,6 +208,8 @@ def _plots(folder: RunFolder, rows: pl.DataFrame | None, dpi: int) -> dict[str, 
         makers["importance"] = lambda: plots.plot_importance(importance)
     if curves is not None:
         makers["training_curves"] = lambda: plots.plot_training_curves(curves)
+    if searches := read_searches(folder.path / "evaluation"):
+        makers["search"] = lambda: plots.plot_searches(searches)
     target = folder.path / "plots"
     target.mkdir(exist_ok=True)
     found = {}

@@ -1,0 +1,62 @@
+"""The search stage: the chosen settings of one library are an artifact of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pricing.config.gbdt import GBDTConfig
+from pricing.gbdt.matrix import FeatureSchema, Matrix
+from pricing.gbdt.rows import labelled_table, load_rows
+from pricing.gbdt.settings import member_settings
+from pricing.gbdt.tuning.result import write_search
+from pricing.gbdt.tuning.search import FoldData, optimize_member
+
+
+def tune(
+    catalogue: Path,
+    folds: Path,
+    features: Path,
+    price_features: list[Path],
+    config: GBDTConfig,
+    member: str,
+    seed: int,
+    out: Path,
+    work: Path,
+    threads: int = 1,
+) -> None:
+    """Search one library's settings by out-of-fold SMAPE; the hold-out is never looked at.
+
+    Parameters
+    ----------
+    price_features : list of Path
+        One folder a fold, in fold order; a trial is judged on the first ``config.search.n_splits`` of them.
+    out : Path
+        Receives params.json (the best settings and their SMAPE) and search.json (every trial, importances).
+    work : Path
+        Keeps the study, so that a killed search goes on where it was.
+
+    Other parameters and errors as :func:`pricing.gbdt.stage.train_fold`.
+    """
+    rows = load_rows(catalogue, folds)
+    judged = []
+    for fold, folder in enumerate(price_features[: config.search.n_splits]):
+        table = labelled_table(rows, features, folder)
+        learning, validating = rows.learning(fold), (rows.part == "train") & (rows.fold == fold)
+        schema = FeatureSchema.fit(table.filter(learning), config.min_category_rows)
+        values = schema.encode(table.filter(learning | validating))
+        inside = learning[learning | validating]
+        labels = rows.log_price[learning | validating]
+        judged.append(
+            FoldData(schema, Matrix(values[inside], labels[inside]), Matrix(values[~inside], labels[~inside]))
+        )
+    result = optimize_member(
+        member,
+        judged,
+        member_settings(config, member),
+        config.search,
+        seed=seed,
+        work=work,
+        threads=threads,
+        device=config.device,
+    )
+    write_search(result, out)
