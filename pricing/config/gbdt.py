@@ -16,6 +16,8 @@ class LightGBMConfig(Section):
     """Loss on log price; smape is lgb_smape_objective."""
     huber_alpha: float = Field(0.3, gt=0)
     """Huber's threshold, in log price."""
+    terms: int = Field(0, ge=0)
+    """TF-IDF terms read beside the table, those in most training rows."""
     rounds: int = Field(2000, ge=1)
     """Most boosting rounds."""
     early_stopping: int = Field(100, ge=1)
@@ -49,6 +51,8 @@ class XGBoostConfig(Section):
     """Loss on log price; smape is xgb_smape_objective."""
     huber_alpha: float = Field(0.3, gt=0)
     """Pseudo-Huber's slope, in log price."""
+    terms: int = Field(0, ge=0)
+    """TF-IDF terms read beside the table, those in most training rows."""
     rounds: int = Field(2000, ge=1)
     """Most boosting rounds."""
     early_stopping: int = Field(100, ge=1)
@@ -80,6 +84,8 @@ class CatBoostConfig(Section):
     """Built-in loss on log price."""
     huber_delta: float = Field(0.3, gt=0)
     """Huber's threshold, in log price."""
+    terms: int = Field(0, ge=0)
+    """TF-IDF terms read beside the table, those in most training rows; CatBoost spreads them out."""
     rounds: int = Field(1500, ge=1)
     """Most boosting rounds."""
     early_stopping: int = Field(100, ge=1)
@@ -96,6 +102,9 @@ class CatBoostConfig(Section):
     """Share of rows a tree."""
     border_count: int = Field(128, ge=8, le=255)
     """Histogram borders a feature."""
+
+
+MemberConfig = LightGBMConfig | XGBoostConfig | CatBoostConfig
 
 
 class SearchConfig(Section):

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from scipy import sparse
 
 from pricing.errors import ArtifactError, SchemaError, TrainingError
 from pricing.features.load import FeatureSet, load_features, load_price_features, read_table
-from pricing.gbdt.matrix import ID
+from pricing.gbdt.matrix import ID, FeatureSchema, Values
 
 
 @dataclass(frozen=True)
@@ -98,14 +99,42 @@ def assemble(features: FeatureSet, price_features: pl.DataFrame) -> pl.DataFrame
     return features.tabular.hstack(price_features.get_columns())
 
 
-def load_tables(features: Path, price_features: Path, part: str) -> tuple[pl.Series, pl.DataFrame]:
-    """Ids and :func:`assemble` of one part ("train" or "test") of the two stages' outputs."""
+@dataclass(frozen=True)
+class Tables:
+    """What the trees read of n rows.
+
+    Attributes
+    ----------
+    ids : polars.Series, shape (n,)
+        sample_id.
+    table : polars.DataFrame, n rows
+        Tabular and price columns, as :func:`assemble` joins them.
+    tfidf : csr_matrix, shape (n, v)
+        Terms.
+    """
+
+    ids: pl.Series
+    table: pl.DataFrame
+    tfidf: sparse.csr_matrix
+
+
+def load_tables(features: Path, price_features: Path, part: str) -> Tables:
+    """One part ("train" or "test") of the two stages' outputs."""
     loaded = load_features(features, part)
-    return loaded.ids, assemble(loaded, load_price_features(price_features, part, loaded.ids))
+    return Tables(loaded.ids, assemble(loaded, load_price_features(price_features, part, loaded.ids)), loaded.tfidf)
 
 
-def labelled_table(rows: Rows, features: Path, price_features: Path) -> pl.DataFrame:
-    ids, table = load_tables(features, price_features, "train")
-    if not ids.equals(rows.ids):
+def labelled_tables(rows: Rows, features: Path, price_features: Path) -> Tables:
+    """The labelled rows' tables; raises ArtifactError where they are not the catalogue's rows in its order."""
+    loaded = load_tables(features, price_features, "train")
+    if not loaded.ids.equals(rows.ids):
         raise ArtifactError(f"{features}: its rows are not the catalogue's; build the features of this catalogue again")
-    return table
+    return loaded
+
+
+def encode_fold(
+    tables: Tables, learning: NDArray[np.bool_], min_category_rows: int, terms: int
+) -> tuple[FeatureSchema, Values]:
+    """The schema of the rows that a fold learns from, and all labelled rows encoded by it."""
+    schema = FeatureSchema.fit(tables.table.filter(learning), min_category_rows, tables.tfidf[learning], terms)
+    return schema, schema.encode(tables.table, tables.tfidf)

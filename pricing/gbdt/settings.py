@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from pricing.config.base import Section
-from pricing.config.gbdt import GBDTConfig
+from pricing.config.gbdt import GBDTConfig, MemberConfig
 from pricing.errors import ArtifactError, ConfigError
 from pricing.gbdt.model import LIBRARIES
 
 
-def member_settings(config: GBDTConfig, member: str) -> Section:
+def member_settings(config: GBDTConfig, member: str) -> MemberConfig:
     """The member's own section. Raises ConfigError for an unknown member."""
     if member not in LIBRARIES:
         raise ConfigError(f"gbdt: no member {member!r}; there are {', '.join(LIBRARIES)}")
-    section: Section = getattr(config, member)
+    section: MemberConfig = getattr(config, member)
     return section
 
 
-def with_tuned(settings: Section, params: Path | None) -> Section:
+def with_tuned(settings: MemberConfig, params: Path | None) -> MemberConfig:
     """Lay the settings of a search's params.json over a section; raises ArtifactError where they do not fit it."""
     if params is None:
         return settings

@@ -18,10 +18,10 @@ from pricing.config.base import Section
 from pricing.config.gbdt import GBDTConfig
 from pricing.errors import TrainingError
 from pricing.features.load import FeatureSet
-from pricing.gbdt.matrix import ID, FeatureSchema, Matrix
+from pricing.gbdt.matrix import ID, Matrix
 from pricing.gbdt.model import GBDTModel, TrainedModel
 from pricing.gbdt.objectives import smape_of_logs
-from pricing.gbdt.rows import assemble, labelled_table, load_rows, load_tables
+from pricing.gbdt.rows import assemble, encode_fold, labelled_tables, load_rows, load_tables
 from pricing.gbdt.settings import member_settings, with_tuned
 from pricing.gbdt.training import train_member
 
@@ -76,11 +76,12 @@ def train_fold(
     if fold is None and rounds is None:
         raise TrainingError(f"{member}: the refit has no validation part to stop on; give rounds, the folds' median")
     rows = load_rows(catalogue, folds)
-    table = labelled_table(rows, features, price_features)
+    tables = labelled_tables(rows, features, price_features)
     learning = rows.learning(fold)
-    schema = FeatureSchema.fit(table.filter(learning), config.min_category_rows)
-    values = schema.encode(table)
-    validating = (rows.part == "train") & (rows.fold == fold) if fold is not None else np.zeros(len(values), dtype=bool)
+    schema, values = encode_fold(tables, learning, config.min_category_rows, settings.terms)
+    validating = (
+        (rows.part == "train") & (rows.fold == fold) if fold is not None else np.zeros(len(learning), dtype=bool)
+    )
     trained = train_member(
         member,
         Matrix(values[learning], rows.log_price[learning]),
@@ -97,8 +98,9 @@ def train_fold(
         for name, mask in (("valid", validating), ("holdout", rows.part == "holdout")):
             predicted = trained.model.predict_values(values[mask], threads=threads)
             parts.append(_predictions(rows.ids.filter(pl.Series(mask)), name, predicted))
-    test_ids, test = load_tables(features, price_features, "test")
-    parts.append(_predictions(test_ids, "test", trained.model.predict(test, threads=threads)))
+    test = load_tables(features, price_features, "test")
+    priced = trained.model.predict(test.table, test.tfidf, threads=threads)
+    parts.append(_predictions(test.ids, "test", priced))
     pl.concat(parts).write_parquet(out / "predictions.parquet")
     valid_smape = None
     if fold is not None:
@@ -171,4 +173,4 @@ def predict_member(
     SchemaError
         The features are not those that the model was trained with.
     """
-    return GBDTModel.load(model_dir).predict(assemble(features, price_features), threads=threads)
+    return GBDTModel.load(model_dir).predict(assemble(features, price_features), features.tfidf, threads=threads)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pricing.config.gbdt import GBDTConfig
-from pricing.gbdt.matrix import FeatureSchema, Matrix
-from pricing.gbdt.rows import labelled_table, load_rows
+from pricing.gbdt.matrix import Matrix
+from pricing.gbdt.rows import encode_fold, labelled_tables, load_rows
 from pricing.gbdt.settings import member_settings
 from pricing.gbdt.tuning.result import write_search
 from pricing.gbdt.tuning.search import FoldData, optimize_member
@@ -37,22 +37,19 @@ def tune(
 
     Other parameters and errors as :func:`pricing.gbdt.stage.train_fold`.
     """
+    settings = member_settings(config, member)
     rows = load_rows(catalogue, folds)
     judged = []
     for fold, folder in enumerate(price_features[: config.search.n_splits]):
-        table = labelled_table(rows, features, folder)
         learning, validating = rows.learning(fold), (rows.part == "train") & (rows.fold == fold)
-        schema = FeatureSchema.fit(table.filter(learning), config.min_category_rows)
-        values = schema.encode(table.filter(learning | validating))
-        inside = learning[learning | validating]
-        labels = rows.log_price[learning | validating]
-        judged.append(
-            FoldData(schema, Matrix(values[inside], labels[inside]), Matrix(values[~inside], labels[~inside]))
-        )
+        tables = labelled_tables(rows, features, folder)
+        schema, values = encode_fold(tables, learning, config.min_category_rows, settings.terms)
+        parts = (Matrix(values[part], rows.log_price[part]) for part in (learning, validating))
+        judged.append(FoldData(schema, *parts))
     result = optimize_member(
         member,
         judged,
-        member_settings(config, member),
+        settings,
         config.search,
         seed=seed,
         work=work,
