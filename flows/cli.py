@@ -78,7 +78,7 @@ def demo(
 
 @app.command()
 def stage(
-    name: Annotated[str, typer.Argument(help="download, features, gbdt, neural, ensemble or submission.")],
+    name: Annotated[str, typer.Argument(help="download, features, tune, gbdt, neural, ensemble or submission.")],
     train: Train, output: Output, test: Test = None, images: Images = None, image_mirror: Mirror = None,
     preset: Preset = "cpu", setting: Setting = None, artifacts: Artifacts = Path("artifacts"),
     allow_host: AllowHost = None, on_bad_rows: OnBadRows = None, price_column: PriceColumn = None,

@@ -140,6 +140,22 @@ class Graph:
         }  # fmt: skip
 
     @cached_property
+    def tuned(self) -> dict[str, PrefectFuture]:
+        """The settings that the search chose, by library; nothing without a budget."""
+        config = self.config
+        if not config.gbdt.search.enabled:
+            return {}
+        judged_by = [self.price_features[fold] for fold in range(config.folds.n_splits)][: config.gbdt.search.n_splits]
+        return {
+            member: self._submit(
+                self.tables, stages.tune_gbdt, catalogue=self.catalogue, folds=self.folds, features=self.features,
+                price_features=judged_by, member=member, seed=config.seed,
+                config=config.gbdt.only("device", "min_category_rows", "search", member),
+            )
+            for member in config.gbdt.members
+        }  # fmt: skip
+
+    @cached_property
     def gbdt(self) -> dict[str, dict[int | None, PrefectFuture]]:
         """The GBDT branch: library by fold."""
         config = self.config
@@ -150,6 +166,7 @@ class Graph:
                 member,
                 self.fold_numbers,
                 config=config.gbdt.only("device", "min_category_rows", member),
+                tuned=self.tuned.get(member),
             )
             for member in config.gbdt.members
         }

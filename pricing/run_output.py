@@ -44,6 +44,7 @@ def write_outputs(
         _write_model(beside / "model", store, parts, config, threads)
         write_evaluation(beside / "evaluation", store, parts, artifacts, config)
         write_json(beside / "metrics.json", _metrics(ensemble, beside / "evaluation"))
+        copy_searches(store, parts.searches, beside / "evaluation")
         if (catalogue / "rejected.csv").exists():
             shutil.copy(catalogue / "rejected.csv", beside / "rejected.csv")
         if test is not None:
@@ -72,6 +73,13 @@ def _metrics(ensemble: Path, evaluation: Path) -> dict[str, Any]:
     if len(rows):
         metrics["holdout"]["segments"] = segment_metrics(rows, pl.read_parquet(evaluation / "products.parquet"))
     return metrics
+
+
+def copy_searches(store: ArtifactStore, searches: dict[str, Reference], folder: Path) -> None:
+    """Every library's search.json into ``search/LIBRARY.json`` of an existing folder."""
+    for member, reference in searches.items():
+        (folder / "search").mkdir(exist_ok=True)
+        shutil.copy(store.path(reference) / "search.json", folder / "search" / f"{member}.json")
 
 
 def describe_images(artifacts: Path, reference: Reference | dict | None) -> dict[str, Any]:

@@ -19,6 +19,7 @@ class RunParts(BaseModel):
     ensemble: Reference
     price_features: dict[int | None, Reference]
     members: dict[str, dict[int | None, Reference]]
+    searches: dict[str, Reference] = {}
 
 
 def fold_name(fold: int | None) -> str:

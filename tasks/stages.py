@@ -90,10 +90,33 @@ def build_price_features(
     )  # fmt: skip
 
 
+@stage_task("tune", "pricing.gbdt.tuning.stage", "{member}")
+def tune_gbdt(
+    out: Path, *, catalogue: Reference, folds: Reference, features: Reference, price_features: list[Reference],
+    config: GBDTConfig, member: str, seed: int, runtime: Runtime,
+) -> None:  # fmt: skip
+    """Search one library's settings; the study is kept, and a larger budget goes on with it."""
+    from pricing.gbdt.tuning import stage
+
+    judged_by = config.model_copy(update={"search": config.search.only("n_splits")})
+    identity = key_of(
+        {
+            "member": member, "seed": seed, "config": judged_by.model_dump(mode="json"),
+            "inputs": [made.digest for made in (catalogue, folds, features, *price_features)],
+        }
+    )  # fmt: skip
+    stage.tune(
+        runtime.path(catalogue), runtime.path(folds), runtime.path(features),
+        [runtime.path(made) for made in price_features], config, member, seed, out, runtime.work("studies", identity),
+        runtime.threads,
+    )  # fmt: skip
+
+
 @stage_task("gbdt", "pricing.gbdt.stage", "{member}-{fold}")
 def train_gbdt(
     out: Path, *, catalogue: Reference, folds: Reference, features: Reference, price_features: Reference,
-    config: GBDTConfig, member: str, fold: int | None, seed: int, fold_models: list[Reference], runtime: Runtime,
+    tuned: Reference | None, config: GBDTConfig, member: str, fold: int | None, seed: int,
+    fold_models: list[Reference], runtime: Runtime,
 ) -> None:  # fmt: skip
     """One library on one fold; with ``fold_models``, the refit at their median best round."""
     from pricing.gbdt import stage
@@ -101,6 +124,7 @@ def train_gbdt(
     stage.train_fold(
         runtime.path(catalogue), runtime.path(folds), runtime.path(features), runtime.path(price_features), config,
         member, fold, seed, out, threads=runtime.threads, rounds=_median_round(fold_models, runtime),
+        params=runtime.path(tuned) if tuned else None,
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ Prices are on log axes throughout: a factor of two is the same length everywhere
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -20,6 +21,7 @@ __all__ = [
     "plot_error_distribution",
     "plot_importance",
     "plot_predictions",
+    "plot_searches",
     "plot_training_curves",
     "plot_weights",
 ]
@@ -215,4 +217,34 @@ def plot_training_curves(curves: pl.DataFrame) -> Figure:
         axis.legend(frameon=False, fontsize=8)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
+    return figure
+
+
+def plot_searches(searches: list[dict[str, Any]]) -> Figure:
+    """SMAPE of every trial in order, pruned ones grey, and the best so far; one panel a library.
+
+    Parameters
+    ----------
+    searches : list of dict
+        As :func:`pricing.evaluation.search.read_searches` gives them.
+    """
+    figure, axes = new_figure(3.6 * len(searches) + 0.6, 3.0, columns=len(searches))
+    for axis, search in zip(axes, searches, strict=True):
+        for state, color, marker in (("pruned", GREY, "x"), ("complete", BLUE, "o")):
+            chosen = [trial for trial in search["trials"] if trial["state"] == state]
+            axis.plot(
+                [trial["number"] + 1 for trial in chosen], [trial["smape"] for trial in chosen], marker,
+                color=color, markersize=4, label=state,
+            )  # fmt: skip
+        complete = [trial for trial in search["trials"] if trial["state"] == "complete"]
+        best = np.minimum.accumulate([trial["smape"] for trial in complete])
+        axis.step([trial["number"] + 1 for trial in complete], best, where="post", color="black", label="best so far")
+        # a bad trial early on would flatten everything after it
+        values = np.array([trial["smape"] for trial in search["trials"]])
+        low, high = float(values.min()), float(np.quantile(values, 0.9))
+        axis.set_ylim(low - 0.1 * (high - low) - 0.05, high + 0.1 * (high - low) + 0.05)
+        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axis.set(xlabel="trial", ylabel="SMAPE of the folds judged, percent")
+        axis.set_title(search["member"], loc="left", fontsize=11)
+        axis.legend(frameon=False, fontsize=8)
     return figure

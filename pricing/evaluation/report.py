@@ -24,6 +24,7 @@ from pricing.evaluation.findings import data_findings
 from pricing.evaluation.metrics import calculate_metrics_by_quantile, evaluate_predictions
 from pricing.evaluation.plot_style import save_figure
 from pricing.evaluation.run_folder import RunFolder, read_run_folder
+from pricing.evaluation.search import read_searches
 from pricing.evaluation.segments import SEGMENTS, segment_metrics
 from pricing.evaluation.shown_products import ShownProduct, thumbnail, worst_products
 from pricing.evaluation.timeline import timeline
@@ -46,6 +47,7 @@ _CAPTIONS = {
     "comparables": "The worst errors among similar products. Where rings gather at the prediction, the price is odd.",
     "weights": "How much of each member is in the stack: least squares of the stack's log price on theirs.",
     "importance": "Mean share of the gain over tree members and folds.",
+    "search": "Every trial of the search for settings, in order.",
     "training_curves": "How the members learnt, one line a fold.",
 }
 
@@ -82,6 +84,7 @@ def build_report(run_dir: Path, config: ReportConfig) -> None:
         "plots": _plots(folder, rows, worst, segments.get("category"), config.dpi),
         "findings": data_findings(folder.run.get("catalogue", {}), folder.products, _prices(folder)),
         "drivers": _drivers(folder.importance),
+        "searches": read_searches(run_dir / "evaluation"),
         "catalogue": _lines(folder.run.get("catalogue", {})),
         "failed": sorted(folder.run.get("images", {}).get("failed", {}).items(), key=lambda item: (-item[1], item[0])),
         "timeline": timeline(folder.run.get("stages", [])),
@@ -173,6 +176,8 @@ def _plots(
         makers["worst"] = lambda: product_plots.plot_worst(worst)
     if any(product.comparables for product in worst):
         makers["comparables"] = lambda: product_plots.plot_comparables(worst)
+    if searches := read_searches(folder.path / "evaluation"):
+        makers["search"] = lambda: plots.plot_searches(searches)
     target = folder.path / "plots"
     target.mkdir(exist_ok=True)
     found = {}
