@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pricing.catalogue.manifest import PictureRecord
 from pricing.config.base import Section
 
 
@@ -53,6 +56,8 @@ class ShardReport(Section):
     """Bytes of the pictures that arrived."""
     seconds: float
     """Wall time."""
+    state: str
+    """Digest of what became of every link; equal if and only if every picture and every failure is the same."""
 
 
 class ProgressMeter:
@@ -64,6 +69,8 @@ class ProgressMeter:
         Distinct links.
     callback : callable, optional
         Called with a :class:`Progress`, always from the thread that runs the download.
+    interval : float
+        Seconds between calls.
     """
 
     def __init__(self, total: int, callback: ProgressCallback | None, *, interval: float = 0.5) -> None:
@@ -71,21 +78,20 @@ class ProgressMeter:
         self.present = self.reused = 0
         self.failed: Counter[str] = Counter()
         self._known = 0
+        self._state = 0
         self._callback = callback
         self._interval = interval
         self._start = self._last = time.monotonic()
 
-    def known(self, reason: str | None) -> None:
-        """One outcome that an earlier run recorded; ``reason`` is None for a picture that is there."""
+    def known(self, record: PictureRecord) -> None:
+        """One outcome of an earlier run that holds."""
         self._known += 1
-        self.reused += reason is None
-        self._count(reason)
+        self.reused += record.status == "ok"
+        self._count(record)
 
-    def add(self, reason: str | None) -> None:
+    def add(self, record: PictureRecord) -> None:
         """One outcome of this run."""
-        self._count(reason)
-        if self._callback is not None and time.monotonic() - self._last >= self._interval:
-            self.report()
+        self._count(record)
 
     def report(self) -> None:
         """Call back now."""
@@ -93,20 +99,35 @@ class ProgressMeter:
             self._last = time.monotonic()
             self._callback(self.snapshot())
 
-    @property
-    def seconds(self) -> float:
-        """Seconds since the start."""
-        return time.monotonic() - self._start
-
     def snapshot(self) -> Progress:
         """The present state."""
-        done = self.present + sum(self.failed.values())
-        rate = (done - self._known) / max(self.seconds, 1e-9)
+        done = self.present + self.failed.total()
+        rate = (done - self._known) / max(time.monotonic() - self._start, 1e-9)
         left = (self.total - done) / rate if rate > 0 else None
         return Progress(self.total, done, self.present, dict(sorted(self.failed.items())), rate, left)
 
-    def _count(self, reason: str | None) -> None:
-        if reason is None:
+    def summary(self, requests: int, fetched_bytes: int) -> ShardReport:
+        """The report at the end."""
+        return ShardReport(
+            requested=self.total,
+            present=self.present,
+            reused=self.reused,
+            failed=dict(sorted(self.failed.items())),
+            requests=requests,
+            fetched_bytes=fetched_bytes,
+            seconds=time.monotonic() - self._start,
+            state=f"{self._state:064x}",
+        )
+
+    def _count(self, record: PictureRecord) -> None:
+        if record.status == "ok":
             self.present += 1
+            outcome = record.sha256
         else:
-            self.failed[reason] += 1
+            outcome = record.reason or "unknown"
+            self.failed[outcome] += 1
+        # a sum, because the order in which pictures arrive says nothing
+        digest = hashlib.sha256(json.dumps([record.link, outcome]).encode()).digest()
+        self._state = (self._state + int.from_bytes(digest)) % 2**256
+        if self._callback is not None and time.monotonic() - self._last >= self._interval:
+            self.report()
