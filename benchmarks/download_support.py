@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -77,8 +78,6 @@ def measured(command: list[str], *, environment: dict[str, str] | None = None) -
     ) as process:  # fmt: skip
         assert process.stdout is not None
         assert process.stderr is not None
-        import threading
-
         errors: list[str] = []
         reader = threading.Thread(target=lambda: errors.append(process.stderr.read()))  # type: ignore[union-attr]
         reader.start()
@@ -94,15 +93,15 @@ def measured(command: list[str], *, environment: dict[str, str] | None = None) -
 
 @dataclass
 class Served:
-    """A running server; the last three are known once it has ended."""
+    """A running server; the last three are known at its end."""
 
     address: str
     process: psutil.Process
     cpu: float = 0.0
-    """Seconds of CPU between start and end of the measurement."""
+    """Seconds of CPU."""
     requests: int = 0
     seconds: float = 0.0
-    """From the first request to the last."""
+    """From the first request to the end of the block, which is when the client has stored its last picture."""
 
 
 @contextlib.contextmanager
@@ -120,12 +119,13 @@ def picture_server(
         before = sum(served.process.cpu_times()[:2])
         try:
             yield served
+            end = time.monotonic()
             served.cpu = sum(served.process.cpu_times()[:2]) - before
         finally:
             process.stdin.close()
             text = process.stdout.read()
         record = json.loads(text)
-        served.requests, served.seconds = record["requests"], record["seconds"]
+        served.requests, served.seconds = record["requests"], end - (record["first"] or end)
 
 
 DOWNLOAD = """
