@@ -176,11 +176,11 @@ def _source(images: Path | None, mirror: str | None) -> Any:
 
 def _check_inputs(train: Path, test: Path | None, config: PricingConfig) -> None:
     """Refuse bad input before anything is started."""
-    from pricing.catalogue.reading import read_catalogue_file
+    from pricing.catalogue.reading import check_catalogue_file
 
-    read_catalogue_file(train, labelled=True, on_bad_rows=config.catalogue.on_bad_rows)
+    check_catalogue_file(train, labelled=True, on_bad_rows=config.catalogue.on_bad_rows)
     if test is not None:
-        read_catalogue_file(test, labelled=False, on_bad_rows=config.catalogue.on_bad_rows)
+        check_catalogue_file(test, labelled=False, on_bad_rows=config.catalogue.on_bad_rows)
 
 
 def _run(train: Path, output: Path, test: Path | None, config: PricingConfig, source: Any) -> None:

@@ -90,20 +90,15 @@ class Graph:
             return None
         count = self._links()
         shards = max(1, -(-count // config.shard_size))
-        fetched = [
-            self._submit(
-                self.neural_pool,
-                stages.fetch_shard,
-                catalogue=self.catalogue,
-                shard=shard,
-                shards=shards,
-                config=config,
-            )
-            for shard in range(shards)
-        ]
+        fetched = None
+        for shard in range(shards):
+            fetched = self._submit(
+                self.neural_pool, stages.fetch_shard, catalogue=self.catalogue, shard=shard, shards=shards,
+                before=fetched, config=config,
+            )  # fmt: skip
         return self._submit(
             self.neural_pool, stages.collect_images, catalogue=self.catalogue, config=config, origin=self.source.origin,
-            shards=fetched,
+            fetched=fetched,
         )  # fmt: skip
 
     def _links(self) -> int:
