@@ -10,7 +10,7 @@ from rich.table import Table
 
 from flows import inspection
 from flows.server import local_server
-from pricing.config import ImagesConfig, PricingConfig, load_config
+from pricing.config import ImagesConfig, PricingConfig, SubmissionConfig, load_config
 from pricing.errors import InputError, PricingError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -29,11 +29,12 @@ Mirror = Annotated[str | None, typer.Option(help="Replaces scheme, host and port
 AllowHost = Annotated[list[str] | None, typer.Option(help="Private or loopback host that may be asked; repeatable.")]
 OnBadRows = Annotated[str | None, typer.Option(help="refuse or quarantine.")]
 PriceColumn = Annotated[str | None, typer.Option(help="Header of the submission's price column.")]
+Intervals = Annotated[bool, typer.Option("--intervals", help="80 % and 95 % prediction intervals in a file beside.")]
 
 
 def build_config(
     preset: str, settings: list[str] | None, artifacts: Path, allow: list[str] | None = None,
-    on_bad_rows: str | None = None, price_column: str | None = None,
+    on_bad_rows: str | None = None, price_column: str | None = None, intervals: bool = False,
 ) -> PricingConfig:  # fmt: skip
     """A preset with the command line's options laid over it."""
     laid = [*(settings or []), f"paths.artifacts={artifacts}"]
@@ -43,6 +44,8 @@ def build_config(
         laid.append(f"catalogue.on_bad_rows={on_bad_rows}")
     if price_column:
         laid.append(f"submission.price_column={price_column}")
+    if intervals:
+        laid.append("submission.intervals=true")
     return load_config(preset, laid)
 
 
@@ -51,9 +54,10 @@ def run(
     train: Train, output: Output, test: Test = None, images: Images = None, image_mirror: Mirror = None,
     preset: Preset = "cpu", setting: Setting = None, artifacts: Artifacts = Path("artifacts"),
     allow_host: AllowHost = None, on_bad_rows: OnBadRows = None, price_column: PriceColumn = None,
+    intervals: Intervals = False,
 ) -> None:  # fmt: skip
     """Learn from a catalogue and price another one."""
-    config = build_config(preset, setting, artifacts, allow_host, on_bad_rows, price_column)
+    config = build_config(preset, setting, artifacts, allow_host, on_bad_rows, price_column, intervals)
     _run(train, output, test, config, _source(images, image_mirror))
 
 
@@ -61,10 +65,10 @@ def run(
 def demo(
     output: Output = Path("output/demo"), rows: Annotated[int, typer.Option(min=50)] = 1500, preset: Preset = "demo",
     setting: Setting = None, artifacts: Artifacts = Path("artifacts"), allow_host: AllowHost = None,
-    on_bad_rows: OnBadRows = None, price_column: PriceColumn = None,
+    on_bad_rows: OnBadRows = None, price_column: PriceColumn = None, intervals: Intervals = False,
 ) -> None:  # fmt: skip
     """Generate the sample catalogue, serve its pictures on loopback, run everything."""
-    config = build_config(preset, setting, artifacts, allow_host, on_bad_rows, price_column)
+    config = build_config(preset, setting, artifacts, allow_host, on_bad_rows, price_column, intervals)
     with local_server():
         from flows.pipeline import price_sample
 
@@ -74,13 +78,14 @@ def demo(
 
 @app.command()
 def stage(
-    name: Annotated[str, typer.Argument(help="download, features, gbdt, neural, ensemble or submission.")],
+    name: Annotated[str, typer.Argument(help="download, features, tune, gbdt, neural, ensemble or submission.")],
     train: Train, output: Output, test: Test = None, images: Images = None, image_mirror: Mirror = None,
     preset: Preset = "cpu", setting: Setting = None, artifacts: Artifacts = Path("artifacts"),
     allow_host: AllowHost = None, on_bad_rows: OnBadRows = None, price_column: PriceColumn = None,
+    intervals: Intervals = False,
 ) -> None:  # fmt: skip
     """One stage, with what it needs before it."""
-    config = build_config(preset, setting, artifacts, allow_host, on_bad_rows, price_column)
+    config = build_config(preset, setting, artifacts, allow_host, on_bad_rows, price_column, intervals)
     source = _source(images, image_mirror)
     if name == "submission":  # needs everything before it
         _run(train, output, test, config, source)
@@ -112,15 +117,16 @@ def fetch_data(
 @app.command()
 def ensemble(
     oof: Annotated[Path, typer.Option()], test_predictions: Annotated[Path, typer.Option()], output: Output,
-    preset: Preset = "cpu", setting: Setting = None, price_column: PriceColumn = None,
+    preset: Preset = "cpu", setting: Setting = None, price_column: PriceColumn = None, intervals: Intervals = False,
 ) -> None:  # fmt: skip
     """Stack anybody's out-of-fold predictions (prices, one column a model)."""
     from pricing.ensemble.standalone import stack_predictions
 
-    config = build_config(preset, setting, Path("artifacts"), None, None, price_column)
+    config = build_config(preset, setting, Path("artifacts"), None, None, price_column, intervals)
     metrics = stack_predictions(
-        oof, test_predictions, output, config.ensemble, config.seed, submission=config.submission
-    )
+        oof, test_predictions, output, config.ensemble, config.seed, submission=config.submission,
+        threads=config.resources.available(),
+    )  # fmt: skip
     console.print(f"nested out-of-fold SMAPE {metrics['stack']['oof_smape']:.2f}; {output / 'submission.csv'}")
 
 
@@ -129,13 +135,14 @@ def score(
     run_dir: Annotated[Path, typer.Option("--run", help="A run's output folder, or its model folder.")],
     catalogue: Annotated[Path, typer.Option()], output: Annotated[Path, typer.Option()], images: Images = None,
     image_mirror: Mirror = None, allow_host: AllowHost = None, artifacts: Artifacts = Path("artifacts"),
+    price_column: PriceColumn = None, intervals: Intervals = False,
 ) -> None:  # fmt: skip
     """Price new products with a finished run."""
     import json
 
     from pricing.catalogue.reading import read_catalogue_file
     from pricing.scoring import fetch_pictures, score_catalogue
-    from pricing.submission import write_submission
+    from pricing.submission import write_intervals, write_submission
 
     model = run_dir / "model" if (run_dir / "model").is_dir() else run_dir
     try:
@@ -148,8 +155,12 @@ def score(
         allowed = ImagesConfig(**(config.images.model_dump() | {"allow_hosts": tuple(allow_host or ())}))
         source, pictures = _source(images, image_mirror), artifacts / "work" / "images"
         table = fetch_pictures(frame, allowed, source, pictures)
-    price = score_catalogue(model, frame, images=table, pictures=pictures)
-    statistics = write_submission(frame["sample_id"], price, config.submission, output)
+    scored = score_catalogue(model, frame, images=table, pictures=pictures)
+    header = SubmissionConfig(price_column=price_column or config.submission.price_column)
+    statistics = write_submission(frame["sample_id"], scored.price, header, output)
+    if intervals:
+        beside = write_intervals(frame["sample_id"], scored.price, scored.intervals, header, output)
+        console.print(f"intervals: {beside}", soft_wrap=True)
     console.print(f"{statistics['rows']} rows priced, median {statistics['median']:.2f}: {output}")
 
 
@@ -165,11 +176,11 @@ def _source(images: Path | None, mirror: str | None) -> Any:
 
 def _check_inputs(train: Path, test: Path | None, config: PricingConfig) -> None:
     """Refuse bad input before anything is started."""
-    from pricing.catalogue.reading import read_catalogue_file
+    from pricing.catalogue.reading import check_catalogue_file
 
-    read_catalogue_file(train, labelled=True, on_bad_rows=config.catalogue.on_bad_rows)
+    check_catalogue_file(train, labelled=True, on_bad_rows=config.catalogue.on_bad_rows)
     if test is not None:
-        read_catalogue_file(test, labelled=False, on_bad_rows=config.catalogue.on_bad_rows)
+        check_catalogue_file(test, labelled=False, on_bad_rows=config.catalogue.on_bad_rows)
 
 
 def _run(train: Path, output: Path, test: Path | None, config: PricingConfig, source: Any) -> None:

@@ -1,6 +1,5 @@
 """How stages hang together. The parent flow and the stage flows submit the same tasks through this one graph."""
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,8 +52,12 @@ class Graph:
         """Threads of each branch."""
         return {"tables": self.runtime.threads, "neural": self.runtimes[id(self.neural_pool)].threads}
 
-    def _submit(self, runner: ProcessPoolTaskRunner, what: Task, **parameters: Any) -> PrefectFuture:
+    def _submit(
+        self, runner: ProcessPoolTaskRunner, what: Task, threads: int | None = None, **parameters: Any
+    ) -> PrefectFuture:
         runtime = self.runtimes[id(runner)]
+        if threads:
+            runtime = runtime.model_copy(update={"threads": threads})
         runtime.records.mkdir(parents=True, exist_ok=True)
         placed = what.with_options(result_storage=runtime.records) if what.persist_result else what
         parameters["runtime"] = runtime
@@ -87,20 +90,15 @@ class Graph:
             return None
         count = self._links()
         shards = max(1, -(-count // config.shard_size))
-        fetched = [
-            self._submit(
-                self.neural_pool,
-                stages.fetch_shard,
-                catalogue=self.catalogue,
-                shard=shard,
-                shards=shards,
-                config=config,
-            )
-            for shard in range(shards)
-        ]
+        fetched = None
+        for shard in range(shards):
+            fetched = self._submit(
+                self.neural_pool, stages.fetch_shard, catalogue=self.catalogue, shard=shard, shards=shards,
+                before=fetched, config=config,
+            )  # fmt: skip
         return self._submit(
             self.neural_pool, stages.collect_images, catalogue=self.catalogue, config=config, origin=self.source.origin,
-            shards=fetched,
+            fetched=fetched,
         )  # fmt: skip
 
     def _links(self) -> int:
@@ -137,6 +135,22 @@ class Graph:
         }  # fmt: skip
 
     @cached_property
+    def tuned(self) -> dict[str, PrefectFuture]:
+        """The settings that the search chose, by library; nothing without a budget."""
+        config = self.config
+        if not config.gbdt.search.enabled:
+            return {}
+        judged_by = [self.price_features[fold] for fold in range(config.folds.n_splits)][: config.gbdt.search.n_splits]
+        return {
+            member: self._submit(
+                self.tables, stages.tune_gbdt, catalogue=self.catalogue, folds=self.folds, features=self.features,
+                price_features=judged_by, member=member, seed=config.seed,
+                config=config.gbdt.only("device", "min_category_rows", "search", member),
+            )
+            for member in config.gbdt.members
+        }  # fmt: skip
+
+    @cached_property
     def gbdt(self) -> dict[str, dict[int | None, PrefectFuture]]:
         """The GBDT branch: library by fold."""
         config = self.config
@@ -147,6 +161,7 @@ class Graph:
                 member,
                 self.fold_numbers,
                 config=config.gbdt.only("device", "min_category_rows", member),
+                tuned=self.tuned.get(member),
             )
             for member in config.gbdt.members
         }
@@ -204,6 +219,7 @@ class Graph:
             },
             refits={name: made[None] for name, made in members.items() if None in made},
             config=self.config.ensemble, seed=self.config.seed, floor=self.floor,
+            threads=sum(self.threads.values()),  # nothing else is left to run, and its result does not depend on them
         )  # fmt: skip
 
     def finish(self) -> list[dict[str, Any]]:
@@ -242,8 +258,7 @@ class Graph:
 
 def split_cores(config: PricingConfig) -> tuple[int, int]:
     """Cores of the tables branch and of the neural branch."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    cores = config.resources.cores or min(available, 64)
+    cores = config.resources.available()
     tables = max(1, round(cores * config.resources.gbdt_share))
     return tables, max(1, cores - tables)
 

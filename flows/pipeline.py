@@ -87,6 +87,7 @@ def run_pipeline(
         catalogue, folds, features = graph.catalogue, graph.folds, graph.features
         price_features = graph.price_features  # and with them the ridge, the first base model
         images = graph.images  # only the networks wait for pictures
+        searches = graph.tuned  # none without a budget
         gbdt = graph.gbdt  # runs beside
         neural = graph.neural
         ensemble = graph.ensemble
@@ -97,6 +98,7 @@ def run_pipeline(
             price_features={fold: future.result() for fold, future in price_features.items()},
             members={name: {fold: future.result() for fold, future in made.items()}
                      for name, made in (gbdt | neural).items()},
+            searches={name: future.result() for name, future in searches.items()},
         )  # fmt: skip
         run = write_outputs(
             output, graph.runtime.artifacts, parts, config, train=train, test=test, stages=stages, threads=graph.threads

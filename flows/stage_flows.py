@@ -12,11 +12,12 @@ from pricing.catalogue.sources import ImageSource
 from pricing.config import PricingConfig
 from pricing.ensemble.members import oof_smapes
 from pricing.errors import ConfigError
-from pricing.run_output import describe_images
+from pricing.run_output import copy_searches, describe_images
 
 STAGES = {
     "download": lambda graph: graph.images,
     "features": lambda graph: (graph.features, graph.price_features),
+    "tune": lambda graph: graph.tuned,
     "gbdt": lambda graph: graph.gbdt,
     "neural": lambda graph: graph.neural,
     "ensemble": lambda graph: graph.ensemble,
@@ -49,17 +50,22 @@ def run_stage(
     Raises
     ------
     ConfigError
-        There is no such stage.
+        There is no such stage, or it is the search and has no budget.
     """
     if stage not in STAGES:
         raise ConfigError(f"no stage {stage!r}; there are {', '.join(STAGES)}")
+    if stage == "tune" and not config.gbdt.search.enabled:
+        raise ConfigError("the search has no budget; set gbdt.search.trials or gbdt.search.seconds")
     with open_graph(train, test, config, image_source) as graph:
         STAGES[stage](graph)
         stages = graph.finish()
         run = {"stage": stage, "stages": stages, "images": _images(graph), "config": config.model_dump(mode="json"),
                "inputs": {"train": str(train), "test": str(test) if test else None}}  # fmt: skip
         metrics = _metrics(stage, graph)
+        made = graph.__dict__.get("tuned", {})
+        searches = {name: Reference.model_validate(future.result()) for name, future in made.items()}
     output.mkdir(parents=True, exist_ok=True)
+    copy_searches(graph.runtime.store, searches, output)
     write_json(output / "run.json", run)
     if metrics:
         write_json(output / "metrics.json", metrics)

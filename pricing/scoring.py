@@ -1,17 +1,35 @@
 """Price new products with a finished run's model folder, anywhere."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from pricing.catalogue.sources import ImageSource
 from pricing.config import ImagesConfig
 from pricing.errors import ArtifactError
 
-__all__ = ["fetch_pictures", "score_catalogue"]
+__all__ = ["ScoredPrices", "fetch_pictures", "score_catalogue"]
+
+
+@dataclass(frozen=True)
+class ScoredPrices:
+    """Prices of new products.
+
+    Attributes
+    ----------
+    price : ndarray of shape (n,)
+        Positive; on a run's own test rows exactly those of its submission.
+    intervals : dict of str to ndarray of shape (n,)
+        Prices at the ends of the prediction intervals: ``low_80``, ``high_80``, ``low_95``, ``high_95``.
+    """
+
+    price: NDArray[np.float64]
+    intervals: dict[str, NDArray[np.float64]]
 
 
 def score_catalogue(
@@ -21,8 +39,8 @@ def score_catalogue(
     images: pl.DataFrame | None = None,
     pictures: Path | None = None,
     threads: int | None = None,
-) -> np.ndarray:
-    """Prices of new products.
+) -> ScoredPrices:
+    """Price new products.
 
     Parameters
     ----------
@@ -34,14 +52,8 @@ def score_catalogue(
         images.parquet of the download stage for these rows; without it every picture counts as missing.
     pictures : Path, optional
         Folder that ``images``' files are relative to.
-
     threads : int, optional
         By default as many as the run's branches had: floating-point sums depend on how they are split.
-
-    Returns
-    -------
-    ndarray of shape (n_rows,)
-        Prices, positive; on a run's own test rows exactly those of its submission.
 
     Raises
     ------
@@ -80,7 +92,10 @@ def score_catalogue(
                     folder, features, price_features[fold], threads=threads or branch["tables"]
                 )
         predicted[name] = _average(folds)
-    return log_to_price(Ensemble.load(model / "ensemble").predict(predicted))
+    ensemble = Ensemble.load(model / "ensemble")
+    log_price = ensemble.predict(predicted)
+    ends = ensemble.predict_intervals(predicted, log_price)
+    return ScoredPrices(log_to_price(log_price), {name: log_to_price(values) for name, values in ends.items()})
 
 
 def _average(folds: dict[str, np.ndarray]) -> np.ndarray:

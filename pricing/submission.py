@@ -4,17 +4,21 @@ import contextlib
 import logging
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from pricing.config.ensemble import SubmissionConfig
+from pricing.ensemble.intervals import INTERVAL_COLUMNS
 from pricing.errors import ArtifactError, PredictionsError
 from pricing.evaluation.metrics import log_to_price
 
-__all__ = ["create_submission", "write_submission"]
+__all__ = ["create_submission", "intervals_file", "write_intervals", "write_submission"]
+
+Floats = NDArray[np.float64]
 
 log = logging.getLogger(__name__)
 
@@ -62,11 +66,60 @@ def create_submission(
         )
     with np.errstate(over="ignore"):  # an overflow becomes inf, which is refused with its id
         price = log_to_price(joined["stack"].to_numpy())
-    return write_submission(joined["sample_id"], price, config, destination)
+    statistics = write_submission(joined["sample_id"], price, config, destination)
+    if config.intervals:
+        ends = _read(ensemble / "test.parquet", ["sample_id", *INTERVAL_COLUMNS])
+        ends = wanted.join(ends, on="sample_id", how="left", maintain_order="left")
+        prices = {name: log_to_price(ends[name].to_numpy()) for name in INTERVAL_COLUMNS}
+        write_intervals(joined["sample_id"], price, prices, config, destination)
+    return statistics
+
+
+def intervals_file(submission: Path) -> Path:
+    """The file of the intervals that belongs to a submission: ``submission_intervals.csv`` beside submission.csv."""
+    return submission.with_name(f"{submission.stem}_intervals.csv")
+
+
+def write_intervals(
+    ids: pl.Series, price: Floats, ends: Mapping[str, Floats], config: SubmissionConfig, submission: Path
+) -> Path:
+    """Write prices with their 80 % and 95 % intervals beside a submission; atomic.
+
+    Parameters
+    ----------
+    ids : Series of shape (n,)
+        Product ids.
+    price : ndarray of shape (n,)
+        The submission's prices.
+    ends : mapping of str to ndarray of shape (n,)
+        Prices at the intervals' ends: ``low_80``, ``high_80``, ``low_95``, ``high_95``.
+    submission : Path
+        The submission; see `intervals_file`.
+
+    Raises
+    ------
+    PredictionsError
+        An end that is not finite and positive, a price outside of its interval, a price column of an interval's name.
+    """
+    if config.price_column in ends:
+        raise PredictionsError(f"the price column cannot be called {config.price_column}, a column of the intervals")
+    for name, values in ends.items():
+        inside = values <= price if name.startswith("low") else values >= price
+        bad = np.flatnonzero(~(np.isfinite(values) & (values > 0) & inside))
+        if bad.size:
+            first = int(bad[0])
+            raise PredictionsError(
+                f"{name} is {values[first]} for the price {price[first]} of product {ids[first]}; expected a finite "
+                "positive end of an interval around it"
+            )
+    destination = intervals_file(submission)
+    _write_csv(pl.DataFrame({"sample_id": ids, config.price_column: price, **ends}), destination)
+    log.info("intervals %s: %s", destination, ", ".join(ends))
+    return destination
 
 
 def write_submission(
-    ids: pl.Series, price: np.ndarray[Any, np.dtype[np.float64]], config: SubmissionConfig, destination: Path
+    ids: pl.Series, price: Floats, config: SubmissionConfig, destination: Path
 ) -> dict[str, float | int]:
     """Write ids and prices as CSV with the header ``sample_id`` and the configured one; atomic.
 
@@ -102,6 +155,21 @@ def write_submission(
             "the price column cannot be called sample_id; set submission.price_column to another name"
         )
     table = pl.DataFrame({"sample_id": ids, config.price_column: price})
+    _write_csv(table, destination)
+    statistics: dict[str, float | int] = {"rows": len(price)}
+    if len(price):
+        statistics |= {
+            "min": float(price.min()),
+            "median": float(np.median(price)),
+            "mean": float(price.mean()),
+            "max": float(price.max()),
+        }
+    log.info("submission %s: %s", destination, ", ".join(f"{key} {value:.6g}" for key, value in statistics.items()))
+    return statistics
+
+
+def _write_csv(table: pl.DataFrame, destination: Path) -> None:
+    """The file appears whole or not at all."""
     destination.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=destination.parent, prefix=f".{destination.name}.")
     temporary = Path(name)
@@ -116,16 +184,6 @@ def write_submission(
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
         raise
-    statistics: dict[str, float | int] = {"rows": len(price)}
-    if len(price):
-        statistics |= {
-            "min": float(price.min()),
-            "median": float(np.median(price)),
-            "mean": float(price.mean()),
-            "max": float(price.max()),
-        }
-    log.info("submission %s: %s", destination, ", ".join(f"{key} {value:.6g}" for key, value in statistics.items()))
-    return statistics
 
 
 def _example(ids: pl.Series) -> str:

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from prefect import task
+from prefect import get_run_logger, task
 
 from pricing.artifacts import Reference, key_of
+from pricing.catalogue.progress import Progress
 from pricing.config import (
     CatalogueConfig,
     EnsembleConfig,
@@ -18,6 +19,7 @@ from pricing.config import (
     PriceFeaturesConfig,
 )  # fmt: skip
 from tasks.caching import Runtime, stage_task
+from tasks.progress import progress_artifact
 
 # a network or a disk may be well again in a moment; with jitter, so that shards do not come back together
 NETWORK = {"retries": 2, "retry_delay_seconds": [5.0, 20.0], "retry_jitter_factor": 0.5}
@@ -42,20 +44,38 @@ def assign_folds(
 
 
 @task(name="fetch", task_run_name="fetch shard {shard}", **NETWORK)  # type: ignore[call-overload]
-def fetch_shard(*, catalogue: dict[str, Any], shard: int, shards: int, config: ImagesConfig, runtime: Runtime) -> dict:
-    """Fetch one shard of the pictures; not cached, because the manifest knows what is there."""
+def fetch_shard(
+    *, catalogue: dict[str, Any], shard: int, shards: int, before: dict[str, Any] | None, config: ImagesConfig,
+    runtime: Runtime,
+) -> dict:  # fmt: skip
+    """Fetch one shard of the pictures; not cached, because the manifest knows what is there.
+
+    ``before`` is the result of the shard before it, None for the first: shards take turns, so that the limits on
+    requests in flight hold over all of them and a full disk stops them all. Returns what all shards so far came to.
+    """
     from pricing.catalogue import images_stage
+    from pricing.catalogue.progress import ShardTotals
+    from pricing.catalogue.progress_display import live_progress
 
     links = images_stage.catalogue_links(runtime.path(Reference.model_validate(catalogue)))
-    report = images_stage.fetch_shard(
-        links[shard::shards], config, runtime.work("images"), source=runtime.image_source, threads=runtime.threads
-    )
-    return {"requested": report.requested, "present": report.present, "failed": dict(report.failed)}
+    earlier = ShardTotals.model_validate(before or {})
+    with progress_artifact("pictures") as publish, live_progress(get_run_logger().info) as show:
+
+        def progress(moment: Progress) -> None:
+            overall = moment.after(earlier, len(links))
+            publish(overall)
+            show(overall)
+
+        report = images_stage.fetch_shard(
+            images_stage.shard_of(links, shard, shards), config, runtime.work("images"), source=runtime.image_source,
+            threads=runtime.threads, progress=progress,
+        )  # fmt: skip
+    return earlier.plus(report).model_dump()
 
 
 @stage_task("images", "pricing.catalogue.images_stage")
 def collect_images(
-    out: Path, *, catalogue: Reference, config: ImagesConfig, origin: str, shards: list[dict], runtime: Runtime
+    out: Path, *, catalogue: Reference, config: ImagesConfig, origin: str, fetched: dict, runtime: Runtime
 ) -> None:
     """Table of the pictures that are there."""
     from pricing.catalogue import images_stage
@@ -90,10 +110,33 @@ def build_price_features(
     )  # fmt: skip
 
 
+@stage_task("tune", "pricing.gbdt.tuning.stage", "{member}")
+def tune_gbdt(
+    out: Path, *, catalogue: Reference, folds: Reference, features: Reference, price_features: list[Reference],
+    config: GBDTConfig, member: str, seed: int, runtime: Runtime,
+) -> None:  # fmt: skip
+    """Search one library's settings; the study is kept, and a larger budget goes on with it."""
+    from pricing.gbdt.tuning import stage
+
+    judged_by = config.model_copy(update={"search": config.search.only("n_splits")})
+    identity = key_of(
+        {
+            "member": member, "seed": seed, "config": judged_by.model_dump(mode="json"),
+            "inputs": [made.digest for made in (catalogue, folds, features, *price_features)],
+        }
+    )  # fmt: skip
+    stage.tune(
+        runtime.path(catalogue), runtime.path(folds), runtime.path(features),
+        [runtime.path(made) for made in price_features], config, member, seed, out, runtime.work("studies", identity),
+        runtime.threads,
+    )  # fmt: skip
+
+
 @stage_task("gbdt", "pricing.gbdt.stage", "{member}-{fold}")
 def train_gbdt(
     out: Path, *, catalogue: Reference, folds: Reference, features: Reference, price_features: Reference,
-    config: GBDTConfig, member: str, fold: int | None, seed: int, fold_models: list[Reference], runtime: Runtime,
+    tuned: Reference | None, config: GBDTConfig, member: str, fold: int | None, seed: int,
+    fold_models: list[Reference], runtime: Runtime,
 ) -> None:  # fmt: skip
     """One library on one fold; with ``fold_models``, the refit at their median best round."""
     from pricing.gbdt import stage
@@ -101,6 +144,7 @@ def train_gbdt(
     stage.train_fold(
         runtime.path(catalogue), runtime.path(folds), runtime.path(features), runtime.path(price_features), config,
         member, fold, seed, out, threads=runtime.threads, rounds=_median_round(fold_models, runtime),
+        params=runtime.path(tuned) if tuned else None,
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pricing.config.ensemble import SubmissionConfig
 from pricing.errors import ArtifactError, PredictionsError
-from pricing.submission import create_submission, write_submission
+from pricing.submission import create_submission, intervals_file, write_intervals, write_submission
 
 IDS = st.lists(st.text("0123456789abc-,\"' é", min_size=1, max_size=8), min_size=1, max_size=20, unique=True)
 
@@ -100,3 +100,38 @@ def test_no_test_rows_make_an_empty_file(tmp_path: Path) -> None:
     statistics = write_submission(pl.Series([], dtype=pl.String), np.empty(0), SubmissionConfig(), tmp_path / "s.csv")
     assert statistics == {"rows": 0}
     assert (tmp_path / "s.csv").read_text() == "sample_id,predicted_price\n"
+
+
+def test_intervals_stand_beside_the_submission(tmp_path: Path) -> None:
+    paths = stages(tmp_path, ["a", "b"], ["b", "a"], [2.0, 1.0])
+    table = pl.read_parquet(paths[1] / "test.parquet")
+    ends = {"low_80": -0.5, "high_80": 0.5, "low_95": -1.0, "high_95": 2.0}
+    table.with_columns((pl.col("stack") + off).alias(name) for name, off in ends.items()).write_parquet(
+        paths[1] / "test.parquet"
+    )
+    target = tmp_path / "out" / "s.csv"
+    create_submission(*paths, SubmissionConfig(price_column="price", intervals=True), target)
+    with intervals_file(target).open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sorted(path.name for path in target.parent.iterdir()) == ["s.csv", "s_intervals.csv"]
+    assert [row["sample_id"] for row in rows] == ["a", "b"]
+    assert float(rows[0]["price"]) == pytest.approx(math.e)
+    for name, off in ends.items():
+        assert float(rows[1][name]) == pytest.approx(math.e ** (2 + off))
+
+
+@pytest.mark.parametrize(
+    ("ends", "words"),
+    [
+        ({"low_80": [1.0, 3.5]}, "low_80 is 3.5 for the price 3.0 of product b"),
+        ({"high_80": [2.0, float("inf")]}, "high_80 is inf"),
+        ({"low_80": [0.0, 1.0]}, "low_80 is 0.0 for the price 2.0 of product a"),
+        ({"price": [1.0, 1.0]}, "cannot be called price"),
+    ],
+)
+def test_impossible_intervals_are_refused(tmp_path: Path, ends: dict[str, list[float]], words: str) -> None:
+    arrays = {name: np.array(values) for name, values in ends.items()}
+    config = SubmissionConfig(price_column="price")
+    with pytest.raises(PredictionsError, match=words):
+        write_intervals(pl.Series(["a", "b"]), np.array([2.0, 3.0]), arrays, config, tmp_path / "s.csv")
+    assert not intervals_file(tmp_path / "s.csv").exists()

@@ -1,44 +1,44 @@
 """The resumable picture downloader.
 
-One picture's way: wait at its host's gate, take one of ``concurrency`` places, ask, follow redirects (each address
-checked), read with limits, decode and scale down in a thread, write beside and rename, commit to the manifest, and only
-then give the place back. A failure that may pass waits, without a place, by exponential backoff with full jitter
-(Marc Brooker, "Exponential Backoff and Jitter", AWS 2015) or for as long as Retry-After says, and tries again.
+One picture's way: wait in its host's queue, be taken by one of ``concurrency`` workers when the host's gate is open,
+ask, follow redirects (each address checked, each at its own host's gate), read with limits, decode and scale down in a
+thread, write beside and rename, commit to the manifest; only then is the worker free for the next one. A failure that
+may pass goes back into the queue for exponential backoff with full jitter (Marc Brooker, "Exponential Backoff and
+Jitter", AWS 2015), or for as long as Retry-After says.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import os
 import random
-import threading
-import time
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
+from yarl import URL
+
+from pricing.catalogue.event_loop import first_error, run_to_end
 from pricing.catalogue.failures import PictureFailure
 from pricing.catalogue.hosts import HostRules
-from pricing.catalogue.manifest import Manifest, PictureRecord
+from pricing.catalogue.manifest import HostState, Manifest, PictureRecord
 from pricing.catalogue.pictures import PictureStore, StoredPicture
 from pricing.catalogue.progress import ProgressCallback, ProgressMeter, ShardReport
 from pricing.catalogue.recorder import GroupRecorder
+from pricing.catalogue.resuming import ResumeRules
+from pricing.catalogue.scheduling import Job, Scheduler
 from pricing.catalogue.sources import ImageSource
-from pricing.catalogue.throttle import HostGate, HostGates
+from pricing.catalogue.throttle import HostGate
 from pricing.catalogue.transfer import Redirect, fetch_once, open_session
 
 if TYPE_CHECKING:
     from pricing.config import ImagesConfig
 
-WAITING_FACTOR = 8
-"""Pictures that are under way (most of them waiting to be tried again) for each one in flight."""
-REMEMBER_DOWN_SECONDS = 600.0
-"""How long a host that was found down gets only a single probe from later batches."""
-
-_T = TypeVar("_T")
+_FOLDER = "folder"
+"""Key of the one host of a source that needs none."""
+_KNOWN_AT_ONCE = 1000
+"""Records of earlier runs that are in memory at a time."""
 
 
 def backoff_seconds(tries: int, config: ImagesConfig, rng: random.Random) -> float:
@@ -97,8 +97,8 @@ class ResumableImageDownloader:
         self._progress = progress
         self._store = PictureStore(work, config)
         self._manifest_path = self._store.root / "manifest.sqlite"
-        self._rules = HostRules(config.allow_hosts)
-        self._verdict = _verdict_key(self.source, config)
+        self._host_rules = HostRules(config.allow_hosts)
+        self._resume = ResumeRules(self.source, config, self._store)
         self._rng = random.Random()
 
     def download_batch(self, links: Iterable[str]) -> ShardReport:
@@ -114,237 +114,145 @@ class ResumableImageDownloader:
         DownloadError
             The disk is full or cannot be written. What was recorded stays.
         """
-        return _run(self._download_all(list(dict.fromkeys(links))))
+        return run_to_end(self._download_all(list(dict.fromkeys(links))))
 
     async def _download_all(self, links: list[str]) -> ShardReport:
-        meter = ProgressMeter(len(links), self._progress)
+        self._meter = ProgressMeter(len(links), self._progress)
+        self._requests = self._fetched_bytes = 0
         with (
             Manifest(self._manifest_path) as self._manifest,
             ThreadPoolExecutor(self.threads, thread_name_prefix="decode") as self._decoders,
             ThreadPoolExecutor(1, thread_name_prefix="manifest") as self._writer,
         ):
-            known = self._load_progress(links)
-            for record in known.values():
-                meter.known(None if record.status == "ok" else record.reason)
-            self._requests = self._fetched_bytes = 0
-            self._places = asyncio.Semaphore(self.config.concurrency)
-            self._gates = HostGates(self.config, self._manifest.down_hosts())
+            self._remembered = self._manifest.hosts()
+            self._scheduler = Scheduler(self._open_gate)
             self._recorder = GroupRecorder(self._save_progress)
-            async with open_session(self.config, self._rules) as self._session:
-                todo = iter([link for link in links if link not in known])
-                await self._work_off(todo, len(links) - len(known), meter)
-            until = time.time() + REMEMBER_DOWN_SECONDS
-            states = self._gates.states()
-            if states:
-                self._manifest.mark_hosts({host: until if down else 0.0 for host, down in states.items()})
-        meter.report()
-        return ShardReport(
-            requested=len(links),
-            present=meter.present,
-            reused=meter.reused,
-            failed=dict(sorted(meter.failed.items())),
-            requests=self._requests,
-            fetched_bytes=self._fetched_bytes,
-            seconds=meter.seconds,
-        )
+            unasked = []
+            for link in self._load_progress(links):
+                try:
+                    self._scheduler.add(link, self._host_of(link))
+                except PictureFailure as failure:
+                    unasked.append(self._resume.failure(link, 0, failure))
+            async with open_session(self.config, self._host_rules) as self._session:
+                await self._work_off(unasked)
+            self._manifest.remember_hosts(
+                {key: HostState(gate.down, gate.rate) for key, gate in self._scheduler.gates().items()}
+            )
+        self._meter.report()
+        return self._meter.summary(self._requests, self._fetched_bytes)
 
-    async def _work_off(self, todo: Iterator[str], count: int, meter: ProgressMeter) -> None:
-        async def work() -> None:
-            for link in todo:
-                record = await self._download_single(link)
-                meter.add(None if record.status == "ok" else record.reason)
+    def _open_gate(self, key: str) -> HostGate:
+        limit = self.config.concurrency if key == _FOLDER else self.config.per_host
+        known = self._remembered.get(key, HostState())
+        return HostGate(key, self.config, limit, suspected=known.down, rate=known.rate)
 
-        workers = min(count, WAITING_FACTOR * self.config.concurrency)
+    def _url_of(self, link: str) -> URL:
+        return self._host_rules.check_url(self.source.url_for(link))
+
+    def _host_of(self, link: str) -> str:
+        return _FOLDER if self.source.kind == "folder" else _key(self._url_of(link))
+
+    async def _work_off(self, unasked: list[PictureRecord]) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(workers):
-                    group.create_task(work())
+                for _ in range(self.config.concurrency):
+                    group.create_task(self._work())
+                # links that name nothing that may be asked
+                for start in range(0, len(unasked), _KNOWN_AT_ONCE):
+                    records = unasked[start : start + _KNOWN_AT_ONCE]
+                    await self._save_progress(records)
+                    for record in records:
+                        self._meter.add(record)
         except BaseExceptionGroup as errors:
-            # one full disk fails many pictures; one message is enough
-            raise _first(errors) from None
+            raise first_error(errors) from None
         finally:
             await self._recorder.close()
 
-    async def _download_single(self, link: str) -> PictureRecord:
-        """Fetch, verify, store and record one picture, with retries.
+    async def _work(self) -> None:
+        while (job := await self._scheduler.take()) is not None:
+            record = await self._download_single(job)
+            if record is not None:
+                self._meter.add(record)
+                self._scheduler.finished()
+
+    async def _download_single(self, job: Job) -> PictureRecord | None:
+        """One step of one picture: a request, and what follows from it.
 
         Returns
         -------
-        PictureRecord
-            The record as committed, with status ``ok``, ``failed`` or ``missing``.
+        PictureRecord or None
+            The record as committed, with status ``ok``, ``failed`` or ``missing``; None where the picture went back
+            into the queue, for another try or to another address.
         """
-        tries = 0
-        while True:
-            tries += 1
-            try:
-                record = await self._try(link, tries)
-            except PictureFailure as failure:
-                patient = failure.retry_after is None or failure.retry_after <= self.config.retry_after_max
-                if failure.transient and failure.reason != "host_down" and patient and tries <= self.config.retries:
-                    await asyncio.sleep(max(failure.retry_after or 0.0, backoff_seconds(tries, self.config, self._rng)))
-                    continue
-                record = self._failure_record(link, failure, tries)
-                async with self._places:
-                    await self._recorder.record(record)
-            return record
-
-    async def _try(self, link: str, tries: int) -> PictureRecord:
-        """One try, redirects and all; holds its place until the record is committed."""
-        if self.source.kind == "folder":
-            async with self._places:
-                self._requests += 1
-                return await self._store_and_record(link, None, tries)
-        url = self._rules.check_url(self.source.url_for(link))
-        first_gate: HostGate | None = None
-        for _ in range(self.config.max_redirects + 1):
-            gate = self._gates.gate(f"{url.host}:{url.port}")
-            first_gate = first_gate or gate
-            await gate.enter()
-            failure: PictureFailure | None = None
-            unknown = True
-            try:
-                # gate before place, and both given back before the next hop: the other way round two hosts that
-                # redirect to each other could wait for each other for ever
-                async with self._places:
-                    try:
-                        self._requests += 1
-                        answer = await fetch_once(self._session, url, self.config)
-                        unknown = False
-                    except PictureFailure as raised:
-                        failure, unknown = raised, False
-                        raise
-                    finally:
-                        gate.leave(failure, unknown=unknown)
-                    if not isinstance(answer, Redirect):
-                        self._fetched_bytes += len(answer)
-                        return await self._store_and_record(link, answer, tries)
-            except PictureFailure as raised:
-                if raised.transient and tries > self.config.retries and not raised.unreachable:
-                    gate.give_up()
-                raise
-            url = self._rules.check_url(answer.url)
-        raise PictureFailure("too_many_redirects", f"more than {self.config.max_redirects}")
-
-    async def _store_and_record(self, link: str, data: bytes | None, tries: int) -> PictureRecord:
-        loop = asyncio.get_running_loop()
-        if data is None:
-            stored, fingerprint = await loop.run_in_executor(self._decoders, self._store_local, link)
-            self._fetched_bytes += stored.source_bytes
+        try:
+            stored, fingerprint = await self._ask(job)
+        except PictureFailure as failure:
+            patient = (failure.retry_after or 0.0) <= self.config.retry_after_max
+            if failure.transient and failure.reason != "host_down":
+                if patient and job.tries <= self.config.retries:
+                    backoff = backoff_seconds(job.tries, self.config, self._rng)
+                    self._scheduler.again(job, max(failure.retry_after or 0.0, backoff))
+                    return None
+                if not failure.unreachable:
+                    self._scheduler.gave_up(job)
+            record = self._resume.failure(job.link, job.tries, failure)
         else:
-            stored, fingerprint = await loop.run_in_executor(self._decoders, self._store.put, data), ""
-        record = PictureRecord(
-            origin=self.source.origin,
-            link=link,
-            status="ok",
-            tries=tries,
-            file=stored.file,
-            sha256=stored.sha256,
-            stored_bytes=stored.stored_bytes,
-            width=stored.width,
-            height=stored.height,
-            source_sha256=stored.source_sha256,
-            source_bytes=stored.source_bytes,
-            fingerprint=fingerprint,
-        )
+            if stored is None:
+                return None
+            record = self._resume.success(job.link, job.tries, stored, fingerprint)
         await self._recorder.record(record)
         return record
 
-    def _store_local(self, link: str) -> tuple[StoredPicture, str]:
-        file = self.source.file_for(link)
-        if file is None:
-            raise PictureFailure("not_in_folder", f"no file for {link[:200]!r}")
+    async def _ask(self, job: Job) -> tuple[StoredPicture | None, str]:
+        """The stored picture and, from a folder, its file's fingerprint; no picture after a redirect."""
+        if job.ticket is None:
+            raise PictureFailure("host_down", f"{job.host} does not answer; not asked again", transient=True)
+        loop = asyncio.get_running_loop()
+        self._requests += 1
+        if self.source.kind == "folder":
+            try:
+                stored, fingerprint = await loop.run_in_executor(self._decoders, self._store_local, job.link)
+            finally:
+                self._scheduler.answered(job, None)
+            self._fetched_bytes += stored.source_bytes
+            return stored, fingerprint
+        failure: PictureFailure | None = None
         try:
-            size = file.stat().st_size
-            if size > self.config.max_bytes:
-                raise PictureFailure("too_large", f"{size} bytes; at most {self.config.max_bytes} are accepted")
-            fingerprint = _fingerprint(file)
-            data = file.read_bytes()
-        except OSError as error:
-            raise PictureFailure("unreadable", f"{file}: {error.strerror}") from None
-        return self._store.put(data), fingerprint
+            answer = await fetch_once(self._session, job.url or self._url_of(job.link), self.config)
+        except PictureFailure as raised:
+            failure = raised
+            raise
+        finally:
+            self._scheduler.answered(job, failure)
+        if isinstance(answer, Redirect):
+            if job.redirects == self.config.max_redirects:
+                raise PictureFailure("too_many_redirects", f"more than {self.config.max_redirects}")
+            url = self._host_rules.check_url(answer.url)
+            self._scheduler.redirect(job, url, _key(url))
+            return None, ""
+        self._fetched_bytes += len(answer)
+        return await loop.run_in_executor(self._decoders, self._store.put, answer), ""
 
-    def _failure_record(self, link: str, failure: PictureFailure, tries: int) -> PictureRecord:
-        return PictureRecord(
-            origin=self.source.origin,
-            link=link,
-            status="missing" if failure.reason == "not_in_folder" else "failed",
-            verdict=self._verdict,
-            final=not failure.transient,
-            reason=failure.reason,
-            detail=failure.detail[:500],
-            tries=tries,
-        )
+    def _store_local(self, link: str) -> tuple[StoredPicture, str]:
+        data, fingerprint = self.source.read(link, self.config.max_bytes)
+        return self._store.put(data), fingerprint
 
     async def _save_progress(self, records: Sequence[PictureRecord]) -> None:
         """Commit records to the manifest, off the event loop."""
         await asyncio.get_running_loop().run_in_executor(self._writer, self._manifest.save, records)
 
-    def _load_progress(self, links: Sequence[str]) -> dict[str, PictureRecord]:
-        """Records of earlier runs that still hold, by link.
-
-        A picture holds while its file is whole (and, from a folder, the file it came from is unchanged); a failure
-        holds if it is final, under the same source and limits.
-        """
-        return {
-            link: record
-            for link, record in self._manifest.load(self.source.origin, links).items()
-            if self._still_holds(record)
-        }
-
-    def _still_holds(self, record: PictureRecord) -> bool:
-        if record.status == "ok":
-            if record.file is None or not self._store.is_whole(record.file, record.stored_bytes or 0):
-                return False
-            if self.source.kind != "folder":
-                return True
-            file = self.source.file_for(record.link)
-            return file is not None and _fingerprint(file) == record.fingerprint
-        if self.source.kind == "folder":
-            # looking again costs nothing, and the file may be there by now
-            return False
-        return record.final and record.verdict == self._verdict
+    def _load_progress(self, links: Sequence[str]) -> Iterator[str]:
+        """Links that are still to be asked for; the others are counted as what they were recorded as."""
+        for start in range(0, len(links), _KNOWN_AT_ONCE):
+            part = links[start : start + _KNOWN_AT_ONCE]
+            known = self._manifest.load(self.source.origin, part)
+            for link in part:
+                record = known.get(link)
+                if record is not None and self._resume.still_holds(record):
+                    self._meter.known(record)
+                else:
+                    yield link
 
 
-def _verdict_key(source: ImageSource, config: ImagesConfig) -> str:
-    """Under what a failure was final: another source or other limits may give another outcome."""
-    names = ("max_bytes", "max_pixels", "max_side", "min_side", "max_redirects", "allow_hosts")
-    values = {name: getattr(config, name) for name in names}
-    return hashlib.sha256(json.dumps([source.kind, source.location, values], sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _fingerprint(file: Path) -> str:
-    try:
-        status = file.stat()
-    except OSError:
-        return ""
-    return f"{status.st_size}-{status.st_mtime_ns}"
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
-def _run(work: Coroutine[Any, Any, _T]) -> _T:
-    """Run to the end, also where a loop runs already (in a notebook): then in a thread of its own."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
-    outcome: list[_T] = []
-    errors: list[BaseException] = []
-
-    def target() -> None:
-        try:
-            outcome.append(asyncio.run(work))
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=target)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return outcome[0]
+def _key(url: URL) -> str:
+    return f"{url.host}:{url.port}"

@@ -18,7 +18,7 @@ from pricing.catalogue.sources import ImageSource
 if TYPE_CHECKING:
     from pricing.config import ImagesConfig
 
-__all__ = ["ImageSource", "ShardReport", "catalogue_links", "collect_images", "fetch_shard", "split_shards"]
+__all__ = ["ImageSource", "ShardReport", "catalogue_links", "collect_images", "fetch_shard", "shard_of"]
 
 SCHEMA = {
     "image_link": pl.String,
@@ -82,15 +82,14 @@ def catalogue_links(catalogue: Path) -> list[str]:
         for file in (catalogue / "train.parquet", catalogue / "test.parquet")
         if file.exists()
     ]
-    links = pl.concat(frames).drop_nulls().unique().collect()["image_link"].to_list()
-    # by code point, whatever the locale
-    return sorted(link for link in links if link.strip())
+    filled = pl.col("image_link").str.strip_chars() != ""
+    # polars sorts text by code point, whatever the locale
+    return pl.concat(frames).filter(filled).unique().sort("image_link").collect()["image_link"].to_list()
 
 
-def split_shards(links: list[str], shard_size: int) -> list[list[str]]:
-    """Cut links into shards of nearly equal size, none larger than ``shard_size``."""
-    count = -(-len(links) // shard_size)
-    return [links[index * len(links) // count : (index + 1) * len(links) // count] for index in range(count)]
+def shard_of(links: list[str], shard: int, shards: int) -> list[str]:
+    """Every ``shards``-th link, from ``shard`` on: shards of equal size, each with pictures of every host."""
+    return links[shard::shards]
 
 
 def collect_images(catalogue: Path, config: ImagesConfig, work: Path, source: ImageSource, out: Path) -> None:

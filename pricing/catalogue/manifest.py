@@ -20,8 +20,21 @@ from pricing.errors import ArtifactError, DownloadError
 BUSY_SECONDS = 60.0
 """How long a writer waits for another process."""
 
-_VERSION = 1
+REMEMBER_HOSTS_SECONDS = 600.0
+"""How long what was learned of a host is believed."""
+
+_VERSION = 2
 _CHUNK = 500
+
+
+@dataclass(frozen=True)
+class HostState:
+    """What a batch learned of a host."""
+
+    down: bool = False
+    """It did not answer; later batches begin with a single probe."""
+    rate: float | None = None
+    """Pace that it bears, in requests a second; None where none is kept."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +82,10 @@ CREATE TABLE IF NOT EXISTS pictures (
     reason TEXT, detail TEXT, tries INTEGER NOT NULL, file TEXT, sha256 TEXT, stored_bytes INTEGER,
     width INTEGER, height INTEGER, source_sha256 TEXT, source_bytes INTEGER, fingerprint TEXT NOT NULL,
     PRIMARY KEY (origin, link)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS hosts (host TEXT PRIMARY KEY, down_until REAL NOT NULL) WITHOUT ROWID;
+DROP TABLE IF EXISTS hosts;
+CREATE TABLE hosts (host TEXT PRIMARY KEY, down INTEGER NOT NULL, rate REAL, seen REAL NOT NULL) WITHOUT ROWID;
 """
+"""Makes a new manifest, and one of version 1 (whose table of hosts had no rates) into one of version 2."""
 _UPSERT = f"INSERT OR REPLACE INTO pictures ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
 
 
@@ -140,16 +155,22 @@ class Manifest:
                     found[values["link"]] = PictureRecord(**values)
         return found
 
-    def mark_hosts(self, down: dict[str, float]) -> None:
-        """Remember until when (Unix seconds) hosts are taken for down; 0 forgets."""
+    def remember_hosts(self, states: dict[str, HostState]) -> None:
+        """Keep for later batches what this one learned of the hosts."""
+        now = time.time()
         with self._transaction() as connection:
-            connection.executemany("INSERT OR REPLACE INTO hosts VALUES (?, ?)", list(down.items()))
+            connection.executemany(
+                "INSERT OR REPLACE INTO hosts VALUES (?, ?, ?, ?)",
+                [(host, state.down, state.rate, now) for host, state in states.items()],
+            )
 
-    def down_hosts(self) -> set[str]:
-        """Hosts that an earlier batch found down, not long ago."""
+    def hosts(self) -> dict[str, HostState]:
+        """What was learned of hosts, not long ago."""
         with self._errors(), self._lock:
-            rows = self._connection.execute("SELECT host FROM hosts WHERE down_until > ?", [time.time()])
-            return {row[0] for row in rows}
+            rows = self._connection.execute(
+                "SELECT host, down, rate FROM hosts WHERE seen > ?", [time.time() - REMEMBER_HOSTS_SECONDS]
+            )
+            return {host: HostState(bool(down), rate) for host, down, rate in rows}
 
     def _prepare(self) -> None:
         # switching to WAL needs the file alone for a moment and does not wait for it by itself
@@ -165,12 +186,12 @@ class Manifest:
         # a killed process loses nothing with NORMAL; only a power cut may lose the last transactions, whole
         self._connection.execute("PRAGMA synchronous = NORMAL")
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, _VERSION):
+        if not 0 <= version <= _VERSION:
             raise ArtifactError(
                 f"{self.path}: picture manifest of version {version}, expected {_VERSION}; "
                 f"delete {self.path.parent} and fetch again"
             )
-        if version == 0:
+        if version < _VERSION:
             with self._transaction() as connection:
                 for statement in _TABLES.split(";"):
                     connection.execute(statement)

@@ -21,7 +21,7 @@ from pricing.errors import DownloadError
 if TYPE_CHECKING:
     from pricing.config import ImagesConfig
 
-FORM = 1
+FORM = 2
 """Raised when the same settings would give other stored pictures, so that old ones are not taken for new."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

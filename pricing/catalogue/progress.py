@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
+from pydantic import Field
+
+from pricing.catalogue.manifest import PictureRecord
 from pricing.config.base import Section
+
+_STATES = 2**256
 
 
 @dataclass(frozen=True)
@@ -27,26 +35,67 @@ class Progress:
     seconds_left: float | None
     """Expected at that rate; None while there is none."""
 
+    @property
+    def failures(self) -> str:
+        """Failures by reason, the most frequent first, as text."""
+        ranked = sorted(self.failed.items(), key=lambda item: (-item[1], item[0]))
+        return ", ".join(f"{reason} {count}" for reason, count in ranked) or "none"
+
+    @property
+    def time_left(self) -> str:
+        """Hours, minutes and seconds to go, as text."""
+        return "-:--:--" if self.seconds_left is None else str(timedelta(seconds=round(self.seconds_left)))
+
     def __str__(self) -> str:
-        failures = ", ".join(f"{reason} {count}" for reason, count in sorted(self.failed.items())) or "none"
-        left = "" if self.seconds_left is None else f", {self.seconds_left:.0f} s left"
-        return f"pictures {self.done}/{self.total}, {self.rate:.0f}/s{left}, failures: {failures}"
+        return f"pictures {self.done}/{self.total}, {self.rate:.0f}/s, {self.time_left} left, failures: {self.failures}"
+
+    def after(self, earlier: ShardTotals, total: int) -> Progress:
+        """The same moment seen over all shards.
+
+        Parameters
+        ----------
+        earlier : ShardTotals
+            What the shards before this one came to.
+        total : int
+            Pictures of all shards.
+        """
+        failed = Counter(self.failed) + Counter(earlier.failed)
+        done = self.done + earlier.requested
+        left = (total - done) / self.rate if self.rate > 0 else None
+        return Progress(total, done, self.present + earlier.present, dict(sorted(failed.items())), self.rate, left)
 
 
 ProgressCallback = Callable[[Progress], None]
 
 
-class ShardReport(Section):
-    """What came of one batch of links; counts are of distinct links."""
+class ShardTotals(Section):
+    """What became of some links; counts are of distinct links."""
 
-    requested: int
+    requested: int = 0
     """Distinct links."""
-    present: int
+    present: int = 0
     """Whole on disk now."""
-    reused: int
-    """Of those, present before."""
-    failed: dict[str, int]
+    failed: dict[str, int] = Field(default_factory=dict)
     """Failures by reason, those remembered from earlier runs among them."""
+    state: str = f"{0:064x}"
+    """Digest of what became of every link; equal if and only if every picture and every failure is the same."""
+
+    def plus(self, other: ShardTotals) -> ShardTotals:
+        """Both together; they share no link."""
+        failed = Counter(self.failed) + Counter(other.failed)
+        return ShardTotals(
+            requested=self.requested + other.requested,
+            present=self.present + other.present,
+            failed=dict(sorted(failed.items())),
+            state=f"{(int(self.state, 16) + int(other.state, 16)) % _STATES:064x}",
+        )
+
+
+class ShardReport(ShardTotals):
+    """How one batch went."""
+
+    reused: int
+    """Pictures that were present before."""
     requests: int
     """HTTP requests, or files read."""
     fetched_bytes: int
@@ -64,6 +113,8 @@ class ProgressMeter:
         Distinct links.
     callback : callable, optional
         Called with a :class:`Progress`, always from the thread that runs the download.
+    interval : float
+        Seconds between calls.
     """
 
     def __init__(self, total: int, callback: ProgressCallback | None, *, interval: float = 0.5) -> None:
@@ -71,21 +122,20 @@ class ProgressMeter:
         self.present = self.reused = 0
         self.failed: Counter[str] = Counter()
         self._known = 0
+        self._state = 0
         self._callback = callback
         self._interval = interval
         self._start = self._last = time.monotonic()
 
-    def known(self, reason: str | None) -> None:
-        """One outcome that an earlier run recorded; ``reason`` is None for a picture that is there."""
+    def known(self, record: PictureRecord) -> None:
+        """One outcome of an earlier run that holds."""
         self._known += 1
-        self.reused += reason is None
-        self._count(reason)
+        self.reused += record.status == "ok"
+        self._count(record)
 
-    def add(self, reason: str | None) -> None:
+    def add(self, record: PictureRecord) -> None:
         """One outcome of this run."""
-        self._count(reason)
-        if self._callback is not None and time.monotonic() - self._last >= self._interval:
-            self.report()
+        self._count(record)
 
     def report(self) -> None:
         """Call back now."""
@@ -93,20 +143,35 @@ class ProgressMeter:
             self._last = time.monotonic()
             self._callback(self.snapshot())
 
-    @property
-    def seconds(self) -> float:
-        """Seconds since the start."""
-        return time.monotonic() - self._start
-
     def snapshot(self) -> Progress:
         """The present state."""
-        done = self.present + sum(self.failed.values())
-        rate = (done - self._known) / max(self.seconds, 1e-9)
+        done = self.present + self.failed.total()
+        rate = (done - self._known) / max(time.monotonic() - self._start, 1e-9)
         left = (self.total - done) / rate if rate > 0 else None
         return Progress(self.total, done, self.present, dict(sorted(self.failed.items())), rate, left)
 
-    def _count(self, reason: str | None) -> None:
-        if reason is None:
+    def summary(self, requests: int, fetched_bytes: int) -> ShardReport:
+        """The report at the end."""
+        return ShardReport(
+            requested=self.total,
+            present=self.present,
+            reused=self.reused,
+            failed=dict(sorted(self.failed.items())),
+            requests=requests,
+            fetched_bytes=fetched_bytes,
+            seconds=time.monotonic() - self._start,
+            state=f"{self._state:064x}",
+        )
+
+    def _count(self, record: PictureRecord) -> None:
+        if record.status == "ok":
             self.present += 1
+            outcome = record.sha256
         else:
-            self.failed[reason] += 1
+            outcome = record.reason or "unknown"
+            self.failed[outcome] += 1
+        # a sum, because the order in which pictures arrive says nothing
+        digest = hashlib.sha256(json.dumps([record.link, outcome]).encode()).digest()
+        self._state = (self._state + int.from_bytes(digest)) % _STATES
+        if self._callback is not None and time.monotonic() - self._last >= self._interval:
+            self.report()

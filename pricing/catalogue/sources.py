@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote, urlsplit
@@ -109,3 +110,34 @@ class ImageSource(Section):
             if file.is_file():
                 return file
         return None
+
+    def read(self, link: str, max_bytes: int) -> tuple[bytes, str]:
+        """Content of a link's file in the folder, and its fingerprint.
+
+        Raises
+        ------
+        PictureFailure
+            ``not_in_folder``, ``too_large`` or ``unreadable``.
+        """
+        file = self.file_for(link)
+        if file is None:
+            raise PictureFailure("not_in_folder", f"no file for {link[:200]!r}")
+        try:
+            status = file.stat()
+            if status.st_size > max_bytes:
+                raise PictureFailure("too_large", f"{status.st_size} bytes; at most {max_bytes} are accepted")
+            return file.read_bytes(), _fingerprint(status)
+        except OSError as error:
+            raise PictureFailure("unreadable", f"{file}: {error.strerror}") from None
+
+    def fingerprint(self, link: str) -> str | None:
+        """Size and modification time of a link's file in the folder; None where there is none."""
+        file = self.file_for(link)
+        try:
+            return None if file is None else _fingerprint(file.stat())
+        except OSError:
+            return None
+
+
+def _fingerprint(status: os.stat_result) -> str:
+    return f"{status.st_size}-{status.st_mtime_ns}"

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 
 from pricing.catalogue.duplicates import duplicate_groups
 from pricing.catalogue.folds import make_folds
-from pricing.catalogue.reading import SCHEMA, Rejected, read_catalogue_file, write_rejected
+from pricing.catalogue.reading import SCHEMA, Rejected, stream_catalogue_file, write_rejected
 from pricing.config.catalogue import CatalogueConfig, FoldsConfig, HoldoutConfig
 
 logger = logging.getLogger(__name__)
@@ -35,29 +36,39 @@ def read_catalogue(train: Path, test: Path | None, config: CatalogueConfig, out:
     CatalogueError
         A file that cannot be used, or bad rows that are not quarantined.
     """
-    learned = read_catalogue_file(train, labelled=True, on_bad_rows=config.on_bad_rows)
-    rejected: list[Rejected] = list(learned.rejected)
-    asked = pl.DataFrame(schema={name: dtype for name, dtype in SCHEMA.items() if name != "price"})
-    rejected_test: list[Rejected] = []
-    if test is not None:
-        read = read_catalogue_file(test, labelled=False, on_bad_rows=config.on_bad_rows)
-        asked, rejected_test = read.frame, read.rejected
-    learned.frame.write_parquet(out / "train.parquet")
-    asked.write_parquet(out / "test.parquet")
+    rejected = _write_checked(train, True, config, out / "train.parquet")
+    rejected_test = _write_checked(test, False, config, out / "test.parquet")
     if config.on_bad_rows == "quarantine":
         write_rejected([*rejected, *rejected_test], out / "rejected.csv")
-    price = learned.frame["price"].to_numpy()
+    learned, asked = pl.scan_parquet(out / "train.parquet"), pl.scan_parquet(out / "test.parquet")
+    price = learned.select("price").collect()["price"].to_numpy()
     levels = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+    test_figures = _describe(asked)
     summary = {
-        "train": {**_describe(learned.frame), "rejected": len(rejected)},
-        "test": {**_describe(asked), "rejected": len(rejected_test)},
-        "ids_in_both": asked.join(learned.frame, on="sample_id", how="semi").height,
+        "train": {**_describe(learned), "rejected": len(rejected)},
+        "test": {**test_figures, "rejected": len(rejected_test)},
+        "ids_in_both": _collect(
+            asked.select("sample_id").join(learned.select("sample_id"), on="sample_id", how="semi").select(pl.len())
+        )["len"],
         "price": {f"q{round(100 * level):03d}": float(np.quantile(price, level)) for level in levels}
         | {"mean": float(price.mean())},
     }
     _write_json(summary, out / "summary.json")
-    logger.info("catalogue: %d rows with prices, %d to price, %d left out", len(price), asked.height,
+    logger.info("catalogue: %d rows with prices, %d to price, %d left out", len(price), test_figures["rows"],
                 len(rejected) + len(rejected_test))  # fmt: skip
+
+
+def _write_checked(path: Path | None, labelled: bool, config: CatalogueConfig, out: Path) -> list[Rejected]:
+    """Check a file and write its good rows, batch by batch; the rows left out."""
+    empty = pl.DataFrame(schema={name: dtype for name, dtype in SCHEMA.items() if labelled or name != "price"})
+    schema = empty.to_arrow().schema
+    rejected: list[Rejected] = []
+    with pq.ParquetWriter(out, schema, compression="zstd") as writer:
+        if path is not None:
+            for good, bad in stream_catalogue_file(path, labelled=labelled, on_bad_rows=config.on_bad_rows):
+                writer.write_table(good.to_arrow().cast(schema))
+                rejected += bad
+    return rejected
 
 
 def assign_folds(catalogue: Path, folds: FoldsConfig, holdout: HoldoutConfig, seed: int, out: Path) -> None:
@@ -102,15 +113,23 @@ def assign_folds(catalogue: Path, folds: FoldsConfig, holdout: HoldoutConfig, se
     logger.info("folds: %d rows in %d groups, the largest of %d", frame.height, len(sizes), summary["largest_group"])
 
 
-def _describe(frame: pl.DataFrame) -> dict[str, int]:
-    links = frame["image_link"].drop_nulls()
-    return {
-        "rows": frame.height,
-        "without_text": int((frame["catalog_content"].str.strip_chars() == "").sum()),
-        "without_image_link": frame.height - len(links),
-        "distinct_image_links": links.n_unique(),
-        "repeated_texts": frame.height - frame["catalog_content"].n_unique(),
-    }
+def _describe(frame: pl.LazyFrame) -> dict[str, int]:
+    text, link = pl.col("catalog_content"), pl.col("image_link")
+    return _collect(
+        frame.select(
+            pl.len().alias("rows"),
+            (text.str.strip_chars() == "").sum().alias("without_text"),
+            link.is_null().sum().alias("without_image_link"),
+            link.drop_nulls().n_unique().alias("distinct_image_links"),
+            # by hash, since a million texts are a gigabyte
+            (pl.len() - text.hash().n_unique()).alias("repeated_texts"),
+        )
+    )
+
+
+def _collect(figures: pl.LazyFrame) -> dict[str, int]:
+    """The one row of a table of counts."""
+    return {name: int(value) for name, value in figures.collect(engine="streaming").row(0, named=True).items()}
 
 
 def _balance(table: pl.DataFrame) -> dict[str, Any]:

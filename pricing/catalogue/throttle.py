@@ -1,20 +1,23 @@
-"""How hard one host is asked: requests at once, a rate that follows what the host bears, and a circuit breaker.
+"""How hard one host is asked: requests at once, a pace that follows what the host bears, and a circuit breaker.
 
-* At most ``per_host`` requests at once.
+* At most ``limit`` requests at once.
 * No pace is kept until the host throttles (429, 503). A single such answer only delays its own picture; when they are
-  too many of the last forty, the pace drops below what the host has been serving, the whole host waits for its
-  Retry-After, and the pace rises again by a tenth a second.
-* A host to which no connection can be made is paused and probed, each pause twice as long; after some failed probes it
-  is down and its other pictures fail at once. So is a host that answers, but with which picture after picture is given
-  up and none succeeds. A dead host costs seconds, not hours.
+  too many of the last forty, the pace drops below what the host has been serving, and rises again by a tenth a second.
+  If forty answers later there are about as many refusals as before, they do not come from our pace but by chance: then
+  the pace is given up, and a larger share is tolerated from this host for a while.
+* A host to which no connection can be made, or that answers every request with an error, is paused and probed, each
+  pause twice as long; after some failed probes it is down and its other pictures fail at once. So is a host with which
+  picture after picture is given up and none succeeds. A dead host costs seconds, not hours. A 429 does not count: the
+  host is alive, and the pace is the answer.
+
+Nothing here waits or reads a clock: times are monotonic seconds that the caller passes in.
 """
 
 from __future__ import annotations
 
-import asyncio
-import time
+import math
 from collections import deque
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, NamedTuple
 
 from pricing.catalogue.failures import PictureFailure
 
@@ -25,16 +28,31 @@ WINDOW = 40
 """Answers by which throttling is judged."""
 EVIDENCE = 20
 """Answers needed before it is judged at all."""
-TOLERATED_FREELY = 0.3
-"""Share of throttling answers (a 503 counts a third of a 429) that starts no pacing: faults by chance reach it not
-once in a long batch, a server with a limit far below our speed at once. With 0.15 a batch with 5 % of 429 by chance
-was paced all the time and took seven times as long."""
-TOLERATED_PACED = 0.2
-"""The same once the host is known to throttle."""
+TOLERATED = 0.2
+"""Share of throttling answers (a 503 counts a third of a 429) above which the pace drops. With 0.15 a batch with 5 % of
+429 by chance was paced all the time and took seven times as long."""
+OVERWHELMING = 0.75
+"""Share above which nothing is by chance: the pace drops without waiting for a full window, and the whole host waits
+for its Retry-After. With 0.6, half of all answers refused by chance ended at the slowest pace."""
+MARGIN = 0.25
+"""How far above a share that came by chance the next alarm lies."""
+ERRORS_AS_BREAKER = 3
+"""How many times ``breaker_failures`` a host may answer with errors in a row: they are weaker evidence."""
+TRUST = 500
+"""Answers until a share that came by chance is put to the test again; doubled each time it did."""
 FREE_RATE = 2000.0
 """Requests a second above which no pace is kept."""
 SLOWEST = 0.2
 """Slowest pace, in requests a second."""
+
+
+class Ticket(NamedTuple):
+    """What a request was started under."""
+
+    probe: bool
+    """An open breaker decides by it."""
+    epoch: int
+    """Counts changes of pace."""
 
 
 class HostGate:
@@ -45,182 +63,157 @@ class HostGate:
     host : str
         Host and port, for messages.
     config : ImagesConfig
-        Limits.
+        Patience of breaker and Retry-After.
+    limit : int
+        Requests at once.
     suspected : bool
         The host was found down not long ago: a single probe decides.
+    rate : float, optional
+        Pace that an earlier batch learned, in requests a second.
     """
 
-    def __init__(self, host: str, config: ImagesConfig, *, suspected: bool = False) -> None:
+    def __init__(
+        self, host: str, config: ImagesConfig, limit: int, *, suspected: bool = False, rate: float | None = None
+    ) -> None:
         self.host = host
-        self.rate: float | None = None
+        self.rate = rate
         self.down = False
+        self.in_flight = 0
         self._config = config
-        self._slots = asyncio.Semaphore(config.per_host)
-        self._state: Literal["closed", "open"] = "closed"
-        self._open_until = 0.0
+        self._limit = limit
+        # breaker
+        self._open_until: float | None = None
         self._failed_probes = 0
-        self._probe: asyncio.Task[object] | None = None
-        self._changed = asyncio.Event()
+        self._probing = False
         self._unreachable = 0
+        self._errors = 0
         self._given_up = 0
+        # pace
         self._next_start = 0.0
         self._answers: deque[tuple[float, float, bool]] = deque(maxlen=WINDOW)
+        self._ceiling = 0.0
+        self._tolerated = TOLERATED
+        self._trusted = 0
+        self._trust = TRUST
+        self._share_before: float | None = None
+        self._epoch = 0
         if suspected:
-            self._state, self._failed_probes = "open", config.breaker_probes - 1
+            self._open_until, self._failed_probes = 0.0, config.breaker_probes - 1
 
-    async def enter(self) -> None:
-        """Wait for a free place, the pace and the breaker; every entry needs one :meth:`leave`.
+    def opens_at(self, now: float) -> float:
+        """When the next request may start: ``now``, a later moment, or infinity while only an answer can tell."""
+        if self.down:
+            return now
+        if self.in_flight >= self._limit or self._probing:
+            return math.inf
+        return max(now, self._next_start, self._open_until or 0.0)
 
-        Raises
-        ------
-        PictureFailure
-            ``host_down``: nothing is asked.
-        """
-        await self._slots.acquire()
-        try:
-            await self._pass_breaker()
-            await self._keep_pace()
-        except BaseException:
-            self.leave(None, unknown=True)
-            raise
+    def start(self, now: float) -> Ticket:
+        """Begin a request at a moment that :meth:`opens_at` allowed; every start needs one :meth:`finish`."""
+        self.in_flight += 1
+        if self.rate is not None:
+            self._next_start = max(now, self._next_start) + 1.0 / self.rate
+        self._probing = self._open_until is not None
+        return Ticket(self._probing, self._epoch)
 
-    def leave(self, failure: PictureFailure | None, *, unknown: bool = False) -> None:
-        """Give the place back and learn from how the request ended.
+    def finish(self, now: float, failure: PictureFailure | None, ticket: Ticket) -> None:
+        """Learn from how a request ended.
 
         Parameters
         ----------
+        now : float
+            Monotonic seconds.
         failure : PictureFailure, optional
-            Why it failed; None for a success.
-        unknown : bool
-            It was cancelled, which says nothing about the host.
+            Why it failed; None for an answer that was a picture or a redirect.
+        ticket : Ticket
+            From :meth:`start`.
         """
-        self._slots.release()
-        probing = self._probe is not None and self._probe is asyncio.current_task()
-        if probing:
-            self._probe = None
-        if unknown:
-            if probing:
-                self._signal()
-            return
-        if probing:
-            self._judge_probe(failure)
-        if failure is not None and failure.unreachable:
-            self._unreachable += 1
-            if self._state == "closed" and self._unreachable >= self._config.breaker_failures:
-                self._open(failure)
-            return
-        self._unreachable = 0
+        self.in_flight -= 1
+        if ticket.probe:
+            self._probing = False
+            self._judge_probe(now, failure)
         if failure is None or not failure.transient:
-            self._given_up = 0
-        self._judge_pace(failure)
+            self._unreachable = self._errors = self._given_up = 0
+        elif failure.reason != "http_429":
+            self._errors += 1
+            self._unreachable = self._unreachable + 1 if failure.unreachable else 0
+            most = self._config.breaker_failures
+            if self._open_until is None and (self._unreachable >= most or self._errors >= ERRORS_AS_BREAKER * most):
+                self._open(now, failure)
+        if failure is not None and failure.unreachable:
+            return
+        # an answer to a request at an earlier pace says nothing about this one
+        if ticket.epoch == self._epoch:
+            self._judge_pace(now, failure)
 
     def give_up(self) -> None:
         """A picture has used up its tries on failures that should have passed."""
         self._given_up += 1
-        if self._given_up >= self._config.breaker_failures:
-            self._take_down()
+        self.down = self.down or self._given_up >= self._config.breaker_failures
 
-    async def _pass_breaker(self) -> None:
-        while True:
-            if self.down:
-                raise PictureFailure("host_down", f"{self.host} does not answer; not asked again", transient=True)
-            if self._state == "closed":
-                return
-            pause = self._open_until - time.monotonic()
-            if pause <= 0 and self._probe is None:
-                self._probe = asyncio.current_task()
-                return
-            try:
-                await asyncio.wait_for(self._changed.wait(), pause if pause > 0 else None)
-            except TimeoutError:
-                continue
-
-    def _judge_probe(self, failure: PictureFailure | None) -> None:
+    def _judge_probe(self, now: float, failure: PictureFailure | None) -> None:
         if failure is None or not failure.transient:
-            self._state, self._failed_probes, self._unreachable, self._given_up = "closed", 0, 0, 0
-            self._signal()
+            self._open_until, self._failed_probes = None, 0
             return
         self._failed_probes += 1
         if self._failed_probes >= self._config.breaker_probes:
-            self._take_down()
+            self.down = True
         else:
-            self._open(failure)
+            self._open(now, failure)
 
-    def _open(self, failure: PictureFailure) -> None:
+    def _open(self, now: float, failure: PictureFailure) -> None:
         pause = self._config.breaker_seconds * 2**self._failed_probes
         if failure.retry_after is not None:
             pause = max(pause, min(failure.retry_after, self._config.retry_after_max))
-        self._state = "open"
-        self._open_until = time.monotonic() + pause
-        self._signal()
+        self._open_until = now + pause
 
-    def _take_down(self) -> None:
-        self.down = True
-        self._signal()
-
-    def _signal(self) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
-
-    async def _keep_pace(self) -> None:
-        now = time.monotonic()
-        start = max(now, self._next_start)
-        if self.rate is not None:
-            self._next_start = start + 1.0 / self.rate
-        if start > now:
-            await asyncio.sleep(start - now)
-
-    def _judge_pace(self, failure: PictureFailure | None) -> None:
-        now = time.monotonic()
+    def _judge_pace(self, now: float, failure: PictureFailure | None) -> None:
         throttled = failure is not None and failure.throttled
         weight = 0.0 if failure is None or not throttled else (1.0 if failure.reason == "http_429" else 1 / 3)
         self._answers.append((now, weight, not throttled))
-        if throttled:
-            share = sum(answer[1] for answer in self._answers) / len(self._answers)
-            tolerated = TOLERATED_FREELY if self.rate is None else TOLERATED_PACED
-            if len(self._answers) >= EVIDENCE and share > tolerated:
-                self._slow_down(failure.retry_after if failure is not None else None)
-        elif self.rate is not None:
-            # a tenth a second, whatever the pace
-            self.rate *= 1.0 + 0.1 / max(self.rate, 1.0)
+        if not throttled and self.rate is not None:
+            # a tenth a second; near what the host could just not bear at most half a percent an answer, because forty
+            # answers have to be seen before the next change
+            growth = 0.1 / max(self.rate, 1.0)
+            self.rate *= 1.0 + (growth if self.rate < 0.9 * self._ceiling else min(growth, 0.005))
             if self.rate > FREE_RATE:
                 self.rate = None
+        self._trusted -= 1
+        if self._trusted == 0:
+            self._tolerated = TOLERATED
+        judged = len(self._answers)
+        if judged < EVIDENCE:
+            return
+        share = sum(answer[1] for answer in self._answers) / judged
+        before = self._share_before
+        if before is not None and judged == WINDOW:
+            self._share_before = None
+            if before <= OVERWHELMING and 0.25 * before <= share <= before + 0.1:
+                self.rate, self._tolerated = None, min(before + MARGIN, OVERWHELMING)
+                self._trusted, self._trust = self._trust, 2 * self._trust
+                self._new_epoch()
+                return
+            self._trust = TRUST
+        # right after a change of pace a full window is waited for, unless the answer is plain; and half a window has
+        # to be twice as plain as a whole one
+        tolerated = self._tolerated if judged == WINDOW else 2 * self._tolerated
+        if throttled and share > (tolerated if self._share_before is None else OVERWHELMING):
+            self._slow_down(now, share, failure.retry_after if failure is not None else None)
 
-    def _slow_down(self, retry_after: float | None) -> None:
-        now = time.monotonic()
+    def _slow_down(self, now: float, share: float, retry_after: float | None) -> None:
         seconds = max(now - self._answers[0][0], 1e-3)
         served = sum(answer[2] for answer in self._answers) / seconds
         asked = len(self._answers) / seconds
         lower = 0.8 * served if served > 0 else 0.25 * asked
+        self._ceiling = served if served > 0 else asked
         self.rate = max(SLOWEST, min(lower, 0.8 * self.rate if self.rate is not None else lower))
-        # judged afresh, by answers to requests at the new pace
-        self._answers.clear()
-        if retry_after is not None:
+        self._new_epoch()
+        self._share_before = share
+        self._tolerated = TOLERATED
+        if share > OVERWHELMING and retry_after is not None:
             self._next_start = max(self._next_start, now + min(retry_after, self._config.retry_after_max))
 
-
-class HostGates:
-    """One gate for each host and port.
-
-    Parameters
-    ----------
-    config : ImagesConfig
-        Limits.
-    suspected : set of str
-        Hosts that an earlier batch found down.
-    """
-
-    def __init__(self, config: ImagesConfig, suspected: set[str]) -> None:
-        self._config = config
-        self._suspected = suspected
-        self._gates: dict[str, HostGate] = {}
-
-    def gate(self, host: str) -> HostGate:
-        """The gate of a host, made at first use."""
-        if host not in self._gates:
-            self._gates[host] = HostGate(host, self._config, suspected=host in self._suspected)
-        return self._gates[host]
-
-    def states(self) -> dict[str, bool]:
-        """Whether each host that was asked is down."""
-        return {host: gate.down for host, gate in self._gates.items()}
+    def _new_epoch(self) -> None:
+        """Judge afresh, by answers to requests at the new pace."""
+        self._answers.clear()
+        self._epoch += 1

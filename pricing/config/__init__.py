@@ -4,6 +4,7 @@ Frozen, unknown keys refused, a description a field. The same object is the pare
 shows it as a form. A preset is a TOML file in ``pricing/presets`` that a user can copy and edit.
 """
 
+import os
 import tomllib
 from difflib import get_close_matches
 from importlib import resources
@@ -74,6 +75,11 @@ class ResourcesConfig(Section):
     """Cores the run may use; None takes what the machine has, at most 64."""
     gbdt_share: float = Field(0.5, gt=0, lt=1)
     """Share of the cores that the GBDT branch gets while the neural branch runs."""
+
+    def available(self) -> int:
+        """Cores to use: those asked for, else those that this process may run on, at most 64."""
+        here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return self.cores or min(here, 64)
 
 
 class PricingConfig(Section):

@@ -12,26 +12,58 @@ class MetaLightGBMConfig(Section):
 
     rounds: int = Field(200, ge=1)
     """Boosting rounds; fixed, so that nothing is stopped early on the rows it is judged by."""
+    seeds: int = Field(2, ge=1, le=16)
+    """Models that are averaged."""
     learning_rate: float = Field(0.05, gt=0, le=1)
     """Shrinkage."""
     num_leaves: int = Field(15, ge=2, le=256)
     """Leaves a tree."""
-    min_data_in_leaf: int = Field(50, ge=1)
+    min_data_in_leaf: int = Field(100, ge=1)
     """Rows a leaf."""
-    feature_fraction: float = Field(0.7, gt=0, le=1)
+    feature_fraction: float = Field(0.5, gt=0, le=1)
     """Share of meta-features a tree."""
     bagging_fraction: float = Field(0.7, gt=0, le=1)
     """Share of rows a tree."""
     lambda_l2: float = Field(1.0, ge=0)
     """L2 penalty."""
+    max_bin: int = Field(127, ge=7, le=255)
+    """Bins a column."""
+
+
+class MetaNetworkConfig(Section):
+    """The network of level 1, which predicts a distribution."""
+
+    networks: int = Field(4, ge=1, le=32)
+    """Networks whose distributions are averaged."""
+    bins: int = Field(32, ge=3, le=256)
+    """Bins of the distribution; fewer where rows are few."""
+    hidden: int = Field(64, ge=4, le=1024)
+    """Units of each of the two hidden layers."""
+    epochs: int = Field(15, ge=1)
+    """Passes over the rows; fixed, so that nothing is stopped early on the rows it is judged by."""
+    batch: int = Field(1024, ge=16)
+    """Rows a step; fewer where rows are few."""
+    learning_rate: float = Field(0.005, gt=0)
+    """Peak of the one-cycle schedule."""
+    weight_decay: float = Field(0.01, ge=0)
+    """AdamW's."""
 
 
 class EnsembleConfig(Section):
-    """Level 1 meta-learners, level 2 weights, calibration."""
+    """Level 1 meta-learners, level 2 weights, calibration, decision, intervals."""
 
-    meta_learners: tuple[Literal["ridge", "elasticnet", "lightgbm"], ...] = ("ridge", "elasticnet", "lightgbm")
+    meta_learners: tuple[Literal["smape_linear", "ridge", "elasticnet", "lightgbm", "network"], ...] = (
+        "smape_linear", "ridge", "elasticnet", "lightgbm", "network",
+    )  # fmt: skip
     """Level 1 learners over the out-of-fold log prices, beside the plain mean, the best single member, the simplex
     weights and the greedy selection, which are always there."""
+    noise_limit: float = Field(4.5, ge=0)
+    """A member is left out where its rank correlation with the price is under this many standard errors of no
+    correlation at all; 0 keeps every member."""
+    most_members: int = Field(24, ge=2)
+    """Most members, those of the largest weight, that LightGBM and the network see."""
+    smape_linear_pull: float = Field(30.0, ge=0)
+    """Penalty that draws the free coefficients to the simplex weights, as a number of rows."""
     ridge_alpha: float = Field(1.0, gt=0)
     """Ridge penalty, on standardised columns."""
     elasticnet_alpha: float = Field(0.001, gt=0)
@@ -40,12 +72,18 @@ class EnsembleConfig(Section):
     """Share of L1 in the ElasticNet penalty."""
     lightgbm: MetaLightGBMConfig = MetaLightGBMConfig()
     """The shallow LightGBM."""
+    network: MetaNetworkConfig = MetaNetworkConfig()
+    """The network."""
     weight_starts: int = Field(5, ge=1)
     """Starts of the search for the simplex weights."""
     greedy_steps: int = Field(40, ge=1)
     """Most picks of the greedy selection."""
     calibration: tuple[Literal["isotonic", "affine"], ...] = ("isotonic", "affine")
     """Calibrations tried; kept only if they help out of fold."""
+    decision: bool = True
+    """Try the SMAPE-optimal decision; kept only if it helps out of fold."""
+    nested_folds: int = Field(5, ge=3, le=10)
+    """Most folds of the nested cross-fitting; where there are more, whole folds are put together."""
     standalone_folds: int = Field(5, ge=3, le=20)
     """Seeded folds of `pricing ensemble` where the table has no fold column."""
     bootstrap: int = Field(1000, ge=10)
@@ -58,7 +96,9 @@ class ReportConfig(Section):
     dpi: int = Field(300, ge=50, le=600)
     """Resolution of the plots."""
     worst: int = Field(12, ge=0)
-    """Worst errors shown with picture."""
+    """Worst errors shown with picture and comparables."""
+    categories: int = Field(12, ge=1, le=40)
+    """Categories that the texts are clustered into."""
 
 
 class SubmissionConfig(Section):
@@ -66,3 +106,5 @@ class SubmissionConfig(Section):
 
     price_column: str = Field("predicted_price", min_length=1)
     """Header of the price column; the challenge's own upload wants price."""
+    intervals: bool = False
+    """Write 80 % and 95 % prediction intervals into a file beside the submission."""

@@ -16,6 +16,8 @@ class LightGBMConfig(Section):
     """Loss on log price; smape is lgb_smape_objective."""
     huber_alpha: float = Field(0.3, gt=0)
     """Huber's threshold, in log price."""
+    terms: int = Field(0, ge=0)
+    """TF-IDF terms read beside the table, those in most training rows."""
     rounds: int = Field(2000, ge=1)
     """Most boosting rounds."""
     early_stopping: int = Field(100, ge=1)
@@ -49,6 +51,8 @@ class XGBoostConfig(Section):
     """Loss on log price; smape is xgb_smape_objective."""
     huber_alpha: float = Field(0.3, gt=0)
     """Pseudo-Huber's slope, in log price."""
+    terms: int = Field(0, ge=0)
+    """TF-IDF terms read beside the table, those in most training rows."""
     rounds: int = Field(2000, ge=1)
     """Most boosting rounds."""
     early_stopping: int = Field(100, ge=1)
@@ -80,6 +84,8 @@ class CatBoostConfig(Section):
     """Built-in loss on log price."""
     huber_delta: float = Field(0.3, gt=0)
     """Huber's threshold, in log price."""
+    terms: int = Field(0, ge=0)
+    """TF-IDF terms read beside the table, those in most training rows; CatBoost spreads them out."""
     rounds: int = Field(1500, ge=1)
     """Most boosting rounds."""
     early_stopping: int = Field(100, ge=1)
@@ -98,15 +104,23 @@ class CatBoostConfig(Section):
     """Histogram borders a feature."""
 
 
+MemberConfig = LightGBMConfig | XGBoostConfig | CatBoostConfig
+
+
 class SearchConfig(Section):
-    """The Optuna search; off unless it has a trial budget."""
+    """The Optuna search; off unless it has a budget. Its choice is laid over the library's settings."""
 
     trials: int = Field(0, ge=0)
-    """Trials a library; 0 switches the search off."""
+    """Trials a library; 0 with no time budget switches the search off."""
     seconds: float | None = Field(None, gt=0)
     """Time budget a library, in seconds; outside the byte-for-byte promise."""
     n_splits: int = Field(3, ge=2)
     """Folds a trial is judged by."""
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there is a budget."""
+        return self.trials > 0 or self.seconds is not None
 
 
 class GBDTConfig(Section):

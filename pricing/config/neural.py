@@ -1,8 +1,8 @@
 """The neural branch."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pricing.config.base import Section
 
@@ -16,6 +16,8 @@ class TextEncoderConfig(Section):
     """A local folder, an installed weight package (all-MiniLM-L6-v2, all-mpnet-base-v2) or a hub model."""
     max_length: int = Field(256, ge=8, le=2048)
     """Tokens a text is truncated to."""
+    windows: int = Field(1, ge=1)
+    """Windows of max_length tokens that a prediction averages where a text is longer; training reads the first."""
     trainable_layers: int | None = Field(None, ge=0)
     """Upper layers that are trained; the layers below run once and are kept. None trains all of them."""
     gradient_checkpointing: bool = False
@@ -74,8 +76,12 @@ class TrainingConfig(Section):
     """Loss on log price."""
     epochs: int = Field(4, ge=1)
     """Most passes over the training rows."""
+    text_epochs: int = Field(0, ge=0)
+    """Passes of a first phase that trains the text encoder on the price alone; 0 for none."""
+    second_phase_rate: float = Field(1.0, ge=0)
+    """Factor on encoder_learning_rate in the phase that fuses, after a first one."""
     batch_size: int = Field(32, ge=1)
-    """Rows a micro-batch."""
+    """Rows a micro-batch of each process."""
     accumulation: int = Field(4, ge=1)
     """Micro-batches an optimiser step."""
     learning_rate: float = Field(1e-3, gt=0)
@@ -146,6 +152,8 @@ class NeuralConfig(Section):
     """Where networks are trained."""
     workers: int = Field(0, ge=0)
     """Processes that decode pictures where their activations are not kept."""
+    processes: int = Field(1, ge=1)
+    """Processes that train one encoder network together, a GPU each."""
     encode_batch: int = Field(32, ge=1)
     """Rows a batch of the frozen parts, which run once."""
     refit_multimodal: bool = False
@@ -164,3 +172,12 @@ class NeuralConfig(Section):
     """Checkpoints."""
     sparse_mlp: SparseMLPConfig = SparseMLPConfig()
     """Sparse MLP."""
+
+    @model_validator(mode="after")
+    def _first_phase_has_something_to_train(self) -> Self:
+        if self.training.text_epochs and (not self.text.enabled or self.text.trainable_layers == 0):
+            raise ValueError(
+                "training.text_epochs asks for a phase that trains the text encoder, but text.enabled is off or "
+                "text.trainable_layers is 0"
+            )
+        return self

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing.ensemble.weights import smape_of_logs
+from pricing.ensemble.weights import beyond_luck, smape_of_logs, smape_rows
 from pricing.errors import ArtifactError
 
-__all__ = ["Calibration", "choose_calibration", "fit_calibration"]
+__all__ = ["Calibration", "ChosenCalibration", "choose_calibration", "fit_calibration"]
 
 Floats = NDArray[np.float64]
 
@@ -113,9 +113,28 @@ def _floats(values: NDArray[Any]) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
 
 
+@dataclass(frozen=True)
+class ChosenCalibration:
+    """What `choose_calibration` found.
+
+    Attributes
+    ----------
+    calibration : Calibration
+        Fitted on all rows.
+    adjusted : ndarray of shape (n,)
+        Cross-fitted calibrated log prices: each fold's by a calibration that did not see it.
+    scores : dict of str to float
+        Cross-fitted SMAPE of each kind, and of ``none``.
+    """
+
+    calibration: Calibration
+    adjusted: Floats
+    scores: dict[str, float]
+
+
 def choose_calibration(
     kinds: tuple[str, ...], log_pred: Floats, log_true: Floats, folds: NDArray[np.int64]
-) -> tuple[Calibration, dict[str, float]]:
+) -> ChosenCalibration:
     """The calibration that helps out of fold, fitted on all rows; the identity where none does.
 
     Each kind is fitted on all folds but one and judged on that one. A kind is kept only if its mean gain in SMAPE over
@@ -129,24 +148,17 @@ def choose_calibration(
         Cross-fitted log prices of the stack.
     folds : ndarray of shape (n,)
         Fold of each row.
-
-    Returns
-    -------
-    Calibration
-        Fitted on all rows.
-    dict
-        Cross-fitted SMAPE of each kind, and of ``none``.
     """
-    raw = 200 * np.tanh(np.abs(log_pred - log_true) / 2)
+    raw = smape_rows(log_pred, log_true)
     scores = {"none": float(raw.mean())}
-    best, best_score = "none", scores["none"]
+    best, best_adjusted = "none", log_pred
     for kind in kinds:
         adjusted = np.empty_like(log_pred)
         for fold in np.unique(folds):
             out = folds == fold
             adjusted[out] = fit_calibration(kind, log_pred[~out], log_true[~out]).apply(log_pred[out])
-        gain = raw - 200 * np.tanh(np.abs(adjusted - log_true) / 2)
+        gain = raw - smape_rows(adjusted, log_true)
         scores[kind] = float(scores["none"] - gain.mean())
-        if gain.mean() > gain.std() / np.sqrt(len(gain)) and scores[kind] < best_score:
-            best, best_score = kind, scores[kind]
-    return fit_calibration(best, log_pred, log_true), scores
+        if beyond_luck(gain) and scores[kind] < scores[best]:
+            best, best_adjusted = kind, adjusted
+    return ChosenCalibration(fit_calibration(best, log_pred, log_true), best_adjusted, scores)

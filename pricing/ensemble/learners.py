@@ -1,94 +1,77 @@
 """Level 1: what maps the members' log prices to one log price.
 
-All learners read the same matrix Z (n, m) of log prices and nothing else:
+Members that know nothing are left out first (`pricing.ensemble.screening`). All learners read the same matrix Z (n, m)
+of log prices and nothing else:
 
-========== =====================================================================================================
-mean       the plain mean in log space
-single     the one member with the lowest SMAPE
-weights    simplex weights that minimise SMAPE (`pricing.ensemble.weights`)
-greedy     greedy selection (`pricing.ensemble.selection`)
-ridge      ridge regression on the standardised members
-elasticnet the same with an L1 part
-lightgbm   the simplex weights' price plus shallow trees, fitted by L1 to what it leaves over; they see the members'
-           differences from it, their mean and their spread
-========== =====================================================================================================
+============ ===================================================================================================
+mean         the plain mean in log space
+single       the one member with the lowest SMAPE
+weights      simplex weights that minimise SMAPE (`pricing.ensemble.weights`)
+greedy       greedy selection (`pricing.ensemble.selection`)
+smape_linear free coefficients that minimise SMAPE (`pricing.ensemble.linear`)
+ridge        ridge regression on the standardised members
+elasticnet   the same with an L1 part
+lightgbm     smape_linear's price plus shallow trees, fitted by L1 to what it leaves over (`pricing.ensemble.trees`)
+network      smape_linear's price plus the best answer to a predicted distribution of what it leaves over
+             (`pricing.ensemble.network`)
+============ ===================================================================================================
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pricing.config.ensemble import EnsembleConfig
+from pricing.ensemble.linear import LinearModel, fit_elasticnet, fit_ridge, fit_smape_linear
+from pricing.ensemble.network import NetworkModel, fit_network
+from pricing.ensemble.screening import informative_members
 from pricing.ensemble.selection import select_greedily
+from pricing.ensemble.trees import TreeModel, fit_trees
 from pricing.ensemble.weights import optimise_weights, smape_of_logs
 
-__all__ = ["SIMPLE_LEARNERS", "LinearModel", "TreeModel", "fit_learners", "meta_features"]
+__all__ = ["SIMPLE_LEARNERS", "Level1", "Model", "best_constant", "fit_level_1", "linear_part"]
 
 Floats = NDArray[np.float64]
+Model = LinearModel | TreeModel | NetworkModel
 
 SIMPLE_LEARNERS = ("mean", "single", "weights", "greedy")
 """Learners that are weighted means of the members; always fitted, simplest first."""
 
 
 @dataclass(frozen=True)
-class LinearModel:
-    """``intercept + Z @ coefficients``."""
+class Level1:
+    """Learners fitted on the same rows.
 
-    intercept: float
-    coefficients: Floats
-
-    def predict(self, members: Floats) -> Floats:
-        """Log prices of shape (n,) for members of shape (n, m)."""
-        # a column at a time, always in this order: a BLAS product may round differently for another number of rows
-        total = np.full(len(members), self.intercept)
-        for j, coefficient in enumerate(self.coefficients):
-            if coefficient != 0:
-                total += coefficient * members[:, j]
-        return total
-
-
-@dataclass(frozen=True)
-class TreeModel:
-    """A linear base plus LightGBM's trees, kept as LightGBM's own text."""
-
-    base: LinearModel
-    text: str
-
-    def predict(self, members: Floats) -> Floats:
-        """Log prices of shape (n,) for members of shape (n, m)."""
-        import lightgbm
-
-        base = self.base.predict(members)
-        booster = lightgbm.Booster(model_str=self.text)
-        return base + np.asarray(booster.predict(meta_features(members, base), num_threads=1))
-
-
-Model = LinearModel | TreeModel
-
-
-def meta_features(members: Floats, base: Floats) -> Floats:
-    """The trees' columns: each member's difference from the base price, the members' mean, spread and the base.
-
-    Parameters
+    Attributes
     ----------
-    members : ndarray of shape (n, m)
-        Log prices.
-    base : ndarray of shape (n,)
-        Log price of the linear base.
-
-    Returns
-    -------
-    ndarray of shape (n, m + 3)
+    models : dict of str to Model
+        The simple ones, then those of the configuration.
+    kept : tuple of int
+        Members that know something, of the largest weight first; at most ``most_members``.
     """
-    return np.column_stack([members - base[:, None], members.mean(axis=1), members.std(axis=1), base])
+
+    models: dict[str, Model]
+    kept: tuple[int, ...]
 
 
-def fit_learners(
-    members: Floats, log_true: Floats, config: EnsembleConfig, seed: int, *, threads: int = 1
-) -> dict[str, Model]:
-    """Fit every level 1 learner on the same rows.
+def linear_part(model: Model) -> LinearModel:
+    """The model itself where it is linear, its base where it is not."""
+    return model if isinstance(model, LinearModel) else model.base
+
+
+def best_constant(log_price: Floats) -> float:
+    """The one log price with the lowest SMAPE; the baseline that any model has to beat.
+
+    A little better than the median where prices are skewed. Searched on the quantiles, as the minimum lies among them.
+    """
+    grid = np.quantile(log_price, np.linspace(0.05, 0.95, 181))
+    scores = [smape_of_logs(np.full_like(log_price, point), log_price) for point in grid]
+    return float(grid[int(np.argmin(scores))])
+
+
+def fit_level_1(members: Floats, log_true: Floats, config: EnsembleConfig, seed: int) -> Level1:
+    """Fit every level 1 learner on the same rows, on one thread.
 
     Parameters
     ----------
@@ -99,66 +82,44 @@ def fit_learners(
 
     Returns
     -------
-    dict
-        Learner name to model: the simple ones, then those of ``config.meta_learners``.
+    Level1
+        Where no member knows anything, every learner is the best constant.
     """
+    names = (*SIMPLE_LEARNERS, *config.meta_learners)
     m = members.shape[1]
-    best = int(np.argmin([smape_of_logs(members[:, j], log_true) for j in range(m)]))
-    weights = optimise_weights(members, log_true, starts=config.weight_starts, seed=seed)
-    greedy = select_greedily(members, log_true, steps=config.greedy_steps, seed=seed)
-    models: dict[str, Model] = {
-        "mean": LinearModel(0.0, np.full(m, 1 / m)),
-        "single": LinearModel(0.0, np.eye(m)[best]),
+    kept = informative_members(members, log_true, config.noise_limit)
+    if not kept:
+        constant = LinearModel(best_constant(log_true), np.zeros(m))
+        return Level1(dict.fromkeys(names, constant), ())
+    seen = members[:, list(kept)]
+    best = int(np.argmin([smape_of_logs(seen[:, j], log_true) for j in range(len(kept))]))
+    weights = optimise_weights(seen, log_true, starts=config.weight_starts, seed=seed)
+    greedy = select_greedily(seen, log_true, steps=config.greedy_steps, seed=seed)
+    free = fit_smape_linear(seen, log_true, weights, pull=config.smape_linear_pull)
+    simple = {
+        "mean": LinearModel(0.0, np.full(len(kept), 1 / len(kept))),
+        "single": LinearModel(0.0, np.eye(len(kept))[best]),
         "weights": LinearModel(0.0, weights),
         "greedy": LinearModel(0.0, greedy),
+        "smape_linear": free,
     }
-    for name in config.meta_learners:
+    base = _widened(free, kept, m)
+    say = np.abs(free.coefficients) * seen.std(axis=0)
+    ordered = tuple(kept[j] for j in np.argsort(-say, kind="stable")[: config.most_members])
+    models: dict[str, Model] = {}
+    for name in names:
         if name == "lightgbm":
-            models[name] = _fit_trees(LinearModel(0.0, weights), members, log_true, config, seed, threads)
+            models[name] = fit_trees(base, members, log_true, ordered, config.lightgbm, seed)
+        elif name == "network":
+            models[name] = fit_network(base, members, log_true, ordered, config.network, seed)
         else:
-            models[name] = _fit_linear(name, members, log_true, config)
-    return models
+            fit = {"ridge": fit_ridge, "elasticnet": fit_elasticnet}.get(name)
+            models[name] = _widened(fit(seen, log_true, config) if fit else simple[name], kept, m)
+    return Level1(models, ordered)
 
 
-def _fit_linear(name: str, members: Floats, log_true: Floats, config: EnsembleConfig) -> LinearModel:
-    from sklearn.linear_model import ElasticNet, Ridge
-
-    centre, scale = members.mean(axis=0), members.std(axis=0)
-    scale = np.where(scale > 1e-12, scale, 1.0)  # a constant member gets no say
-    standard = (members - centre) / scale
-    if name == "ridge":
-        fitted: Any = Ridge(alpha=config.ridge_alpha, solver="cholesky").fit(standard, log_true)
-    else:
-        fitted = ElasticNet(
-            alpha=config.elasticnet_alpha, l1_ratio=config.elasticnet_l1_ratio, max_iter=20_000, tol=1e-5
-        ).fit(standard, log_true)
-    coefficients = np.asarray(fitted.coef_, dtype=np.float64) / scale
-    return LinearModel(float(fitted.intercept_ - coefficients @ centre), coefficients)
-
-
-def _fit_trees(
-    base: LinearModel, members: Floats, log_true: Floats, config: EnsembleConfig, seed: int, threads: int
-) -> TreeModel:
-    import lightgbm
-
-    settings = config.lightgbm
-    start = base.predict(members)
-    params = {
-        "objective": "l1",
-        "learning_rate": settings.learning_rate,
-        "num_leaves": settings.num_leaves,
-        # a leaf of fifty rows is too coarse for a small catalogue
-        "min_data_in_leaf": max(1, min(settings.min_data_in_leaf, len(members) // 20)),
-        "feature_fraction": settings.feature_fraction,
-        "bagging_fraction": settings.bagging_fraction,
-        "bagging_freq": 1,
-        "lambda_l2": settings.lambda_l2,
-        "seed": seed,
-        "num_threads": threads,
-        "deterministic": True,
-        "force_row_wise": True,
-        "verbosity": -1,
-    }
-    data = lightgbm.Dataset(meta_features(members, start), label=log_true - start)
-    booster = lightgbm.train(params, data, num_boost_round=settings.rounds)
-    return TreeModel(base, booster.model_to_string())
+def _widened(model: LinearModel, kept: tuple[int, ...], count: int) -> LinearModel:
+    """The same model over all members; those left out have no say."""
+    coefficients = np.zeros(count)
+    coefficients[list(kept)] = model.coefficients
+    return LinearModel(model.intercept, coefficients)

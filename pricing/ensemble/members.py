@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pricing.ensemble.intervals import INTERVAL_COLUMNS
 from pricing.ensemble.weights import smape_of_logs
 from pricing.errors import ArtifactError, SchemaError
 
@@ -16,7 +17,7 @@ __all__ = ["RESERVED", "LabelledRows", "Member", "oof_smapes", "read_labelled", 
 
 Floats = NDArray[np.float64]
 
-RESERVED = frozenset({"sample_id", "price", "fold", "stack"})
+RESERVED = frozenset({"sample_id", "price", "fold", "stack", *INTERVAL_COLUMNS})
 """Columns of the ensemble's own tables, which no member may be called."""
 
 

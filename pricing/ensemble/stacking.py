@@ -1,27 +1,35 @@
 """Training the ensemble, honest by construction: every choice is made inside the cross-fitting that judges it.
 
-Level 1 learners are cross-fitted on the folds the members were trained on; level 2 is one of them or a blend of all by
-simplex weights; then a calibration, if it helps. The reported figure is nested: the prediction of fold k comes from an
-ensemble whose learners, choice, weights and calibration saw the other folds only.
+Level 1 learners are cross-fitted on the folds the members were trained on; level 2 is one of them or a blend of them
+and of the members by simplex weights; then a calibration and the SMAPE-optimal decision, each only if it helps. The
+reported figure is nested: the prediction of fold k comes from an ensemble whose screening, learners, choice, weights,
+calibration and decision saw the other folds only.
 
 The model that predicts fold j while k is outside is the one that predicts k while j is outside: learners are fitted
-once for each pair, K (K - 1) / 2 + K + 1 times in all instead of K^2 + K + 1.
+once for each pair, K (K - 1) / 2 + K + 1 times in all instead of K^2 + K + 1. Each fit runs on one thread, several
+beside one another, so that no figure depends on the number of threads.
 """
 
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from pricing.config.ensemble import EnsembleConfig
 from pricing.ensemble.calibration import Calibration, choose_calibration
+from pricing.ensemble.decision import Decision, choose_decision
 from pricing.ensemble.ensemble import Ensemble
-from pricing.ensemble.learners import Model, fit_learners
+from pricing.ensemble.folds import nesting_folds
+from pricing.ensemble.intervals import fit_intervals
+from pricing.ensemble.learners import Level1, Model, best_constant, fit_level_1
+from pricing.ensemble.linear import LinearModel
 from pricing.ensemble.weights import optimise_weights, smape_of_logs
 from pricing.errors import PredictionsError
 
-__all__ = ["TrainedEnsemble", "best_constant", "train_ensemble"]
+__all__ = ["TrainedEnsemble", "train_ensemble"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -40,28 +48,35 @@ class TrainedEnsemble:
         Fitted on all rows.
     oof : ndarray of shape (n,)
         Nested log price: each fold's by an ensemble that never saw the fold.
+    raw : ndarray of shape (n,)
+        The same before calibration and decision.
     constant : ndarray of shape (n,)
         Log price of the best constant, of the other folds.
     learner_oof : dict of str to ndarray of shape (n,)
         Cross-fitted log price of each level 1 learner.
+    kept : tuple of int
+        Members that know something, of the largest weight first.
     choice : str
         The level 1 learner that the final ensemble uses, or ``blend``.
     fold_choices : dict of int to str
         What the ensemble that judges each fold chose, for the reader to see how stable the choice is.
     candidates : dict of str to float
         Cross-fitted SMAPE of each candidate of the final choice.
-    calibration_scores : dict of str to float
-        Cross-fitted SMAPE of each calibration of the final choice.
+    calibration_scores, decision_scores : dict of str to float
+        Cross-fitted SMAPE of each calibration and decision of the final choice, and of ``none``.
     """
 
     ensemble: Ensemble
     oof: Floats
+    raw: Floats
     constant: Floats
     learner_oof: dict[str, Floats]
+    kept: tuple[int, ...]
     choice: str
     fold_choices: dict[int, str]
     candidates: dict[str, float]
     calibration_scores: dict[str, float]
+    decision_scores: dict[str, float]
 
 
 def train_ensemble(
@@ -83,111 +98,141 @@ def train_ensemble(
     log_price : ndarray of shape (n,)
         True log prices.
     folds : ndarray of shape (n,)
-        Fold of each row. Two folds are split in halves: nesting needs three.
+        Fold of each row; see `pricing.ensemble.folds.nesting_folds`.
     names : tuple of str, length m
         The members' names.
     threads : int
-        Threads of the LightGBM learner.
+        Fits that run beside one another.
 
     Raises
     ------
     PredictionsError
         Shapes that do not fit together, a value that is not finite, fewer than two folds or fewer than 30 rows.
     """
-    folds = _checked_folds(members, log_price, folds, names)
+    _check(members, log_price, folds, names)
+    folds = nesting_folds(folds, config.nested_folds)
     labels = [int(fold) for fold in np.unique(folds)]
-    fits = {
-        out: fit_learners(members[chosen], log_price[chosen], config, seed, threads=threads)
-        for out in [(), *((k,) for k in labels), *combinations(labels, 2)]
-        for chosen in [~np.isin(folds, out)]
-    }
-    nested, constant = np.empty_like(log_price), np.empty_like(log_price)
-    fold_choices = {}
-    for outer in labels:
-        inside = folds != outer
+    outs: list[tuple[int, ...]] = [(), *((k,) for k in labels), *combinations(labels, 2)]
+
+    def fit(out: tuple[int, ...]) -> Level1:
+        chosen = ~np.isin(folds, out)
+        return fit_level_1(members[chosen], log_price[chosen], config, seed)
+
+    def judge(outer: int | None) -> tuple[_Choice, Ensemble, Floats]:
+        inside = np.ones(len(folds), dtype=bool) if outer is None else folds != outer
+        fitted = fits[() if outer is None else (outer,)]
         columns = _cross_fitted(fits, members, folds, outer)
-        choice = _choose(columns[inside], log_price[inside], folds[inside], list(fits[()]), config, seed)
-        judge = _assemble(names, fits[(outer,)], choice, log_price[inside])
-        nested[~inside] = judge.predict_matrix(members[~inside])
-        constant[~inside] = best_constant(log_price[inside])
-        fold_choices[outer] = choice.name
-    columns = _cross_fitted(fits, members, folds, None)
-    choice = _choose(columns, log_price, folds, list(fits[()]), config, seed)
+        choice = _choose(
+            columns[inside], members[inside], log_price[inside], folds[inside], fitted, names, config, seed
+        )
+        return choice, _assemble(names, choice, log_price[inside]), columns
+
+    # the pool's threads multiply matrices on one thread each
+    with threadpool_limits(1), ThreadPoolExecutor(max(1, threads)) as pool:
+        fits = dict(zip(outs, pool.map(fit, outs), strict=True))
+        outer_folds: list[int | None] = [*labels, None]
+        judged = dict(zip(outer_folds, pool.map(judge, outer_folds), strict=True))
+        nested, raw, constant = (np.empty_like(log_price) for _ in range(3))
+        for outer in labels:
+            rows = folds == outer
+            raw[rows] = judged[outer][1].blend(members[rows])
+            nested[rows] = judged[outer][1].finish(members[rows], raw[rows])
+            constant[rows] = best_constant(log_price[~rows])
+        choice, ensemble, columns = judged[None]
+        kept = fits[()].kept
+        intervals = fit_intervals(members, nested, log_price, folds, kept)
     return TrainedEnsemble(
-        ensemble=_assemble(names, fits[()], choice, log_price),
+        ensemble=replace(ensemble, intervals=intervals),
         oof=nested,
+        raw=raw,
         constant=constant,
-        learner_oof={name: columns[:, j] for j, name in enumerate(fits[()])},
+        learner_oof={name: columns[:, j] for j, name in enumerate(fits[()].models)},
+        kept=kept,
         choice=choice.name,
-        fold_choices=fold_choices,
+        fold_choices={fold: judged[fold][0].name for fold in labels},
         candidates=choice.candidates,
         calibration_scores=choice.calibration_scores,
+        decision_scores=choice.decision_scores,
     )
-
-
-def best_constant(log_price: Floats) -> float:
-    """The one log price with the lowest SMAPE; the baseline that any model has to beat.
-
-    A little better than the median where prices are skewed. Searched on the quantiles, as the minimum lies among them.
-    """
-    grid = np.quantile(log_price, np.linspace(0.05, 0.95, 181))
-    scores = [smape_of_logs(np.full_like(log_price, point), log_price) for point in grid]
-    return float(grid[int(np.argmin(scores))])
 
 
 @dataclass(frozen=True)
 class _Choice:
     name: str
+    learners: dict[str, Model]
     weights: dict[str, float]
     calibration: Calibration
+    decision: Decision
     candidates: dict[str, float]
     calibration_scores: dict[str, float]
+    decision_scores: dict[str, float]
 
 
-def _cross_fitted(
-    fits: dict[tuple[int, ...], dict[str, Model]], members: Floats, folds: Ints, outer: int | None
-) -> Floats:
+def _cross_fitted(fits: dict[tuple[int, ...], Level1], members: Floats, folds: Ints, outer: int | None) -> Floats:
     """Level 1 log prices (n, learners): fold j by learners that saw neither j nor outer, whose own rows stay 0."""
-    columns = np.zeros((len(members), len(fits[()])))
+    columns = np.zeros((len(members), len(fits[()].models)))
     for fold in np.unique(folds):
         if fold == outer:
             continue
         out = tuple(sorted({int(fold)} | ({outer} if outer is not None else set())))
         rows = folds == fold
-        for j, model in enumerate(fits[out].values()):
+        for j, model in enumerate(fits[out].models.values()):
             columns[rows, j] = model.predict(members[rows])
     return columns
 
 
 def _choose(
-    columns: Floats, log_price: Floats, folds: Ints, learners: list[str], config: EnsembleConfig, seed: int
+    columns: Floats,
+    members: Floats,
+    log_price: Floats,
+    folds: Ints,
+    fitted: Level1,
+    names: tuple[str, ...],
+    config: EnsembleConfig,
+    seed: int,
 ) -> _Choice:
-    """Choose between the learners and their blend by cross-fitted SMAPE, then the calibration."""
-    starts = config.weight_starts
+    """Choose between the learners and their blend by cross-fitted SMAPE, then the calibration, then the decision."""
+    learners = dict(fitted.models)
+    predictions = {name: columns[:, j] for j, name in enumerate(learners)}
+    for j in fitted.kept:
+        single = LinearModel(0.0, np.eye(members.shape[1])[j])
+        learners[f"member {names[j]}"], predictions[f"member {names[j]}"] = single, members[:, j]
+    table = np.column_stack(list(predictions.values()))
     blended = np.empty_like(log_price)
     for fold in np.unique(folds):
         out = folds == fold
-        weights = optimise_weights(columns[~out], log_price[~out], starts=starts, seed=seed)
-        blended[out] = columns[out] @ weights
-    predictions = {name: columns[:, j] for j, name in enumerate(learners)} | {"blend": blended}
+        weights = optimise_weights(table[~out], log_price[~out], starts=config.weight_starts, seed=seed)
+        blended[out] = table[out] @ weights
+    predictions["blend"] = blended
     candidates = {name: smape_of_logs(values, log_price) for name, values in predictions.items()}
     # ties go to the first, which is the simpler
     name = min(candidates, key=lambda candidate: candidates[candidate])
     if name == "blend":
-        found = optimise_weights(columns, log_price, starts=starts, seed=seed)
+        found = optimise_weights(table, log_price, starts=config.weight_starts, seed=seed)
     else:
-        found = np.eye(len(learners))[learners.index(name)]
-    calibration, scores = choose_calibration(config.calibration, predictions[name], log_price, folds)
+        found = np.eye(len(learners))[list(learners).index(name)]
+    # a constant has nothing to be calibrated
+    kinds = config.calibration if fitted.kept else ()
+    calibrated = choose_calibration(kinds, predictions[name], log_price, folds)
+    decision, scores = Decision(), {"none": smape_of_logs(calibrated.adjusted, log_price)}
+    if config.decision and fitted.kept:
+        decided = choose_decision(members, calibrated.adjusted, log_price, folds, fitted.kept)
+        decision, scores = decided.decision, decided.scores
     weights_by_name = {learner: float(weight) for learner, weight in zip(learners, found, strict=True)}
-    return _Choice(name, weights_by_name, calibration, candidates, scores)
+    # members are there for the blend; a learner of the configuration stays, so that the artifact is whole
+    used = {one: model for one, model in learners.items() if weights_by_name[one] > 0 or one in fitted.models}
+    return _Choice(
+        name, used, {one: weights_by_name[one] for one in used}, calibrated.calibration, decision, candidates,
+        calibrated.scores, scores,
+    )  # fmt: skip
 
 
-def _assemble(names: tuple[str, ...], learners: dict[str, Model], choice: _Choice, log_price: Floats) -> Ensemble:
+def _assemble(names: tuple[str, ...], choice: _Choice, log_price: Floats) -> Ensemble:
     bounds = (float(log_price.min()) - _MARGIN, float(log_price.max()) + _MARGIN)
-    return Ensemble(names, learners, choice.weights, choice.calibration, bounds)
+    return Ensemble(names, choice.learners, choice.weights, choice.calibration, choice.decision, bounds)
 
 
-def _checked_folds(members: Floats, log_price: Floats, folds: Ints, names: tuple[str, ...]) -> Ints:
+def _check(members: Floats, log_price: Floats, folds: Ints, names: tuple[str, ...]) -> None:
     n = len(log_price)
     if members.shape != (n, len(names)) or log_price.shape != (n,) or folds.shape != (n,):
         raise PredictionsError(
@@ -200,14 +245,3 @@ def _checked_folds(members: Floats, log_price: Floats, folds: Ints, names: tuple
         raise PredictionsError(f"{n} rows are too few to stack on; expected 30 or more")
     if not (np.isfinite(members).all() and np.isfinite(log_price).all()):
         raise PredictionsError("a member's log price or a true log price is not finite; check the out-of-fold tables")
-    labels = np.unique(folds)
-    if len(labels) < 2:
-        raise PredictionsError(f"expected at least two folds, got {labels.tolist()}")
-    if len(labels) == 2:
-        # halves by position inside the fold; the members' predictions stay out of fold
-        half = np.zeros(n, dtype=np.int64)
-        for label in labels:
-            rows = np.flatnonzero(folds == label)
-            half[rows[1::2]] = 1
-        return folds.astype(np.int64) * 2 + half
-    return folds.astype(np.int64)

@@ -8,8 +8,9 @@ import numpy as np
 import polars as pl
 
 from pricing.config.ensemble import EnsembleConfig
+from pricing.ensemble.learners import best_constant
 from pricing.ensemble.members import read_labelled, read_member, read_test_ids
-from pricing.ensemble.stacking import best_constant, train_ensemble
+from pricing.ensemble.stacking import train_ensemble
 from pricing.ensemble.summary import describe_holdout, describe_training, write_json
 from pricing.errors import ArtifactError
 
@@ -64,34 +65,38 @@ def fit_ensemble(
     log_price = np.log(train.price)
     matrix = np.column_stack([read[name].oof for name in names])
     trained = train_ensemble(matrix, log_price, train.folds, names, config, seed, threads=threads)
-    trained.ensemble.save(out / "ensemble")
+    held = {name: read[name].holdout for name in names}
+    new = {name: read[name].test for name in names}
+    ensemble = trained.ensemble.matched(new if len(test_ids) else held)
+    ensemble.save(out / "ensemble")
 
     oof = {name: read[name].oof for name in names}
-    metrics = describe_training(trained, oof, train.price, resamples=config.bootstrap, seed=seed)
+    metrics = describe_training(
+        trained, oof, train.price, resamples=config.bootstrap, seed=seed, groups=train.groups.to_numpy()
+    )
     base = {"sample_id": train.ids, "fold": pl.Series(train.folds, dtype=pl.Int8), "price": train.price}
     prices = {name: np.exp(values) for name, values in oof.items()}
     pl.DataFrame({**base, **prices, "stack": np.exp(trained.oof)}).write_parquet(out / "oof.parquet")
 
-    held = {name: read[name].holdout for name in names}
-    stack = trained.ensemble.predict(held)
+    stack = ensemble.predict(held)
+    ends = ensemble.predict_intervals(held, stack)
     if len(holdout.price):
         describe_holdout(
-            metrics, held, stack, holdout.price, best_constant(log_price), holdout.groups.to_numpy(),
+            metrics, held, stack, holdout.price, best_constant(log_price), holdout.groups.to_numpy(), ends,
             resamples=config.bootstrap, seed=seed,
         )  # fmt: skip
     prices = {name: np.exp(values) for name, values in held.items()}
-    table = pl.DataFrame({"sample_id": holdout.ids, "price": holdout.price, **prices, "stack": np.exp(stack)})
-    table.write_parquet(out / "holdout.parquet")
+    prices |= {"stack": np.exp(stack)} | {name: np.exp(values) for name, values in ends.items()}
+    pl.DataFrame({"sample_id": holdout.ids, "price": holdout.price, **prices}).write_parquet(out / "holdout.parquet")
 
-    new = {name: read[name].test for name in names}
-    pl.DataFrame({"sample_id": test_ids, **new, "stack": trained.ensemble.predict(new)}).write_parquet(
-        out / "test.parquet"
-    )
+    stack = ensemble.predict(new)
+    ends = ensemble.predict_intervals(new, stack)
+    pl.DataFrame({"sample_id": test_ids, **new, "stack": stack, **ends}).write_parquet(out / "test.parquet")
     if floor is not None:
         metrics["floor"] = floor
     write_json(out / "metrics.json", metrics)
     log.info(
-        "stack of %d members on %d rows: %s, calibration %s, nested out-of-fold SMAPE %.2f, hold-out %s",
-        len(names), len(train.price), trained.choice, trained.ensemble.calibration.kind,
+        "stack of %d members on %d rows: %s, calibration %s, decision %s, nested out-of-fold SMAPE %.2f, hold-out %s",
+        len(names), len(train.price), trained.choice, metrics["stack"]["calibration"], metrics["stack"]["decision"],
         metrics["stack"]["oof_smape"], f"{metrics['holdout']['smape']:.2f}" if "holdout" in metrics else "none",
     )  # fmt: skip

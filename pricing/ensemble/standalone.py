@@ -13,7 +13,8 @@ from pricing.ensemble.members import RESERVED
 from pricing.ensemble.stacking import train_ensemble
 from pricing.ensemble.summary import describe_training, write_json
 from pricing.errors import PredictionsError
-from pricing.submission import write_submission
+from pricing.evaluation.metrics import log_to_price
+from pricing.submission import write_intervals, write_submission
 
 __all__ = ["stack_predictions"]
 
@@ -41,7 +42,8 @@ def stack_predictions(
     test : Path
         CSV or Parquet: ``sample_id`` and the same models' columns, in any order.
     output : Path
-        Folder that gets ``submission.csv``, ``metrics.json`` and ``ensemble/``.
+        Folder that gets ``submission.csv``, ``metrics.json``, ``ensemble/`` and ``evaluation/oof.parquet``, in which
+        ``stack`` is nested: by an ensemble that never saw the row's fold.
 
     Returns
     -------
@@ -66,11 +68,20 @@ def stack_predictions(
     logs = {name: members[:, j] for j, name in enumerate(names)}
     metrics = describe_training(trained, logs, price, resamples=config.bootstrap, seed=seed)
     metrics["folds"] = "given" if "fold" in labelled.columns else "seeded"
-    predicted = np.exp(trained.ensemble.predict(test_logs))
-    statistics = write_submission(
-        new["sample_id"], predicted, submission or SubmissionConfig(), output / "submission.csv"
-    )
-    trained.ensemble.save(output / "ensemble")
+    ensemble = trained.ensemble.matched(test_logs)
+    log_price = ensemble.predict(test_logs)
+    header, target = submission or SubmissionConfig(), output / "submission.csv"
+    statistics = write_submission(new["sample_id"], log_to_price(log_price), header, target)
+    if header.intervals:
+        ends = ensemble.predict_intervals(test_logs, log_price)
+        prices = {name: log_to_price(values) for name, values in ends.items()}
+        write_intervals(new["sample_id"], log_to_price(log_price), prices, header, target)
+    ensemble.save(output / "ensemble")
+    table = {"sample_id": labelled["sample_id"], "fold": pl.Series(folds), "price": price}
+    (output / "evaluation").mkdir(exist_ok=True)
+    pl.DataFrame(
+        table | {name: log_to_price(values) for name, values in logs.items()} | {"stack": log_to_price(trained.oof)}
+    ).write_parquet(output / "evaluation" / "oof.parquet")
     metrics["submission"] = statistics
     write_json(output / "metrics.json", metrics)
     log.info("stacked %d models on %d rows: nested SMAPE %.2f", len(names), len(price), metrics["stack"]["oof_smape"])
@@ -102,8 +113,9 @@ def _read(path: Path) -> pl.DataFrame:
 def _check_columns(labelled: pl.DataFrame, new: pl.DataFrame, names: tuple[str, ...], oof: Path, test: Path) -> None:
     if "price" not in labelled.columns:
         raise PredictionsError(f"{oof}: has no column price, only {', '.join(labelled.columns)}")
-    if "stack" in labelled.columns or "stack" in new.columns:
-        raise PredictionsError("a model cannot be called stack; rename its column")
+    taken = sorted((RESERVED - {"sample_id", "price", "fold"}) & (set(labelled.columns) | set(new.columns)))
+    if taken:
+        raise PredictionsError(f"a model cannot be called {taken[0]}; rename its column")
     if not names:
         raise PredictionsError(f"{oof}: has no model's column beside sample_id, price and fold")
     found = set(new.columns) - {"sample_id"}

@@ -8,18 +8,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pricing.ensemble.intervals import LEVELS
 from pricing.ensemble.stacking import TrainedEnsemble
 from pricing.ensemble.weights import smape_of_logs
 from pricing.evaluation.bootstrap import bootstrap_interval, compare_predictions
 from pricing.evaluation.metrics import calculate_metrics_by_quantile, evaluate_predictions, smape_per_row
 
-__all__ = ["describe_holdout", "describe_training", "write_json"]
+__all__ = ["describe_holdout", "describe_training", "member_weights", "write_json"]
 
 Floats = NDArray[np.float64]
 
 
 def describe_training(
-    trained: TrainedEnsemble, members: Mapping[str, Floats], price: Floats, *, resamples: int, seed: int
+    trained: TrainedEnsemble,
+    members: Mapping[str, Floats],
+    price: Floats,
+    *,
+    resamples: int,
+    seed: int,
+    groups: Any = None,
 ) -> dict[str, Any]:
     """The out-of-fold part of metrics.json; SMAPE in percent.
 
@@ -29,14 +36,16 @@ def describe_training(
         Out-of-fold log prices.
     price : ndarray of shape (n,)
         True prices.
+    groups : array-like of shape (n,), optional
+        Near-duplicates share one; the intervals resample whole groups.
     """
     log_price = np.log(price)
-    shares = trained.ensemble.member_weights()
+    shares = member_weights(members, trained.oof)
     scores = {name: smape_of_logs(values, log_price) for name, values in members.items()}
     best = min(scores, key=lambda name: scores[name])
     stack = np.exp(trained.oof)
-    interval = bootstrap_interval(smape_per_row(price, stack), resamples=resamples, seed=seed)
-    versus = compare_predictions(price, np.exp(members[best]), stack, resamples=resamples, seed=seed)
+    interval = bootstrap_interval(smape_per_row(price, stack), resamples=resamples, seed=seed, groups=groups)
+    versus = compare_predictions(price, np.exp(members[best]), stack, resamples=resamples, seed=seed, groups=groups)
     mean = np.mean(list(members.values()), axis=0)
     return {
         "rows": len(price),
@@ -45,6 +54,7 @@ def describe_training(
             "oof_smape": interval.mean,
             "oof_smape_low": interval.low,
             "oof_smape_high": interval.high,
+            "raw_oof_smape": smape_of_logs(trained.raw, log_price),
             "oof": evaluate_predictions(price, stack),
             "choice": trained.choice,
             "fold_choices": {str(fold): name for fold, name in trained.fold_choices.items()},
@@ -52,6 +62,9 @@ def describe_training(
             "candidates": trained.candidates,
             "calibration": trained.ensemble.calibration.kind,
             "calibrations": trained.calibration_scores,
+            "decision": trained.ensemble.decision.kind,
+            "decisions": trained.decision_scores,
+            "noise_members": sorted(set(members) - {trained.ensemble.members[j] for j in trained.kept}),
             "best_single": best,
             "gain_over_best_single": {
                 "smape": -versus.difference.mean,
@@ -61,7 +74,29 @@ def describe_training(
         },
         "mean": {"oof_smape": smape_of_logs(mean, log_price)},
         "constant": {"oof_smape": smape_of_logs(trained.constant, log_price)},
+        "intervals": {str(level): {"oof_coverage": value} for level, value in _coverages(trained).items()},
     }
+
+
+def _coverages(trained: TrainedEnsemble) -> Mapping[int, float]:
+    return trained.ensemble.intervals.oof_coverage if trained.ensemble.intervals else {}
+
+
+def member_weights(members: Mapping[str, Floats], stack: Floats) -> dict[str, float]:
+    """How much of each member is in the stack: coefficients of the stack's log price on theirs, by least squares.
+
+    Trees and networks have no weights of their own; these say what a linear stack of the same prices would take. A
+    slight penalty (1e-3 of a member's variance) divides what copies of one member have in common among them.
+    """
+    matrix = np.column_stack(list(members.values()))
+    centred = matrix - matrix.mean(axis=0)
+    scale = centred.std(axis=0)
+    standard = centred / np.where(scale > 1e-12, scale, 1.0)
+    n, m = standard.shape
+    found = np.linalg.solve(standard.T @ standard / n + 1e-3 * np.eye(m), standard.T @ (stack - stack.mean()) / n)
+    weights = found / np.where(scale > 1e-12, scale, 1.0)
+    # adding zero turns -0.0 into 0.0
+    return {name: round(float(weight), 6) + 0.0 for name, weight in zip(members, weights, strict=True)}
 
 
 def describe_holdout(
@@ -71,6 +106,7 @@ def describe_holdout(
     price: Floats,
     constant: float,
     groups: Any,
+    intervals: Mapping[str, Floats],
     *,
     resamples: int,
     seed: int,
@@ -89,6 +125,8 @@ def describe_holdout(
         True prices.
     constant : float
         Log price of the best constant of the training rows.
+    intervals : mapping of str to ndarray of shape (n,)
+        Log prices at the intervals' ends, as `Ensemble.predict_intervals` gives them.
     """
     log_price = np.log(price)
     predicted = np.exp(stack)
@@ -101,6 +139,12 @@ def describe_holdout(
         "by_quantile": calculate_metrics_by_quantile(price, predicted),
         "contains_oof_smape": interval.low <= metrics["stack"]["oof_smape"] <= interval.high,
     }
+    for level in LEVELS:
+        low, high = intervals[f"low_{level}"], intervals[f"high_{level}"]
+        metrics["intervals"][str(level)] |= {
+            "coverage": float(100 * ((low <= log_price) & (log_price <= high)).mean()),
+            "median_factor": float(np.exp(np.median(high - low))),
+        }
     for name, values in members.items():
         metrics["models"][name]["holdout_smape"] = smape_of_logs(values, log_price)
     metrics["stack"]["holdout_smape"] = interval.mean

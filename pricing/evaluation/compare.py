@@ -26,7 +26,8 @@ class RunComparison:
     metrics : dict of str to (a, b)
         SMAPE figures of both, by name.
     holdout : Comparison or None
-        Paired bootstrap on the common hold-out rows; None where there are none.
+        Paired bootstrap on the common hold-out rows (out-of-fold rows where neither run has a hold-out), groups of
+        near-duplicates drawn as a whole; None where there are none.
     notes : list of str
         What limits the comparison.
     """
@@ -40,7 +41,7 @@ class RunComparison:
     def verdict(self) -> str:
         """One sentence."""
         if self.holdout is None:
-            return "The runs share no hold-out rows, so they cannot be compared row by row."
+            return "The runs share no rows, so they cannot be compared row by row."
         difference = self.holdout.difference
         span = f"95 % interval {difference.low:+.2f} to {difference.high:+.2f}, {self.holdout.rows} common products"
         if not self.holdout.beyond_noise:
@@ -84,26 +85,46 @@ def compare_runs(a: Path, b: Path, *, resamples: int = 2000, seed: int = 0) -> R
 
 
 def _paired(a: Path, b: Path, resamples: int, seed: int) -> tuple[Comparison | None, str]:
-    tables = []
-    for folder in (a, b):
-        path = folder / "evaluation" / "holdout.parquet"
-        try:
-            tables.append(pl.read_parquet(path, columns=["sample_id", "price", "stack"]))
-        except (OSError, pl.exceptions.PolarsError):
-            return None, f"{path} is missing, so the hold-outs cannot be paired."
-    both = tables[0].join(tables[1], on="sample_id", suffix="_b", maintain_order="left")
+    """The common hold-out rows; the common out-of-fold rows where neither run has a hold-out."""
+    part, tables = "hold-out", [_table(folder, "holdout") for folder in (a, b)]
+    if tables[0] is None and tables[1] is None:
+        part, tables = "out-of-fold rows", [_table(folder, "oof") for folder in (a, b)]
+    left, right = tables
+    if left is None or right is None:
+        missing = a if left is None else b
+        return None, f"{missing} has no table of its {part}, so the rows cannot be paired."
+    both = left.join(right, on="sample_id", suffix="_b", maintain_order="left")
     same = both.filter((pl.col("price") - pl.col("price_b")).abs() <= 1e-9 * pl.col("price"))
-    note = ""
-    if len(same) < max(len(tables[0]), len(tables[1])):
-        sizes = f"A has {len(tables[0])}, B {len(tables[1])}"
-        note = f"{len(same)} products are in both hold-outs with the same price ({sizes})."
+    notes = [] if part == "hold-out" else ["Neither run has a hold-out: paired are the nested out-of-fold rows."]
+    if len(same) < max(len(left), len(right)):
+        sizes = f"A has {len(left)}, B {len(right)}"
+        notes.append(f"{len(same)} products are in both {part} with the same price ({sizes}).")
     if not len(same):
-        return None, note
-    price = same["price"].to_numpy()
+        return None, " ".join(notes)
     compared = compare_predictions(
-        price, same["stack"].to_numpy(), same["stack_b"].to_numpy(), resamples=resamples, seed=seed
-    )
-    return compared, note
+        same["price"].to_numpy(), same["stack"].to_numpy(), same["stack_b"].to_numpy(), resamples=resamples, seed=seed,
+        groups=_groups(a, same["sample_id"]),
+    )  # fmt: skip
+    return compared, " ".join(notes)
+
+
+def _table(folder: Path, name: str) -> pl.DataFrame | None:
+    path = folder / "evaluation" / f"{name}.parquet"
+    try:
+        table = pl.read_parquet(path, columns=["sample_id", "price", "stack"])
+    except (OSError, pl.exceptions.PolarsError):
+        return None
+    return table if len(table) else None
+
+
+def _groups(run: Path, ids: pl.Series) -> Any:
+    """Near-duplicate group of each row where the run knows them: their errors are not independent."""
+    try:
+        products = pl.read_parquet(run / "evaluation" / "products.parquet", columns=["sample_id", "group"])
+    except (OSError, pl.exceptions.PolarsError):
+        return None
+    found = pl.DataFrame({"sample_id": ids}).join(products, on="sample_id", how="left", maintain_order="left")["group"]
+    return None if found.null_count() else found.to_numpy()
 
 
 def _smape_figures(metrics: Mapping[str, Any]) -> dict[str, float]:

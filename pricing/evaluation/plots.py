@@ -1,23 +1,19 @@
 """Plots of a run, each a matplotlib figure of its own.
 
-Figures are built by the object interface, without pyplot and its global state, so that threads do not disturb one
-another and no display is needed. Colours are Okabe and Ito's, told apart by colour-blind readers
-(https://jfly.uni-koeln.de/color/). Prices are on log axes throughout: a factor of two is the same length everywhere.
+Prices are on log axes throughout: a factor of two is the same length everywhere.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from pricing.evaluation.metrics import smape_per_row
+from pricing.evaluation.plot_style import BLUE, GREY, RED, SKY, line_style, new_figure, price_ticks
 
 __all__ = [
     "plot_calibration",
@@ -25,54 +21,12 @@ __all__ = [
     "plot_error_distribution",
     "plot_importance",
     "plot_predictions",
+    "plot_searches",
     "plot_training_curves",
     "plot_weights",
-    "save_figure",
 ]
 
 Floats = NDArray[np.float64]
-
-BLUE, ORANGE, GREEN, PINK, SKY, RED, GREY = (
-    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#6b7280",
-)  # fmt: skip
-_CYCLE = (BLUE, ORANGE, GREEN, PINK, SKY, RED)
-_DASHES = ("-", "--", "-.", ":")
-
-
-def save_figure(figure: Figure, path: Path, dpi: int) -> None:
-    """Write a PNG; the same figure gives the same bytes."""
-    figure.savefig(path, dpi=dpi, metadata={"Software": None})
-
-
-def _figure(width: float, height: float, columns: int = 1, rows: int = 1) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
-    for axis in axes:
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.grid(color="#e5e7eb", linewidth=0.7)
-        axis.set_axisbelow(True)
-    return figure, axes
-
-
-def _price_axis(axis: Any) -> None:
-    axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0), numticks=12))
-    axis.set_minor_formatter(NullFormatter())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
-
-
-def _price_ticks(axis: Any, low: float, high: float) -> None:
-    _price_axis(axis)
-    # 1, 2, 5 a decade crowds out a wide range
-    if np.log10(high / low) > 3:
-        axis.set_major_locator(LogLocator(10, numticks=12))
-
-
-def _style(number: int, main: bool) -> dict[str, Any]:
-    """Colour and dashes of a line among several; the one that matters is black and thick."""
-    if main:
-        return {"color": "black", "linewidth": 2.2, "linestyle": "-"}
-    return {"color": _CYCLE[number % len(_CYCLE)], "linewidth": 1.3, "linestyle": _DASHES[number % len(_DASHES)]}
 
 
 def plot_predictions(price: Floats, predicted: Floats, *, title: str = "Stack on the hold-out") -> Figure:
@@ -83,7 +37,7 @@ def plot_predictions(price: Floats, predicted: Floats, *, title: str = "Stack on
     price, predicted : ndarray of shape (n,)
         Prices.
     """
-    figure, (left, right) = _figure(9.5, 4.4, columns=2)
+    figure, (left, right) = new_figure(9.5, 4.4, columns=2)
     low, high = float(min(price.min(), predicted.min())) * 0.9, float(max(price.max(), predicted.max())) * 1.1
     many = len(price) > 2000
     error = np.log(predicted / price)
@@ -109,9 +63,9 @@ def plot_predictions(price: Floats, predicted: Floats, *, title: str = "Stack on
     right.axhline(0, color="black", linewidth=1)
     right.set(xscale="log", xlabel="predicted price", ylabel="ln(predicted / price)")
     right.set_title("Residuals: above 0 is too dear", loc="left", fontsize=11)
-    _price_ticks(left.xaxis, low, high)
-    _price_ticks(left.yaxis, low, high)
-    _price_ticks(right.xaxis, float(predicted.min()), float(predicted.max()))
+    price_ticks(left.xaxis, low, high)
+    price_ticks(left.yaxis, low, high)
+    price_ticks(right.xaxis, float(predicted.min()), float(predicted.max()))
     return figure
 
 
@@ -125,7 +79,7 @@ def plot_error_distribution(price: Floats, predictions: Mapping[str, Floats]) ->
     predictions : mapping of str to ndarray of shape (n,)
         Predicted prices; the one called ``stack`` (else the last one) gets the histogram.
     """
-    figure, (left, right) = _figure(9.5, 4.2, columns=2)
+    figure, (left, right) = new_figure(9.5, 4.2, columns=2)
     main = "stack" if "stack" in predictions else list(predictions)[-1]
     error = np.log(predictions[main] / price)
     limit = max(0.3, float(np.quantile(np.abs(error), 0.99)))
@@ -139,7 +93,7 @@ def plot_error_distribution(price: Floats, predictions: Mapping[str, Floats]) ->
     ranked = np.arange(1, len(price) + 1) / len(price) * 100
     for number, (name, values) in enumerate(predictions.items()):
         relative = np.sort(np.abs(values - price) / price) * 100
-        right.plot(relative, ranked, label=name, **_style(number, name == main))
+        right.plot(relative, ranked, label=name, **line_style(number, name == main))
     right.set(xlim=(0, 100), ylim=(0, 100), xlabel="absolute error, % of the price", ylabel="products within it, %")
     right.set_title("Share of products within an error", loc="left", fontsize=11)
     right.legend(frameon=False, fontsize=8, loc="lower right")
@@ -148,20 +102,20 @@ def plot_error_distribution(price: Floats, predictions: Mapping[str, Floats]) ->
 
 def plot_error_by_price(price: Floats, predictions: Mapping[str, Floats], *, bins: int = 10) -> Figure:
     """SMAPE and median log error of each model in each price quantile (cheapest to dearest)."""
-    figure, (left, right) = _figure(9.5, 4.2, columns=2)
+    figure, (left, right) = new_figure(9.5, 4.2, columns=2)
     edges = np.quantile(price, np.linspace(0, 1, bins + 1)[1:-1])
     part = np.searchsorted(edges, price, side="left")
     parts = np.unique(part)
     centres = [float(np.median(price[part == p])) for p in parts]
     for number, (name, values) in enumerate(predictions.items()):
         rows, bias = smape_per_row(price, values), np.log(values / price)
-        style = _style(number, name == "stack")
+        style = line_style(number, name == "stack")
         left.plot(centres, [rows[part == p].mean() for p in parts], label=name, **style)
         right.plot(centres, [np.median(bias[part == p]) for p in parts], label=name, **style)
     right.axhline(0, color="black", linewidth=0.8)
     for axis, label in ((left, "SMAPE, %"), (right, "median ln(predicted / price)")):
         axis.set(xscale="log", xlabel="price (median of the tenth)", ylabel=label)
-        _price_ticks(axis.xaxis, min(centres), max(centres) * 1.001)
+        price_ticks(axis.xaxis, min(centres), max(centres) * 1.001)
     left.set_ylim(bottom=0)
     left.set_title("Error by price", loc="left", fontsize=11)
     right.set_title("Bias by price: above 0 is too dear", loc="left", fontsize=11)
@@ -171,7 +125,7 @@ def plot_error_by_price(price: Floats, predictions: Mapping[str, Floats], *, bin
 
 def plot_calibration(price: Floats, predicted: Floats, *, bins: int = 12) -> Figure:
     """True prices of products that were predicted alike: median and middle half against the prediction."""
-    figure, (axis,) = _figure(5.2, 4.6)
+    figure, (axis,) = new_figure(5.2, 4.6)
     edges = np.quantile(predicted, np.linspace(0, 1, bins + 1)[1:-1])
     part = np.searchsorted(edges, predicted, side="left")
     parts = np.unique(part)
@@ -182,8 +136,8 @@ def plot_calibration(price: Floats, predicted: Floats, *, bins: int = 12) -> Fig
     line = np.array([min(x.min(), low.min()), max(x.max(), high.max())])
     axis.plot(line, line, color="black", linewidth=1, label="well calibrated")
     axis.set(xscale="log", yscale="log", xlabel="predicted price", ylabel="true price")
-    _price_ticks(axis.xaxis, *line)
-    _price_ticks(axis.yaxis, *line)
+    price_ticks(axis.xaxis, *line)
+    price_ticks(axis.yaxis, *line)
     axis.set_title("Calibration", loc="left", fontsize=11)
     axis.legend(frameon=False, fontsize=8, loc="upper left")
     return figure
@@ -198,7 +152,7 @@ def plot_importance(importance: pl.DataFrame, *, top: int = 20) -> Figure:
         ``member``, ``feature``, ``importance``; shares are taken within each member.
     """
     shares = mean_importance(importance).head(top).reverse()
-    figure, (axis,) = _figure(7.0, max(2.2, 0.27 * len(shares) + 0.9))
+    figure, (axis,) = new_figure(7.0, max(2.2, 0.27 * len(shares) + 0.9))
     axis.barh(shares["feature"].to_list(), (100 * shares["share"]).to_list(), color=BLUE)
     axis.set(xlabel="share of the gain, %")
     axis.grid(visible=False, axis="y")
@@ -219,7 +173,7 @@ def mean_importance(importance: pl.DataFrame) -> pl.DataFrame:
 def plot_weights(weights: Mapping[str, float], *, title: str = "Weights of the members") -> Figure:
     """Weights as bars, largest on top; negative ones are what a linear stack takes back."""
     ordered = sorted(weights.items(), key=lambda item: item[1])
-    figure, (axis,) = _figure(6.0, max(1.8, 0.34 * len(ordered) + 0.9))
+    figure, (axis,) = new_figure(6.0, max(1.8, 0.34 * len(ordered) + 0.9))
     names, values = [name for name, _ in ordered], [value for _, value in ordered]
     bars = axis.barh(names, values, color=[BLUE if value >= 0 else RED for value in values])
     axis.bar_label(bars, fmt="%.2f", padding=3, fontsize=9)
@@ -242,7 +196,7 @@ def plot_training_curves(curves: pl.DataFrame) -> Figure:
     panels = curves.select("member", "metric").unique(maintain_order=False).sort("member", "metric").rows()
     columns = min(3, max(1, len(panels)))
     rows = max(1, -(-len(panels) // columns))
-    figure, axes = _figure(3.6 * columns + 0.6, 2.7 * rows + 0.2, columns=columns, rows=rows)
+    figure, axes = new_figure(3.6 * columns + 0.6, 2.7 * rows + 0.2, columns=columns, rows=rows)
     for axis, (member, metric) in zip(axes, panels, strict=False):
         chosen = curves.filter((pl.col("member") == member) & (pl.col("metric") == metric))
         lines = chosen.sort("round").partition_by("split", "fold", as_dict=True)
@@ -263,4 +217,34 @@ def plot_training_curves(curves: pl.DataFrame) -> Figure:
         axis.legend(frameon=False, fontsize=8)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
+    return figure
+
+
+def plot_searches(searches: list[dict[str, Any]]) -> Figure:
+    """SMAPE of every trial in order, pruned ones grey, and the best so far; one panel a library.
+
+    Parameters
+    ----------
+    searches : list of dict
+        As :func:`pricing.evaluation.search.read_searches` gives them.
+    """
+    figure, axes = new_figure(3.6 * len(searches) + 0.6, 3.0, columns=len(searches))
+    for axis, search in zip(axes, searches, strict=True):
+        for state, color, marker in (("pruned", GREY, "x"), ("complete", BLUE, "o")):
+            chosen = [trial for trial in search["trials"] if trial["state"] == state]
+            axis.plot(
+                [trial["number"] + 1 for trial in chosen], [trial["smape"] for trial in chosen], marker,
+                color=color, markersize=4, label=state,
+            )  # fmt: skip
+        complete = [trial for trial in search["trials"] if trial["state"] == "complete"]
+        best = np.minimum.accumulate([trial["smape"] for trial in complete])
+        axis.step([trial["number"] + 1 for trial in complete], best, where="post", color="black", label="best so far")
+        # a bad trial early on would flatten everything after it
+        values = np.array([trial["smape"] for trial in search["trials"]])
+        low, high = float(values.min()), float(np.quantile(values, 0.9))
+        axis.set_ylim(low - 0.1 * (high - low) - 0.05, high + 0.1 * (high - low) + 0.05)
+        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axis.set(xlabel="trial", ylabel="SMAPE of the folds judged, percent")
+        axis.set_title(search["member"], loc="left", fontsize=11)
+        axis.legend(frameon=False, fontsize=8)
     return figure

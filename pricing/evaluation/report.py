@@ -18,9 +18,15 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from pricing.config.ensemble import ReportConfig
-from pricing.evaluation import plots
-from pricing.evaluation.metrics import calculate_metrics_by_quantile, evaluate_predictions, smape_per_row
-from pricing.evaluation.run_folder import RunFolder, product_title, read_run_folder
+from pricing.evaluation import plots, product_plots
+from pricing.evaluation.feature_words import feature_words
+from pricing.evaluation.findings import data_findings
+from pricing.evaluation.metrics import calculate_metrics_by_quantile, evaluate_predictions
+from pricing.evaluation.plot_style import save_figure
+from pricing.evaluation.run_folder import RunFolder, read_run_folder
+from pricing.evaluation.search import read_searches
+from pricing.evaluation.segments import SEGMENTS, segment_metrics
+from pricing.evaluation.shown_products import ShownProduct, thumbnail, worst_products
 from pricing.evaluation.timeline import timeline
 
 __all__ = ["build_report"]
@@ -29,16 +35,19 @@ log = logging.getLogger(__name__)
 
 _INLINE_DPI = 130
 """Of the pictures inside the file; those in plots/ have the configured resolution."""
-_THUMBNAIL = 120
-"""Longest side of a product picture in the file, in pixels."""
+_FILE_ONLY = frozenset({"worst"})
+"""Plots that the page shows as text and pictures instead."""
 
 _CAPTIONS = {
     "predictions": "Predicted against true price, and the residuals. Both axes are logarithmic.",
     "error_distribution": "The stack's log error, and the share of products within an error.",
     "error_by_price": "Where the error sits: SMAPE and bias of each model in each tenth of the price.",
     "calibration": "Products predicted alike, and what they really cost.",
-    "weights": "What the linear part of the stack takes from each member.",
+    "error_by_category": "Error by category: clusters of similar texts, named by the words that set them apart.",
+    "comparables": "The worst errors among similar products. Where rings gather at the prediction, the price is odd.",
+    "weights": "How much of each member is in the stack: least squares of the stack's log price on theirs.",
     "importance": "Mean share of the gain over tree members and folds.",
+    "search": "Every trial of the search for settings, in order.",
     "training_curves": "How the members learnt, one line a fold.",
 }
 
@@ -59,6 +68,9 @@ def build_report(run_dir: Path, config: ReportConfig) -> None:
     """
     folder = read_run_folder(run_dir)
     rows = folder.holdout if folder.holdout is not None else folder.oof
+    worst = worst_products(folder, rows, config.worst)
+    known = rows is not None and folder.products is not None
+    segments = segment_metrics(rows, folder.products) if known else {}  # type: ignore[arg-type]
     context = {
         "metrics": folder.metrics,
         "run": folder.run,
@@ -66,10 +78,13 @@ def build_report(run_dir: Path, config: ReportConfig) -> None:
         "models": _models(folder.metrics),
         "scores": _scores(rows),
         "quantiles": _quantiles(rows),
-        "segments": _segments(rows, folder.products),
-        "worst": _worst(folder, rows, config.worst),
-        "plots": _plots(folder, rows, config.dpi),
+        "segments": segments,
+        "segment_names": SEGMENTS,
+        "worst": worst,
+        "plots": _plots(folder, rows, worst, segments.get("category"), config.dpi),
+        "findings": data_findings(folder.run.get("catalogue", {}), folder.products, _prices(folder)),
         "drivers": _drivers(folder.importance),
+        "searches": read_searches(run_dir / "evaluation"),
         "catalogue": _lines(folder.run.get("catalogue", {})),
         "failed": sorted(folder.run.get("images", {}).get("failed", {}).items(), key=lambda item: (-item[1], item[0])),
         "timeline": timeline(folder.run.get("stages", [])),
@@ -81,6 +96,8 @@ def build_report(run_dir: Path, config: ReportConfig) -> None:
     )
     environment.filters["figure"] = lambda value, digits=2: "–" if value is None else f"{value:,.{digits}f}"
     environment.filters["price"] = lambda value: f"{value:,.2f}"
+    environment.filters["weight"] = lambda value: f"{value:.2f}".replace("-0.00", "0.00")
+    environment.filters["thumbnail"] = thumbnail
     template = resources.files("pricing.evaluation") / "templates" / "report.html.j2"
     html = environment.from_string(template.read_text(encoding="utf-8")).render(context)
     temporary = run_dir / ".report.html.part"
@@ -109,6 +126,12 @@ def _models(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{**row, "bar": round(100 * row["shown"] / longest, 2)} for row in kept]
 
 
+def _prices(folder: RunFolder) -> pl.DataFrame | None:
+    """Prices of all labelled rows that the run left."""
+    tables = [table.select("sample_id", "price") for table in (folder.oof, folder.holdout) if table is not None]
+    return pl.concat(tables) if tables else None
+
+
 def _scores(rows: pl.DataFrame | None) -> dict[str, float] | None:
     return None if rows is None else evaluate_predictions(rows["price"].to_numpy(), rows["stack"].to_numpy())
 
@@ -119,84 +142,28 @@ def _quantiles(rows: pl.DataFrame | None) -> list[dict[str, float]]:
     return calculate_metrics_by_quantile(rows["price"].to_numpy(), rows["stack"].to_numpy(), n_quantiles=5)
 
 
-def _segments(rows: pl.DataFrame | None, products: pl.DataFrame | None) -> list[dict[str, Any]]:
-    """The stack's metrics with and without picture."""
-    if rows is None or products is None or "picture" not in products.columns:
-        return []
-    joined = rows.join(products.select("sample_id", "picture"), on="sample_id", how="left", maintain_order="left")
-    found = []
-    for name, chosen in (
-        ("with picture", joined.filter(pl.col("picture").is_not_null())),
-        ("without picture", joined.filter(pl.col("picture").is_null())),
-    ):
-        if len(chosen):
-            found.append({"name": name, **evaluate_predictions(chosen["price"].to_numpy(), chosen["stack"].to_numpy())})
-    return found
-
-
-def _worst(folder: RunFolder, rows: pl.DataFrame | None, count: int) -> list[dict[str, Any]]:
-    """The rows with the largest error, with title, picture and how far apart the members were."""
-    if rows is None or not count:
-        return []
-    rows = rows.with_columns(smape=pl.Series(smape_per_row(rows["price"].to_numpy(), rows["stack"].to_numpy())))
-    rows = rows.sort("smape", "sample_id", descending=[True, False]).head(count)
-    if folder.products is not None:
-        texts = folder.products.select("sample_id", "catalog_content")
-        rows = rows.join(texts, on="sample_id", how="left", maintain_order="left")
-    members = [name for name in folder.metrics.get("models", {}) if name in rows.columns]
-    found = []
-    for row in rows.iter_rows(named=True):
-        factor = max(row["stack"] / row["price"], row["price"] / row["stack"])
-        prices = [row[name] for name in members]
-        found.append(
-            {
-                "id": row["sample_id"],
-                "title": product_title(row.get("catalog_content")),
-                "text": (row.get("catalog_content") or "")[:700],
-                "price": row["price"],
-                "predicted": row["stack"],
-                "factor": factor,
-                "direction": "too dear" if row["stack"] > row["price"] else "too cheap",
-                "members": (min(prices), max(prices)) if prices else None,
-                "picture": _thumbnail(folder.path / "evaluation" / "pictures", row["sample_id"]),
-            }
-        )
-    return found
-
-
-def _thumbnail(pictures: Path, sample_id: str) -> str | None:
-    """A small JPEG as a data URI; None where there is no picture, or none that can be read."""
-    path = pictures / f"{sample_id}.jpg"
-    if Path(sample_id).name != sample_id or not path.is_file():
-        return None
-    from PIL import Image
-
-    try:
-        with Image.open(path) as opened:
-            opened.draft("RGB", (_THUMBNAIL, _THUMBNAIL))
-            picture = opened.convert("RGB")
-        picture.thumbnail((_THUMBNAIL, _THUMBNAIL))
-        held = io.BytesIO()
-        picture.save(held, "JPEG", quality=80)
-    except (OSError, ValueError, Image.DecompressionBombError):
-        log.warning("report: picture %s cannot be read", path)
-        return None
-    return "data:image/jpeg;base64," + base64.b64encode(held.getvalue()).decode("ascii")
-
-
-def _plots(folder: RunFolder, rows: pl.DataFrame | None, dpi: int) -> dict[str, dict[str, str]]:
+def _plots(
+    folder: RunFolder,
+    rows: pl.DataFrame | None,
+    worst: list[ShownProduct],
+    categories: dict[str, dict[str, float]] | None,
+    dpi: int,
+) -> dict[str, dict[str, str]]:
     """Draw what can be drawn: full resolution into plots/, a smaller picture for the file."""
     makers: dict[str, Callable[[], Figure]] = {}
+    metrics = folder.metrics
     if rows is not None:
         price, stack = rows["price"].to_numpy(), rows["stack"].to_numpy()
-        members = [name for name in folder.metrics.get("models", {}) if name in rows.columns]
+        members = [name for name in metrics.get("models", {}) if name in rows.columns]
         predictions = {name: rows[name].to_numpy() for name in [*members, "stack"]}
         part = "hold-out" if folder.holdout is not None else "out-of-fold rows"
         makers["predictions"] = lambda: plots.plot_predictions(price, stack, title=f"Stack on the {part}")
         makers["error_distribution"] = lambda: plots.plot_error_distribution(price, predictions)
         makers["error_by_price"] = lambda: plots.plot_error_by_price(price, predictions)
         makers["calibration"] = lambda: plots.plot_calibration(price, stack)
-    weights = {name: item.get("weight") for name, item in folder.metrics.get("models", {}).items()}
+    if categories:
+        makers["error_by_category"] = lambda: product_plots.plot_error_by_segment(categories)
+    weights = {name: item.get("weight") for name, item in metrics.get("models", {}).items()}
     known = {name: float(value) for name, value in weights.items() if value is not None}
     if known:
         makers["weights"] = lambda: plots.plot_weights(known)
@@ -205,12 +172,20 @@ def _plots(folder: RunFolder, rows: pl.DataFrame | None, dpi: int) -> dict[str, 
         makers["importance"] = lambda: plots.plot_importance(importance)
     if curves is not None:
         makers["training_curves"] = lambda: plots.plot_training_curves(curves)
+    if worst:
+        makers["worst"] = lambda: product_plots.plot_worst(worst)
+    if any(product.comparables for product in worst):
+        makers["comparables"] = lambda: product_plots.plot_comparables(worst)
+    if searches := read_searches(folder.path / "evaluation"):
+        makers["search"] = lambda: plots.plot_searches(searches)
     target = folder.path / "plots"
     target.mkdir(exist_ok=True)
     found = {}
     for name, make in makers.items():
         figure = make()
-        plots.save_figure(figure, target / f"{name}.png", dpi)
+        save_figure(figure, target / f"{name}.png", dpi)
+        if name in _FILE_ONLY:
+            continue
         held = io.BytesIO()
         figure.savefig(held, format="png", dpi=min(dpi, _INLINE_DPI), metadata={"Software": None})
         data = "data:image/png;base64," + base64.b64encode(held.getvalue()).decode("ascii")
@@ -221,7 +196,8 @@ def _plots(folder: RunFolder, rows: pl.DataFrame | None, dpi: int) -> dict[str, 
 def _drivers(importance: pl.DataFrame | None) -> list[dict[str, Any]]:
     if importance is None:
         return []
-    return plots.mean_importance(importance).head(10).to_dicts()
+    rows = plots.mean_importance(importance).head(10).to_dicts()
+    return [{**row, "words": feature_words(row["feature"])} for row in rows]
 
 
 def _lines(tree: Any, prefix: str = "") -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from pricing.errors import ArtifactError
+from pricing.evaluation.comparables import COLUMNS
 
 __all__ = ["RunFolder", "product_title", "read_run_folder"]
 
@@ -27,6 +28,7 @@ class RunFolder:
     importance: pl.DataFrame | None
     curves: pl.DataFrame | None
     products: pl.DataFrame | None
+    comparables: pl.DataFrame | None
 
 
 def read_run_folder(path: Path) -> RunFolder:
@@ -49,6 +51,7 @@ def read_run_folder(path: Path) -> RunFolder:
         _table(tables / "importance.parquet", ["member", "feature", "importance"]),
         _table(tables / "curves.parquet", ["member", "fold", "round", "split", "metric", "value"]),
         _table(tables / "products.parquet", ["sample_id", "catalog_content"]),
+        _table(tables / "comparables.parquet", list(COLUMNS)),
     )
 
 

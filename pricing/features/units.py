@@ -1,12 +1,13 @@
 """Units of measurement: spellings, dimensions and factors to one base unit a dimension.
 
-Base units: gram (mass), millilitre (volume), piece (count), metre (length), square metre (area). The factors are the
-exact legal definitions (international avoirdupois pound 453.59237 g, US liquid gallon 3785.411784 ml, inch 0.0254 m),
-so that conversion and its inverse agree to the last digits of a double.
+Base units: gram (mass), millilitre (volume), piece (count), metre (length), square metre (area). The factors come from
+SciPy's tables of the legal definitions (international avoirdupois pound, US liquid gallon, inch).
 """
 
 import math
 from dataclasses import dataclass
+
+from scipy import constants
 
 from pricing.errors import SchemaError
 
@@ -25,7 +26,8 @@ class Unit:
     factor: float
 
 
-_POUND, _GALLON, _INCH = 453.59237, 3785.411784, 0.0254
+#: grams, millilitres, metres
+_POUND, _GALLON, _INCH = constants.pound * 1e3, constants.gallon_US * 1e6, constants.inch
 
 #: canonical name -> (dimension, factor, further spellings; lower case, without dots and plural s where regular)
 _TABLE: dict[str, tuple[str, float, tuple[str, ...]]] = {
@@ -48,6 +50,7 @@ _TABLE: dict[str, tuple[str, float, tuple[str, ...]]] = {
         ("floz", "fluid ounce", "fluid ounces", "fl ounce", "fl ounces", "fluid oz", "fl ozs", "oz fl", "fz", "fl",
          "fluidounce", "fluid-ounce", "fl-oz", "oz fluid", "fluid once", "foz", "fo"),
     ),
+    "dram": ("volume", _GALLON / 1024, ("drams", "fluid dram")),
     "pint": ("volume", _GALLON / 8, ("pints", "pt", "pts")),
     "quart": ("volume", _GALLON / 4, ("quarts", "qt", "qts")),
     "gallon": ("volume", _GALLON, ("gallons", "gal", "gals", "galon")),
@@ -71,7 +74,12 @@ _TABLE: dict[str, tuple[str, float, tuple[str, ...]]] = {
          "boxes", "pod", "pods", "capsule", "capsules", "tablet", "tablets", "softgel", "softgels", "stick", "sticks",
          "sachet", "sachets", "pouch", "pouches", "bar", "bars", "k-cup", "k-cups", "kcups", "k cups", "cups", "cup",
          "bunch", "case", "tin", "tins", "roll", "rolls", "sheet", "sheets", "gummies", "lollipops", "cookies",
-         "servings", "ziplock bags", "paper cupcake liners", "lozenges", "tube", "tubes", "bucket"),
+         "servings", "ziplock bags", "paper cupcake liners", "lozenges", "tube", "tubes", "bucket", "bg", "bgs",
+         "vcaps", "caps", "caplets", "tabs", "pair", "pairs", "stems", "bulbs", "discs", "t discs", "donuts",
+         "biscuits", "wafers", "strips", "gumballs", "pops", "singles", "meals", "wraps", "tortillas", "buns", "eggs",
+         "pads", "wipes", "filters", "liners", "toppers", "candles", "roses", "slices", "suckers", "truffles", "teabgs",
+         "canister", "canisters", "cartridges", "patties", "brownies", "muffins", "bagels", "cakes", "pastries",
+         "tub", "tubs", "cartons", "sticks packs", "stick packs", "buckets"),
     ),
 }  # fmt: skip
 

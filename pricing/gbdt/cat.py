@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pricing.config.gbdt import CatBoostConfig
 from pricing.errors import ArtifactError, TrainingError
-from pricing.gbdt.matrix import FeatureSchema, Matrix, check_learnable
+from pricing.gbdt.matrix import FeatureSchema, Matrix, Values, check_learnable
 from pricing.gbdt.model import GBDTModel, TrainedModel, curves_table
 
 SUFFIX = ".cbm"
@@ -83,10 +83,17 @@ def train_catboost(
     return TrainedModel(GBDTModel("catboost", schema, center, best, model), best, curves_table(curves))
 
 
-def _pool(values: NDArray[np.float32], schema: FeatureSchema, labels: NDArray[np.float64] | None = None) -> Any:
+def _pool(values: Values, schema: FeatureSchema, labels: NDArray[np.float64] | None = None) -> Any:
     import catboost
 
     split = len(schema.numeric)
+    if not isinstance(values, np.ndarray):  # CatBoost takes categories beside numbers only from dense columns
+        values = values.toarray()
+        # its categories come last
+        values = np.hstack(
+            [values[:, :split], values[:, len(schema.columns) :], values[:, split : len(schema.columns)]]
+        )
+        split += len(schema.terms)
     numeric = np.ascontiguousarray(values[:, :split]) if split else None
     categories = None
     if schema.categorical:
@@ -96,7 +103,7 @@ def _pool(values: NDArray[np.float32], schema: FeatureSchema, labels: NDArray[np
     return catboost.Pool(catboost.FeaturesData(num_feature_data=numeric, cat_feature_data=categories), label=labels)
 
 
-def predict(booster: Any, values: NDArray[np.float32], schema: FeatureSchema, threads: int) -> NDArray[np.float64]:
+def predict(booster: Any, values: Values, schema: FeatureSchema, threads: int) -> NDArray[np.float64]:
     """Centred log prices, shape (n,)."""
     raw = booster.predict(_pool(values, schema), prediction_type="RawFormulaVal", thread_count=threads)
     return np.asarray(raw, dtype=np.float64)
@@ -104,7 +111,9 @@ def predict(booster: Any, values: NDArray[np.float32], schema: FeatureSchema, th
 
 def gains(booster: Any, schema: FeatureSchema) -> NDArray[np.float64]:
     """CatBoost's prediction values change of each column, its cheap kin of the gain, shape (p,)."""
-    return np.asarray(booster.get_feature_importance(type="PredictionValuesChange"), dtype=np.float64)
+    found = np.asarray(booster.get_feature_importance(type="PredictionValuesChange"), dtype=np.float64)
+    split, terms = len(schema.numeric), len(schema.terms)  # CatBoost's order: numbers, terms, categories
+    return np.concatenate([found[:split], found[split + terms :], found[split : split + terms]])
 
 
 def save(booster: Any, path: Path) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pricing.config.gbdt import LightGBMConfig
 from pricing.errors import ArtifactError, TrainingError
-from pricing.gbdt.matrix import FeatureSchema, Matrix, check_learnable
+from pricing.gbdt.matrix import FeatureSchema, Matrix, Values, check_learnable
 from pricing.gbdt.model import GBDTModel, TrainedModel, curves_table
 from pricing.gbdt.objectives import lgb_smape_eval, lgb_smape_objective
 
@@ -126,13 +126,13 @@ def _dataset(train: Matrix, schema: FeatureSchema, center: float, params: dict[s
         train.values,
         train.labels - center,
         feature_name=[f"f{position}" for position in range(len(schema.names))],
-        categorical_feature=list(range(len(schema.numeric), len(schema.names))),
+        categorical_feature=list(range(len(schema.numeric), len(schema.columns))),
         params=params,
         free_raw_data=True,
     )
 
 
-def predict(booster: Any, values: NDArray[np.float32], schema: FeatureSchema, threads: int) -> NDArray[np.float64]:
+def predict(booster: Any, values: Values, schema: FeatureSchema, threads: int) -> NDArray[np.float64]:
     """Centred log prices, shape (n,)."""
     return np.asarray(booster.predict(values, num_threads=threads), dtype=np.float64)
 

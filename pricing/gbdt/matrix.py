@@ -3,20 +3,27 @@
 A table (tabular features and price features side by side) becomes one float32 matrix, numeric columns first, then
 categories as codes. The schema, fixed at training and saved with the model, says which column stands where and which
 value has which code, so that a new row with an unseen category is read as a missing one, by every library alike.
+
+A model may read TF-IDF terms beside the table; then the matrix is sparse. Its tabular cells are all stored, zeros too,
+because XGBoost takes a cell that is not stored for a missing value; of a term, that is what its absence should mean.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from scipy import sparse
 
 from pricing.errors import SchemaError, TrainingError
 
 ID = "sample_id"
+
+Values: TypeAlias = NDArray[np.float32] | sparse.csr_matrix
+"""Encoded rows, shape (n, p): dense, or sparse where terms stand beside the table."""
 
 
 @dataclass(frozen=True)
@@ -31,19 +38,29 @@ class FeatureSchema:
         Categorical columns, in matrix order, after the numeric ones.
     categories : dict of str to tuple of str
         For each categorical column its known values; a value's code is its position.
+    terms : tuple of int
+        Columns of the TF-IDF matrix that are read beside the table, after the categorical columns.
     """
 
     numeric: tuple[str, ...]
     categorical: tuple[str, ...]
     categories: dict[str, tuple[str, ...]]
+    terms: tuple[int, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the table, in matrix order."""
+        return self.numeric + self.categorical
 
     @property
     def names(self) -> tuple[str, ...]:
         """All columns in matrix order, p of them."""
-        return self.numeric + self.categorical
+        return self.columns + tuple(f"tfidf_{term}" for term in self.terms)
 
     @classmethod
-    def fit(cls, table: pl.DataFrame, min_rows: int = 1) -> FeatureSchema:
+    def fit(
+        cls, table: pl.DataFrame, min_rows: int = 1, tfidf: sparse.csr_matrix | None = None, terms: int = 0
+    ) -> FeatureSchema:
         """Read the columns' kinds off a training table.
 
         Parameters
@@ -52,11 +69,15 @@ class FeatureSchema:
             Text columns are categorical, numbers and booleans numeric.
         min_rows : int
             A category seen in fewer training rows has no code of its own.
+        tfidf : csr_matrix, shape (n, v), optional
+            The same rows' terms.
+        terms : int
+            How many of them are read: those in most rows, at least two.
 
         Raises
         ------
         SchemaError
-            A column is neither text nor number.
+            A column is neither text nor number, or terms are asked for and not given.
         """
         numeric, categorical, categories = [], [], {}
         for name, dtype in table.schema.items():
@@ -74,20 +95,22 @@ class FeatureSchema:
                 )
         if not numeric and not categorical:
             raise SchemaError("the training table has no feature column besides sample_id")
-        return cls(tuple(numeric), tuple(categorical), categories)
+        return cls(tuple(numeric), tuple(categorical), categories, _frequent(tfidf, terms, table.height))
 
-    def encode(self, table: pl.DataFrame) -> NDArray[np.float32]:
+    def encode(self, table: pl.DataFrame, tfidf: sparse.csr_matrix | None = None) -> Values:
         """Turn a table with this schema into numbers.
 
         Parameters
         ----------
         table : polars.DataFrame, n rows
             The schema's columns in any order; sample_id is ignored.
+        tfidf : csr_matrix, shape (n, v), optional
+            The same rows' terms; not read by a schema without terms.
 
         Returns
         -------
-        ndarray, shape (n, p), float32, C order
-            Missing and infinite numbers, missing and unseen categories are NaN.
+        ndarray or csr_matrix, shape (n, p), float32
+            Missing and infinite numbers, missing and unseen categories are NaN. Sparse with terms.
 
         Raises
         ------
@@ -95,7 +118,7 @@ class FeatureSchema:
             Columns are missing, unknown or of another kind; names them.
         """
         self.check(table)
-        values = np.empty((table.height, len(self.names)), dtype=np.float32)
+        values = np.empty((table.height, len(self.columns)), dtype=np.float32)
         for position, name in enumerate(self.numeric):
             values[:, position] = table[name].cast(pl.Float32).fill_null(float("nan")).to_numpy()
         values[~np.isfinite(values)] = np.nan
@@ -105,13 +128,27 @@ class FeatureSchema:
                 list(known), list(range(len(known))), default=None, return_dtype=pl.Float32
             ) if known else pl.Series([None] * table.height, dtype=pl.Float32)  # fmt: skip
             values[:, position] = codes.fill_null(float("nan")).to_numpy()
-        return values
+        return self._beside(values, tfidf) if self.terms else values
+
+    def _beside(self, values: NDArray[np.float32], tfidf: sparse.csr_matrix | None) -> sparse.csr_matrix:
+        rows, width = values.shape
+        if tfidf is None or tfidf.shape[0] != rows or tfidf.shape[1] <= max(self.terms):
+            found = "none" if tfidf is None else f"{tfidf.shape[0]} x {tfidf.shape[1]}"
+            raise SchemaError(
+                f"the model reads {len(self.terms)} TF-IDF columns up to {max(self.terms)} of {rows} rows, "
+                f"found {found}; give the matrix of the FeatureEngineer saved beside the model"
+            )
+        indptr = np.arange(0, rows * width + 1, width)
+        indices = np.tile(np.arange(width, dtype=np.int32), rows)
+        stored = sparse.csr_matrix((values.ravel(), indices, indptr), shape=(rows, width))
+        chosen = tfidf[:, list(self.terms)].astype(np.float32)
+        return sparse.csr_matrix(sparse.hstack([stored, chosen], format="csr"))
 
     def check(self, table: pl.DataFrame) -> None:
         """Raise SchemaError unless the table has exactly this schema's columns, whatever their order."""
         found = {name: dtype for name, dtype in table.schema.items() if name != ID}
-        missing = [name for name in self.names if name not in found]
-        unknown = [name for name in found if name not in set(self.names)]
+        missing = [name for name in self.columns if name not in found]
+        unknown = [name for name in found if name not in set(self.columns)]
         other = [
             f"{name} is {found[name]}"
             for names, expected in ((self.numeric, _is_numeric), (self.categorical, _is_category))
@@ -125,7 +162,7 @@ class FeatureSchema:
                 if names
             ]
             raise SchemaError(
-                f"features differ from the {len(self.names)} that the model was trained with; {'; '.join(problems)}; "
+                f"features differ from the {len(self.columns)} that the model was trained with; {'; '.join(problems)}; "
                 "build the features with the FeatureEngineer saved beside the model"
             )
 
@@ -135,6 +172,7 @@ class FeatureSchema:
             "numeric": list(self.numeric),
             "categorical": list(self.categorical),
             "categories": {name: list(values) for name, values in self.categories.items()},
+            "terms": list(self.terms),
         }
 
     @classmethod
@@ -144,6 +182,7 @@ class FeatureSchema:
             tuple(record["numeric"]),
             tuple(record["categorical"]),
             {name: tuple(record["categories"][name]) for name in record["categorical"]},
+            tuple(map(int, record["terms"])),
         )
 
 
@@ -153,13 +192,13 @@ class Matrix:
 
     Attributes
     ----------
-    values : ndarray, shape (n, p), float32
+    values : ndarray or csr_matrix, shape (n, p), float32
         As :meth:`FeatureSchema.encode` gives them.
     labels : ndarray, shape (n,), float64
         Log prices.
     """
 
-    values: NDArray[np.float32]
+    values: Values
     labels: NDArray[np.float64]
 
     def __len__(self) -> int:
@@ -189,13 +228,33 @@ def check_learnable(train: Matrix, valid: Matrix | None) -> None:
         )
 
 
-def _varies(values: NDArray[np.float32]) -> NDArray[np.bool_]:
+def _varies(values: Values) -> NDArray[np.bool_]:
     """Which columns hold two different values, a missing one being a value; shape (p,)."""
+    if not isinstance(values, np.ndarray):
+        # cells that are not stored are zeros; NaN is replaced by a value that no feature has
+        known = values.copy()
+        known.data = np.where(np.isnan(known.data), np.finfo(np.float32).max, known.data)
+        differs: NDArray[np.bool_] = (known.max(axis=0) != known.min(axis=0)).toarray().ravel()
+        return differs
     missing = np.isnan(values)
     lowest = np.where(missing, np.inf, values).min(axis=0)
     highest = np.where(missing, -np.inf, values).max(axis=0)
     varies: NDArray[np.bool_] = (lowest < highest) | (missing.any(axis=0) & ~missing.all(axis=0))
     return varies
+
+
+def _frequent(tfidf: sparse.csr_matrix | None, terms: int, rows: int) -> tuple[int, ...]:
+    """The columns stored in most rows, by number."""
+    if not terms:
+        return ()
+    if tfidf is None or tfidf.shape[0] != rows:
+        found = "none" if tfidf is None else f"{tfidf.shape[0]} rows of them"
+        raise SchemaError(
+            f"{terms} TF-IDF terms of {rows} rows are asked for, found {found}; give both of the same rows"
+        )
+    counts = np.bincount(tfidf.indices, minlength=tfidf.shape[1])
+    order = np.lexsort((np.arange(len(counts)), -counts))[:terms]
+    return tuple(sorted(int(term) for term in order if counts[term] >= 2))
 
 
 def _is_numeric(dtype: pl.DataType) -> bool:

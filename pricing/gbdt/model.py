@@ -17,14 +17,15 @@ from typing import Any, Literal, Protocol, cast, get_args
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from scipy import sparse
 
 from pricing.errors import ArtifactError
-from pricing.gbdt.matrix import FeatureSchema
+from pricing.gbdt.matrix import FeatureSchema, Values
 
 Library = Literal["lightgbm", "xgboost", "catboost"]
 LIBRARIES: tuple[Library, ...] = get_args(Library)
 
-FORMAT = 1
+FORMAT = 2
 """Version of schema.json."""
 
 _MODULES = {"lightgbm": "lgbm", "xgboost": "xgb", "catboost": "cat"}
@@ -35,9 +36,7 @@ class Backend(Protocol):
 
     SUFFIX: str
 
-    def predict(
-        self, booster: Any, values: NDArray[np.float32], schema: FeatureSchema, threads: int
-    ) -> NDArray[np.float64]:
+    def predict(self, booster: Any, values: Values, schema: FeatureSchema, threads: int) -> NDArray[np.float64]:
         """Centred log prices, shape (n,)."""
 
     def gains(self, booster: Any, schema: FeatureSchema) -> NDArray[np.float64]:
@@ -79,13 +78,17 @@ class GBDTModel:
     rounds: int
     booster: Any
 
-    def predict(self, table: pl.DataFrame, *, threads: int = 1) -> NDArray[np.float64]:
+    def predict(
+        self, table: pl.DataFrame, tfidf: sparse.csr_matrix | None = None, *, threads: int = 1
+    ) -> NDArray[np.float64]:
         """Predict log prices.
 
         Parameters
         ----------
         table : polars.DataFrame, n rows
             The schema's columns in any order; sample_id is ignored.
+        tfidf : csr_matrix, shape (n, v), optional
+            Their terms, for a model that reads some.
         threads : int
             Threads used; the prediction does not depend on it.
 
@@ -99,11 +102,11 @@ class GBDTModel:
         SchemaError
             The table has other columns than the model was trained with.
         """
-        return self.predict_values(self.schema.encode(table), threads=threads)
+        return self.predict_values(self.schema.encode(table, tfidf), threads=threads)
 
-    def predict_values(self, values: NDArray[np.float32], *, threads: int = 1) -> NDArray[np.float64]:
+    def predict_values(self, values: Values, *, threads: int = 1) -> NDArray[np.float64]:
         """The same for rows that are already encoded by ``schema``, shape (n, p)."""
-        if len(values) == 0:
+        if values.shape[0] == 0:
             return np.empty(0)
         return self.center + backend(self.library).predict(self.booster, values, self.schema, threads)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from scipy import sparse
 
 from pricing.config.gbdt import GBDTConfig
 from pricing.errors import ConfigError, TrainingError
@@ -70,6 +71,8 @@ def train_gbdt_models(
     test: pl.DataFrame | None = None,
     config: GBDTConfig | None = None,
     *,
+    tfidf: sparse.csr_matrix | None = None,
+    test_tfidf: sparse.csr_matrix | None = None,
     seed: int = 0,
     threads: int = 1,
 ) -> dict[str, GBDTResult]:
@@ -89,6 +92,8 @@ def train_gbdt_models(
         The same columns for rows without a price.
     config : GBDTConfig, optional
         Members and settings.
+    tfidf, test_tfidf : csr_matrix, shapes (n, v) and (t, v), optional
+        Terms beside the table, for libraries whose settings read some.
     seed, threads : int
         The same pair gives the same predictions.
 
@@ -124,35 +129,36 @@ def train_gbdt_models(
     if len(numbers) < 2:
         raise TrainingError(f"one fold ({numbers.tolist()}); out-of-fold predictions need at least 2")
     test = test if test is not None else table.clear()
-    return {
-        member: _train_folds(member, table, np.asarray(log_price, dtype=np.float64), folds, test, config, seed, threads)
-        for member in config.members
-    }
+    data = _Tables(table, tfidf, np.asarray(log_price, dtype=np.float64), folds, test, test_tfidf)
+    return {member: _train_folds(member, data, config, seed, threads) for member in config.members}
 
 
-def _train_folds(
-    member: str,
-    table: pl.DataFrame,
-    log_price: NDArray[np.float64],
-    folds: NDArray[Any],
-    test: pl.DataFrame,
-    config: GBDTConfig,
-    seed: int,
-    threads: int,
-) -> GBDTResult:
+@dataclass(frozen=True)
+class _Tables:
+    table: pl.DataFrame
+    tfidf: sparse.csr_matrix | None
+    log_price: NDArray[np.float64]
+    folds: NDArray[Any]
+    test: pl.DataFrame
+    test_tfidf: sparse.csr_matrix | None
+
+
+def _train_folds(member: str, data: _Tables, config: GBDTConfig, seed: int, threads: int) -> GBDTResult:
+    settings, log_price = getattr(config, member), data.log_price
     models, importances = [], []
-    learnt, valid, unseen = np.zeros(len(log_price)), np.zeros(len(log_price)), np.zeros(test.height)
-    numbers = np.unique(folds)
+    learnt, valid, unseen = np.zeros(len(log_price)), np.zeros(len(log_price)), np.zeros(data.test.height)
+    numbers = np.unique(data.folds)
     for number in numbers:
-        inside = folds == number
-        schema = FeatureSchema.fit(table.filter(~inside), config.min_category_rows)
-        values = schema.encode(table)
+        inside = data.folds == number
+        known = data.tfidf[~inside] if data.tfidf is not None else None
+        schema = FeatureSchema.fit(data.table.filter(~inside), config.min_category_rows, known, settings.terms)
+        values = schema.encode(data.table, data.tfidf)
         trained = train_member(
             member,
             Matrix(values[~inside], log_price[~inside]),
             Matrix(values[inside], log_price[inside]),
             schema,
-            getattr(config, member),
+            settings,
             seed=seed,
             threads=threads,
             device=config.device,
@@ -160,7 +166,7 @@ def _train_folds(
         predicted = trained.model.predict_values(values, threads=threads)
         valid[inside] = predicted[inside]
         learnt[~inside] += predicted[~inside] / (len(numbers) - 1)
-        unseen += trained.model.predict(test, threads=threads) / len(numbers)
+        unseen += trained.model.predict(data.test, data.test_tfidf, threads=threads) / len(numbers)
         models.append(trained)
         importances.append(trained.model.importance())
     importance = (

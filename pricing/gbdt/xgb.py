@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pricing.config.gbdt import XGBoostConfig
 from pricing.errors import ArtifactError, TrainingError
-from pricing.gbdt.matrix import FeatureSchema, Matrix, check_learnable
+from pricing.gbdt.matrix import FeatureSchema, Matrix, Values, check_learnable
 from pricing.gbdt.model import GBDTModel, TrainedModel, curves_table
 from pricing.gbdt.objectives import xgb_smape_eval, xgb_smape_objective
 
@@ -97,12 +97,10 @@ def train_xgboost(
 
 
 def _feature_types(schema: FeatureSchema) -> list[str]:
-    return ["q"] * len(schema.numeric) + ["c"] * len(schema.categorical)
+    return ["q"] * len(schema.numeric) + ["c"] * len(schema.categorical) + ["q"] * len(schema.terms)
 
 
-def _rows(
-    values: NDArray[np.float32], schema: FeatureSchema, threads: int, labels: NDArray[np.float64] | None = None
-) -> Any:
+def _rows(values: Values, schema: FeatureSchema, threads: int, labels: NDArray[np.float64] | None = None) -> Any:
     import xgboost
 
     return xgboost.DMatrix(
@@ -110,7 +108,7 @@ def _rows(
     )
 
 
-def predict(booster: Any, values: NDArray[np.float32], schema: FeatureSchema, threads: int) -> NDArray[np.float64]:
+def predict(booster: Any, values: Values, schema: FeatureSchema, threads: int) -> NDArray[np.float64]:
     """Centred log prices, shape (n,)."""
     booster.set_param({"nthread": threads})
     return np.asarray(booster.predict(_rows(values, schema, threads), output_margin=True), dtype=np.float64)

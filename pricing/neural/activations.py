@@ -22,16 +22,31 @@ from pricing.config.neural import NeuralConfig
 from pricing.errors import ArtifactError
 from pricing.neural.encoders import as_patches, split_text_encoder
 from pricing.neural.optimisation import Precision, choose_precision
-from pricing.neural.sources import KeptPictures, KeptTexts, open_picture, picture_transform, tokenize
+from pricing.neural.sources import (
+    KeptPictures,
+    KeptTexts,
+    StoredTexts,
+    TokenTexts,
+    open_picture,
+    picture_transform,
+    tokenize,
+)
 from pricing.neural.text import compose_text, shape_batches
-from pricing.neural.weights import describe, find_encoder, load_image_encoder, load_text_encoder, load_tokenizer
+from pricing.neural.weights import (
+    Source,
+    describe,
+    find_encoder,
+    load_image_encoder,
+    load_text_encoder,
+    load_tokenizer,
+)
 
-__all__ = ["Activations", "encode_rows", "keeps_pictures", "keeps_texts"]
+__all__ = ["Activations", "encode_rows", "keeps_pictures"]
 
 logger = logging.getLogger(__name__)
 
 
-def keeps_texts(config: NeuralConfig) -> bool:
+def freezes_texts(config: NeuralConfig) -> bool:
     """Some lower layers of the text encoder are frozen."""
     return config.text.enabled and config.text.trainable_layers is not None
 
@@ -47,7 +62,7 @@ class Activations:
 
     record: dict[str, Any]
     rows: pl.DataFrame
-    """sample_id String, text_row Int64, picture_row Int64 (-1 for none)."""
+    """sample_id String, text_row Int64 (first window), text_windows Int64, picture_row Int64 (-1 for none)."""
     folder: Path
 
     @classmethod
@@ -69,10 +84,13 @@ class Activations:
             ) from None
         return cls(record, rows, folder)
 
-    def texts(self, ids: pl.Series) -> KeptTexts:
-        """Hidden states of these rows, in this order."""
-        states, offsets = self._array("text_states.npy"), self._array("text_offsets.npy")
-        return KeptTexts(states, np.asarray(offsets), self._positions(ids, "text_row"))
+    def texts(self, ids: pl.Series) -> StoredTexts:
+        """Hidden states of these rows, in this order, or token ids where the whole encoder is trained."""
+        kept = self.record["text"] is not None
+        values = self._array("text_states.npy" if kept else "text_tokens.npy")
+        offsets = np.asarray(self._array("text_offsets.npy"))
+        first, counts = self._positions(ids, "text_row"), self._positions(ids, "text_windows")
+        return (KeptTexts if kept else TokenTexts)(values, offsets, first, counts)
 
     def pictures(self, ids: pl.Series) -> KeptPictures:
         """Patches of these rows, in this order."""
@@ -94,13 +112,13 @@ class Activations:
             raise ArtifactError(f"{self.folder / name}: cannot be read ({error}); rebuild the encode stage") from None
 
 
-_ROWS = {"sample_id": pl.String, "text_row": pl.Int64, "picture_row": pl.Int64}
+_ROWS = {"sample_id": pl.String, "text_row": pl.Int64, "text_windows": pl.Int64, "picture_row": pl.Int64}
 
 
 def encode_rows(
     frame: pl.DataFrame, files: Mapping[str, Path], config: NeuralConfig, out: Path, device: torch.device
 ) -> None:
-    """Run the frozen parts over rows and write their activations into an existing folder.
+    """Tokenise the texts, run the frozen parts over rows and write what they give into an existing folder.
 
     Parameters
     ----------
@@ -120,14 +138,27 @@ def encode_rows(
     """
     precision = choose_precision(config.training.precision, device)
     record: dict[str, Any] = {"text": None, "image": None, "precision": precision.name}
-    rows = frame.select("sample_id", text_row=pl.lit(-1, pl.Int64), picture_row=pl.lit(-1, pl.Int64))
-    if keeps_texts(config):
+    none = pl.lit(-1, pl.Int64)
+    rows = frame.select("sample_id", text_row=none, text_windows=none, picture_row=none)
+    if config.text.enabled:
         started = time.perf_counter()
         texts = [compose_text(content) for content in frame["catalog_content"]]
         distinct = list(dict.fromkeys(texts))
-        record["text"] = _encode_texts(distinct, config, out, device, precision)
-        place = {text: position for position, text in enumerate(distinct)}
-        rows = rows.with_columns(text_row=pl.Series([place[text] for text in texts], dtype=pl.Int64))
+        source = find_encoder(config.text.name, "text")
+        ids = tokenize(load_tokenizer(source), distinct, config.text.max_length, config.text.windows)
+        flat = TokenTexts.of([window for windows in ids for window in windows])
+        np.save(out / "text_offsets.npy", flat.offsets, allow_pickle=False)
+        if freezes_texts(config):
+            record["text"] = _encode_texts(flat, source, config, out, device, precision)
+        else:
+            np.save(out / "text_tokens.npy", flat.values, allow_pickle=False)
+        counts = np.array([len(windows) for windows in ids], dtype=np.int64)
+        place = dict(zip(distinct, range(len(distinct)), strict=True))
+        chosen = np.array([place[text] for text in texts], dtype=np.int64)
+        rows = rows.with_columns(
+            text_row=pl.Series((np.cumsum(counts) - counts)[chosen], dtype=pl.Int64),
+            text_windows=pl.Series(counts[chosen], dtype=pl.Int64),
+        )
         logger.info("encoded %d texts in %.1f s", len(distinct), time.perf_counter() - started)
     if keeps_pictures(config):
         started = time.perf_counter()
@@ -137,24 +168,22 @@ def encode_rows(
         found = [position.get(link, -1) for link in frame["image_link"]]
         rows = rows.with_columns(picture_row=pl.Series(found, dtype=pl.Int64))
         logger.info("encoded %d pictures in %.1f s", len(kept), time.perf_counter() - started)
-    if keeps_texts(config) or keeps_pictures(config):
+    if config.text.enabled or keeps_pictures(config):
         rows.write_parquet(out / "rows.parquet")
     (out / "encoded.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 @torch.inference_mode()
 def _encode_texts(
-    texts: Sequence[str], config: NeuralConfig, out: Path, device: torch.device, precision: Precision
+    texts: TokenTexts, source: Source, config: NeuralConfig, out: Path, device: torch.device, precision: Precision
 ) -> dict[str, Any]:
     assert config.text.trainable_layers is not None
-    source = find_encoder(config.text.name, "text")
-    ids = tokenize(load_tokenizer(source), texts, config.text.max_length)
     encoder = load_text_encoder(source)
     record = _without_path(describe(source, encoder.state_dict()))
     width = int(encoder.config.hidden_size)  # type: ignore[union-attr,arg-type]
     lower, _ = split_text_encoder(encoder, config.text.trainable_layers)
     lower.to(device)
-    offsets = np.concatenate([[0], np.cumsum([len(i) for i in ids], dtype=np.int64)]).astype(np.int64)
+    offsets = texts.offsets
     states = _create(out / "text_states.npy", (int(offsets[-1]), width))
     batches = shape_batches(np.diff(offsets), config.encode_batch, config.text.max_length)
     for length, batch in _progress(batches, "texts"):
@@ -162,15 +191,14 @@ def _encode_texts(
         mask = torch.zeros(config.encode_batch, length, dtype=torch.int64)
         mask[:, 0] = 1  # an unused row attends to its padding rather than to nothing
         for place, row in enumerate(batch):
-            tokens[place, : len(ids[row])] = torch.from_numpy(ids[row].astype(np.int64))
-            mask[place, : len(ids[row])] = 1
+            tokens[place, : texts.lengths[row]] = texts.get(row)
+            mask[place, : texts.lengths[row]] = 1
         with precision.autocast():
             hidden = lower(input_ids=tokens.to(device), attention_mask=mask.to(device)).last_hidden_state  # (B, T, H)
         bits = _bits(hidden)
         for place, row in enumerate(batch):
-            states[offsets[row] : offsets[row + 1]] = bits[place, : len(ids[row])]
+            states[offsets[row] : offsets[row + 1]] = bits[place, : texts.lengths[row]]
     _close(states)
-    np.save(out / "text_offsets.npy", offsets, allow_pickle=False)
     return record | {
         "max_length": config.text.max_length, "trainable_layers": config.text.trainable_layers, "width": width,
     }  # fmt: skip

@@ -10,9 +10,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pricing.errors import SchemaError
 from pricing.neural.multimodal import Batch
+from pricing.neural.ranks import Ranks
 from pricing.neural.sources import PictureSource, TextSource
 
 __all__ = ["AmazonMLDataset", "BucketSampler", "collate", "get_dataloader"]
+
+CHUNK = 16  # batches that are sorted by length together
 
 
 class AmazonMLDataset(Dataset[Any]):
@@ -110,15 +113,29 @@ class BucketSampler(Sampler[list[int]]):
     ----------
     lengths : (n,) ints
         Tokens a row.
+    batch_size : int
+        Rows of a batch of all processes together.
     shuffle : bool
         Else: sorted by length once, the same every epoch.
+    rank, size : int
+        This process and their number: of each batch it gets every ``size``-th row, or the first row, which its caller
+        has to leave out of account, where there is none for it.
     """
 
     def __init__(
-        self, lengths: Sequence[int] | np.ndarray, batch_size: int, *, shuffle: bool, seed: int = 0, chunk: int = 16
+        self,
+        lengths: Sequence[int] | np.ndarray,
+        batch_size: int,
+        *,
+        shuffle: bool,
+        seed: int = 0,
+        chunk: int = CHUNK,
+        rank: int = 0,
+        size: int = 1,
     ) -> None:
         self.lengths = np.asarray(lengths)
         self.batch_size, self.shuffle, self.seed, self.chunk = batch_size, shuffle, seed, chunk
+        self.rank, self.size = rank, size
         self.epoch, self.start = 0, 0
 
     def set_position(self, epoch: int, batch: int = 0) -> None:
@@ -126,7 +143,7 @@ class BucketSampler(Sampler[list[int]]):
         self.epoch, self.start = epoch, batch
 
     def batches(self, epoch: int) -> list[list[int]]:
-        """All batches of an epoch; every row once."""
+        """All batches of an epoch, of all processes together; every row once."""
         count = len(self.lengths)
         if not self.shuffle:
             order = np.argsort(self.lengths, kind="stable")
@@ -144,7 +161,8 @@ class BucketSampler(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         start, self.start = self.start, 0
-        yield from self.batches(self.epoch)[start:]
+        for batch in self.batches(self.epoch)[start:]:
+            yield batch[self.rank :: self.size] or batch[:1]
 
 
 def collate(items: list[dict[str, Any]]) -> Batch:
@@ -173,16 +191,27 @@ def collate(items: list[dict[str, Any]]) -> Batch:
 
 
 def get_dataloader(
-    dataset: AmazonMLDataset, batch_size: int, *, shuffle: bool, seed: int = 0, workers: int = 0
+    dataset: AmazonMLDataset,
+    batch_size: int,
+    *,
+    shuffle: bool,
+    seed: int = 0,
+    workers: int = 0,
+    ranks: Ranks | None = None,
 ) -> "DataLoader[Batch]":
     """Batches of like length in a fixed order; its ``batch_sampler`` is a `BucketSampler` that takes up any position.
 
     Parameters
     ----------
+    batch_size : int
+        Rows a batch, of each process that trains.
+    ranks : Ranks, optional
+        The processes that share the rows; by default this one alone.
     workers : int
         Processes that decode pictures; 0 for activations that are memory-mapped. The order does not depend on it.
     """
-    sampler = BucketSampler(dataset.lengths, batch_size, shuffle=shuffle, seed=seed)
+    rank, size = (ranks.rank, ranks.size) if ranks else (0, 1)
+    sampler = BucketSampler(dataset.lengths, batch_size * size, shuffle=shuffle, seed=seed, rank=rank, size=size)
     return DataLoader(
         dataset,
         batch_sampler=sampler,

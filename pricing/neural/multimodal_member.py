@@ -1,5 +1,6 @@
 """The member `multimodal`: builds the network, trains it on one fold, predicts new rows."""
 
+import copy
 import hashlib
 import json
 import shutil
@@ -14,113 +15,27 @@ import torch
 from torch import nn
 
 from pricing.config import NeuralConfig
+from pricing.config.neural import TrainingConfig
 from pricing.errors import WeightsError
 from pricing.features.load import FeatureSet
-from pricing.neural.activations import Activations, encode_rows, keeps_pictures, keeps_texts
+from pricing.neural.activations import Activations, encode_rows
 from pricing.neural.dataset import AmazonMLDataset
-from pricing.neural.encoders import ImageTower, TextTower, split_text_encoder
 from pricing.neural.io import load_model, read_config, save_model
-from pricing.neural.lora import setup_lora
 from pricing.neural.multimodal import OptimizedMultimodalModel
 from pricing.neural.optimisation import choose_precision
 from pricing.neural.prediction import predict_with_tta
+from pricing.neural.ranks import Ranks
 from pricing.neural.rows import Part, numbers_of, picture_files, read_fold, write_curves, write_predictions
-from pricing.neural.sources import PictureFiles, TokenTexts, picture_transform, tokenize
 from pricing.neural.tabular import TabularScaler
-from pricing.neural.text import compose_text
-from pricing.neural.training import train_neural_network
-from pricing.neural.weights import (
-    Source,
-    describe,
-    find_encoder,
-    load_image_encoder,
-    load_text_encoder,
-    load_tokenizer,
-)
+from pricing.neural.text_phase import TextPriceModel
+from pricing.neural.towers import Towers
+from pricing.neural.training import TrainingResult, train_neural_network
+from pricing.neural.weights import Source
 
-__all__ = ["build_model", "predict_multimodal", "train_multimodal"]
+__all__ = ["build_model", "predict_multimodal", "train_multimodal", "train_multimodal_here"]
 
 RIDGE = "price_ridge"  # the linear skip starts at this column
 LOCAL = "@"  # in a saved configuration: the encoder lies in the model's own folder
-
-
-def enable_checkpointing(encoder: Any) -> None:
-    """Recompute activations in the backward pass; transformers 5 renamed the switch."""
-    if hasattr(encoder, "activation_checkpointing_enable"):
-        encoder.activation_checkpointing_enable()
-    else:
-        encoder.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-
-
-class Towers:
-    """The encoders of one training: what is trained of them, and how rows are read for them."""
-
-    def __init__(self, config: NeuralConfig, encoded: Activations) -> None:
-        self.config = config
-        self.text, self.tokenizer, self.text_record = self._text(encoded.record.get("text"))
-        self.image, self.transforms, self.image_record = self._image(encoded.record.get("image"))
-
-    def _text(self, kept: Mapping[str, Any] | None) -> tuple[TextTower | None, Any, dict[str, Any] | None]:
-        settings = self.config.text
-        if not settings.enabled:
-            return None, None, None
-        if settings.trainable_layers == 0:
-            assert kept is not None
-            return TextTower(None, kept["width"], upper=True), None, dict(kept)
-        source = find_encoder(settings.name, "text")
-        encoder: Any = load_text_encoder(source)
-        record = describe(source, encoder.state_dict())
-        if kept is not None and kept["sha256"] != record["sha256"]:
-            raise WeightsError(
-                f"text encoder {settings.name}: its tensors hash to {record['sha256'][:12]}, the kept activations' "
-                f"to {kept['sha256'][:12]}; put the same weights back or run the encode stage again"
-            )
-        width = int(encoder.config.hidden_size)
-        part = encoder
-        if settings.trainable_layers is not None:
-            _, part = split_text_encoder(encoder, settings.trainable_layers)
-        elif hasattr(encoder, "pooler"):
-            encoder.pooler = None
-        if settings.gradient_checkpointing:
-            enable_checkpointing(part)
-        if self.config.lora.enabled:
-            part, _ = setup_lora(part, self.config.lora)
-        tokenizer = load_tokenizer(source) if settings.trainable_layers is None else None
-        return TextTower(part, width, upper=settings.trainable_layers is not None), tokenizer, record
-
-    def _image(self, kept: Mapping[str, Any] | None) -> tuple[ImageTower | None, Any, dict[str, Any] | None]:
-        settings = self.config.image
-        if not settings.enabled:
-            return None, None, None
-        if settings.frozen == "all":
-            assert kept is not None
-            return ImageTower(None, kept["width"]), None, dict(kept)
-        source = find_encoder(settings.name, "image")
-        encoder: Any = load_image_encoder(source)
-        record = describe(source, encoder.state_dict())
-        transforms = [picture_transform(encoder, settings.side, training=training) for training in (False, True)]
-        return ImageTower(encoder, int(encoder.num_features), settings.frozen), transforms, record
-
-    def dataset(
-        self, frame: pl.DataFrame, values: np.ndarray, encoded: Activations, files: Mapping[str, Path], **options: Any
-    ) -> AmazonMLDataset:
-        """Rows with their texts and pictures, kept or to be computed."""
-        ids = frame["sample_id"]
-        text: Any = None
-        pictures: Any = None
-        if self.config.text.enabled:
-            if keeps_texts(self.config):
-                text = encoded.texts(ids)
-            else:
-                texts = [compose_text(content) for content in frame["catalog_content"]]
-                text = TokenTexts(tokenize(self.tokenizer, texts, self.config.text.max_length))
-        if self.config.image.enabled:
-            if keeps_pictures(self.config):
-                pictures = encoded.pictures(ids)
-            else:
-                pictures = PictureFiles([files.get(link) for link in frame["image_link"]], *self.transforms)
-        features = pl.DataFrame(values).insert_column(0, ids)
-        return AmazonMLDataset(frame, features, text=text, pictures=pictures, **options)
 
 
 def build_model(towers: Towers, width: int, seed: int) -> OptimizedMultimodalModel:
@@ -170,40 +85,84 @@ def train_multimodal(
         )
         for name, part in parts.items()
     }
+    settings = config.training if epochs is None else config.training.model_copy(update={"epochs": epochs})
+    loop: dict[str, Any] = {
+        "seed": seed, "device": device, "workers": config.workers,
+        "fingerprint": _fingerprint(config, parts, seed, settings.epochs),
+    }  # fmt: skip
+    first = None
+    if settings.text_epochs:
+        first = _train_text(towers, datasets, parts["learn"], config, settings, work / "text", loop)
+        rate = settings.encoder_learning_rate * settings.second_phase_rate
+        settings = settings.model_copy(update={"encoder_learning_rate": rate})
     model = build_model(towers, scaler.width, seed)
     initialise_output(model, scaler, parts["learn"])
-    settings = config.training if epochs is None else config.training.model_copy(update={"epochs": epochs})
     result = train_neural_network(
-        model, datasets["learn"], datasets.get("valid"), settings, config.checkpoint, work,
-        seed=seed, device=device, workers=config.workers, fingerprint=_fingerprint(config, parts, seed,
-        settings.epochs),
-    )  # fmt: skip
-    precision = choose_precision(settings.precision, device)
-    predictions = {
-        name: (part.frame["sample_id"], predict_with_tta(model, datasets[name], precision, settings.tta))
-        for name, part in parts.items()
-        if name != "learn"
-    }
-    folder = out / "model"
-    folder.mkdir()
-    _save(model, scaler, towers, config, encoded, folder)
-    write_predictions(out, predictions)
-    write_curves(out, result.curves)
+        model, datasets["learn"], datasets.get("valid"), settings, config.checkpoint, work, **loop
+    )
     record = {
         "member": "multimodal",
         "fold": fold,
         "best_round": result.best_epoch,
         "valid_smape": result.best_smape,
+        "text_phase": first and {"best_epoch": first.best_epoch, "valid_smape": first.best_smape},
         "params": settings.model_dump(mode="json"),
         "parameters": model.count_parameters(),
         "trainable_parameters": model.count_trainable_parameters(),
+        "lora_share": towers.lora and towers.lora.share,
         "precision": result.precision,
-        "text_encoder": read_config(folder)["text"],
-        "image_encoder": read_config(folder)["image"],
+        "processes": Ranks().size,
         "pictures": {name: int(data.pictures.present.sum()) for name, data in datasets.items() if data.pictures},
     }
+    folder = out / "model"
+    if Ranks().first:
+        folder.mkdir()
+        _save(model, scaler, towers, config, encoded, folder)
+    towers.merge()
+    precision = choose_precision(settings.precision, device)
+    predictions = {
+        name: (
+            part.frame["sample_id"],
+            predict_with_tta(model, datasets[name], precision, settings.tta, workers=config.workers),
+        )
+        for name, part in parts.items()
+        if name != "learn"
+    }
+    if not Ranks().first:
+        return
+    record |= {f"{kind}_encoder": read_config(folder)[kind] for kind in ("text", "image")}
+    write_predictions(out, predictions)
+    earlier = [curve | {"split": f"text_{curve['split']}"} for curve in first.curves] if first else []
+    write_curves(out, earlier + result.curves)
     (out / "member.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     shutil.rmtree(work, ignore_errors=True)  # the result lies in out; checkpoints of finished folds only fill the disk
+
+
+def train_multimodal_here(device: torch.device, args: tuple[Any, ...], options: dict[str, Any]) -> None:
+    """`train_multimodal` in one of several processes."""
+    train_multimodal(*args, **options, device=device)
+
+
+def _train_text(
+    towers: Towers,
+    datasets: Mapping[str, AmazonMLDataset],
+    part: Part,
+    config: NeuralConfig,
+    settings: TrainingConfig,
+    work: Path,
+    loop: dict[str, Any],
+) -> TrainingResult:
+    """Phase one: train the text tower in place."""
+    assert towers.text is not None
+    without = {name: copy.copy(data) for name, data in datasets.items() if name in ("learn", "valid")}
+    for data in without.values():
+        data.pictures = None  # not decoded for nothing
+    torch.manual_seed(loop["seed"])
+    model = TextPriceModel(towers.text, float(np.median(part.log_price)), float(np.std(part.log_price)) or 1.0)
+    settings = settings.model_copy(update={"epochs": settings.text_epochs})
+    return train_neural_network(
+        model, without["learn"], without.get("valid"), settings, config.checkpoint, work, **loop
+    )
 
 
 def predict_multimodal(
@@ -233,12 +192,13 @@ def predict_multimodal(
                 )
         model = build_model(towers, scaler.width, 0)
         load_model(model, folder)
+        towers.merge()
         model.to(device).eval()
         data = towers.dataset(
             frame, scaler.transform(numbers_of(features, price, svd=config.fusion.svd)), encoded, files
         )
         precision = choose_precision(config.training.precision, device)
-        return predict_with_tta(model, data, precision, config.training.tta)
+        return predict_with_tta(model, data, precision, config.training.tta, workers=config.workers)
 
 
 def _save(
@@ -268,7 +228,9 @@ def _at_home(tree: dict[str, Any], folder: Path) -> dict[str, Any]:
     for kind in ("text", "image"):
         name = tree[kind]["name"]
         if name.startswith(LOCAL):
-            tree[kind]["name"] = str(folder / name.removeprefix(LOCAL))
+            here = folder / name.removeprefix(LOCAL)
+            # a finished run holds the encoder once for all folds, beside them
+            tree[kind]["name"] = str(here if here.is_dir() else folder.parent / here.name)
     return tree
 
 

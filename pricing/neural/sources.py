@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from pricing.neural import vision_ops  # isort: skip  # before timm
 
@@ -18,11 +18,14 @@ from PIL import Image, UnidentifiedImageError
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
+from pricing.neural.text import text_windows
+
 __all__ = [
     "KeptPictures",
     "KeptTexts",
     "PictureFiles",
     "PictureSource",
+    "StoredTexts",
     "TextSource",
     "TokenTexts",
     "picture_transform",
@@ -37,6 +40,12 @@ class TextSource(Protocol):
 
     lengths: np.ndarray
     """(n,) tokens a row."""
+    counts: np.ndarray
+    """(n,) windows a row."""
+
+    def window(self, number: int) -> "TextSource":
+        """The windows of this number, from 0."""
+        ...
 
     def get(self, row: int) -> torch.Tensor:
         """Ids (T,) int64, or hidden states (T, H)."""
@@ -54,53 +63,80 @@ class PictureSource(Protocol):
         ...
 
 
-def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> list[np.ndarray]:
-    """Token ids of each text, special tokens included, at most ``max_length``, without padding; int32."""
+def tokenize(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int, windows: int = 1
+) -> list[list[np.ndarray]]:
+    """Token ids of each text's windows, special tokens included, at most ``max_length``, without padding; int32.
+
+    The first window is the text truncated; see `pricing.neural.text.text_windows` for the others.
+    """
     if not texts:
         return []
-    encoded = tokenizer(list(texts), truncation=True, max_length=max_length, padding=False, return_attention_mask=False)
-    return [np.asarray(ids, dtype=np.int32) for ids in encoded["input_ids"]]
+    options: Any = {"padding": False, "return_attention_mask": False, "verbose": False}
+    if windows == 1:
+        encoded = tokenizer(list(texts), truncation=True, max_length=max_length, **options)
+        return [[np.asarray(ids, dtype=np.int32)] for ids in encoded["input_ids"]]
+    mask = tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"]
+    before, after = mask.index(0), mask[::-1].index(0)
+    whole = tokenizer(list(texts), truncation=False, **options)["input_ids"]
+    return [text_windows(np.asarray(ids, dtype=np.int32), max_length, windows, before, after) for ids in whole]
 
 
 @dataclass
-class TokenTexts:
-    """Tokenised once, kept in memory."""
-
-    ids: list[np.ndarray]
-
-    def __post_init__(self) -> None:
-        self.lengths = np.array([len(ids) for ids in self.ids], dtype=np.int64)
-
-    def get(self, row: int) -> torch.Tensor:
-        """Ids (T,) int64."""
-        return torch.from_numpy(self.ids[row].astype(np.int64))
-
-
-@dataclass
-class KeptTexts:
-    """Hidden states of the frozen lower layers.
+class StoredTexts:
+    """Texts one after the other, usually memory-mapped; a text may have several windows, stored in a row.
 
     Parameters
     ----------
-    states : (tokens of all rows, H) uint16
-        bfloat16 bits, usually memory-mapped.
+    values : (tokens of all stored windows,) or (tokens of all stored windows, H)
+        Token ids or hidden states.
     offsets : (N + 1,) int64
-        Where each stored row starts.
+        Where each stored window starts.
     rows : (n,) int64
-        Stored row of each row of this source.
+        First stored window of each row of this source.
+    counts : (n,) int64
+        Windows of each row.
     """
 
-    states: np.ndarray
+    values: np.ndarray
     offsets: np.ndarray
     rows: np.ndarray
+    counts: np.ndarray
 
     def __post_init__(self) -> None:
         self.lengths = (self.offsets[1:] - self.offsets[:-1])[self.rows]
 
+    def window(self, number: int) -> Self:
+        """The windows of this number, from 0; the last one of a row that has fewer."""
+        last = np.minimum(number, self.counts - 1)
+        return type(self)(self.values, self.offsets, self.rows + last, np.ones_like(self.counts))
+
+    def _stored(self, row: int) -> np.ndarray:
+        stored = self.rows[row]
+        return self.values[self.offsets[stored] : self.offsets[stored + 1]]
+
+
+class TokenTexts(StoredTexts):
+    """Token ids, int32."""
+
+    @classmethod
+    def of(cls, ids: Sequence[np.ndarray]) -> "TokenTexts":
+        """One window a row, from a list."""
+        offsets = np.concatenate([[0], np.cumsum([len(i) for i in ids], dtype=np.int64)]).astype(np.int64)
+        values = np.concatenate([*ids, np.empty(0, np.int32)]).astype(np.int32)
+        return cls(values, offsets, np.arange(len(ids)), np.ones(len(ids), np.int64))
+
+    def get(self, row: int) -> torch.Tensor:
+        """Ids (T,) int64."""
+        return torch.from_numpy(self._stored(row).astype(np.int64))
+
+
+class KeptTexts(StoredTexts):
+    """Hidden states of the frozen lower layers, as uint16 bits of bfloat16."""
+
     def get(self, row: int) -> torch.Tensor:
         """Hidden states (T, H) bfloat16."""
-        stored = self.rows[row]
-        return _as_bf16(self.states[self.offsets[stored] : self.offsets[stored + 1]])
+        return _as_bf16(self._stored(row))
 
 
 @dataclass

@@ -1,9 +1,10 @@
 """A sparse MLP on TF-IDF, after the four that won the Mercari price challenge on 4 CPU cores (Lopuhin and Jankiewicz
 2018).
 
-The first layer is a sum of embedding rows weighted by the TF-IDF values, so the matrix is never made dense. Batches
-double each epoch, which anneals like a falling rate at a growing speed. Networks of several seeds, every second one
-on the mere presence of terms, are averaged.
+The first layer is a sum of embedding rows weighted by the TF-IDF values, so the matrix is never made dense. Terms that
+no learning row has are left out of it: their rows would stay the random ones that they started as. Batches double each
+epoch, which anneals like a falling rate at a growing speed. Networks of several seeds, every second one on the mere
+presence of terms, are averaged.
 """
 
 import json
@@ -23,6 +24,8 @@ from pricing.neural.io import load_tensors
 from pricing.neural.training import smape
 
 __all__ = ["SparseMLP", "SparseMLPEnsemble"]
+
+TERMS = "terms.weight"
 
 
 class SparseMLP(nn.Module):
@@ -50,6 +53,11 @@ class SparseMLP(nn.Module):
             layers += [nn.Dropout(dropout), nn.Linear(width, following), nn.ReLU()]
         self.rest = nn.Sequential(*layers, nn.Linear(hidden[-1], 1))
 
+    @torch.no_grad()
+    def half_precision_terms(self) -> None:
+        """Round the terms' rows to float16, in which they are stored: half the folder, prices 1e-4 off at most."""
+        self.terms.weight.copy_(self.terms.weight.half())
+
     def forward(
         self, indices: torch.Tensor, offsets: torch.Tensor, values: torch.Tensor, numbers: torch.Tensor
     ) -> torch.Tensor:
@@ -72,6 +80,7 @@ class SparseMLPEnsemble:
     def __init__(self, config: SparseMLPConfig) -> None:
         self.config = config
         self.networks: list[SparseMLP] = []
+        self.kept = np.empty(0, np.int64)
         self.mean, self.std = 0.0, 1.0
         self.curves: list[dict[str, Any]] = []
 
@@ -92,6 +101,10 @@ class SparseMLPEnsemble:
             The loss is not finite.
         """
         config = self.config
+        self.kept = np.unique(terms.indices).astype(np.int64)
+        terms = self._known(terms)
+        if valid is not None:
+            valid = self._known(valid[0]), valid[1], valid[2]
         self.mean, self.std = float(log_price.mean()), float(log_price.std() or 1.0)
         target = torch.from_numpy(((log_price - self.mean) / self.std).astype(np.float32))
         for number in range(config.seeds):
@@ -110,6 +123,7 @@ class SparseMLPEnsemble:
                     self.curves.append(
                         {"epoch": epoch + 1, "split": f"valid_{number}", "metric": "smape", "value": value}
                     )
+            network.half_precision_terms()
             self.networks.append(network.eval())
         return self
 
@@ -146,19 +160,26 @@ class SparseMLPEnsemble:
         return np.concatenate([*parts, np.empty(0)]).astype(np.float64) * self.std + self.mean
 
     def predict(self, terms: sparse.csr_matrix, numbers: np.ndarray) -> np.ndarray:
-        """Mean log price (n,) float64 over the networks."""
+        """Mean log price (n,) float64 over the networks; terms as in `fit`."""
+        terms = self._known(terms)
         each = [self._predict_one(net, _view(terms, number), numbers) for number, net in enumerate(self.networks)]
         return np.mean(each, axis=0)
+
+    def _known(self, terms: sparse.csr_matrix) -> sparse.csr_matrix:
+        """The terms that the learning rows had."""
+        return terms[:, self.kept]
 
     def save(self, folder: Path) -> None:
         """Write the networks' tensors and their shape into an existing folder."""
         from safetensors.torch import save_file
 
         state = {
-            f"{number}.{name}": tensor.contiguous()
+            # exact: these rows were rounded to float16 when the training ended
+            f"{number}.{name}": (tensor.half() if name == TERMS else tensor).contiguous()
             for number, network in enumerate(self.networks)
             for name, tensor in network.state_dict().items()
         }
+        state["kept"] = torch.from_numpy(self.kept.astype(np.int32))
         save_file(dict(sorted(state.items())), folder / "networks.safetensors")
         first = self.networks[0]
         record = {
@@ -166,7 +187,6 @@ class SparseMLPEnsemble:
             "mean": self.mean,
             "numbers": first.numbers.in_features if first.numbers is not None else 0,
             "std": self.std,
-            "terms": first.terms.num_embeddings,
         }
         (folder / "networks.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
@@ -184,9 +204,10 @@ class SparseMLPEnsemble:
             record = json.loads((folder / "networks.json").read_text(encoding="utf-8"))
             config = SparseMLPConfig.model_validate(record["config"])
             ensemble = cls(config)
+            ensemble.kept = state.pop("kept").numpy().astype(np.int64)
             ensemble.mean, ensemble.std = float(record["mean"]), float(record["std"])
             for number in range(config.seeds):
-                network = SparseMLP(record["terms"], record["numbers"], config.hidden, config.dropout)
+                network = SparseMLP(len(ensemble.kept), record["numbers"], config.hidden, config.dropout)
                 prefix = f"{number}."
                 network.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
                 ensemble.networks.append(network.eval())

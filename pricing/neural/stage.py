@@ -106,14 +106,20 @@ def train_fold(
 
         train_sparse_mlp(catalogue, folds, features, price_features, config, fold, seed, out, epochs=epochs)
         return
-    from pricing.neural.multimodal_member import train_multimodal
+    from pricing.neural.multimodal_member import train_multimodal, train_multimodal_here
 
     if encoded is None:
         raise ArtifactError("the multimodal network needs the output of the encode stage; none was given")
-    train_multimodal(
+    args = (
         catalogue, folds, features, price_features, images, encoded, config, fold, seed, out, work,
-        pictures=pictures, device=device, epochs=epochs,
     )  # fmt: skip
+    options = {"pictures": pictures, "epochs": epochs}
+    if config.processes == 1:
+        train_multimodal(*args, **options, device=device)  # type: ignore[arg-type]
+        return
+    from pricing.neural.ranks import launch
+
+    launch(train_multimodal_here, config.processes, device, (args, options))
 
 
 def predict_member(

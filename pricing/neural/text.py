@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["compose_text"]
+__all__ = ["compose_text", "shape_batches", "text_windows"]
+
+_HEAD = 16  # tokens that every window begins with: value, unit and pack take 5 to 12
 
 _FIELD = re.compile(r"^(Item Name|Value|Unit|Product Description|Bullet Point\s*\d*)\s*:\s*(.*)$", re.IGNORECASE)
 # "Pack of 6" says more than the "20 Count" before it, so the patterns are tried one after the other
@@ -75,3 +77,43 @@ def shape_batches(lengths: Sequence[int] | np.ndarray, batch_size: int, longest:
         rows = np.flatnonzero(padded == length)
         batches += [(int(length), rows[start : start + batch_size]) for start in range(0, len(rows), batch_size)]
     return batches
+
+
+def text_windows(ids: np.ndarray, max_length: int, windows: int, before: int, after: int) -> list[np.ndarray]:
+    """Cut a text that is longer than the encoder reads into windows.
+
+    The first is the text truncated. Each further one begins with the same first 16 tokens, in which value, unit and
+    pack stand, and goes on where the one before ended; the last one ends where the text ends.
+
+    Parameters
+    ----------
+    ids : (T,) ints
+        Whole text, its special tokens included.
+    max_length : int
+        Tokens a window, special tokens included.
+    windows : int
+        Most windows.
+    before, after : int
+        Special tokens at the beginning and at the end.
+
+    Returns
+    -------
+    list of (<= max_length,) ints
+        At least one.
+
+    Examples
+    --------
+    >>> [w.tolist() for w in text_windows(np.array([1, 10, 11, 12, 13, 14, 15, 16, 2]), 6, 3, 1, 1)]
+    [[1, 10, 11, 12, 13, 2], [1, 10, 14, 15, 16, 2]]
+    """
+    if len(ids) <= max_length:
+        return [ids]
+    first, content, last = ids[:before], ids[before : len(ids) - after], ids[len(ids) - after :]
+    room = max_length - before - after
+    head = min(_HEAD, room // 4)
+    found, end = [np.concatenate([first, content[:room], last])], room
+    while end < len(content) and len(found) < windows:
+        begin = min(end, max(head, len(content) - (room - head)))
+        end = begin + room - head
+        found.append(np.concatenate([first, content[:head], content[begin:end], last]))
+    return found

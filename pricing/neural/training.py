@@ -10,8 +10,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,8 @@ from pricing.neural.io import trained_state
 from pricing.neural.losses import make_loss
 from pricing.neural.optimisation import choose_precision, learning_rate_factor, make_optimizer, set_learning_rate
 from pricing.neural.prediction import predict
+from pricing.neural.ranks import Ranks
+from pricing.neural.stopping import stop_on_sigterm
 
 __all__ = ["TrainingResult", "smape", "train_neural_network"]
 
@@ -74,7 +75,8 @@ def train_neural_network(
     train, valid : AmazonMLDataset
         With labels. Without ``valid`` all epochs are run.
     config : TrainingConfig
-        An optimiser step takes ``batch_size * accumulation`` rows; the gradient is that of their mean loss.
+        An optimiser step takes ``batch_size * accumulation`` rows of each process (see `pricing.neural.ranks`); the
+        gradient is that of their mean loss.
     work : Path
         Folder of the checkpoints; a training found there is continued if its ``fingerprint`` is the same.
     seed : int
@@ -88,7 +90,7 @@ def train_neural_network(
     device = device or torch.device("cpu")
     run = _Run(model.to(device), train, valid, config, checkpoints, work, seed, device, workers, fingerprint)
     run.resume()
-    with _stop_on_sigterm() as stop:
+    with stop_on_sigterm() as stop:
         while run.epoch < config.epochs and run.bad_epochs < config.patience:
             run.train_epoch(stop)
             run.finish_epoch()
@@ -112,14 +114,16 @@ class _Run:
         if train.target is None or (valid is not None and valid.target is None):
             raise TrainingError("rows without prices were given to the training; expected labelled rows")
         self.model, self.train, self.valid, self.config = model, train, valid, config
-        self.device, self.workers, self.seed = device, workers, seed
+        self.device, self.workers, self.seed, self.ranks = device, workers, seed, Ranks()
         self.kind, self.minutes, self.fingerprint = checkpoints.kind, checkpoints.minutes, fingerprint
         self.precision = choose_precision(config.precision, device)
         self.scaler = self.precision.scaler()
         self.optimizer = make_optimizer(model, config)
         self.ema = ModelEMA(model, config.ema_decay) if config.ema_decay else None
         self.loss = make_loss(config.loss, "sum")
-        self.loader = get_dataloader(train, config.batch_size, shuffle=True, seed=seed, workers=workers)
+        self.loader = get_dataloader(
+            train, config.batch_size, shuffle=True, seed=seed, workers=workers, ranks=self.ranks
+        )
         self.sampler: BucketSampler = self.loader.batch_sampler  # type: ignore[assignment]
         self.manager = CheckpointManager(work, checkpoints.keep)
         self.steps_per_epoch = math.ceil(len(self.sampler) / config.accumulation)
@@ -129,7 +133,8 @@ class _Run:
         self.best_state: dict[str, torch.Tensor] | None = None
         self.curves: list[dict[str, Any]] = []
         self.saved_at = time.monotonic()
-        torch.manual_seed(seed)
+        self.network = self.ranks.wrap(model)
+        torch.manual_seed(seed + self.ranks.rank)  # each process draws its own dropout
 
     # -- checkpoints
 
@@ -139,7 +144,7 @@ class _Run:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "ema": self.ema.state_dict() if self.ema else None,
-            "rng": rng_state(),
+            "rng": self.ranks.gather(rng_state()),
             "position": {
                 "fingerprint": self.fingerprint,
                 "epoch": self.epoch,
@@ -157,7 +162,9 @@ class _Run:
     def save(self) -> None:
         # a minimal checkpoint cannot be resumed from, so the loop's own are quick at the least
         kind = "quick" if self.kind == "minimal" else self.kind
-        self.manager.save_checkpoint(self.state(), self.step, kind=kind)
+        state = self.state()
+        if self.ranks.first:
+            self.manager.save_checkpoint(state, self.step, kind=kind)
         self.saved_at = time.monotonic()
 
     def resume(self) -> None:
@@ -167,7 +174,9 @@ class _Run:
         position = state["position"]
         if position["fingerprint"] != self.fingerprint:
             logger.warning("checkpoints in %s belong to another training; starting anew", self.manager.folder)
-            self.manager.clear()
+            self.ranks.wait()
+            if self.ranks.first:
+                self.manager.clear()
             return
         best = state.get("best")
         if best is None and position["best_epoch"]:
@@ -185,7 +194,7 @@ class _Run:
         for name in ("epoch", "batch", "bad_epochs", "skipped", "best_epoch", "epoch_loss", "curves"):
             setattr(self, name, position[name])
         self.best_smape = math.inf if position["best_smape"] is None else position["best_smape"]
-        set_rng_state(state["rng"])
+        set_rng_state(state["rng"][self.ranks.rank])
         logger.info("resumed at epoch %d, batch %d, step %d", self.epoch + 1, self.batch, self.step)
 
     # -- one epoch
@@ -200,39 +209,44 @@ class _Run:
         for batch in self.loader:
             group = self.batch // self.config.accumulation * self.config.accumulation
             rows = sum(sizes[group : group + self.config.accumulation])  # of this optimiser step
-            loss_sum += self.backward(batch, rows)
+            last = (self.batch + 1) % self.config.accumulation == 0 or self.batch + 1 == len(sizes)
+            with nullcontext() if last else self.ranks.accumulate(self.network):
+                loss_sum += self.backward(batch, rows, self.ranks.rank < sizes[self.batch])
             self.batch += 1
             bar.update()
-            if self.batch % self.config.accumulation == 0 or self.batch == len(sizes):
+            if last:
+                (loss_sum,) = self.ranks.sum([loss_sum], self.device)
                 self.optimizer_step(loss_sum)
                 self.epoch_loss += loss_sum * rows if math.isfinite(loss_sum) else 0.0
                 loss_sum = 0.0
-                if stop.is_set():
+                due = self.ranks.first and time.monotonic() - self.saved_at > 60 * self.minutes
+                stopping, saving = self.ranks.sum([float(stop.is_set()), float(due)], self.device)
+                if stopping:
                     self.save()
+                    self.ranks.wait()  # no process leaves before the checkpoint is whole
                     raise SystemExit(128 + signal.SIGTERM)
-                if self.batch < len(sizes) and time.monotonic() - self.saved_at > 60 * self.minutes:
+                if self.batch < len(sizes) and saving:
                     self.save()
         bar.close()
 
-    def backward(self, batch: Any, rows: int) -> float:
+    def backward(self, batch: Any, rows: int, counts: bool) -> float:
+        """Add a micro-batch's gradients; ``counts`` is off for the row that stands in where a process has none."""
         batch = batch.to(self.device)
         with self.precision.autocast():
-            prediction = self.model(batch)
-        loss = self.loss(prediction, batch.target) / rows
-        value = float(loss.detach())
-        if math.isfinite(value):
-            self.scaler.scale(loss).backward()
-        return value
+            prediction = self.network(batch)
+        loss = self.loss(prediction, batch.target) / rows * float(counts)
+        # several processes' gradients are averaged, their losses shall be added
+        self.scaler.scale(loss * self.ranks.size).backward()
+        return float(loss.detach())
 
     def optimizer_step(self, loss: float) -> None:
         set_learning_rate(self.optimizer, learning_rate_factor(self.step, self.total_steps, self.config.warmup))
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm, foreach=True)
         finite = math.isfinite(loss) and bool(torch.isfinite(norm))
-        if finite or self.scaler.is_enabled():  # the scaler skips such a step by itself, and lowers its scale
+        if finite:
             self.scaler.step(self.optimizer)
-        if self.scaler.is_enabled():
-            self.scaler.update()
+        self.scaler.update()  # lowers its scale after gradients that were not finite
         self.optimizer.zero_grad(set_to_none=True)
         self.skipped = 0 if finite else self.skipped + 1
         if not finite:
@@ -263,14 +277,14 @@ class _Run:
                 self.best_smape, self.best_epoch, self.bad_epochs = score, self.epoch, 0
                 self.best_state = {name: tensor.cpu().clone() for name, tensor in trained_state(self.model).items()}
                 best = {"model": self.best_state}
-                self.manager.save_checkpoint(best, self.step, kind="minimal", metric=score, best=True)
+                if self.ranks.first:
+                    self.manager.save_checkpoint(best, self.step, kind="minimal", metric=score, best=True)
             else:
                 self.bad_epochs += 1
             if self.ema:
                 self.ema.restore(self.model)
             logger.info("epoch %d: training loss %.4f, validation SMAPE %.2f", self.epoch, loss, score)
-        if (self.epoch < self.config.epochs and self.bad_epochs < self.config.patience) or self.valid is None:
-            self.save()
+        self.save()  # the last epoch's too: what follows (another phase, predictions) may be killed
 
     def finish(self) -> TrainingResult:
         if self.best_state is not None:
@@ -285,17 +299,3 @@ class _Run:
 def smape(prediction: np.ndarray, target: np.ndarray) -> float:
     """SMAPE in percent (0 to 200) from log prices (n,), (n,): the mean of ``2 tanh(|d| / 2)``."""
     return float(200.0 * np.mean(np.tanh(np.abs(prediction.astype(np.float64) - target) / 2.0)))
-
-
-@contextmanager
-def _stop_on_sigterm() -> Iterator[threading.Event]:
-    """SIGTERM asks the loop to save after its step and leave; only a main thread can be asked."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGTERM, before)

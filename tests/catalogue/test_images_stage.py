@@ -9,7 +9,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricing.catalogue.images_stage import SCHEMA, catalogue_links, collect_images, fetch_shard, split_shards
+from pricing.catalogue.images_stage import SCHEMA, catalogue_links, collect_images, fetch_shard, shard_of
 from pricing.catalogue.sources import ImageSource
 from pricing.config import ImagesConfig
 from tests.catalogue.fault_server import Fault, FaultServer, jpeg
@@ -72,8 +72,8 @@ def test_shards_one_after_the_other_give_what_one_gives(tmp_path: Path) -> None:
         server.always["/3.jpg"] = Fault("body", body=b"<html></html>" * 3)
         links = [server.url(f"/{index}.jpg") for index in range(10)]
         tables = catalogue(tmp_path / "tables", list(links), [])
-        for shard in split_shards(links, 4):
-            fetch_shard(shard, CONFIG, tmp_path / "shards", source=ImageSource.web())
+        for shard in range(3):
+            fetch_shard(shard_of(links, shard, 3), CONFIG, tmp_path / "shards", source=ImageSource.web())
         fetch_shard(links, CONFIG, tmp_path / "whole", source=ImageSource.web())
         one, _ = collected(tables, tmp_path / "shards", ImageSource.web(), tmp_path / "one")
         two, summary = collected(tables, tmp_path / "whole", ImageSource.web(), tmp_path / "two")
@@ -103,15 +103,15 @@ def test_an_empty_catalogue(tmp_path: Path) -> None:
     table, summary = collected(tables, tmp_path / "work", ImageSource.web(), tmp_path / "out")
     assert table.height == 0
     assert summary == {"requested": 0, "present": 0, "failed": {}}
-    assert split_shards([], 10) == []
+    assert shard_of([], 0, 1) == []
 
 
-@given(count=st.integers(0, 300), size=st.integers(1, 50))
-def test_shards_cover_all_links_in_order(count: int, size: int) -> None:
+@given(count=st.integers(0, 300), shards=st.integers(1, 50))
+def test_shards_cover_every_link_once_and_are_of_equal_size(count: int, shards: int) -> None:
     links = [str(index) for index in range(count)]
-    shards = split_shards(links, size)
-    assert [link for shard in shards for link in shard] == links
-    assert all(0 < len(shard) <= size for shard in shards)
+    cut = [shard_of(links, shard, shards) for shard in range(shards)]
+    assert sorted(link for shard in cut for link in shard) == sorted(links)
+    assert max(map(len, cut)) - min(map(len, cut)) <= 1
 
 
 def test_real_pictures(real_rows: Path, tmp_path: Path) -> None:

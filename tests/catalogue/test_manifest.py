@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pricing.catalogue.images_stage import fetch_shard
-from pricing.catalogue.manifest import Manifest, PictureRecord
+from pricing.catalogue.manifest import HostState, Manifest, PictureRecord
 from pricing.catalogue.pictures import pictures_key
 from pricing.catalogue.sources import ImageSource
 from pricing.config import ImagesConfig
@@ -169,13 +171,32 @@ def test_what_was_saved_last_is_loaded(
             assert manifest.load(origin, [*known, "never seen"]) == known
 
 
-def test_a_host_is_down_for_a_while(tmp_path: Path) -> None:
+def test_what_was_learned_of_hosts_is_believed_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Manifest(tmp_path / "m.sqlite") as manifest:
-        now = time.time()
-        manifest.mark_hosts({"a:80": now + 60, "b:80": now - 1, "c:80": 0.0})
-        assert manifest.down_hosts() == {"a:80"}
-        manifest.mark_hosts({"a:80": 0.0})
-        assert manifest.down_hosts() == set()
+        learned = {"a:80": HostState(down=True), "b:80": HostState(rate=2.5), "c:80": HostState()}
+        manifest.remember_hosts(learned)
+        assert manifest.hosts() == learned
+        manifest.remember_hosts({"a:80": HostState()})
+        assert manifest.hosts() == learned | {"a:80": HostState()}
+        monkeypatch.setattr("pricing.catalogue.manifest.REMEMBER_HOSTS_SECONDS", 0.0)
+        assert manifest.hosts() == {}
+
+
+def test_a_manifest_of_version_1_is_taken_over(tmp_path: Path) -> None:
+    """Its table of hosts was another one; the pictures are the same."""
+    path, record = tmp_path / "m.sqlite", PictureRecord("web", "a", "ok")
+    with Manifest(path) as manifest:
+        manifest.save([record])
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            "DROP TABLE hosts; CREATE TABLE hosts (host TEXT PRIMARY KEY, down_until REAL NOT NULL) WITHOUT ROWID;"
+            "INSERT INTO hosts VALUES ('a:80', 1e12); PRAGMA user_version = 1;"
+        )
+    for _ in range(2):
+        with Manifest(path) as manifest:
+            assert manifest.load("web", ["a"]) == {"a": record}
+            assert manifest.hosts() == {}
+            manifest.remember_hosts({})
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricing.catalogue import reading
+from pricing.catalogue import raw_rows, reading
 from pricing.catalogue.reading import read_catalogue_file
 from pricing.catalogue.stage import read_catalogue
 from pricing.config.catalogue import CatalogueConfig
@@ -168,6 +168,42 @@ def test_whatever_a_csv_writer_writes_is_read_back(tmp_path_factory: pytest.Temp
     frame = read_catalogue_file(path, labelled=True).frame
     assert frame["catalog_content"].to_list() == [text for text, _ in rows]
     assert frame["price"].to_list() == [price for _, price in rows]
+
+
+@given(
+    rows=st.lists(
+        st.tuples(st.sampled_from("abcde"), st.sampled_from(["1", "0", "x", "2.5"])), min_size=1, max_size=12
+    ),
+    size=st.integers(1, 5),
+    parquet=st.booleans(),
+)
+def test_a_file_is_judged_as_one_however_it_is_cut(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], size: int, parquet: bool
+) -> None:
+    """Batches of any size give what a plain loop over the rows gives, duplicates over their borders included."""
+    folder = tmp_path_factory.mktemp("cut")
+    table = pl.DataFrame(rows, schema=["sample_id", "price"], orient="row").with_columns(catalog_content=pl.lit("t"))
+    path = folder / ("t.parquet" if parquet else "t.csv")
+    table.write_parquet(path) if parquet else table.write_csv(path)
+    kept: dict[str, int] = {}
+    bad = []
+    for number, (name, price) in enumerate(rows, start=1):
+        if price in ("0", "x"):
+            bad.append((number, "not positive" if price == "0" else "not a number"))
+        elif name in kept:
+            bad.append((number, f"first used in row {kept[name]};"))
+        else:
+            kept[name] = number
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(raw_rows, "BATCH_ROWS", size)
+        if not kept:
+            with pytest.raises(CatalogueError, match="no usable row is left"):
+                read_catalogue_file(path, labelled=True, on_bad_rows="quarantine")
+            return
+        read = read_catalogue_file(path, labelled=True, on_bad_rows="quarantine")
+    assert read.frame.rows() == [(name, "t", None, float(rows[number - 1][1])) for name, number in kept.items()]
+    assert [entry.row for entry in read.rejected] == [number for number, _ in bad]
+    assert all(word in entry.reason for entry, (_, word) in zip(read.rejected, bad, strict=True))
 
 
 def test_stage_without_a_test_file_and_same_bytes_twice(tmp_path: Path) -> None:

@@ -199,10 +199,21 @@ def test_small_pictures_are_not_enlarged_and_large_ones_scaled_well() -> None:
     assert stored(encoded(Image.new("RGB", (20, 10)), "PNG")).size == (20, 10)
     assert stored(encoded(Image.new("RGB", (4000, 3)), "PNG")).size == (64, 1)
     # decoding at a fraction must not show: compare with Lanczos from the full size
-    image = noise((1000, 800))
-    expected = np.asarray(image.resize((64, 51), Image.Resampling.LANCZOS), dtype=float)
-    error = np.asarray(stored(encoded(image, "JPEG", quality=95)), dtype=float) - expected
-    assert 10 * np.log10(255**2 / (error**2).mean()) > 35
+    for size, small in (((1000, 800), (64, 51)), ((190, 70), (64, 24)), ((131, 260), (32, 64))):
+        image = noise(size)
+        expected = np.asarray(image.resize(small, Image.Resampling.LANCZOS).convert("L"), dtype=float)
+        # brightness, because JPEG itself halves the colours' resolution, twice here
+        error = np.asarray(stored(encoded(image, "JPEG", quality=95)).convert("L"), dtype=float) - expected
+        assert 10 * np.log10(255**2 / (error**2).mean()) > 35
+
+
+def test_fine_stripes_become_grey_and_not_coarse_stripes() -> None:
+    """A filter that leaves pixels out turns stripes one pixel wide into others (aliasing)."""
+    stripes = np.zeros((300, 300), np.uint8)
+    stripes[:, ::2] = 255
+    for kind in ("PNG", "JPEG"):
+        pixels = np.asarray(stored(encoded(Image.fromarray(stripes), kind)), dtype=float)
+        assert np.abs(pixels[8:-8, 8:-8] - 127.5).max() < 12
 
 
 def test_equal_bytes_give_equal_files() -> None:

@@ -7,7 +7,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pricing.config.ensemble import EnsembleConfig
+
 Floats = NDArray[np.float64]
+
+QUICK = EnsembleConfig(
+    lightgbm={"rounds": 60, "seeds": 1}, network={"networks": 1, "epochs": 6, "hidden": 24}, weight_starts=2,
+    bootstrap=200, standalone_folds=3,
+)  # fmt: skip
+"""Every part of the stack, small."""
 
 
 def make_members(n: int, m: int, seed: int = 0) -> tuple[Floats, Floats]:

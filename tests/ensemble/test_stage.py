@@ -7,14 +7,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pricing.config.ensemble import EnsembleConfig
 from pricing.ensemble.ensemble import Ensemble
 from pricing.ensemble.stage import fit_ensemble
 from pricing.errors import ArtifactError, SchemaError
 from pricing.evaluation.metrics import calculate_smape
-from tests.ensemble.synthetic import write_stages
-
-QUICK = EnsembleConfig(lightgbm={"rounds": 30}, weight_starts=2, bootstrap=200)
+from tests.ensemble.synthetic import QUICK, write_stages
 
 
 def run(root: Path, **sizes: int) -> tuple[Path, tuple]:

@@ -7,12 +7,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pricing.config.ensemble import EnsembleConfig, SubmissionConfig
+from pricing.config.ensemble import SubmissionConfig
 from pricing.ensemble.standalone import stack_predictions
 from pricing.errors import PredictionsError
-from tests.ensemble.synthetic import make_members
-
-QUICK = EnsembleConfig(lightgbm={"rounds": 30}, weight_starts=2, bootstrap=200)
+from pricing.evaluation.compare import compare_runs
+from pricing.evaluation.metrics import calculate_smape
+from tests.ensemble.synthetic import QUICK, make_members
 
 
 @pytest.fixture
@@ -40,6 +40,9 @@ def test_prices_in_prices_out(tables: tuple[Path, Path], tmp_path: Path) -> None
     assert json.loads((out / "metrics.json").read_text()) == metrics
     assert "holdout" not in metrics
     assert all("holdout_smape" not in model for model in metrics["models"].values())
+    oof = pl.read_parquet(out / "evaluation" / "oof.parquet")
+    assert calculate_smape(oof["price"], oof["stack"]) == pytest.approx(metrics["stack"]["oof_smape"])
+    assert not (out / "submission_intervals.csv").exists()
     assert metrics["stack"]["oof_smape"] < min(model["oof_smape"] for model in metrics["models"].values())
 
 
@@ -63,6 +66,12 @@ def test_given_folds_are_used(tables: tuple[Path, Path], tmp_path: Path) -> None
     assert metrics["folds"] == "given"
     assert sorted(metrics["stack"]["fold_choices"]) == ["0", "1", "2", "3"]
     assert "fold" not in metrics["models"]
+    # two stacks of the same rows can be compared, out of fold
+    stack_predictions(*tables, tmp_path / "b", QUICK.model_copy(update={"meta_learners": ("ridge",)}), 0)
+    found = compare_runs(tmp_path / "a", tmp_path / "b")
+    assert found.holdout is not None
+    assert found.holdout.rows == 300
+    assert "nested out-of-fold rows" in found.to_markdown()
 
 
 @pytest.mark.parametrize("value", ["", "nan", "inf", "-1.5", "0", "many"])
@@ -95,6 +104,7 @@ def test_bad_prediction_is_refused_with_column_and_id(
         (0, lambda t: t.with_columns(price=-pl.col("price")), "column price, sample_id 0"),
         (0, lambda t: t.with_columns(fold=pl.lit("x")), "column fold, sample_id 0: 'x'"),
         (0, lambda t: t.with_columns(stack=1.0), "cannot be called stack"),
+        (1, lambda t: t.with_columns(low_80=1.0), "cannot be called low_80"),
     ],
 )
 def test_wrong_tables_are_refused(tables, tmp_path: Path, which: int, edit, words: str) -> None:  # type: ignore[no-untyped-def]
@@ -106,3 +116,17 @@ def test_wrong_tables_are_refused(tables, tmp_path: Path, which: int, edit, word
 def test_missing_file_is_refused(tables: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(PredictionsError, match=r"none\.csv: cannot be read"):
         stack_predictions(tmp_path / "none.csv", tables[1], tmp_path / "out", QUICK, 0)
+
+
+def test_intervals_are_written_beside(tables: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    metrics = stack_predictions(*tables, out, QUICK, 0, submission=SubmissionConfig(intervals=True))
+    table = pl.read_csv(out / "submission_intervals.csv")
+    assert table.select("sample_id", "predicted_price").equals(pl.read_csv(out / "submission.csv"))
+    _, log_price = make_members(400, 3)
+    for level, slack in ((80, 12), (95, 6)):
+        inside = (table[f"low_{level}"].to_numpy() <= np.exp(log_price[300:])) & (
+            np.exp(log_price[300:]) <= table[f"high_{level}"].to_numpy()
+        )
+        assert 100 * inside.mean() == pytest.approx(level, abs=slack)
+        assert metrics["intervals"][str(level)]["oof_coverage"] == pytest.approx(level, abs=3)

@@ -7,9 +7,10 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from pricing.config.ensemble import EnsembleConfig
 from pricing.ensemble.stage import fit_ensemble
-from tests.ensemble.synthetic import write_stages
+from pricing.evaluation.comparables import comparables_table
+from pricing.evaluation.segments import product_segments
+from tests.ensemble.synthetic import QUICK, write_stages
 
 MEMBERS = ("catboost", "lightgbm", "multimodal", "ridge", "sparse_mlp", "xgboost")
 EVIL = 'Item Name: Jam <script>alert("x")</script> & <img src=http://example.org/x.png>\nBullet Point: <b>bold</b>'
@@ -26,16 +27,23 @@ def write_run(root: Path, *, train: int = 240, holdout: int = 80, config: dict[s
     stack = root / "stack"
     stack.mkdir()
     floor = {"smape": 6.0}
-    fit_ensemble(catalogue, folds, members, refits, EnsembleConfig(bootstrap=200), 0, stack, floor=floor)
+    fit_ensemble(catalogue, folds, members, refits, QUICK, 0, stack, floor=floor)
     for name in ("oof.parquet", "holdout.parquet"):
         (stack / name).rename(tables / name)
     (stack / "metrics.json").rename(run_dir / "metrics.json")
 
     products = pl.read_parquet(catalogue / "train.parquet").select("sample_id", "image_link")
     there = np.arange(len(products)) % 3 > 0
+    number = np.arange(len(products))
+    picture = pl.Series([f"aa/{i}.jpg" if ok else None for i, ok in enumerate(there)])
+    segments = product_segments(
+        pl.Series(np.where(number % 4, "tea, green, <b>", "coffee, beans")), number % 60.0, 1.0 + number % 9, picture
+    )
     products.with_columns(
-        catalog_content=pl.lit(EVIL), picture=pl.Series([f"aa/{i}.jpg" if ok else None for i, ok in enumerate(there)])
-    ).write_parquet(tables / "products.parquet")
+        *segments, catalog_content=pl.lit(EVIL), title=pl.lit("Jam <i>"), picture=picture, group=pl.Series(number // 2),
+        amount=pl.Series(np.where(number % 5, 1.0, np.nan)),
+    ).write_parquet(tables / "products.parquet")  # fmt: skip
+    _write_comparables(tables, products["sample_id"])
     for number, (sample_id, ok) in enumerate(zip(products["sample_id"], there, strict=True)):
         if ok:
             Image.new("RGB", (300, 200), (number % 255, 120, 90)).save(tables / "pictures" / f"{sample_id}.jpg")
@@ -74,6 +82,25 @@ def write_run(root: Path, *, train: int = 240, holdout: int = 80, config: dict[s
     }
     (run_dir / "run.json").write_text(json.dumps(record))
     return run_dir
+
+
+def _write_comparables(tables: Path, ids: pl.Series) -> None:
+    """Five comparables of every hold-out product; those of the worst error agree with the prediction."""
+    holdout = pl.read_parquet(tables / "holdout.parquet")
+    position = np.arange(5)[None, :] + np.arange(len(holdout))[:, None]
+    known = pl.Series([f"c{i}" for i in range(len(holdout) + 5)])
+    table = comparables_table(
+        holdout["sample_id"], position, np.full(position.shape, 0.9) - position * 0.001, known,
+        pl.Series([f"Other jam <{i}>" for i in range(len(known))]), pl.Series(np.linspace(2, 60, len(known))),
+    )  # fmt: skip
+    error = (pl.col("stack") / pl.col("price")).log().abs()
+    worst = holdout.sort(error, descending=True).row(0, named=True)
+    table = table.with_columns(
+        price=pl.when(pl.col("sample_id") == worst["sample_id"])
+        .then(worst["stack"] * (1 + pl.col("rank") / 100))
+        .otherwise("price")
+    )
+    table.write_parquet(tables / "comparables.parquet")
 
 
 def _at(seconds: float) -> str:

@@ -82,6 +82,8 @@ def test_what_an_analyst_looks_for_is_there(run_dir: Path) -> None:
         "constant price", "noise floor", "6.00", "with picture", "without picture", "price_neighbours_mean",
         "200 of 300 pictures", "http_404", "grouped", "refit on", "2 of 13 steps came from the cache",
         "gbdt.lightgbm.rounds", "2000", "4.7.0", "train.csv", "duplicates",
+            "tea, green, <b>", "brand of 40 or more", "pack of 7 or more", "Other jam <", "% alike",
+            "similar products cost", "say nothing of how much is in them",
     ):  # fmt: skip
         assert words in text, words
     holdout = pl.read_parquet(run_dir / "evaluation" / "holdout.parquet")
@@ -94,7 +96,7 @@ def test_plots_are_real_pictures(run_dir: Path) -> None:
     found = {path.stem: path for path in (run_dir / "plots").iterdir()}
     assert set(found) == {
         "predictions", "error_distribution", "error_by_price", "calibration", "weights", "importance",
-        "training_curves",
+        "training_curves", "error_by_category", "worst", "comparables",
     }  # fmt: skip
     for path in found.values():
         with Image.open(path) as picture:
@@ -243,3 +245,27 @@ def test_comparison_of_runs(run_dir: Path, tmp_path: Path) -> None:
     assert compare_runs(run_dir, better).holdout is None
     with pytest.raises(ArtifactError, match="finished run"):
         compare_runs(run_dir, tmp_path)
+
+
+def test_search_section_shows_what_was_tried_and_chosen(run_dir: Path, tmp_path: Path) -> None:
+    assert "Search for settings" not in (run_dir / "report.html").read_text()
+    folder = Path(shutil.copytree(run_dir, tmp_path / "run"))
+    (folder / "evaluation" / "search").mkdir()
+    trials = [
+        {"number": 0, "state": "complete", "smape": 52.0, "settings": {"objective": "huber", "num_leaves": 63}},
+        {"number": 1, "state": "pruned", "smape": 57.5, "settings": {"objective": "l1", "num_leaves": 8}},
+        {"number": 2, "state": "complete", "smape": 51.25, "settings": {"objective": "<l1>", "num_leaves": 31}},
+    ]
+    record = {"member": "lightgbm", "smape": 51.25, "default_smape": 52.0, "rounds": 400, "trials": trials,
+              "params": trials[2]["settings"], "importances": {"num_leaves": 0.75, "objective": 0.25}}  # fmt: skip
+    path = folder / "evaluation" / "search" / "lightgbm.json"
+    path.write_text(json.dumps(record))
+    build_report(folder, CONFIG)
+    html = (folder / "report.html").read_text()
+    (row,) = re.findall(r"<tr><td>lightgbm</td><td>3</td>.*?</tr>", html)
+    assert row.count("<td>1</td>") == 1
+    assert "<td>52.00</td><td>51.25</td><td>num_leaves 31 (75 %), objective &lt;l1&gt; (25 %)</td>" in row
+    assert (folder / "plots" / "search.png").stat().st_size > 1000
+    path.write_text('{"member": "lightgbm"}')
+    with pytest.raises(ArtifactError, match=r"lightgbm\.json.*tune again"):
+        build_report(folder, CONFIG)

@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
@@ -54,7 +56,7 @@ def test_wrong_requests_exit_2_without_a_traceback(tmp_path: Path, arguments: tu
 
 def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path) -> None:
     output, artifacts = tmp_path / "out", tmp_path / "artifacts"
-    arguments = ["demo", "--rows", "120", "--output", output, "--artifacts", artifacts, *SMALL]
+    arguments = ["demo", "--rows", "120", "--output", output, "--artifacts", artifacts, "--intervals", *SMALL]
     done = pricing(*arguments, home=tmp_path / "home")
     submission = (output / "submission.csv").read_bytes()
     run = json.loads((output / "run.json").read_text(encoding="utf-8"))
@@ -73,7 +75,25 @@ def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path) -> None:
         assert part in done.stdout
     pricing("verify", "--artifacts", artifacts, home=tmp_path / "home")
 
-    # the finished model prices its own test rows exactly as the submission did, in another process
+    beside = (output / "submission_intervals.csv").read_bytes()
+    ends = pl.read_csv(output / "submission_intervals.csv", schema_overrides={"sample_id": pl.String})
+    assert ends.columns == ["sample_id", "predicted_price", "low_80", "high_80", "low_95", "high_95"]
+    assert ends.select("sample_id", "predicted_price").equals(table)
+    order = ("low_95", "low_80", "predicted_price", "high_80", "high_95")
+    assert all((ends[a] <= ends[b]).all() for a, b in pairwise(order))
+    covered = {level: figures["coverage"] for level, figures in metrics["intervals"].items()}
+    assert covered["95"] >= covered["80"] > 40
+    assert set(metrics["holdout"]["segments"]) == {"category", "brand_frequency", "picture_there", "pack"}
+    assert len(pl.read_parquet(output / "evaluation" / "comparables.parquet")) > 0
+
+    # the model folder alone prices the run's own test rows exactly as the submission did, in another process
+    shutil.copytree(output / "model", tmp_path / "elsewhere")
+    shutil.rmtree(output)
+    shutil.rmtree(artifacts / "store")
     prices = tmp_path / "prices.csv"
-    pricing("score", "--run", output, "--catalogue", run["inputs"]["test"], "--output", prices, home=tmp_path / "home")
+    score = ["score", "--run", tmp_path / "elsewhere", "--catalogue", run["inputs"]["test"], "--output", prices]
+    pricing(*score, "--intervals", home=tmp_path / "home")
     assert prices.read_bytes() == submission
+    assert (tmp_path / "prices_intervals.csv").read_bytes() == beside
+    pricing(*score, "--price-column", "price", home=tmp_path / "home")
+    assert prices.read_bytes() == submission.replace(b"predicted_price", b"price")

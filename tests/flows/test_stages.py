@@ -50,5 +50,38 @@ def test_a_stage_brings_what_it_needs_and_the_whole_run_takes_it_up(sample: Samp
 
 
 def test_an_unknown_stage_is_named(sample: SampleInfo, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no stage 'trees'; there are download, features, gbdt"):
+    with pytest.raises(ConfigError, match="no stage 'trees'; there are download, features, tune, gbdt"):
         run_stage("trees", sample.train, tmp_path / "out", config=small_config(tmp_path / "artifacts"))
+
+
+def test_the_search_is_a_stage_whose_choice_the_trees_take(sample: SampleInfo, tmp_path: Path) -> None:
+    config = small_config(tmp_path / "artifacts", gbdt__search={"trials": 3, "n_splits": 2})
+    alone = run_stage("tune", sample.train, tmp_path / "tune", test=sample.test, config=config)["run"]
+    assert alone["stages"][-1]["label"] == "tune lightgbm"
+    history = json.loads((tmp_path / "tune" / "search" / "lightgbm.json").read_text(encoding="utf-8"))
+    assert [trial["number"] for trial in history["trials"]] == [0, 1, 2]
+    price_catalogue(train=sample.train, test=sample.test, output=tmp_path / "out", config=config)
+    stages = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))["stages"]
+    assert next(stage["cached"] for stage in stages if stage["name"] == "tune")
+    assert "Search for settings" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert (tmp_path / "out" / "plots" / "search.png").exists()
+    trained = [
+        json.loads((tmp_path / "artifacts" / "store" / "gbdt" / stage["key"] / "member.json").read_text())["params"]
+        for stage in stages
+        if stage["name"] == "gbdt"
+    ]
+    assert len(trained) == 2
+    for params in trained:
+        assert {name: params[name] for name in history["params"]} == history["params"]
+
+    # a larger budget goes on with the study
+    more = small_config(tmp_path / "artifacts", gbdt__search={"trials": 4, "n_splits": 2})
+    run_stage("tune", sample.train, tmp_path / "more", test=sample.test, config=more)
+    longer = json.loads((tmp_path / "more" / "search" / "lightgbm.json").read_text(encoding="utf-8"))
+    assert longer["trials"][:3] == history["trials"]
+    assert len(list((tmp_path / "artifacts" / "work" / "studies").iterdir())) == 1
+
+
+def test_a_search_without_a_budget_says_so(sample: SampleInfo, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"gbdt\.search\.trials or gbdt\.search\.seconds"):
+        run_stage("tune", sample.train, tmp_path / "out", config=small_config(tmp_path / "artifacts"))

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import polars as pl
 import pytest
+from scipy import sparse
 
 from pricing.errors import SchemaError, TrainingError
 from pricing.gbdt.matrix import FeatureSchema, Matrix, check_learnable
@@ -90,3 +91,48 @@ def test_rows_that_teach_nothing() -> None:
         check_learnable(good, rows([[1], [2]], [0, -np.inf]))
     with pytest.raises(TrainingError, match="none of 2 features varies over 2"):
         check_learnable(rows([[1, np.nan], [1, np.nan]], [0, 1]), None)
+
+
+TERMS = sparse.csr_matrix(
+    np.array([[0.5, 0, 0, 0.1], [0.2, 0, 0.3, 0], [0, 0.7, 0.4, 0], [0.9, 0, 0, 0]], dtype=np.float32)
+)
+
+
+def test_terms_stand_beside_the_table_and_tabular_zeros_are_stored() -> None:
+    """XGBoost reads what a sparse row does not store as missing: a weight of 0 grams was once no weight at all."""
+    schema = FeatureSchema.from_json(json.loads(json.dumps(FeatureSchema.fit(TABLE, 1, TERMS, 2).to_json())))
+    assert schema.terms == (0, 2)  # in three rows and in two; the others are in one
+    assert schema.names == ("grams", "organic", "nothing", "brand", "tfidf_0", "tfidf_2")
+    encoded = schema.encode(TABLE, TERMS)
+    dense = FeatureSchema.fit(TABLE).encode(TABLE)
+    np.testing.assert_array_equal(encoded.toarray(), np.hstack([dense, TERMS.toarray()[:, [0, 2]]]))
+    assert np.diff(encoded[:, :4].indptr).tolist() == [4] * 4
+    assert encoded[:, 4:].nnz == 5
+    assert FeatureSchema.fit(TABLE, 1, TERMS, 100).terms == (0, 2)  # a term of one row teaches nothing
+
+
+@pytest.mark.parametrize(("tfidf", "found"), [(None, "none"), (TERMS[:3], "3 x 4"), (TERMS[:, :2], "4 x 2")])
+def test_terms_that_are_not_there(tfidf: sparse.csr_matrix | None, found: str) -> None:
+    schema = FeatureSchema.fit(TABLE, 1, TERMS, 2)
+    with pytest.raises(SchemaError, match=f"2 TF-IDF columns up to 2 of 4 rows, found {found}"):
+        schema.encode(TABLE, tfidf)
+    if tfidf is None or tfidf.shape[0] != 4:
+        with pytest.raises(SchemaError, match="2 TF-IDF terms of 4 rows are asked for"):
+            FeatureSchema.fit(TABLE, 1, tfidf, 2)
+
+
+def test_what_varies_in_sparse_rows() -> None:
+    labels = np.arange(3.0)
+    nan = np.nan
+    for values, varies in (
+        ([[1, 0], [1, 0], [1, 0]], False),
+        ([[nan, 2], [nan, 2], [nan, 2]], False),
+        ([[nan, 0], [1, 0], [1, 0]], True),
+        ([[1, 0], [1, 0], [1, 5]], True),
+    ):
+        part = Matrix(sparse.csr_matrix(np.array(values, dtype=np.float32)), labels)
+        if varies:
+            check_learnable(part, None)
+        else:
+            with pytest.raises(TrainingError, match="none of 2 features varies"):
+                check_learnable(part, None)

@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 
 from pricing.errors import ArtifactError, ConfigError, SchemaError, TrainingError
 from pricing.gbdt.matrix import FeatureSchema, Matrix
@@ -133,6 +134,63 @@ def test_another_schema_is_refused(library: str, small_table: Callable[..., Any]
         model.predict(table.drop("brand"))
 
 
+def with_terms(rows: int, seed: int = 0) -> tuple[pl.DataFrame, sparse.csr_matrix, np.ndarray]:
+    """The small table, its zeros and holes, and five terms of which the second sets the price."""
+    table, labels = make_table(rows, seed)
+    table = table.with_columns(pl.when(pl.nth(1) > 0.5).then(0.0).otherwise(pl.nth(1)).alias(table.columns[1]))
+    tfidf = sparse.random(rows, 5, 0.4, "csr", np.float32, random_state=seed)
+    return table, tfidf, labels + 3 * (tfidf[:, [1]].toarray().ravel() > 0.5)
+
+
+@each_library
+def test_sparse_rows_and_dense_rows_give_the_same_model(library: str, tmp_path: Path) -> None:
+    """The terms as columns of the table, absent ones missing for XGBoost and 0 for the others, are the oracle."""
+    table, tfidf, labels = with_terms(200)
+    settings = getattr(TINY, library).model_copy(update={"terms": 5})
+    schema = FeatureSchema.fit(table[:140], 1, tfidf[:140], 5)
+    values = schema.encode(table, tfidf)
+    parts = Matrix(values[:140], labels[:140]), Matrix(values[140:], labels[140:])
+    model = train_member(library, *parts, schema, settings).model
+    absent = np.nan if library == "xgboost" else 0.0
+    spread = tfidf.toarray()
+    spread[spread == 0] = absent
+    # columns in the matrix's order, where the library's own allows: numbers, then the terms, then the category
+    wide = pl.DataFrame({f"tfidf_{term}": spread[:, term] for term in range(5)})
+    numbers, brand = table.drop("brand"), table.select("brand")
+    if library == "catboost":
+        dense = numbers.hstack(wide).hstack(brand)
+        expected = train(library, dense, labels, 140).model.predict(dense)
+        assert model.predict(table, tfidf).tobytes() == expected.tobytes()
+    else:  # which column is sampled depends on the order, so only unsampled models are the same
+        every = {"lightgbm": {"feature_fraction": 1.0}, "xgboost": {"colsample_bytree": 1.0}}[library]
+        settings = settings.model_copy(update=every)
+        model = train_member(library, *parts, schema, settings).model
+        dense = numbers.hstack(wide).hstack(brand)
+        expected = train(library, dense, labels, 140, settings=settings).model.predict(dense)
+        np.testing.assert_allclose(model.predict(table, tfidf), expected, rtol=1e-5)
+    assert model.importance()["feature"][0] == "tfidf_1"
+    model.save(tmp_path)
+    assert GBDTModel.load(tmp_path).predict(table, tfidf).tobytes() == model.predict(table, tfidf).tobytes()
+    with pytest.raises(SchemaError, match="TF-IDF"):
+        model.predict(table)
+
+
+@each_library
+def test_folds_with_terms(library: str) -> None:
+    table, tfidf, labels = with_terms(480)
+    config = TINY.model_copy(
+        update={"members": (library,), library: getattr(TINY, library).model_copy(update={"terms": 5})}
+    )
+    fold = np.arange(460) % 3
+    result = train_gbdt_models(
+        table[:460], labels[:460], fold, table[460:], config, tfidf=tfidf[:460], test_tfidf=tfidf[460:]
+    )[library]
+    assert np.isfinite(result.valid).all()
+    assert np.isfinite(result.test).all()
+    importance = dict(result.importance.iter_rows())
+    assert importance["tfidf_1"] > 3 * max(importance[f"tfidf_{term}"] for term in (0, 2, 3, 4))
+
+
 def worst_table() -> pl.DataFrame:
     """Twenty rows: a constant, a column with nothing in it, one category, a category seen once, an infinite number."""
     return pl.DataFrame(
@@ -225,7 +283,8 @@ def test_damaged_schema_file_is_refused(text: str, tmp_path: Path) -> None:
 def test_libraries_are_imported_only_when_used() -> None:
     """Each of the three brings an OpenMP runtime; a process that prices with one must not load the others."""
     program = (
-        "import sys, pricing.gbdt.stage, pricing.gbdt.search, pricing.gbdt.lgbm, pricing.gbdt.xgb, pricing.gbdt.cat;"
+        "import sys, pricing.gbdt.stage, pricing.gbdt.tuning.stage;"
+        "import pricing.gbdt.lgbm, pricing.gbdt.xgb, pricing.gbdt.cat;"
         "print([name for name in ('lightgbm', 'xgboost', 'catboost', 'optuna', 'torch') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -6,17 +6,19 @@ import sqlite3
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
 
 from pricing.config.gbdt import LightGBMConfig, SearchConfig
 from pricing.errors import ConfigError, TrainingError
 from pricing.gbdt.matrix import FeatureSchema, Matrix
 from pricing.gbdt.objectives import smape_of_logs
-from pricing.gbdt.search import SPACES, FoldData, SearchResult, optimize_lightgbm, optimize_member, space_around
+from pricing.gbdt.tuning.result import SearchResult
+from pricing.gbdt.tuning.search import FoldData, optimize_lightgbm, optimize_member
+from pricing.gbdt.tuning.space import SPACES, space_around
 from tests.gbdt.conftest import TINY, make_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,7 +48,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
 def test_defaults_are_the_first_trial(undisturbed: SearchResult) -> None:
     from pricing.gbdt.lgbm import train_lightgbm
 
-    first = undisturbed.trials.row(0, named=True)
+    first = undisturbed.trials[0]["settings"]
     space = space_around("lightgbm", TINY.lightgbm)
     for name in SPACES["lightgbm"]:
         default = getattr(TINY.lightgbm, name)
@@ -61,26 +63,48 @@ def test_defaults_are_the_first_trial(undisturbed: SearchResult) -> None:
 
 
 def test_the_best_trial_is_returned_and_some_are_pruned(undisturbed: SearchResult) -> None:
-    complete = undisturbed.trials.filter(pl.col("state") == "complete")
-    assert undisturbed.trials.height == TRIALS
-    assert undisturbed.smape == complete["smape"].min()
+    complete = [trial for trial in undisturbed.trials if trial["state"] == "complete"]
+    assert [trial["number"] for trial in undisturbed.trials] == list(range(TRIALS))
+    best = min(complete, key=lambda trial: trial["smape"])
+    assert (undisturbed.smape, undisturbed.params) == (best["smape"], best["settings"])
+    assert undisturbed.default_smape is not None
     assert undisturbed.smape < undisturbed.default_smape
-    assert complete.height < TRIALS
+    assert len(complete) < TRIALS
     assert sum(undisturbed.importances.values()) == pytest.approx(1)
 
 
 def test_resumed_in_pieces_it_finds_the_same(undisturbed: SearchResult, tmp_path: Path) -> None:
     for trials in (1, 7, TRIALS):
         resumed = search(tmp_path, trials)
-        assert resumed.trials.height == trials
-    assert resumed.trials.equals(undisturbed.trials)
-    assert (resumed.params, resumed.rounds) == (undisturbed.params, undisturbed.rounds)
+        assert len(resumed.trials) == trials
+    assert resumed == undisturbed
+
+
+def test_a_smaller_budget_does_not_profit_from_a_larger_study(undisturbed: SearchResult, tmp_path: Path) -> None:
+    """A study that went on once gave its later trials to a search that had not paid for them."""
+    search(tmp_path, 12)
+    assert search(tmp_path, 9) == search(tmp_path / "fresh", 9)
+
+
+def test_two_workers_share_a_study(tmp_path: Path) -> None:
+    """Each starts trials of its own; together they keep to the budget, up to the trial that each has in hand."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    program = [sys.executable, "-c", PROGRAM, str(tmp_path)]
+    workers = [subprocess.Popen(program, env=environment, cwd=tmp_path) for _ in range(2)]
+    assert [worker.wait(timeout=120) for worker in workers] == [0, 0]
+    with sqlite3.connect(f"file:{tmp_path / 'lightgbm.sqlite3'}?mode=ro", uri=True) as study:
+        states = [state for (state,) in study.execute("select state from trials")]
+        spans = study.execute("select datetime_start, datetime_complete from trials order by datetime_start").fetchall()
+    assert set(states) <= {"COMPLETE", "PRUNED"}  # neither took the other's running trial for a dead one
+    assert TRIALS <= len(states) <= TRIALS + 1
+    assert any(later[0] < earlier[1] for earlier, later in pairwise(spans))
+    assert len(search(tmp_path).trials) == TRIALS
 
 
 PROGRAM = """
 import sys, time
 from pathlib import Path
-import pricing.gbdt.search as search
+import pricing.gbdt.tuning.search as search
 from tests.gbdt.test_search import search as run
 train = search.train_member
 def slow(*args, **options):
@@ -114,8 +138,7 @@ def test_kill_9_loses_no_finished_trial(undisturbed: SearchResult, tmp_path: Pat
         before = finished(tmp_path)
         assert least <= before < TRIALS
     resumed = search(tmp_path)
-    assert resumed.trials.equals(undisturbed.trials)
-    assert resumed.params == undisturbed.params
+    assert resumed == undisturbed
 
 
 def running(work: Path) -> bool:
@@ -142,7 +165,10 @@ def test_budgets(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no folds"):
         optimize_lightgbm([], TINY.lightgbm, SearchConfig(trials=1), work=tmp_path)
     timed = optimize_lightgbm(make_folds(), TINY.lightgbm, SearchConfig(seconds=0.2), work=tmp_path)
-    assert 1 <= timed.trials.height < 100
+    assert 1 <= len(timed.trials) < 100
+    # the seconds are the study's, not the process's: a search that was killed does not get them twice
+    again = optimize_lightgbm(make_folds(), TINY.lightgbm, SearchConfig(seconds=0.2), work=tmp_path)
+    assert again == timed
 
 
 def test_space_holds_the_settings_it_starts_from() -> None:

@@ -13,7 +13,9 @@ from pricing.errors import ArtifactError, ConfigError, SchemaError, TrainingErro
 from pricing.features.load import FeatureSchema, FeatureSet, load_features, load_price_features, save_features
 from pricing.gbdt.model import LIBRARIES
 from pricing.gbdt.objectives import smape_of_logs
-from pricing.gbdt.stage import assemble, predict_member, train_fold, tune
+from pricing.gbdt.rows import assemble
+from pricing.gbdt.stage import predict_member, train_fold
+from pricing.gbdt.tuning.stage import tune
 from tests.gbdt.conftest import make_table
 
 ROWS, TESTS = 160, 20
@@ -163,6 +165,8 @@ def test_search_feeds_training(stages: Path, tiny: GBDTConfig, tmp_path: Path) -
     tune(catalogue, folds, features, [price] * 3, config, "lightgbm", 0, found, tmp_path / "work")
     record = json.loads((found / "params.json").read_text())
     assert record["smape"] <= record["default_smape"]
+    history = json.loads((found / "search.json").read_text())
+    assert (history["member"], history["params"], len(history["trials"])) == ("lightgbm", record["params"], 3)
     train_fold(*inputs(stages), config, "lightgbm", 0, 0, out, params=found)
     used = json.loads((out / "member.json").read_text())["params"]
     assert {name: used[name] for name in record["params"]} == record["params"]

@@ -104,7 +104,7 @@ def toy_dataset(rows: int, *, seed: int = 0, training: bool = False, width: int 
     return AmazonMLDataset(
         frame,
         pl.DataFrame(values).insert_column(0, ids),
-        text=TokenTexts(tokens),
+        text=TokenTexts.of(tokens),
         pictures=KeptPictures(bits, place),
         training=training,
         seed=seed,

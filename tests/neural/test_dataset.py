@@ -16,7 +16,7 @@ from pricing.errors import SchemaError
 from pricing.neural.dataset import AmazonMLDataset, BucketSampler, collate, get_dataloader
 from pricing.neural.sources import KeptTexts, PictureFiles, TokenTexts, picture_transform, tokenize
 from pricing.neural.tabular import TabularScaler
-from pricing.neural.text import compose_text
+from pricing.neural.text import compose_text, text_windows
 from pricing.neural.weights import find_encoder, load_image_encoder, load_tokenizer
 from tests.neural.builders import WORDS, toy_dataset, toy_model
 
@@ -61,11 +61,14 @@ def test_property_29_tokenization_length_constraint(
 ) -> None:
     """Property 29: Tokenization length constraint. No row is longer than the limit; shorter ones are not padded."""
     tokenizer = load_tokenizer(find_encoder(str(text_encoders["bert"]), "text"))
-    rows = tokenize(tokenizer, [" ".join(words) for words in texts], limit)
+    joined = [" ".join(words) for words in texts]
+    rows = [windows[0] for windows in tokenize(tokenizer, joined, limit)]
     for words, ids in zip(texts, rows, strict=True):
         assert len(ids) == min(limit, len(words) + 2)
         assert (ids[0], ids[-1]) == (2, 3)  # special tokens survive truncation
-    source = TokenTexts(rows)
+    for windows, ids in zip(tokenize(tokenizer, joined, limit, 3), rows, strict=True):
+        np.testing.assert_array_equal(windows[0], ids)  # the first of several windows is the truncated text
+    source = TokenTexts.of(rows)
     rest = {"picture": None, "tabular": torch.zeros(1), "target": None}
     batch = collate([{"tokens": source.get(n), "row": n, **rest} for n in range(len(rows))])
     assert batch.tokens is not None
@@ -257,10 +260,34 @@ def test_workers_do_not_change_the_batches() -> None:
 
 def test_kept_hidden_states_are_cut_at_the_right_rows() -> None:
     states = torch.arange(12, dtype=torch.bfloat16).view(6, 2)
-    kept = KeptTexts(states.view(torch.uint16).numpy(), np.array([0, 1, 4, 6]), np.array([2, 0, 1, 2]))
+    stored = states.view(torch.uint16).numpy(), np.array([0, 1, 4, 6])
+    kept = KeptTexts(*stored, np.array([2, 0, 1, 2]), np.ones(4, np.int64))
     assert kept.lengths.tolist() == [2, 1, 3, 2]
     assert kept.get(2).tolist() == [[2, 3], [4, 5], [6, 7]]
     assert kept.get(0).tolist() == kept.get(3).tolist() == [[8, 9], [10, 11]]
+    several = KeptTexts(*stored, np.array([0, 2]), np.array([2, 1]))  # the first row has two windows
+    assert several.get(0).tolist() == [[0, 1]]
+    second = several.window(1)
+    assert second.lengths.tolist() == [3, 2]
+    assert second.get(0).tolist() == [[2, 3], [4, 5], [6, 7]]
+    assert second.get(1).tolist() == several.get(1).tolist()
+
+
+@given(tokens=st.integers(2, 300), limit=st.integers(8, 40), most=st.integers(1, 5))
+def test_windows_cover_a_long_text_and_keep_its_head(tokens: int, limit: int, most: int) -> None:
+    ids = np.concatenate([[-1], np.arange(tokens), [-2]])
+    windows = text_windows(ids, limit, most, 1, 1)
+    head = min(16, (limit - 2) // 4)
+    for window in windows:
+        assert (window[0], window[-1]) == (-1, -2)
+        np.testing.assert_array_equal(window[1 : 1 + min(head, tokens)], np.arange(min(head, tokens)))
+    if tokens + 2 > limit:
+        assert {len(window) for window in windows} == {limit}
+        seen = sorted(set(np.concatenate(windows).tolist()) - {-1, -2})
+        assert seen == list(range(len(seen)))  # no gap
+        assert len(windows) == most or len(seen) == tokens  # as many as wanted, or all of the text
+    else:
+        assert len(windows) == 1
 
 
 TEA = "Item Name: Tea, 20 Count (Pack of 6)\nBullet Point 1: Fresh\nValue: 120.0\nUnit: Count\n"

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from scipy import sparse
 
 from pricing.config.neural import SparseMLPConfig
@@ -57,6 +58,7 @@ def test_round_trip_and_poison(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         SparseMLPEnsemble.load(tmp_path).predict(terms, numbers), ensemble.predict(terms, numbers)
     )
+    assert load_file(tmp_path / "networks.safetensors")["0.terms.weight"].dtype == torch.float16
     (tmp_path / "networks.safetensors").write_bytes(b"\x80\x04N.")
     with pytest.raises(ArtifactError, match=r"networks\.safetensors"):
         SparseMLPEnsemble.load(tmp_path)
@@ -66,3 +68,18 @@ def test_no_rows_give_no_prices() -> None:
     config = SparseMLPConfig(hidden=(8, 4), epochs=1, seeds=1)
     ensemble = SparseMLPEnsemble(config).fit(*problem(64, 0), 0)
     assert ensemble.predict(matrix(1)[:0], np.empty((0, 2), np.float32)).shape == (0,)
+
+
+def test_a_term_that_no_learning_row_has_does_not_move_a_price(tmp_path: Path) -> None:
+    """Its row would be the random one that it started as; it is not stored either."""
+    terms, numbers, target = problem(64, 0)
+    none = sparse.csr_matrix((64, 3), dtype=np.float32)
+    wider = sparse.csr_matrix(sparse.hstack([terms[:, :10], none, terms[:, 10:]]))
+    ensemble = SparseMLPEnsemble(SparseMLPConfig(hidden=(8, 4), epochs=1, seeds=2)).fit(wider, numbers, target, 0)
+    new = wider.tolil()
+    new[:, 11] = 5.0
+    np.testing.assert_array_equal(
+        ensemble.predict(sparse.csr_matrix(new, dtype=np.float32), numbers), ensemble.predict(wider, numbers)
+    )
+    ensemble.save(tmp_path)
+    assert load_file(tmp_path / "networks.safetensors")["0.terms.weight"].shape == (40, 8)

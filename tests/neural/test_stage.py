@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from pricing.config.neural import NeuralConfig
 from pricing.errors import ArtifactError, WeightsError
 from pricing.features.load import load_features
-from pricing.neural import stage
+from pricing.neural import stage, training
 from tests.neural.builders import tiny_config, write_inputs, write_text_encoder
 
 
@@ -53,6 +55,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "training": {"tta": 2},
     },
     "LoRA": {"text": {"trainable_layers": 2}, "lora": {"enabled": True, "r": 2}},
+    "two phases, windows": {
+        "text": {"trainable_layers": 2, "max_length": 8, "windows": 3},
+        "training": {"text_epochs": 1, "second_phase_rate": 0.5},
+    },
+    "all trained, windows": {"text": {"trainable_layers": None, "max_length": 8, "windows": 2}},
     "gated": {"fusion": {"kind": "gated"}, "training": {"loss": "huber_smape"}},
     "no pictures": {"image": {"enabled": False}},
     "no text": {"text": {"enabled": False}},
@@ -110,6 +117,93 @@ def test_the_refit_learns_from_all_rows_and_predicts_the_test_rows(
     assert record["best_round"] == 1
     assert record["valid_smape"] is None
     assert record["fold"] is None
+
+
+def test_the_second_phase_takes_up_the_encoder_of_the_first(
+    inputs: dict[str, Path], text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
+) -> None:
+    """With a rate of zero in the second phase, the saved encoder is the one that the price alone has made."""
+    changes = {"text_epochs": 2, "second_phase_rate": 0.0, "encoder_learning_rate": 1e-2, "ema_decay": 0.0}
+    variants = {"a": {}, "b": {"epochs": 1}, "c": {"text_epochs": 0, "encoder_learning_rate": 1e-12}}
+    once, again, whole = (
+        run(inputs, tiny_config(text_encoders["bert"], image_encoder, training=changes | more), tmp_path / name)
+        for name, more in variants.items()
+    )
+    first, second, untrained = (load_file(out / "model/model.safetensors") for out in (once, again, whole))
+    layers = [name for name in first if name.startswith("text.encoder.")]
+    assert layers
+    assert all(torch.equal(first[name], second[name]) for name in layers)
+    assert not all(torch.allclose(first[name], untrained[name], atol=1e-3) for name in layers)
+    record = json.loads((once / "member.json").read_text())
+    assert record["text_phase"]["valid_smape"] > record["valid_smape"]  # it sees no numbers
+    splits = pl.read_parquet(once / "curves.parquet")["split"].unique().sort().to_list()
+    assert splits == ["text_train", "text_valid", "train", "valid"]
+
+
+def test_a_kill_in_the_second_phase_does_not_repeat_the_first(
+    inputs: dict[str, Path],
+    text_encoders: dict[str, Path],
+    image_encoder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = tiny_config(text_encoders["bert"], image_encoder, training={"text_epochs": 1})
+    undisturbed = run(inputs, config, tmp_path / "whole")
+    epochs: list[str] = []
+    train_epoch = training._Run.train_epoch
+
+    def counted(self: Any, stop: Any) -> None:
+        epochs.append(type(self.model).__name__)
+        if len(epochs) == 3:
+            raise KeyboardInterrupt
+        train_epoch(self, stop)
+
+    monkeypatch.setattr(training._Run, "train_epoch", counted)
+    with pytest.raises(KeyboardInterrupt):
+        run(inputs, config, tmp_path / "cut")
+    (tmp_path / "cut/out0").rename(tmp_path / "half")
+    out = run(inputs, config, tmp_path / "cut")
+    assert epochs == ["TextPriceModel", *["OptimizedMultimodalModel"] * 3]
+    for file in ("predictions.parquet", "model/model.safetensors", "curves.parquet"):
+        assert (out / file).read_bytes() == (undisturbed / file).read_bytes(), file
+
+
+@pytest.mark.parametrize(("max_length", "long"), [(12, True), (40, False)])
+def test_windows_change_the_prices_of_long_texts(
+    max_length: int,
+    long: bool,
+    inputs: dict[str, Path],
+    text_encoders: dict[str, Path],
+    image_encoder: Path,
+    tmp_path: Path,
+) -> None:
+    made = []
+    for windows in (1, 2):
+        text = {"max_length": max_length, "windows": windows}
+        out = run(inputs, tiny_config(text_encoders["bert"], image_encoder, text=text), tmp_path / str(windows))
+        made.append(pl.read_parquet(out / "predictions.parquet")["log_price"])
+    counts = pl.read_parquet(tmp_path / "2/encoded/rows.parquet")["text_windows"]
+    assert counts.unique().to_list() == [2 if long else 1]
+    assert (made[0] != made[1]).all() if long else made[0].equals(made[1])
+
+
+@pytest.mark.slow
+def test_two_processes_train_a_fold(
+    inputs: dict[str, Path], text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
+) -> None:
+    config = tiny_config(text_encoders["bert"], image_encoder, processes=2)
+    out = run(inputs, config, tmp_path)
+    record = json.loads((out / "member.json").read_text())
+    assert record["processes"] == 2
+    predictions = pl.read_parquet(out / "predictions.parquet")
+    both = price_again(inputs, out / "model").join(predictions, on="sample_id")
+    np.testing.assert_allclose(both["again"], both["log_price"], atol=5e-3)
+
+
+def test_a_first_phase_without_a_text_encoder_is_refused(text_encoders: dict[str, Path], image_encoder: Path) -> None:
+    for text in ({"trainable_layers": 0}, {"enabled": False}):
+        with pytest.raises(ValueError, match="text_epochs asks for a phase"):
+            tiny_config(text_encoders["bert"], image_encoder, text=text, training={"text_epochs": 1})
 
 
 def test_sparse_mlp_round_trip(inputs: dict[str, Path], text_encoders: dict[str, Path], tmp_path: Path) -> None:

@@ -1,0 +1,65 @@
+"""How long a catalogue takes to check and to store, and how much memory: rows against seconds and peak RSS.
+
+    python benchmarks/catalogue_scale.py [ROWS ...]
+
+The CSV is the generated sample without pictures. Each size is checked in a process of its own, so that its peak is its
+own; "import" is the peak of a process that only imports.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+
+def measure(rows: int, train: Path) -> None:
+    """Check, store and print one line of the table."""
+    from pricing.catalogue.reading import check_catalogue_file
+    from pricing.catalogue.stage import read_catalogue
+    from pricing.config.catalogue import CatalogueConfig
+
+    imported = peak_mib()
+    start = time.perf_counter()
+    check_catalogue_file(train, labelled=True)
+    checked, after_check = time.perf_counter() - start, peak_mib()
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        read_catalogue(train, None, CatalogueConfig(), Path(folder))
+        stored = time.perf_counter() - start
+    print(
+        f"{rows:>10,} {train.stat().st_size / 1e6:>9.1f} {checked:>9.1f} {rows / checked:>9.0f} {imported:>8.0f} "
+        f"{after_check:>8.0f} {stored:>9.1f} {peak_mib():>8.0f}"
+    )
+
+
+def peak_mib() -> float:
+    """Largest resident size of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> None:
+    """Print a line for each size."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rows", nargs="*", type=int, default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        measure(options.rows[0], options.one)
+        return
+    from pricing.catalogue.sample import generate_sample
+
+    print(
+        f"{'rows':>10} {'CSV, MB':>9} {'check, s':>9} {'rows/s':>9} {'import':>8} {'peak,MiB':>8} {'store, s':>9} "
+        f"{'peak,MiB':>8}", flush=True
+    )  # fmt: skip
+    for rows in options.rows:
+        with tempfile.TemporaryDirectory() as folder:
+            sample = generate_sample(Path(folder) / "sample", rows=rows, test_rows=0, images=False)
+            subprocess.run([sys.executable, __file__, str(rows), "--one", str(sample.train)], check=True)
+
+
+if __name__ == "__main__":
+    main()

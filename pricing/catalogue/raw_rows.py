@@ -1,0 +1,186 @@
+"""Catalogue files as batches of raw rows: what is in the file, before any value is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pricing.catalogue.csv_scan import scan_csv
+from pricing.errors import CatalogueError
+
+SCHEMA = {"sample_id": pl.String, "catalog_content": pl.String, "image_link": pl.String, "price": pl.Float64}
+"""Columns of a read catalogue; the last one for labelled files only."""
+BATCH_ROWS = 20_000
+"""Rows that are in memory at a time ..."""
+BATCH_CHARACTERS = 50_000_000
+"""... or fewer, where they hold this much text."""
+
+_MAGIC = {
+    b"PK\x03\x04": "a zip archive or an Excel workbook",
+    b"\x1f\x8b": "a gzip archive",
+    b"%PDF": "a PDF",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
+}
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row that cannot be used: file name, data row from 1, line (CSV only), id as found, and why."""
+
+    file: str
+    row: int
+    line: int | None
+    sample_id: str
+    reason: str
+
+    def __str__(self) -> str:
+        where = f"row {self.row}" if self.line is None else f"row {self.row} (line {self.line})"
+        return f"{where}, id {self.sample_id!r}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class RawBatch:
+    """Some rows of a file, in file order."""
+
+    frame: pl.DataFrame
+    """The wanted columns (text; the price as it is in a Parquet file), ``row`` and ``line`` (null for Parquet)."""
+    broken: list[Rejected] = field(default_factory=list)
+    """Rows among them whose structure is broken."""
+
+
+def raw_batches(path: Path, labelled: bool) -> Iterator[RawBatch]:
+    """Read a catalogue file batch by batch.
+
+    Parameters
+    ----------
+    path : Path
+        ``.csv`` (UTF-8) or ``.parquet``.
+    labelled : bool
+        Whether a price is needed.
+
+    Raises
+    ------
+    CatalogueError
+        A file that is missing, empty, of another type, unreadable, or without a needed column.
+    """
+    return _parquet_batches(path, labelled) if _check_file(path) == "parquet" else _csv_batches(path, labelled)
+
+
+def _csv_batches(path: Path, labelled: bool) -> Iterator[RawBatch]:
+    header, records = scan_csv(path)
+    wanted = _check_columns(path, header, labelled)
+    places = [header.index(name) for name in wanted]
+    at_id = header.index("sample_id")
+    columns: list[list[str]] = [[] for _ in wanted]
+    rows: list[int] = []
+    lines: list[int] = []
+    broken: list[Rejected] = []
+    characters = 0
+
+    def batch() -> RawBatch:
+        data = {name: pl.Series(name, values, pl.String) for name, values in zip(wanted, columns, strict=True)}
+        return RawBatch(pl.DataFrame(data | {"row": pl.Series(rows, dtype=pl.Int64),
+                                             "line": pl.Series(lines, dtype=pl.Int64)}), broken)  # fmt: skip
+
+    for record in records:
+        values = record.values
+        if record.problem is not None:
+            found = values[at_id].strip() if at_id < len(values) else ""
+            broken.append(Rejected(path.name, record.row, record.line, found[:100], record.problem))
+        else:
+            rows.append(record.row)
+            lines.append(record.line)
+            for column, place in zip(columns, places, strict=True):
+                column.append(values[place])
+                characters += len(values[place])
+        if len(rows) + len(broken) == BATCH_ROWS or characters >= BATCH_CHARACTERS:
+            yield batch()
+            columns, rows, lines, broken, characters = [[] for _ in wanted], [], [], [], 0
+    if rows or broken:
+        yield batch()
+
+
+def _parquet_batches(path: Path, labelled: bool) -> Iterator[RawBatch]:
+    start = 1
+    try:
+        schema = pl.read_parquet_schema(path)
+        wanted = _check_columns(path, list(schema), labelled)
+        for name in wanted:
+            _check_type(path, name, schema[name])
+        with pq.ParquetFile(path) as file:
+            for table in file.iter_batches(batch_size=BATCH_ROWS, columns=wanted):
+                frame = pl.DataFrame(pl.from_arrow(pa.Table.from_batches([table])))
+                text = [name for name in wanted if name != "price"]
+                yield RawBatch(
+                    frame.select(
+                        *(pl.col(name).cast(pl.String).fill_null("") for name in text),
+                        *(["price"] if labelled else []),
+                        pl.int_range(start, start + pl.len(), dtype=pl.Int64).alias("row"),
+                        pl.lit(None, dtype=pl.Int64).alias("line"),
+                    )
+                )
+                start += frame.height
+    except (pl.exceptions.PolarsError, pa.ArrowException, OSError) as error:
+        raise CatalogueError(f"{path}: is not a readable Parquet file ({error}); export it again") from None
+
+
+def _check_file(path: Path) -> Literal["csv", "parquet"]:
+    suffix = path.suffix.lower()
+    if not path.exists():
+        raise CatalogueError(f"{path}: there is no such file; give the path of a .csv or .parquet catalogue")
+    if not path.is_file():
+        raise CatalogueError(f"{path}: is not a file; give the path of a .csv or .parquet catalogue")
+    if suffix not in (".csv", ".parquet"):
+        raise CatalogueError(f"{path}: files of type {suffix or '(none)'} are not read; expected .csv or .parquet")
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(4)
+    except OSError as error:
+        raise CatalogueError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+    if not head:
+        raise CatalogueError(f"{path}: the file is empty; expected a header and one product a row")
+    if (suffix == ".parquet") != (head == b"PAR1"):
+        raise CatalogueError(
+            f"{path}: the content is {'' if head == b'PAR1' else 'not '}Parquet, but the name ends in {suffix}; "
+            "rename the file or export it again"
+        )
+    for magic, what in _MAGIC.items():
+        if head.startswith(magic):
+            raise CatalogueError(f"{path}: the content is {what}, not CSV; unpack or export it as UTF-8 CSV")
+    return "parquet" if suffix == ".parquet" else "csv"
+
+
+def _check_columns(path: Path, columns: list[str], labelled: bool) -> list[str]:
+    """The columns to read, in the order of SCHEMA."""
+    needed = ["sample_id", "catalog_content", *(["price"] if labelled else [])]
+    missing = [name for name in needed if name not in columns]
+    if missing:
+        raise CatalogueError(
+            f"{path}: missing columns {', '.join(missing)}; found {', '.join(columns[:20]) or 'none'}; "
+            f"expected {', '.join(needed)} and, if there are pictures, image_link"
+        )
+    wanted = [name for name in SCHEMA if name in columns and (labelled or name != "price")]
+    twice = [name for name in wanted if columns.count(name) > 1]
+    if twice:
+        raise CatalogueError(f"{path}: column {twice[0]} stands more than once in the header; keep one of them")
+    return wanted
+
+
+def _check_type(path: Path, name: str, dtype: pl.DataType) -> None:
+    text = dtype in (pl.String, pl.Categorical) or isinstance(dtype, pl.Enum)
+    good = text or dtype == pl.Null
+    if name == "sample_id":
+        good, expected = text or dtype.is_integer(), "text or whole numbers"
+    elif name == "price":
+        good, expected = text or dtype.is_numeric(), "numbers"
+    else:
+        expected = "text"
+    if not good:
+        raise CatalogueError(f"{path}: column {name} has type {dtype}, expected {expected}; convert it")

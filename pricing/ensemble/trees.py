@@ -1,0 +1,90 @@
+"""The shallow LightGBM of level 1: a linear base plus trees that are fitted by L1 to what it leaves over."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pricing.config.ensemble import MetaLightGBMConfig
+from pricing.ensemble.linear import LinearModel
+from pricing.ensemble.meta_features import meta_features
+
+__all__ = ["TreeModel", "fit_trees"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TreeModel:
+    """A linear base plus the mean of some LightGBM models, kept as LightGBM's own text.
+
+    Attributes
+    ----------
+    members : tuple of int
+        Columns of the members' matrix that the trees see, by weight, largest first.
+    """
+
+    base: LinearModel
+    members: tuple[int, ...]
+    texts: tuple[str, ...]
+
+    def predict(self, members: Floats) -> Floats:
+        """Log prices of shape (n,) for members of shape (n, m)."""
+        import lightgbm
+
+        base = self.base.predict(members)
+        columns = meta_features(members[:, list(self.members)], base)
+        total = np.zeros(len(members))
+        for text in self.texts:
+            total += np.asarray(lightgbm.Booster(model_str=text).predict(columns, num_threads=1))
+        return base + total / len(self.texts)
+
+
+def fit_trees(
+    base: LinearModel,
+    members: Floats,
+    log_true: Floats,
+    seen: tuple[int, ...],
+    config: MetaLightGBMConfig,
+    seed: int,
+) -> TreeModel:
+    """Fit ``config.seeds`` models on one thread each, so that the result does not depend on how many there are.
+
+    Parameters
+    ----------
+    base : LinearModel
+        Fitted on the same rows.
+    members : ndarray of shape (n, m)
+        Log prices.
+    log_true : ndarray of shape (n,)
+        True log prices.
+    seen : tuple of int
+        Columns of ``members`` that the trees see, by weight, largest first.
+    """
+    import lightgbm
+
+    n = len(log_true)
+    start = base.predict(members)
+    columns = meta_features(members[:, list(seen)], start)
+    texts = []
+    for number in range(config.seeds):
+        params = {
+            "objective": "l1",
+            "learning_rate": config.learning_rate,
+            "num_leaves": config.num_leaves,
+            # a leaf of a hundred rows is too coarse for a small catalogue
+            "min_data_in_leaf": max(1, min(config.min_data_in_leaf, n // 20)),
+            "feature_fraction": config.feature_fraction,
+            "bagging_fraction": config.bagging_fraction,
+            "bagging_freq": 1,
+            "lambda_l2": config.lambda_l2,
+            "max_bin": config.max_bin,
+            "seed": seed + number,
+            "num_threads": 1,
+            "deterministic": True,
+            "force_row_wise": True,
+            "verbosity": -1,
+        }
+        data = lightgbm.Dataset(columns, label=log_true - start, params={"max_bin": config.max_bin, "verbosity": -1})
+        texts.append(lightgbm.train(params, data, num_boost_round=config.rounds).model_to_string())
+    return TreeModel(base, seen, tuple(texts))

@@ -1,0 +1,61 @@
+"""How the plots look.
+
+Figures are built by the object interface, without pyplot and its global state, so that threads do not disturb one
+another and no display is needed. Colours are Okabe and Ito's, told apart by colour-blind readers
+(https://jfly.uni-koeln.de/color/).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+__all__ = ["BLUE", "GREEN", "GREY", "ORANGE", "RED", "SKY", "line_style", "new_figure", "price_ticks", "save_figure"]
+
+BLUE, ORANGE, GREEN, PINK, SKY, RED, GREY = (
+    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#6b7280",
+)  # fmt: skip
+_CYCLE = (BLUE, ORANGE, GREEN, PINK, SKY, RED)
+_DASHES = ("-", "--", "-.", ":")
+
+
+def save_figure(figure: Figure, path: Path, dpi: int) -> None:
+    """Write a PNG; the same figure gives the same bytes."""
+    figure.savefig(path, dpi=dpi, metadata={"Software": None})
+
+
+def new_figure(width: float, height: float, columns: int = 1, rows: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure of width x height inches and its axes, a row at a time."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(color="#e5e7eb", linewidth=0.7)
+        axis.set_axisbelow(True)
+    return figure, axes
+
+
+def _price_axis(axis: Any) -> None:
+    axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0), numticks=12))
+    axis.set_minor_formatter(NullFormatter())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+
+
+def price_ticks(axis: Any, low: float, high: float) -> None:
+    """Ticks of a log price axis from low to high, as plain numbers."""
+    _price_axis(axis)
+    # 1, 2, 5 a decade crowds out a wide range
+    if np.log10(high / low) > 3:
+        axis.set_major_locator(LogLocator(10, numticks=12))
+
+
+def line_style(number: int, main: bool) -> dict[str, Any]:
+    """Colour and dashes of a line among several; the one that matters is black and thick."""
+    if main:
+        return {"color": "black", "linewidth": 2.2, "linestyle": "-"}
+    return {"color": _CYCLE[number % len(_CYCLE)], "linewidth": 1.3, "linestyle": _DASHES[number % len(_DASHES)]}

@@ -1,0 +1,59 @@
+"""The search stage: the chosen settings of one library are an artifact of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pricing.config.gbdt import GBDTConfig
+from pricing.gbdt.matrix import Matrix
+from pricing.gbdt.rows import encode_fold, labelled_tables, load_rows
+from pricing.gbdt.settings import member_settings
+from pricing.gbdt.tuning.result import write_search
+from pricing.gbdt.tuning.search import FoldData, optimize_member
+
+
+def tune(
+    catalogue: Path,
+    folds: Path,
+    features: Path,
+    price_features: list[Path],
+    config: GBDTConfig,
+    member: str,
+    seed: int,
+    out: Path,
+    work: Path,
+    threads: int = 1,
+) -> None:
+    """Search one library's settings by out-of-fold SMAPE; the hold-out is never looked at.
+
+    Parameters
+    ----------
+    price_features : list of Path
+        One folder a fold, in fold order; a trial is judged on the first ``config.search.n_splits`` of them.
+    out : Path
+        Receives params.json (the best settings and their SMAPE) and search.json (every trial, importances).
+    work : Path
+        Keeps the study, so that a killed search goes on where it was.
+
+    Other parameters and errors as :func:`pricing.gbdt.stage.train_fold`.
+    """
+    settings = member_settings(config, member)
+    rows = load_rows(catalogue, folds)
+    judged = []
+    for fold, folder in enumerate(price_features[: config.search.n_splits]):
+        learning, validating = rows.learning(fold), (rows.part == "train") & (rows.fold == fold)
+        tables = labelled_tables(rows, features, folder)
+        schema, values = encode_fold(tables, learning, config.min_category_rows, settings.terms)
+        parts = (Matrix(values[part], rows.log_price[part]) for part in (learning, validating))
+        judged.append(FoldData(schema, *parts))
+    result = optimize_member(
+        member,
+        judged,
+        settings,
+        config.search,
+        seed=seed,
+        work=work,
+        threads=threads,
+        device=config.device,
+    )
+    write_search(result, out)

@@ -1,0 +1,162 @@
+"""Several processes that train one network together, one a GPU: torch's DistributedDataParallel, as torchrun runs it.
+
+A micro-batch of all processes is one batch of the sampler, dealt out row by row; the gradient is that of its mean
+loss. So two processes take the steps that one process with twice the batch takes.
+"""
+
+import signal
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import distributed, nn
+from torch.multiprocessing import ProcessExitedException, ProcessRaisedException, start_processes
+from torch.nn.parallel import DistributedDataParallel
+
+from pricing.errors import TrainingError
+
+__all__ = ["Ranks", "launch"]
+
+
+class Ranks:
+    """This process among those that train together; alone where no process group is open."""
+
+    def __init__(self) -> None:
+        together = distributed.is_available() and distributed.is_initialized()
+        self.rank = distributed.get_rank() if together else 0
+        self.size = distributed.get_world_size() if together else 1
+
+    @property
+    def first(self) -> bool:
+        """The process that writes files."""
+        return self.rank == 0
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """The model with its gradients averaged over the processes."""
+        if self.size == 1:
+            return model
+        # a batch without any missing picture leaves the missing embedding without gradient
+        return DistributedDataParallel(model, find_unused_parameters=True)
+
+    def accumulate(self, network: nn.Module) -> AbstractContextManager[Any]:
+        """Around a micro-batch whose gradients are only added up: they are averaged with the last one's."""
+        return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
+
+    def sum(self, values: Sequence[float], device: torch.device) -> list[float]:
+        """Sums over the processes, element by element."""
+        if self.size == 1:
+            return list(values)
+        total = torch.tensor(values, dtype=torch.float64, device=device)
+        distributed.all_reduce(total)
+        return total.tolist()
+
+    def total(self, array: np.ndarray, device: torch.device) -> np.ndarray:
+        """Sum of an array (n,) float64 over the processes."""
+        if self.size == 1:
+            return array
+        total = torch.from_numpy(array).to(device)
+        distributed.all_reduce(total)
+        return total.cpu().numpy()
+
+    def gather(self, value: Any) -> list[Any]:
+        """Each process's value, in order of rank."""
+        values: list[Any] = [value]
+        if self.size > 1:
+            values = [None] * self.size
+            distributed.all_gather_object(values, value)
+        return values
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.size > 1:
+            distributed.barrier()
+
+
+def launch(function: Callable[..., None], processes: int, device: torch.device, args: tuple[Any, ...]) -> None:
+    """Run ``function(device, *args)`` in so many processes that see each other as `Ranks`.
+
+    Parameters
+    ----------
+    function : callable
+        Importable; gets its own device first (``cuda:RANK``, or the CPU).
+    processes : int
+        On GPUs at most as many as there are.
+
+    Raises
+    ------
+    TrainingError
+        A process failed; its error is in the message.
+    SystemExit
+        SIGTERM came; all processes have saved and left.
+    """
+    if device.type == "cuda" and processes > torch.cuda.device_count():
+        raise TrainingError(
+            f"neural.processes is {processes}, but there are {torch.cuda.device_count()} GPUs; lower neural.processes"
+        )
+    threads = max(1, torch.get_num_threads() // (processes if device.type == "cpu" else 1))
+    with tempfile.TemporaryDirectory(prefix="pricing-") as folder:
+        work = (processes, device.type, threads, str(Path(folder) / "meeting"), function, args)
+        context: Any = start_processes(_enter, work, nprocs=processes, join=False, start_method="spawn")
+        with _pass_on_sigterm(context.processes):
+            try:
+                while not context.join():
+                    pass
+            except ProcessExitedException as error:
+                if error.exit_code == 128 + signal.SIGTERM:
+                    raise SystemExit(error.exit_code) from None
+                raise TrainingError(f"a training process ended with exit code {error.exit_code}") from None
+            except ProcessRaisedException:
+                # the others fail after the first, because it is gone: that one's error is the one to show
+                first = min(Path(folder).glob("error-*"), key=lambda path: path.stat().st_mtime_ns)
+                rank, text = first.name.removeprefix("error-"), first.read_text(encoding="utf-8")
+                raise TrainingError(f"training process {rank} of {processes} failed:\n{text}") from None
+
+
+def _enter(
+    rank: int,
+    processes: int,
+    kind: str,
+    threads: int,
+    meeting: str,
+    function: Callable[..., None],
+    args: tuple[Any, ...],
+) -> None:
+    torch.set_num_threads(threads)
+    device = torch.device("cuda", rank) if kind == "cuda" else torch.device("cpu")
+    if kind == "cuda":
+        torch.cuda.set_device(device)
+    torch.use_deterministic_algorithms(kind == "cpu")
+    distributed.init_process_group(
+        "nccl" if kind == "cuda" else "gloo", init_method=f"file://{meeting}", rank=rank, world_size=processes
+    )
+    try:
+        function(device, *args)
+    except Exception:
+        (Path(meeting).parent / f"error-{rank}").write_text(traceback.format_exc(), encoding="utf-8")
+        raise
+    finally:
+        distributed.destroy_process_group()
+
+
+@contextmanager
+def _pass_on_sigterm(processes: Sequence[Any]) -> Iterator[None]:
+    """SIGTERM to this process goes to the others, which save and leave."""
+
+    def pass_on(*_: object) -> None:
+        for process in processes:
+            process.terminate()
+
+    try:
+        before = signal.signal(signal.SIGTERM, pass_on)
+    except ValueError:  # only a main thread may
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,117 @@
+"""The tables behind a run's report: predictions, importances, curves, products with their segments, comparables."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from PIL import Image
+
+from pricing.artifacts import ArtifactStore
+from pricing.config import PricingConfig
+from pricing.evaluation.comparables import comparables_table
+from pricing.evaluation.run_folder import product_title
+from pricing.evaluation.segments import product_categories, product_segments
+from pricing.features.load import FeatureSet, load_features
+from pricing.features.neighbours import nearest, unit_rows
+from pricing.run_parts import RunParts
+
+__all__ = ["write_evaluation"]
+
+_COMPARABLES = 5
+
+
+def write_evaluation(
+    folder: Path, store: ArtifactStore, parts: RunParts, artifacts: Path, config: PricingConfig
+) -> None:
+    """Fill the ``evaluation`` folder of a run.
+
+    Parameters
+    ----------
+    folder : Path
+        Existing folder; receives oof.parquet, holdout.parquet, importance.parquet, curves.parquet, products.parquet,
+        comparables.parquet and pictures/.
+    """
+    for name in ("oof.parquet", "holdout.parquet"):
+        (folder / name).write_bytes((store.path(parts.ensemble) / name).read_bytes())
+    _write_training(folder, store, parts)
+    features = load_features(store.path(parts.features), "train")
+    products = _products(store, parts, features, config)
+    products.write_parquet(folder / "products.parquet")
+    shown = pl.read_parquet(folder / "holdout.parquet")
+    if shown.is_empty():
+        shown = pl.read_parquet(folder / "oof.parquet")
+    error = (pl.col("stack").log() - pl.col("price").log()).abs()
+    worst = shown.sort(error, "sample_id", descending=[True, False]).head(config.report.worst)["sample_id"]
+    _write_comparables(folder, store, parts, features, products, worst)
+    known = pl.concat([worst.to_frame(), pl.read_parquet(folder / "comparables.parquet").select("comparable_id")
+                       .rename({"comparable_id": "sample_id"})]).unique(maintain_order=True)  # fmt: skip
+    pictures = known.join(products.select("sample_id", "picture"), on="sample_id", maintain_order="left").drop_nulls()
+    for sample_id, picture in pictures.iter_rows():
+        source = artifacts / "work" / "images" / picture
+        if source.exists() and "/" not in sample_id:
+            (folder / "pictures").mkdir(exist_ok=True)
+            with Image.open(source) as image:
+                image.thumbnail((160, 160))
+                image.convert("RGB").save(folder / "pictures" / f"{sample_id}.jpg", quality=85)
+
+
+def _write_training(folder: Path, store: ArtifactStore, parts: RunParts) -> None:
+    """Importances and learning curves of the members."""
+    importances, curves = [], []
+    for name, made in parts.members.items():
+        for fold, reference in made.items():
+            path = store.path(reference)
+            if (path / "importance.parquet").exists():
+                importances.append(pl.read_parquet(path / "importance.parquet").with_columns(member=pl.lit(name)))
+            if fold is not None and (path / "curves.parquet").exists():
+                curve = pl.read_parquet(path / "curves.parquet")
+                curve = curve.rename({"epoch": "round"}) if "epoch" in curve.columns else curve
+                curves.append(curve.with_columns(member=pl.lit(name), fold=pl.lit(fold, pl.Int32)))
+    if importances:
+        pl.concat(importances, how="diagonal_relaxed").group_by("member", "feature").agg(
+            pl.col("importance").mean()
+        ).sort("member", "importance", "feature", descending=[False, True, False]).write_parquet(
+            folder / "importance.parquet"
+        )
+    if curves:
+        pl.concat(curves, how="diagonal_relaxed").write_parquet(folder / "curves.parquet")
+
+
+def _products(store: ArtifactStore, parts: RunParts, features: FeatureSet, config: PricingConfig) -> pl.DataFrame:
+    """Texts of the labelled rows, with the segments they fall into."""
+    products = pl.read_parquet(store.path(parts.catalogue) / "train.parquet").drop("price")
+    if parts.images is None:
+        products = products.with_columns(picture=pl.lit(None, pl.String))
+    else:
+        table = pl.read_parquet(store.path(parts.images) / "images.parquet").select("image_link", picture="file")
+        products = products.join(table, on="image_link", how="left", maintain_order="left")
+    groups = pl.read_parquet(store.path(parts.folds) / "folds.parquet").select("sample_id", "group")
+    products = products.join(groups, on="sample_id", how="left", maintain_order="left")
+    features = features.reorder(products["sample_id"])
+    vectors = features.tabular.select(pl.col("^svd_.*$")).to_numpy()
+    titles = products["catalog_content"].map_elements(product_title, return_dtype=pl.String, skip_nulls=False)
+    category = product_categories(vectors, titles, config.report.categories, config.seed)
+    brand_titles = np.expm1(features.tabular["brand_frequency"].cast(pl.Float64).to_numpy())
+    segments = product_segments(category, brand_titles, features.tabular["ipq_pack"].to_numpy(), products["picture"])
+    return products.with_columns(*segments, title=titles, amount=features.tabular["ipq_total"])
+
+
+def _write_comparables(
+    folder: Path, store: ArtifactStore, parts: RunParts, features: FeatureSet, products: pl.DataFrame, wanted: pl.Series
+) -> None:
+    """The nearest training products of the products shown; never one of the same near-duplicate group."""
+    labelled = pl.read_parquet(store.path(parts.folds) / "folds.parquet").select("sample_id", "group", "part")
+    prices = pl.read_parquet(store.path(parts.catalogue) / "train.parquet").select("sample_id", "price")
+    labelled = labelled.join(prices, on="sample_id", maintain_order="left")
+    group = labelled["group"].rank("dense").cast(pl.Int64).to_numpy()
+    learning = np.flatnonzero((labelled["part"] == "train").to_numpy())
+    position = pl.DataFrame({"sample_id": labelled["sample_id"]}).with_row_index("row")
+    rows = wanted.to_frame().join(position, on="sample_id", maintain_order="left")["row"].to_numpy()
+    matrix = unit_rows(features.reorder(labelled["sample_id"]).tfidf)
+    found = nearest(matrix[rows], matrix[learning], _COMPARABLES, group[rows], group[learning])
+    names = labelled.select("sample_id").join(products, on="sample_id", maintain_order="left")["title"]
+    table = comparables_table(
+        wanted, found.index, found.similarity, labelled["sample_id"].gather(learning), names.gather(learning),
+        labelled["price"].gather(learning),
+    )  # fmt: skip
+    table.write_parquet(folder / "comparables.parquet")
