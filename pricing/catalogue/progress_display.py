@@ -6,8 +6,9 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 
+from humanize import naturalsize
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Column
 
 from pricing.catalogue.progress import Progress as Moment
@@ -34,6 +35,42 @@ def live_progress(
     """
     console = console or Console(stderr=True)
     with _bar(console) if console.is_terminal else _lines(log, seconds) as show:
+        yield show
+
+
+@contextlib.contextmanager
+def byte_progress(
+    log: Callable[[str], object], *, console: Console | None = None, seconds: float = LINE_SECONDS
+) -> Iterator[Callable[[int, int | None], None]]:
+    """A callback for the download of one file: a live bar in a terminal, a line now and then in a log.
+
+    Parameters
+    ----------
+    log, console, seconds
+        As in :func:`live_progress`.
+
+    Yields
+    ------
+    callable
+        Takes bytes so far, and in all (None where the server does not say).
+    """
+    console = console or Console(stderr=True)
+    bar = Progress(
+        BarColumn(20), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(), console=console, transient=True,
+        disable=not console.is_terminal, refresh_per_second=2,
+    )  # fmt: skip
+    task = bar.add_task("", total=None)
+    last = time.monotonic()
+
+    def show(size: int, total: int | None) -> None:
+        nonlocal last
+        bar.update(task, completed=size, total=total)
+        now = time.monotonic()
+        if not console.is_terminal and (now - last >= seconds or size == total):
+            last = now
+            log(f"{naturalsize(size)} of {naturalsize(total) if total else 'an unknown size'}")
+
+    with bar:
         yield show
 
 

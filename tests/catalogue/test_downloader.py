@@ -5,10 +5,16 @@ from __future__ import annotations
 import email.utils
 import errno
 import io
+import json
+import os
 import random
+import shutil
 import socket
+import subprocess
+import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -23,7 +29,8 @@ from pricing.catalogue.manifest import Manifest
 from pricing.catalogue.sources import ImageSource
 from pricing.config import ImagesConfig
 from pricing.errors import ArtifactError, DownloadError
-from tests.catalogue.fault_server import Fault, FaultServer, jpeg
+from tests.catalogue.fault_server import MIXED, NEVER, Fault, FaultServer, drawn, jpeg
+from tests.conftest import ROOT
 
 WEB = ImageSource.web()
 # patient enough for every scripted fault, and hardly waiting
@@ -131,6 +138,27 @@ def test_retry(faults: list[list[Fault]], retries: int) -> None:
             assert server.counts()[f"/{index}.jpg"] == expected == records[links[index]].tries
             assert records[links[index]].status == ("ok" if len(script) <= retries else "failed")
             assert records[links[index]].final == (len(script) <= retries)
+
+
+@given(
+    mix=st.dictionaries(st.sampled_from(sorted(MIXED)), st.floats(0.02, 0.12), max_size=6), seed=st.integers(0, 10**6)
+)
+@settings(max_examples=12)
+def test_any_mix_of_faults_costs_only_the_pictures_that_can_never_be_had(mix: dict[str, float], seed: int) -> None:
+    mix.pop("429-wait", None)
+    paths = [f"/{seed}-{index}.jpg" for index in range(60)]
+    with FaultServer(mix=mix) as server, tempfile.TemporaryDirectory() as folder:
+        config = tuned(retries=20, max_redirects=2)
+        report = fetch_shard([server.url(path) for path in paths], config, Path(folder), source=WEB)
+    impossible = [drawn(path, 0, {name: mix[name] for name in NEVER if name in mix}) for path in paths]
+    assert report.failed == dict(
+        Counter(
+            {"status": "http_404", "body": "not_an_image", "redirect": "too_many_redirects"}[fault.kind]
+            for fault in impossible
+            if fault is not None
+        )
+    )
+    assert report.present == impossible.count(None)
 
 
 @given(tries=st.integers(1, 3000), base=st.floats(0.001, 10), longest=st.floats(0.001, 100), seed=st.integers(0, 99))
@@ -297,6 +325,21 @@ def test_a_throttling_server_is_served_at_its_own_pace(tmp_path: Path) -> None:
         assert report.failed == {}
         assert report.requests < 2 * 400
 
+        # the next batch, a shard of the same run, knows the pace from its first request
+        links = [server.url(f"/more/{index}.jpg") for index in range(100)]
+        report = fetch_shard(links, tuned(backoff_base=0.1, backoff_max=2.0), tmp_path, source=WEB)
+        assert report.failed == {}
+        assert report.requests < 120
+
+
+def test_a_host_that_asks_to_be_left_alone_for_a_day_is_left_alone(tmp_path: Path) -> None:
+    with FaultServer(gate=lambda path: Fault("status", 429, {"Retry-After": "86400"})) as server:
+        links = [server.url(f"/{index}.jpg") for index in range(500)]
+        report = fetch_shard(links, FAST, tmp_path, source=WEB)
+        assert sum(report.failed.values()) == 500
+        assert report.failed["host_down"] > 400
+        assert report.seconds < 10
+
 
 def test_many_links_to_the_same_bytes_are_stored_once(tmp_path: Path) -> None:
     with FaultServer(picture=lambda path: jpeg(1)) as server:
@@ -338,6 +381,44 @@ def test_a_full_disk_is_one_clear_error_and_what_was_fetched_stays(
         assert not list(tmp_path.glob("*/incoming/*"))
         kept = sum(server.counts()[path] == count for path, count in before.items())
         assert kept == report.reused
+
+
+FULL_DISK = """
+import json, sys
+from pathlib import Path
+from pricing.catalogue.images_stage import ImageSource, fetch_shard
+from pricing.config import ImagesConfig
+from pricing.errors import DownloadError
+disk, config = Path(sys.argv[1]), ImagesConfig.model_validate_json(sys.argv[3])
+links = [f"{sys.argv[2]}/{index}.jpg" for index in range(300)]
+(disk / "ballast").write_bytes(bytes(700_000))
+try:
+    fetch_shard(links, config, disk, source=ImageSource.web())
+except DownloadError as error:
+    message = str(error)
+(disk / "ballast").unlink()
+report = fetch_shard(links, config, disk, source=ImageSource.web())
+print(json.dumps([message, report.present, report.reused, len(list(disk.glob("*/incoming/*")))]))
+"""
+
+
+def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
+    """A file system of 1.5 MB, mounted in a namespace of its own where this machine allows that."""
+    mount = ["unshare", "--map-root-user", "--mount", "sh", "-c", 'mount -t tmpfs -o size=1500k none "$0" && exec "$@"']
+    if not shutil.which("unshare") or subprocess.run([*mount, str(tmp_path), "true"], capture_output=True).returncode:
+        pytest.skip("mounting in a namespace is not allowed here")
+    with FaultServer() as server:
+        arguments = [str(tmp_path), server.base, FAST.model_dump_json()]
+        done = subprocess.run(
+            [*mount, str(tmp_path), sys.executable, "-c", FULL_DISK, *arguments],
+            capture_output=True, text=True, timeout=60, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    message, present, reused, left = json.loads(done.stdout)
+    assert "disk is full" in message
+    assert "stays" in message
+    assert (present, left) == (300, 0)
+    assert 0 < reused < 300
 
 
 def test_a_folder_is_read_and_nothing_is_fetched(tmp_path: Path) -> None:
