@@ -15,6 +15,7 @@ Example
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,9 @@ from scipy import sparse
 
 from pricing.config.features import FeaturesConfig
 from pricing.errors import ArtifactError, SchemaError
-from pricing.features import brand, quantity, text_statistics
+from pricing.features import brand, quantity, text_statistics, words
 from pricing.features.brand import BrandNames
+from pricing.features.comparables import ComparableIndex
 from pricing.features.keywords import keyword_features, keyword_names
 from pricing.features.load import ID, FeatureSchema, FeatureSet, load_features, save_features
 from pricing.features.sections import split_sections
@@ -53,6 +55,7 @@ class FeatureEngineer:
         self.threads = threads
         self.brands: BrandNames | None = None
         self.tfidf: TfidfSpace | None = None
+        self.index: ComparableIndex | None = None
 
     # --- single families; each takes sections (see split_sections), n rows in, n rows out
 
@@ -68,9 +71,28 @@ class FeatureEngineer:
         """Quality words, discount words, claims: see `pricing.features.keywords.keyword_features`."""
         return keyword_features(sections, self.config.quality_keywords, self.config.discount_keywords)
 
+    def extract_word_features(self, sections: pl.DataFrame) -> pl.DataFrame:
+        """Flavour, form, language: see `pricing.features.words.word_features`."""
+        return words.word_features(sections)
+
     def extract_brand_features(self, sections: pl.DataFrame) -> pl.DataFrame:
         """Brand and sub-brand: see `pricing.features.brand.BrandNames`."""
-        return self._fitted()[0].transform(sections["item_name"])
+        if self.brands is None:
+            raise SchemaError("this FeatureEngineer knows no brand names yet; call fit or load first")
+        return self.brands.transform(sections["item_name"])
+
+    def tabular_features(self, sections: pl.DataFrame) -> pl.DataFrame:
+        """All families that are read off the text itself, side by side: n rows, without the SVD."""
+        return pl.concat(
+            [
+                self.extract_ipq_features(sections),
+                self.extract_text_statistics(sections),
+                self.extract_keyword_features(sections),
+                self.extract_word_features(sections),
+                self.extract_brand_features(sections),
+            ],
+            how="horizontal",
+        )
 
     def fit_tfidf(self, sections: pl.DataFrame) -> "FeatureEngineer":
         """Learn vocabularies, weights and the SVD."""
@@ -119,19 +141,30 @@ class FeatureEngineer:
         sections = _sections(frame)
         matrix = self.transform_tfidf(sections)
         reduced = pl.DataFrame(space.reduce(matrix), schema=self._svd_names(), orient="row")
-        tabular = pl.concat(
-            [
-                self.extract_ipq_features(sections),
-                self.extract_text_statistics(sections),
-                self.extract_keyword_features(sections),
-                self.extract_brand_features(sections),
-                reduced,
-            ],
-            how="horizontal",
-        )
+        tabular = pl.concat([self.tabular_features(sections), reduced], how="horizontal")
         schema = self.schema
         numbers = (pl.col(name).cast(pl.Float32).fill_null(np.nan) for name in schema.numeric)
-        return FeatureSet(frame[ID].cast(pl.String), tabular.select(*numbers, *schema.categorical), matrix, schema)
+        made = FeatureSet(frame[ID].cast(pl.String), tabular.select(*numbers, *schema.categorical), matrix, schema)
+        if self.index is None:
+            return made
+        return replace(made, nearest=self.index.search(made, threads=self.threads))
+
+    def index_labelled(self, frame: pl.DataFrame, groups: np.ndarray) -> FeatureSet:
+        """Make the labelled rows the index that `transform` searches, and give their own features.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            m labelled rows (``sample_id``, ``catalog_content``); no price is read.
+        groups : ndarray
+            (m,) of anything comparable; near-duplicates share one, and do not see each other.
+        """
+        self.index = None
+        own = self.engineer_features(frame)
+        titles = _sections(frame)["item_name"]
+        self.index = ComparableIndex.build(own, titles, self.config.spaces)
+        codes = np.unique(groups, return_inverse=True)[1]
+        return replace(own, nearest=self.index.search(own, codes, self.threads))
 
     @property
     def schema(self) -> FeatureSchema:
@@ -140,10 +173,15 @@ class FeatureEngineer:
             *quantity.NUMERIC,
             *text_statistics.NUMERIC,
             *keyword_names(self.config.quality_keywords, self.config.discount_keywords),
+            *words.NUMERIC,
             *brand.NUMERIC,
             *self._svd_names(),
         )
-        return FeatureSchema(numeric, (*quantity.CATEGORICAL, *brand.CATEGORICAL), self._fitted()[1].columns)
+        space = self._fitted()[1]
+        return FeatureSchema(
+            numeric, (*quantity.CATEGORICAL, *words.CATEGORICAL, *brand.CATEGORICAL),
+            space.columns, space.spaces(),
+        )  # fmt: skip
 
     def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
         """Names of the tabular columns, (p,) of str, in table order; the terms are in `TfidfSpace.term_names`."""
@@ -167,6 +205,8 @@ class FeatureEngineer:
         (folder / "engineer.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         brands.save(folder / "brands.json")
         tfidf.save(folder)
+        if self.index is not None:
+            self.index.save(folder / "index")
 
     @classmethod
     def load(cls, folder: Path) -> "FeatureEngineer":
@@ -185,6 +225,8 @@ class FeatureEngineer:
             raise ArtifactError(f"{path}: expected a FeatureEngineer, got {error!r}; rebuild the stage") from None
         engineer.brands = BrandNames.load(folder / "brands.json")
         engineer.tfidf = TfidfSpace.load(folder, engineer.config.tfidf)
+        if (folder / "index").exists():
+            engineer.index = ComparableIndex.load(folder / "index")
         return engineer
 
     @staticmethod
