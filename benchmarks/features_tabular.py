@@ -33,7 +33,7 @@ def main(rows: int, catalogue: Path | None) -> None:
     engineer.brands = names
     frame = pd.DataFrame({"catalog_content": texts["catalog_content"].to_list()})
     began = time.perf_counter()
-    ours = engineer.tabular_features(split_sections(texts))
+    ours = engineer.tabular_features(texts)
     middle = time.perf_counter()
     theirs = tabular_features(frame, config, names)
     ended = time.perf_counter()

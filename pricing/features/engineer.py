@@ -15,6 +15,7 @@ Example
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,6 +35,9 @@ from pricing.features.sections import split_sections
 from pricing.features.tfidf import TfidfSpace
 
 __all__ = ["FeatureEngineer"]
+
+#: rows in work at a time: a row's features depend on its own text alone, and memory on this
+CHUNK = 50_000
 
 
 class FeatureEngineer:
@@ -81,18 +85,25 @@ class FeatureEngineer:
             raise SchemaError("this FeatureEngineer knows no brand names yet; call fit or load first")
         return self.brands.transform(sections["item_name"])
 
-    def tabular_features(self, sections: pl.DataFrame) -> pl.DataFrame:
-        """All families that are read off the text itself, side by side: n rows, without the SVD."""
-        return pl.concat(
-            [
-                self.extract_ipq_features(sections),
-                self.extract_text_statistics(sections),
-                self.extract_keyword_features(sections),
-                self.extract_word_features(sections),
-                self.extract_brand_features(sections),
-            ],
-            how="horizontal",
+    def tabular_features(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """All families that are read off the text itself, side by side: n rows, without the SVD.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            n rows with ``catalog_content``; `CHUNK` of them are in work at a time, which bounds the memory.
+        """
+        return pl.concat([self._tabular(_sections(chunk)) for chunk in _chunks(frame)], how="vertical")
+
+    def _tabular(self, sections: pl.DataFrame) -> pl.DataFrame:
+        families = (
+            self.extract_ipq_features,
+            self.extract_text_statistics,
+            self.extract_keyword_features,
+            self.extract_word_features,
+            self.extract_brand_features,
         )
+        return pl.concat([family(sections) for family in families], how="horizontal")
 
     def fit_tfidf(self, sections: pl.DataFrame) -> "FeatureEngineer":
         """Learn vocabularies, weights and the SVD."""
@@ -138,10 +149,14 @@ class FeatureEngineer:
         space = self._fitted()[1]
         if ID not in frame.columns:
             raise SchemaError(f"got columns {frame.columns}, expected sample_id and catalog_content")
-        sections = _sections(frame)
-        matrix = self.transform_tfidf(sections)
-        reduced = pl.DataFrame(space.reduce(matrix), schema=self._svd_names(), orient="row")
-        tabular = pl.concat([self.tabular_features(sections), reduced], how="horizontal")
+        tables, matrices = [], []
+        for chunk in _chunks(frame):
+            sections = _sections(chunk)
+            matrices.append(self.transform_tfidf(sections))
+            reduced = pl.DataFrame(space.reduce(matrices[-1]), schema=self._svd_names(), orient="row")
+            tables.append(pl.concat([self._tabular(sections), reduced], how="horizontal"))
+        tabular = pl.concat(tables, how="vertical")
+        matrix = matrices[0] if len(matrices) == 1 else sparse.csr_matrix(sparse.vstack(matrices, format="csr"))
         schema = self.schema
         numbers = (pl.col(name).cast(pl.Float32).fill_null(np.nan) for name in schema.numeric)
         made = FeatureSet(frame[ID].cast(pl.String), tabular.select(*numbers, *schema.categorical), matrix, schema)
@@ -238,6 +253,11 @@ class FeatureEngineer:
     def load_features(folder: Path, part: str = "train") -> FeatureSet:
         """Read them back, exactly, the schema checked: see `pricing.features.load.load_features`."""
         return load_features(folder, part)
+
+
+def _chunks(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """The rows, `CHUNK` at a time; one empty piece of no rows."""
+    return (frame.slice(start, CHUNK) for start in range(0, max(frame.height, 1), CHUNK))
 
 
 def _sections(frame: pl.DataFrame) -> pl.DataFrame:

@@ -126,6 +126,10 @@ class TfidfSpace:
     def fit(self, sections: pl.DataFrame, seed: int, threads: int = 1) -> "TfidfSpace":
         """Learn vocabularies, weights and the SVD from n texts (sections as `split_sections` gives them)."""
         matrix = self._beside([block.fit(self._texts(sections, block.column)) for block in self.blocks])
+        return self.fit_svd(matrix, seed, threads)
+
+    def fit_svd(self, matrix: sparse.csr_matrix, seed: int, threads: int = 1) -> "TfidfSpace":
+        """Learn the truncated SVD of (n, columns), seeded."""
         size = min(self.config.svd_components, min(matrix.shape) - 1)
         if size < 1:
             self.components = np.zeros((0, matrix.shape[1]), dtype=np.float32)
