@@ -56,7 +56,7 @@ class ImagesConfig(Section):
     """Requests in flight to one host."""
     retries: int = Field(8, ge=0, le=20)
     """Tries after the first one."""
-    backoff_base: float = Field(0.2, gt=0)
+    backoff_base: float = Field(0.1, gt=0)
     """First backoff, in seconds; doubles each try, with full jitter."""
     backoff_max: float = Field(30.0, gt=0)
     """Longest backoff, in seconds."""

@@ -70,7 +70,7 @@ from pricing.config import ImagesConfig
 from pricing.errors import DownloadError
 disk, config = Path(sys.argv[1]), ImagesConfig.model_validate_json(sys.argv[3])
 links = [f"{sys.argv[2]}/{index}.jpg" for index in range(300)]
-(disk / "ballast").write_bytes(bytes(700_000))
+(disk / "ballast").write_bytes(bytes(8_000_000))
 try:
     fetch_shard(links, config, disk, source=ImageSource.web())
 except DownloadError as error:
@@ -82,8 +82,8 @@ print(json.dumps([message, report.present, report.reused, len(list(disk.glob("*/
 
 
 def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
-    """A file system of 1.5 MB, mounted in a namespace of its own where this machine allows that."""
-    mount = ["unshare", "--map-root-user", "--mount", "sh", "-c", 'mount -t tmpfs -o size=1500k none "$0" && exec "$@"']
+    """A file system of 9 MB, mounted in a namespace of its own where this machine allows that."""
+    mount = ["unshare", "--map-root-user", "--mount", "sh", "-c", 'mount -t tmpfs -o size=9m none "$0" && exec "$@"']
     if not shutil.which("unshare") or subprocess.run([*mount, str(tmp_path), "true"], capture_output=True).returncode:
         pytest.skip("mounting in a namespace is not allowed here")
     with FaultServer() as server:

@@ -26,7 +26,7 @@ def summed(reasons: list[str | None], order: list[int]) -> ShardTotals:
     meter = ProgressMeter(len(order), None)
     for index in order:
         meter.add(record(index, reasons[index]))
-    return meter.summary(0, 0)
+    return meter.summary(0)
 
 
 @given(reasons=outcomes, cut=st.integers(0, 30), random=st.randoms(use_true_random=False))
