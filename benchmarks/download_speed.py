@@ -24,7 +24,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.download_support import ROOT, Served, Usage, download, measured, photograph_pool, picture_server
 
-THREADS = (8, 32, 64)
+THREADS = (8, 32)
 """Threads a process that img2dataset is tried with; its best counts."""
 SIDE, QUALITY = 384, 95
 

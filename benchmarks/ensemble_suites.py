@@ -112,6 +112,12 @@ def with_noise(n: int, m: int, rng: np.random.Generator) -> tuple[Floats, Floats
     return np.column_stack([z, noise]), y
 
 
+def with_weak(n: int, m: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """`mixed` and fifty columns that know next to nothing, and cannot be told from members by their correlation."""
+    z, y = mixed(n, m, rng)
+    return np.column_stack([z, 2.64 + 0.1 * (y[:, None] - 2.64) + rng.normal(0, 0.9, (n, 50))]), y
+
+
 def pure_noise(n: int, m: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Nobody knows anything; the best constant is the rival to look at."""
     return rng.normal(np.log(14), 0.9, (n, m)), prices(n, rng)
@@ -120,7 +126,7 @@ def pure_noise(n: int, m: int, rng: np.random.Generator) -> tuple[Floats, Floats
 SUITES: dict[str, Callable[[int, int, np.random.Generator], tuple[Floats, Floats]]] = {
     made.__name__: made
     for made in (plain, correlated, biased, heavy_tailed, regional, bimodal, one_good, clones, mixed, with_noise,
-                 pure_noise)
+                 with_weak, pure_noise)
 }  # fmt: skip
 
 

@@ -109,8 +109,11 @@ def fetch_data(
 ) -> None:
     """Download the challenge's archive (http, https or s3) and unpack train.csv and test.csv."""
     from pricing.catalogue.fetch_data import fetch_data as fetch
+    from pricing.catalogue.progress_display import byte_progress
 
-    for path in fetch(url, data, sha256):
+    with byte_progress(console.print) as show:
+        files = fetch(url, data, sha256, progress=show)
+    for path in files:
         console.print(str(path))
 
 

@@ -12,7 +12,7 @@ from pricing.catalogue.sources import ImageSource
 from pricing.config import PricingConfig
 from pricing.ensemble.members import oof_smapes
 from pricing.errors import ConfigError
-from pricing.run_output import copy_searches, describe_images
+from pricing.run_output import copy_missing_pictures, copy_searches, describe_images
 
 STAGES = {
     "download": lambda graph: graph.images,
@@ -63,9 +63,12 @@ def run_stage(
                "inputs": {"train": str(train), "test": str(test) if test else None}}  # fmt: skip
         metrics = _metrics(stage, graph)
         made = graph.__dict__.get("tuned", {})
+        asked = graph.__dict__.get("images")
+        pictures = asked.result() if asked is not None else None
         searches = {name: Reference.model_validate(future.result()) for name, future in made.items()}
     output.mkdir(parents=True, exist_ok=True)
     copy_searches(graph.runtime.store, searches, output)
+    copy_missing_pictures(graph.runtime.artifacts, pictures, output)
     write_json(output / "run.json", run)
     if metrics:
         write_json(output / "metrics.json", metrics)

@@ -8,16 +8,16 @@ from PIL import Image
 
 from pricing.artifacts import ArtifactStore
 from pricing.config import PricingConfig
-from pricing.evaluation.comparables import comparables_table
-from pricing.evaluation.run_folder import product_title
+from pricing.evaluation.run_folder import COMPARABLES, product_title
 from pricing.evaluation.segments import product_categories, product_segments
+from pricing.features.comparables import find_comparables
 from pricing.features.load import FeatureSet, load_features
-from pricing.features.neighbours import nearest, unit_rows
 from pricing.run_parts import RunParts
 
 __all__ = ["write_evaluation"]
 
 _COMPARABLES = 5
+_COMPARABLES_TYPES = (pl.String, pl.Int64, pl.String, pl.String, pl.Float64, pl.Float64)
 
 
 def write_evaluation(
@@ -100,18 +100,26 @@ def _write_comparables(
     folder: Path, store: ArtifactStore, parts: RunParts, features: FeatureSet, products: pl.DataFrame, wanted: pl.Series
 ) -> None:
     """The nearest training products of the products shown; never one of the same near-duplicate group."""
-    labelled = pl.read_parquet(store.path(parts.folds) / "folds.parquet").select("sample_id", "group", "part")
-    prices = pl.read_parquet(store.path(parts.catalogue) / "train.parquet").select("sample_id", "price")
-    labelled = labelled.join(prices, on="sample_id", maintain_order="left")
-    group = labelled["group"].rank("dense").cast(pl.Int64).to_numpy()
-    learning = np.flatnonzero((labelled["part"] == "train").to_numpy())
-    position = pl.DataFrame({"sample_id": labelled["sample_id"]}).with_row_index("row")
-    rows = wanted.to_frame().join(position, on="sample_id", maintain_order="left")["row"].to_numpy()
-    matrix = unit_rows(features.reorder(labelled["sample_id"]).tfidf)
-    found = nearest(matrix[rows], matrix[learning], _COMPARABLES, group[rows], group[learning])
-    names = labelled.select("sample_id").join(products, on="sample_id", maintain_order="left")["title"]
-    table = comparables_table(
-        wanted, found.index, found.similarity, labelled["sample_id"].gather(learning), names.gather(learning),
-        labelled["price"].gather(learning),
-    )  # fmt: skip
-    table.write_parquet(folder / "comparables.parquet")
+    if features.nearest is None:
+        pl.DataFrame(schema=dict(zip(COMPARABLES, _COMPARABLES_TYPES, strict=True))).write_parquet(
+            folder / "comparables.parquet"
+        )
+        return
+    known = features.nearest.ids.to_frame()
+    labelled = known.join(
+        pl.read_parquet(store.path(parts.folds) / "folds.parquet").select("sample_id", "part"),
+        on="sample_id", maintain_order="left",
+    ).join(
+        pl.read_parquet(store.path(parts.catalogue) / "train.parquet").select("sample_id", "price"),
+        on="sample_id", maintain_order="left",
+    ).join(products.select("sample_id", "title", "amount"), on="sample_id", maintain_order="left")  # fmt: skip
+    price = labelled["price"].cast(pl.Float64).to_numpy()
+    log_price = np.where((labelled["part"] == "train").to_numpy(), np.log(price), np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_amount = np.log(labelled["amount"].cast(pl.Float64).fill_null(np.nan).to_numpy())
+    shown = features.reorder(wanted)
+    assert shown.nearest is not None
+    found = find_comparables(shown.nearest, shown.ids, labelled, log_price, log_amount, _COMPARABLES)
+    found.table.rename({"comparable": "comparable_id", "title": "name"}).select(COMPARABLES).write_parquet(
+        folder / "comparables.parquet"
+    )

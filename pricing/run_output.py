@@ -47,6 +47,7 @@ def write_outputs(
         copy_searches(store, parts.searches, beside / "evaluation")
         if (catalogue / "rejected.csv").exists():
             shutil.copy(catalogue / "rejected.csv", beside / "rejected.csv")
+        copy_missing_pictures(artifacts, parts.images, beside)
         if test is not None:
             create_submission(catalogue, ensemble, config.submission, beside / "submission.csv")
         run = {
@@ -89,6 +90,13 @@ def describe_images(artifacts: Path, reference: Reference | dict | None) -> dict
     found = Reference.model_validate(reference)
     path = ArtifactStore(artifacts / "store").path(found) / "summary.json"
     return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def copy_missing_pictures(artifacts: Path, reference: Reference | dict | None, output: Path) -> None:
+    """Leave ``missing_pictures.csv`` (image_link, reason) in an output folder, if pictures were asked for."""
+    if reference is not None:
+        path = ArtifactStore(artifacts / "store").path(Reference.model_validate(reference))
+        shutil.copy(path / "missing.csv", output / "missing_pictures.csv")
 
 
 def _write_model(

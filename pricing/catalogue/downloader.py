@@ -12,10 +12,10 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from yarl import URL
 
@@ -23,7 +23,7 @@ from pricing.catalogue.event_loop import first_error, run_to_end
 from pricing.catalogue.failures import PictureFailure
 from pricing.catalogue.hosts import HostRules
 from pricing.catalogue.manifest import HostState, Manifest, PictureRecord
-from pricing.catalogue.pictures import PictureStore, StoredPicture
+from pricing.catalogue.pictures import PictureStore
 from pricing.catalogue.progress import ProgressCallback, ProgressMeter, ShardReport
 from pricing.catalogue.recorder import GroupRecorder
 from pricing.catalogue.resuming import ResumeRules
@@ -35,6 +35,7 @@ from pricing.catalogue.transfer import Redirect, fetch_once, open_session
 if TYPE_CHECKING:
     from pricing.config import ImagesConfig
 
+_T = TypeVar("_T")
 _FOLDER = "folder"
 """Key of the one host of a source that needs none."""
 _KNOWN_AT_ONCE = 1000
@@ -118,11 +119,10 @@ class ResumableImageDownloader:
 
     async def _download_all(self, links: list[str]) -> ShardReport:
         self._meter = ProgressMeter(len(links), self._progress)
-        self._requests = self._fetched_bytes = 0
+        self._requests = 0
         with (
             Manifest(self._manifest_path) as self._manifest,
             ThreadPoolExecutor(self.threads, thread_name_prefix="decode") as self._decoders,
-            ThreadPoolExecutor(1, thread_name_prefix="manifest") as self._writer,
         ):
             self._remembered = self._manifest.hosts()
             self._scheduler = Scheduler(self._open_gate)
@@ -139,7 +139,7 @@ class ResumableImageDownloader:
                 {key: HostState(gate.down, gate.rate) for key, gate in self._scheduler.gates().items()}
             )
         self._meter.report()
-        return self._meter.summary(self._requests, self._fetched_bytes)
+        return self._meter.summary(self._requests)
 
     def _open_gate(self, key: str) -> HostGate:
         limit = self.config.concurrency if key == _FOLDER else self.config.per_host
@@ -160,13 +160,11 @@ class ResumableImageDownloader:
                 # links that name nothing that may be asked
                 for start in range(0, len(unasked), _KNOWN_AT_ONCE):
                     records = unasked[start : start + _KNOWN_AT_ONCE]
-                    await self._save_progress(records)
+                    await self._in_thread(self._save_progress, records)
                     for record in records:
                         self._meter.add(record)
         except BaseExceptionGroup as errors:
             raise first_error(errors) from None
-        finally:
-            await self._recorder.close()
 
     async def _work(self) -> None:
         while (job := await self._scheduler.take()) is not None:
@@ -185,7 +183,7 @@ class ResumableImageDownloader:
             into the queue, for another try or to another address.
         """
         try:
-            stored, fingerprint = await self._ask(job)
+            return await self._ask(job)
         except PictureFailure as failure:
             patient = (failure.retry_after or 0.0) <= self.config.retry_after_max
             if failure.transient and failure.reason != "host_down":
@@ -196,26 +194,19 @@ class ResumableImageDownloader:
                 if not failure.unreachable:
                     self._scheduler.gave_up(job)
             record = self._resume.failure(job.link, job.tries, failure)
-        else:
-            if stored is None:
-                return None
-            record = self._resume.success(job.link, job.tries, stored, fingerprint)
-        await self._recorder.record(record)
-        return record
+            await self._in_thread(self._recorder.record, record)
+            return record
 
-    async def _ask(self, job: Job) -> tuple[StoredPicture | None, str]:
-        """The stored picture and, from a folder, its file's fingerprint; no picture after a redirect."""
+    async def _ask(self, job: Job) -> PictureRecord | None:
+        """One request and, with its picture, the committed record; None after a redirect."""
         if job.ticket is None:
             raise PictureFailure("host_down", f"{job.host} does not answer; not asked again", transient=True)
-        loop = asyncio.get_running_loop()
         self._requests += 1
         if self.source.kind == "folder":
             try:
-                stored, fingerprint = await loop.run_in_executor(self._decoders, self._store_local, job.link)
+                return await self._in_thread(self._keep_local, job)
             finally:
                 self._scheduler.answered(job, None)
-            self._fetched_bytes += stored.source_bytes
-            return stored, fingerprint
         failure: PictureFailure | None = None
         try:
             answer = await fetch_once(self._session, job.url or self._url_of(job.link), self.config)
@@ -229,17 +220,25 @@ class ResumableImageDownloader:
                 raise PictureFailure("too_many_redirects", f"more than {self.config.max_redirects}")
             url = self._host_rules.check_url(answer.url)
             self._scheduler.redirect(job, url, _key(url))
-            return None, ""
-        self._fetched_bytes += len(answer)
-        return await loop.run_in_executor(self._decoders, self._store.put, answer), ""
+            return None
+        return await self._in_thread(self._keep, job, answer)
 
-    def _store_local(self, link: str) -> tuple[StoredPicture, str]:
-        data, fingerprint = self.source.read(link, self.config.max_bytes)
-        return self._store.put(data), fingerprint
+    async def _in_thread(self, work: Callable[..., _T], *arguments: object) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._decoders, work, *arguments)
 
-    async def _save_progress(self, records: Sequence[PictureRecord]) -> None:
-        """Commit records to the manifest, off the event loop."""
-        await asyncio.get_running_loop().run_in_executor(self._writer, self._manifest.save, records)
+    def _keep_local(self, job: Job) -> PictureRecord:
+        return self._keep(job, *self.source.read(job.link, self.config.max_bytes))
+
+    def _keep(self, job: Job, data: bytes, fingerprint: str = "") -> PictureRecord:
+        """Decode, store and commit; in one visit to a thread, since each costs the event loop two turns."""
+        self._meter.received(len(data))
+        record = self._resume.success(job.link, job.tries, self._store.put(data), fingerprint)
+        self._recorder.record(record)
+        return record
+
+    def _save_progress(self, records: Sequence[PictureRecord]) -> None:
+        """Commit records to the manifest; by a thread, off the event loop."""
+        self._manifest.save(records)
 
     def _load_progress(self, links: Sequence[str]) -> Iterator[str]:
         """Links that are still to be asked for; the others are counted as what they were recorded as."""

@@ -107,8 +107,8 @@ def collect_images(catalogue: Path, config: ImagesConfig, work: Path, source: Im
         The source that the shards were fetched from.
     out : Path
         Receives ``images.parquet`` (one row a distinct link, sorted: image_link, file, sha256, width, height,
-        status ``ok``/``failed``/``missing``, reason) and ``summary.json`` (requested, present, failed by reason;
-        the numbers add up).
+        status ``ok``/``failed``/``missing``, reason), ``missing.csv`` (image_link and reason of those that are not
+        there) and ``summary.json`` (requested, present, failed by reason; the numbers add up).
 
     Raises
     ------
@@ -122,6 +122,7 @@ def collect_images(catalogue: Path, config: ImagesConfig, work: Path, source: Im
     rows = [_row(link, known.get(link), store) for link in links]
     table = pl.DataFrame(rows, schema=SCHEMA, orient="row")
     table.write_parquet(out / "images.parquet")
+    table.filter(pl.col("status") != "ok").select("image_link", "reason").write_csv(out / "missing.csv")
     failed = Counter(reason for *_, status, reason in rows if status != "ok")
     summary = {
         "requested": len(rows),

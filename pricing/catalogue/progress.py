@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -123,6 +124,8 @@ class ProgressMeter:
         self.failed: Counter[str] = Counter()
         self._known = 0
         self._state = 0
+        self._bytes = 0
+        self._lock = threading.Lock()
         self._callback = callback
         self._interval = interval
         self._start = self._last = time.monotonic()
@@ -137,6 +140,11 @@ class ProgressMeter:
         """One outcome of this run."""
         self._count(record)
 
+    def received(self, size: int) -> None:
+        """A picture of so many bytes arrived, good or not; from any thread."""
+        with self._lock:
+            self._bytes += size
+
     def report(self) -> None:
         """Call back now."""
         if self._callback is not None:
@@ -150,7 +158,7 @@ class ProgressMeter:
         left = (self.total - done) / rate if rate > 0 else None
         return Progress(self.total, done, self.present, dict(sorted(self.failed.items())), rate, left)
 
-    def summary(self, requests: int, fetched_bytes: int) -> ShardReport:
+    def summary(self, requests: int) -> ShardReport:
         """The report at the end."""
         return ShardReport(
             requested=self.total,
@@ -158,7 +166,7 @@ class ProgressMeter:
             reused=self.reused,
             failed=dict(sorted(self.failed.items())),
             requests=requests,
-            fetched_bytes=fetched_bytes,
+            fetched_bytes=self._bytes,
             seconds=time.monotonic() - self._start,
             state=f"{self._state:064x}",
         )

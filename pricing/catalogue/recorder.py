@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
 
 from pricing.catalogue.manifest import PictureRecord
 
 
 class GroupRecorder:
-    """Group commit: whatever has gathered while one transaction was written goes into the next.
+    """Group commit by threads: whoever comes to write takes along what the others have waiting.
 
     :meth:`record` returns once its own record is committed, so a picture counts as in flight until a kill can no
     longer lose it, and a kill costs at most as many requests as there were pictures in flight.
 
     Parameters
     ----------
-    save : coroutine function
+    save : callable
         Writes a sequence of records in one transaction.
     """
 
-    def __init__(self, save: Callable[[Sequence[PictureRecord]], Awaitable[None]]) -> None:
+    def __init__(self, save: Callable[[Sequence[PictureRecord]], None]) -> None:
         self._save = save
-        self._waiting: list[tuple[PictureRecord, asyncio.Future[None]]] = []
-        self._writer: asyncio.Task[None] | None = None
+        self._waiting: deque[_Entry] = deque()
+        self._writing = threading.Lock()
 
-    async def record(self, record: PictureRecord) -> None:
+    def record(self, record: PictureRecord) -> None:
         """Commit one record.
 
         Raises
@@ -33,29 +34,28 @@ class GroupRecorder:
         DownloadError
             The manifest cannot be written.
         """
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((record, done))
-        if self._writer is None or self._writer.done():
-            self._writer = asyncio.create_task(self._write())
-        await done
+        entry = _Entry(record)
+        self._waiting.append(entry)
+        with self._writing:
+            if not entry.done:
+                self._write()
+        if entry.error is not None:
+            raise entry.error
 
-    async def close(self) -> None:
-        """Wait for what is being written."""
-        if self._writer is not None:
-            await self._writer
+    def _write(self) -> None:
+        # appending and taking are atomic, and only the one who holds the lock takes
+        group = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        error: Exception | None = None
+        try:
+            self._save([entry.record for entry in group])
+        except Exception as raised:
+            error = raised
+        for entry in group:
+            entry.done, entry.error = True, error
 
-    async def _write(self) -> None:
-        while self._waiting:
-            group, self._waiting = self._waiting, []
-            error: Exception | None = None
-            try:
-                await self._save([record for record, _ in group])
-            except Exception as raised:
-                error = raised
-            for _, done in group:
-                if done.cancelled():
-                    continue
-                if error is None:
-                    done.set_result(None)
-                else:
-                    done.set_exception(error)
+
+class _Entry:
+    def __init__(self, record: PictureRecord) -> None:
+        self.record = record
+        self.done = False
+        self.error: Exception | None = None

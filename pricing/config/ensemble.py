@@ -11,7 +11,7 @@ class MetaLightGBMConfig(Section):
     """The shallow LightGBM of level 1."""
 
     rounds: int = Field(200, ge=1)
-    """Boosting rounds; fixed, so that nothing is stopped early on the rows it is judged by."""
+    """Boosting rounds, one for each hundred rows at most; nothing is stopped early on the rows it is judged by."""
     seeds: int = Field(2, ge=1, le=16)
     """Models that are averaged."""
     learning_rate: float = Field(0.05, gt=0, le=1)
@@ -33,9 +33,9 @@ class MetaLightGBMConfig(Section):
 class MetaNetworkConfig(Section):
     """The network of level 1, which predicts a distribution."""
 
-    networks: int = Field(4, ge=1, le=32)
+    networks: int = Field(3, ge=1, le=32)
     """Networks whose distributions are averaged."""
-    bins: int = Field(32, ge=3, le=256)
+    bins: int = Field(48, ge=3, le=256)
     """Bins of the distribution; fewer where rows are few."""
     hidden: int = Field(64, ge=4, le=1024)
     """Units of each of the two hidden layers."""
@@ -43,7 +43,7 @@ class MetaNetworkConfig(Section):
     """Passes over the rows; fixed, so that nothing is stopped early on the rows it is judged by."""
     batch: int = Field(1024, ge=16)
     """Rows a step; fewer where rows are few."""
-    learning_rate: float = Field(0.005, gt=0)
+    learning_rate: float = Field(0.02, gt=0)
     """Peak of the one-cycle schedule."""
     weight_decay: float = Field(0.01, ge=0)
     """AdamW's."""

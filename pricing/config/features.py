@@ -1,5 +1,7 @@
 """Feature engineering: what is computed from the text, and what is fitted on prices inside the fold."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from pricing.config.base import Section
@@ -68,5 +70,7 @@ class FeaturesConfig(Section):
     """Words that point at a lower price or a lower price a unit."""
     brand_min_count: int = Field(3, ge=1)
     """Products a name must lead to count as a known brand."""
+    spaces: tuple[Literal["words", "characters"], ...] = ("words", "characters")
+    """Spaces in which comparables are searched."""
     price: PriceFeaturesConfig = PriceFeaturesConfig()
     """Price-reading features."""

@@ -28,6 +28,8 @@ class LightGBMConfig(Section):
     """Leaves a tree."""
     max_depth: int = Field(-1, ge=-1)
     """Depth of a tree; -1 leaves it to the leaves."""
+    extra_trees: bool = False
+    """Try one random threshold a feature and split: more rounds, less alike trees."""
     min_data_in_leaf: int = Field(20, ge=1)
     """Rows a leaf."""
     feature_fraction: float = Field(0.3, gt=0, le=1)

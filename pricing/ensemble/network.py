@@ -191,7 +191,8 @@ def fit_network(
         draw = torch.randn(nets, rows, columns, generator=generator) * (gain / rows**0.5)
         parameters[f"w{number}"] = draw.requires_grad_()
         parameters[f"b{number}"] = torch.zeros(nets, 1, columns, requires_grad=True)
-    batch = max(64, min(config.batch, n // 50))
+    # at least 16 steps an epoch; 50 of them overfit 5,000 noisy rows by 0.3 to 0.5 SMAPE
+    batch = max(64, min(config.batch, n // 16))
     steps = config.epochs * -(-n // batch)
     optimiser = torch.optim.AdamW(parameters.values(), config.learning_rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.learning_rate, total_steps=steps + 1)

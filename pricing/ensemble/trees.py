@@ -13,6 +13,8 @@ __all__ = ["TreeModel", "fit_trees"]
 
 Floats = NDArray[np.float64]
 
+_FEWEST_ROUNDS, _ROWS_A_ROUND = 30, 100
+
 
 @dataclass(frozen=True)
 class TreeModel:
@@ -66,6 +68,8 @@ def fit_trees(
     n = len(log_true)
     start = base.predict(members)
     columns = meta_features(members[:, list(seen)], start)
+    # few rows carry few rounds: on 5,000 noisy ones, 50 rounds are 0.1 to 0.5 SMAPE better than 200
+    rounds = min(config.rounds, max(_FEWEST_ROUNDS, n // _ROWS_A_ROUND))
     texts = []
     for number in range(config.seeds):
         params = {
@@ -86,5 +90,5 @@ def fit_trees(
             "verbosity": -1,
         }
         data = lightgbm.Dataset(columns, label=log_true - start, params={"max_bin": config.max_bin, "verbosity": -1})
-        texts.append(lightgbm.train(params, data, num_boost_round=config.rounds).model_to_string())
+        texts.append(lightgbm.train(params, data, num_boost_round=rounds).model_to_string())
     return TreeModel(base, seen, tuple(texts))

@@ -9,11 +9,13 @@ from typing import Any
 import polars as pl
 
 from pricing.errors import ArtifactError
-from pricing.evaluation.comparables import COLUMNS
 
-__all__ = ["RunFolder", "product_title", "read_run_folder"]
+__all__ = ["COMPARABLES", "RunFolder", "product_title", "read_run_folder"]
 
 log = logging.getLogger(__name__)
+
+COMPARABLES = ("sample_id", "rank", "comparable_id", "name", "price", "similarity")
+"""Columns of comparables.parquet: the product asked about, 1 for its nearest, and its id, name, price, cosine."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def read_run_folder(path: Path) -> RunFolder:
         _table(tables / "importance.parquet", ["member", "feature", "importance"]),
         _table(tables / "curves.parquet", ["member", "fold", "round", "split", "metric", "value"]),
         _table(tables / "products.parquet", ["sample_id", "catalog_content"]),
-        _table(tables / "comparables.parquet", list(COLUMNS)),
+        _table(tables / "comparables.parquet", list(COMPARABLES)),
     )
 
 

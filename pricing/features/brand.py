@@ -5,9 +5,13 @@ at the beginning in at least a third of the titles that hold it ("organic" begin
 a longer run counts as the brand only where at least half of the titles that begin with the shorter run go on that way
 ("celestial" -> "celestial seasonings", but not "mccormick" -> "mccormick ground"). The longest match wins. The longest
 frequent beginning, whatever it was before, is the sub-brand ("mccormick grill mates").
+
+A title that begins with none of the names ("Pack of 6 - Pride of India ...", "Ginger Nuts by McVitie's") may hold one
+further on: there a name counts only where it is sure, since nearly all titles that hold it begin with it.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -16,13 +20,15 @@ from pricing.errors import ArtifactError
 
 __all__ = ["CATEGORICAL", "NUMERIC", "BrandNames"]
 
-NUMERIC = ("brand_frequency", "brand_words", "brand_known", "sub_brand_frequency")
+NUMERIC = ("brand_frequency", "brand_words", "brand_known", "brand_position", "sub_brand_frequency")
 CATEGORICAL = ("brand", "sub_brand")
 LONGEST = 4
 #: of the titles that hold a word, the share that must begin with it
 AT_START = 1 / 3
 #: of the titles that begin with a name, the share that must go on with a further word
 CONTINUES = 1 / 2
+#: a name is a brand inside a title, too, where it begins this share of the titles that hold it, and so many of them
+SURE, SURE_COUNT = 0.8, 4
 
 
 def _beginnings(titles: pl.Series) -> pl.DataFrame:
@@ -45,6 +51,21 @@ def _beginnings(titles: pl.Series) -> pl.DataFrame:
     )
 
 
+def _padded(words: pl.Series) -> pl.Series:
+    """Titles as text again, with a blank around every word."""
+    return words.to_frame("words").select(text=pl.lit(" ") + pl.col("words").list.join(" ") + pl.lit(" "))["text"]
+
+
+def _sure(words: pl.Series, brands: dict[str, int]) -> list[str]:
+    """Names that hardly stand anywhere but at the beginning."""
+    often = {f" {name} ": count for name, count in brands.items() if count >= SURE_COUNT}
+    if not often:
+        return []
+    held = _padded(words).str.extract_many(list(often), overlapping=True).list.unique().explode().drop_nulls()
+    anywhere = held.value_counts(name="titles").rows()
+    return [name.strip() for name, titles in anywhere if often[name] >= SURE * titles]
+
+
 class BrandNames:
     """Names learnt from titles.
 
@@ -52,11 +73,15 @@ class BrandNames:
     ----------
     brands, beginnings : dict of str to int
         Brand names, and all frequent beginnings, with the number of titles that begin with them.
+    sure : sequence of str
+        Brand names that count inside a title, too.
     """
 
-    def __init__(self, brands: dict[str, int], beginnings: dict[str, int]) -> None:
+    def __init__(self, brands: dict[str, int], beginnings: dict[str, int], sure: Sequence[str] = ()) -> None:
         self.brands = brands
         self.beginnings = beginnings
+        # of two that begin at one word, the longer
+        self.sure = sorted(sure, key=lambda name: (-len(name), name))
 
     @classmethod
     def fit(cls, titles: pl.Series, min_count: int) -> "BrandNames":
@@ -89,22 +114,47 @@ class BrandNames:
             beginnings |= dict(zip(counts[name].to_list(), counts["count"].to_list(), strict=True))
             chosen = counts.filter(is_brand)
             brands |= dict(zip(chosen[name].to_list(), chosen["count"].to_list(), strict=True))
-        return cls(brands, beginnings)
+        return cls(brands, beginnings, _sure(starts["words"], brands))
 
     def transform(self, titles: pl.Series) -> pl.DataFrame:
         """Brand columns of n titles: `NUMERIC` (Float64) and `CATEGORICAL` (String, "" where unknown)."""
         starts = _beginnings(titles)
         brand, brand_count = self._longest(starts, self.brands)
         sub_brand, sub_count = self._longest(starts, self.beginnings)
-        return pl.DataFrame(
-            {
-                "brand_frequency": brand_count.cast(pl.Float64).log1p(),
-                "brand_words": brand.str.count_matches(r"\S+").cast(pl.Float64),
-                "brand_known": (brand != "").cast(pl.Float64),
-                "sub_brand_frequency": sub_count.cast(pl.Float64).log1p(),
-                "brand": brand,
-                "sub_brand": sub_brand,
-            }
+        inside, position = self._inside(starts["words"])
+        known, found = brand != "", inside != ""
+        counts = pl.DataFrame({"name": list(self.brands), "count": list(self.brands.values())},
+                              schema={"name": pl.String, "count": pl.Int64})  # fmt: skip
+        inside_count = inside.to_frame("name").join(counts, on="name", how="left", maintain_order="left")["count"]
+        frame = pl.DataFrame({"start": brand, "start_count": brand_count, "inside": inside, "at": position,
+                              "inside_count": inside_count.fill_null(0), "sub": sub_brand, "subs": sub_count,
+                              "known": known, "found": found})  # fmt: skip
+        start = pl.col("known")
+        count = pl.when(start).then("start_count").otherwise("inside_count")
+        return frame.with_columns(brand=pl.when(start).then("start").otherwise("inside")).select(
+            brand_frequency=count.cast(pl.Float64).log1p(),
+            brand_words=pl.col("brand").str.count_matches(r"\S+").cast(pl.Float64),
+            brand_known=(pl.col("brand") != "").cast(pl.Float64),
+            # where the name stands, in words; missing where there is none
+            brand_position=pl.when(start).then(0.0).when("found").then(pl.col("at").cast(pl.Float64)),
+            sub_brand_frequency=pl.col("subs").cast(pl.Float64).log1p(),
+            brand="brand",
+            sub_brand="sub",
+        )
+
+    def _inside(self, words: pl.Series) -> tuple[pl.Series, pl.Series]:
+        """The first sure name inside each title ("" where there is none), and the words before it."""
+        if not self.sure:
+            return pl.Series([""] * len(words), dtype=pl.String), pl.Series([0] * len(words), dtype=pl.UInt32)
+        names = [f" {name} " for name in self.sure]
+        found = _padded(words).to_frame("text").select(
+            "text", name=pl.col("text").str.extract_many(names, leftmost=True).list.first().fill_null("")
+        ).with_columns(
+            before=pl.col("text").str.splitn(pl.col("name"), 2).struct.field("field_0")
+        )  # fmt: skip
+        return (
+            found["name"].str.strip_chars(),
+            found.select(pl.col("before").str.count_matches(r"\S+")).to_series().fill_null(0),
         )
 
     @staticmethod
@@ -128,7 +178,7 @@ class BrandNames:
 
     def save(self, path: Path) -> None:
         """Write as JSON."""
-        record = {"brands": self.brands, "beginnings": self.beginnings}
+        record = {"brands": self.brands, "beginnings": self.beginnings, "sure": self.sure}
         path.write_text(json.dumps(record, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
     @classmethod
@@ -142,9 +192,10 @@ class BrandNames:
         """
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
-            tables = [
+            brands, beginnings = (
                 {str(name): int(count) for name, count in record[key].items()} for key in ("brands", "beginnings")
-            ]
+            )
+            sure = [str(name) for name in record["sure"]]
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ArtifactError(f"{path}: expected brand names as JSON, got {error!r}; rebuild the stage") from None
-        return cls(*tables)
+        return cls(brands, beginnings, sure)

@@ -15,6 +15,8 @@ Example
 """
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,14 +26,18 @@ from scipy import sparse
 
 from pricing.config.features import FeaturesConfig
 from pricing.errors import ArtifactError, SchemaError
-from pricing.features import brand, quantity, text_statistics
+from pricing.features import brand, quantity, text_statistics, words
 from pricing.features.brand import BrandNames
+from pricing.features.comparables import ComparableIndex
 from pricing.features.keywords import keyword_features, keyword_names
 from pricing.features.load import ID, FeatureSchema, FeatureSet, load_features, save_features
 from pricing.features.sections import split_sections
 from pricing.features.tfidf import TfidfSpace
 
 __all__ = ["FeatureEngineer"]
+
+#: rows in work at a time: a row's features depend on its own text alone, and memory on this
+CHUNK = 50_000
 
 
 class FeatureEngineer:
@@ -53,6 +59,7 @@ class FeatureEngineer:
         self.threads = threads
         self.brands: BrandNames | None = None
         self.tfidf: TfidfSpace | None = None
+        self.index: ComparableIndex | None = None
 
     # --- single families; each takes sections (see split_sections), n rows in, n rows out
 
@@ -68,9 +75,35 @@ class FeatureEngineer:
         """Quality words, discount words, claims: see `pricing.features.keywords.keyword_features`."""
         return keyword_features(sections, self.config.quality_keywords, self.config.discount_keywords)
 
+    def extract_word_features(self, sections: pl.DataFrame) -> pl.DataFrame:
+        """Flavour, form, language: see `pricing.features.words.word_features`."""
+        return words.word_features(sections)
+
     def extract_brand_features(self, sections: pl.DataFrame) -> pl.DataFrame:
         """Brand and sub-brand: see `pricing.features.brand.BrandNames`."""
-        return self._fitted()[0].transform(sections["item_name"])
+        if self.brands is None:
+            raise SchemaError("this FeatureEngineer knows no brand names yet; call fit or load first")
+        return self.brands.transform(sections["item_name"])
+
+    def tabular_features(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """All families that are read off the text itself, side by side: n rows, without the SVD.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            n rows with ``catalog_content``; `CHUNK` of them are in work at a time, which bounds the memory.
+        """
+        return pl.concat([self._tabular(_sections(chunk)) for chunk in _chunks(frame)], how="vertical")
+
+    def _tabular(self, sections: pl.DataFrame) -> pl.DataFrame:
+        families = (
+            self.extract_ipq_features,
+            self.extract_text_statistics,
+            self.extract_keyword_features,
+            self.extract_word_features,
+            self.extract_brand_features,
+        )
+        return pl.concat([family(sections) for family in families], how="horizontal")
 
     def fit_tfidf(self, sections: pl.DataFrame) -> "FeatureEngineer":
         """Learn vocabularies, weights and the SVD."""
@@ -116,22 +149,37 @@ class FeatureEngineer:
         space = self._fitted()[1]
         if ID not in frame.columns:
             raise SchemaError(f"got columns {frame.columns}, expected sample_id and catalog_content")
-        sections = _sections(frame)
-        matrix = self.transform_tfidf(sections)
-        reduced = pl.DataFrame(space.reduce(matrix), schema=self._svd_names(), orient="row")
-        tabular = pl.concat(
-            [
-                self.extract_ipq_features(sections),
-                self.extract_text_statistics(sections),
-                self.extract_keyword_features(sections),
-                self.extract_brand_features(sections),
-                reduced,
-            ],
-            how="horizontal",
-        )
+        tables, matrices = [], []
+        for chunk in _chunks(frame):
+            sections = _sections(chunk)
+            matrices.append(self.transform_tfidf(sections))
+            reduced = pl.DataFrame(space.reduce(matrices[-1]), schema=self._svd_names(), orient="row")
+            tables.append(pl.concat([self._tabular(sections), reduced], how="horizontal"))
+        tabular = pl.concat(tables, how="vertical")
+        matrix = matrices[0] if len(matrices) == 1 else sparse.csr_matrix(sparse.vstack(matrices, format="csr"))
         schema = self.schema
         numbers = (pl.col(name).cast(pl.Float32).fill_null(np.nan) for name in schema.numeric)
-        return FeatureSet(frame[ID].cast(pl.String), tabular.select(*numbers, *schema.categorical), matrix, schema)
+        made = FeatureSet(frame[ID].cast(pl.String), tabular.select(*numbers, *schema.categorical), matrix, schema)
+        if self.index is None:
+            return made
+        return replace(made, nearest=self.index.search(made, threads=self.threads))
+
+    def index_labelled(self, frame: pl.DataFrame, groups: np.ndarray) -> FeatureSet:
+        """Make the labelled rows the index that `transform` searches, and give their own features.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            m labelled rows (``sample_id``, ``catalog_content``); no price is read.
+        groups : ndarray
+            (m,) of anything comparable; near-duplicates share one, and do not see each other.
+        """
+        self.index = None
+        own = self.engineer_features(frame)
+        titles = _sections(frame)["item_name"]
+        self.index = ComparableIndex.build(own, titles, self.config.spaces)
+        codes = np.unique(groups, return_inverse=True)[1]
+        return replace(own, nearest=self.index.search(own, codes, self.threads))
 
     @property
     def schema(self) -> FeatureSchema:
@@ -140,10 +188,15 @@ class FeatureEngineer:
             *quantity.NUMERIC,
             *text_statistics.NUMERIC,
             *keyword_names(self.config.quality_keywords, self.config.discount_keywords),
+            *words.NUMERIC,
             *brand.NUMERIC,
             *self._svd_names(),
         )
-        return FeatureSchema(numeric, (*quantity.CATEGORICAL, *brand.CATEGORICAL), self._fitted()[1].columns)
+        space = self._fitted()[1]
+        return FeatureSchema(
+            numeric, (*quantity.CATEGORICAL, *words.CATEGORICAL, *brand.CATEGORICAL),
+            space.columns, space.spaces(),
+        )  # fmt: skip
 
     def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
         """Names of the tabular columns, (p,) of str, in table order; the terms are in `TfidfSpace.term_names`."""
@@ -167,6 +220,8 @@ class FeatureEngineer:
         (folder / "engineer.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         brands.save(folder / "brands.json")
         tfidf.save(folder)
+        if self.index is not None:
+            self.index.save(folder / "index")
 
     @classmethod
     def load(cls, folder: Path) -> "FeatureEngineer":
@@ -185,6 +240,8 @@ class FeatureEngineer:
             raise ArtifactError(f"{path}: expected a FeatureEngineer, got {error!r}; rebuild the stage") from None
         engineer.brands = BrandNames.load(folder / "brands.json")
         engineer.tfidf = TfidfSpace.load(folder, engineer.config.tfidf)
+        if (folder / "index").exists():
+            engineer.index = ComparableIndex.load(folder / "index")
         return engineer
 
     @staticmethod
@@ -196,6 +253,11 @@ class FeatureEngineer:
     def load_features(folder: Path, part: str = "train") -> FeatureSet:
         """Read them back, exactly, the schema checked: see `pricing.features.load.load_features`."""
         return load_features(folder, part)
+
+
+def _chunks(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """The rows, `CHUNK` at a time; one empty piece of no rows."""
+    return (frame.slice(start, CHUNK) for start in range(0, max(frame.height, 1), CHUNK))
 
 
 def _sections(frame: pl.DataFrame) -> pl.DataFrame:

@@ -1,8 +1,10 @@
 """Feature tables on disk: the FeatureSet that the members read, and its exact round trip.
 
 A part of a features folder is three files: ``<part>.parquet`` (sample_id and the named columns), ``<part>_tfidf.npz``
-(CSR float32, rows as in the table) and the ``schema.json`` that all parts share. Nothing that is read here can execute
-code: NumPy archives are opened without pickle, and the schema is checked against what the files hold.
+(CSR float32, rows as in the table) and the ``schema.json`` that all parts share; where comparables were searched,
+``<part>_nearest.npz`` too (positions and cosines, by space) and ``labelled.parquet`` (whose positions they are).
+Nothing that is read here can execute code: NumPy archives are opened without pickle, and the schema is checked against
+what the files hold.
 """
 
 import json
@@ -16,8 +18,9 @@ import polars as pl
 from scipy import sparse
 
 from pricing.errors import ArtifactError, SchemaError
+from pricing.features.neighbours import Neighbours
 
-__all__ = ["FeatureSchema", "FeatureSet", "load_features", "load_price_features", "save_features"]
+__all__ = ["FeatureSchema", "FeatureSet", "Nearest", "load_features", "load_price_features", "save_features"]
 
 ID = "sample_id"
 
@@ -32,6 +35,8 @@ class FeatureSchema:
     """String columns; a missing value is the empty string."""
     tfidf_columns: int
     """Columns of the sparse matrix."""
+    spaces: tuple[tuple[str, int, int], ...] = ()
+    """Name, first column and end of each space of the sparse matrix in which rows are compared."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -44,6 +49,7 @@ class FeatureSchema:
             "numeric": list(self.numeric),
             "categorical": list(self.categorical),
             "tfidf_columns": self.tfidf_columns,
+            "spaces": [list(space) for space in self.spaces],
         }
         return json.dumps(record, indent=1, sort_keys=True) + "\n"
 
@@ -58,12 +64,27 @@ class FeatureSchema:
         """
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
-            return cls(tuple(record["numeric"]), tuple(record["categorical"]), int(record["tfidf_columns"]))
+            spaces = tuple((str(name), int(start), int(stop)) for name, start, stop in record["spaces"])
+            return cls(tuple(record["numeric"]), tuple(record["categorical"]), int(record["tfidf_columns"]), spaces)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(
                 f"{path}: expected a features schema (numeric, categorical, tfidf_columns), got {error!r}; "
                 "rebuild the features stage"
             ) from None
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The most similar labelled rows of n rows, in each space."""
+
+    ids: pl.Series
+    """sample_id of the m labelled rows, String."""
+    spaces: dict[str, Neighbours]
+    """Space to (n, k) positions among them."""
+
+    def take(self, rows: np.ndarray) -> "Nearest":
+        """Those of some of the n rows (positions or a mask)."""
+        return Nearest(self.ids, {space: found.take(rows) for space, found in self.spaces.items()})
 
 
 @dataclass(frozen=True)
@@ -78,9 +99,24 @@ class FeatureSet:
     """(n, terms) float32."""
     schema: FeatureSchema
     """Names and widths."""
+    nearest: Nearest | None = None
+    """Comparables, where an index of labelled rows was searched."""
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def space(self, name: str) -> sparse.csr_matrix:
+        """The part of the sparse matrix that is the space of this name, (n, p).
+
+        Raises
+        ------
+        SchemaError
+            There is none; names those there are.
+        """
+        for space, start, stop in self.schema.spaces:
+            if space == name:
+                return self.tfidf[:, start:stop]
+        raise SchemaError(f"no space {name!r}; there are {', '.join(space for space, _, _ in self.schema.spaces)}")
 
     def numeric(self) -> np.ndarray:
         """The numeric columns as one (n, p) float32 array, missing values NaN."""
@@ -90,7 +126,8 @@ class FeatureSet:
         """The rows at the given positions (integers) or under a boolean mask, in that order."""
         positions = np.flatnonzero(rows) if rows.dtype == bool else rows
         index = pl.Series(positions.astype(np.uint32))
-        return FeatureSet(self.ids.gather(index), self.tabular[index], self.tfidf[positions], self.schema)
+        nearest = self.nearest.take(positions) if self.nearest else None
+        return FeatureSet(self.ids.gather(index), self.tabular[index], self.tfidf[positions], self.schema, nearest)
 
     def reorder(self, ids: Sequence[str] | pl.Series) -> "FeatureSet":
         """The rows with the given ids, in that order.
@@ -135,6 +172,13 @@ def save_features(features: FeatureSet, folder: Path, part: str = "train") -> No
     table = features.tabular.select(features.schema.columns).insert_column(0, features.ids.alias(ID))
     table.write_parquet(folder / f"{part}.parquet")
     sparse.save_npz(folder / f"{part}_tfidf.npz", features.tfidf.tocsr(), compressed=False)
+    if features.nearest is not None:
+        features.nearest.ids.alias(ID).to_frame().write_parquet(folder / "labelled.parquet")
+        arrays = {}
+        for space, found in features.nearest.spaces.items():
+            arrays[f"{space}_index"] = found.index.astype(np.int32)
+            arrays[f"{space}_similarity"] = found.similarity
+        np.savez(folder / f"{part}_nearest.npz", **arrays)  # type: ignore[arg-type]
 
 
 def load_features(folder: Path, part: str = "train") -> FeatureSet:
@@ -159,7 +203,26 @@ def load_features(folder: Path, part: str = "train") -> FeatureSet:
         raise SchemaError(
             f"{folder / part}_tfidf.npz: got shape {matrix.shape}, expected {(table.height, schema.tfidf_columns)}"
         )
-    return FeatureSet(table[ID], table.drop(ID), matrix, schema)
+    return FeatureSet(table[ID], table.drop(ID), matrix, schema, _load_nearest(folder, part, table.height))
+
+
+def _load_nearest(folder: Path, part: str, rows: int) -> Nearest | None:
+    if not (folder / "labelled.parquet").exists():
+        return None
+    ids = read_table(folder / "labelled.parquet")[ID]
+    path = folder / f"{part}_nearest.npz"
+    arrays = read_arrays(path)
+    spaces = {}
+    for name in arrays:
+        if name.endswith("_index"):
+            space = name.removesuffix("_index")
+            index, similarity = arrays[name].astype(np.int64), arrays.get(f"{space}_similarity", np.zeros(0))
+            if index.shape != similarity.shape or len(index) != rows or (index.size and index.max() >= len(ids)):
+                raise SchemaError(
+                    f"{path}: {index.shape} neighbours in space {space} for {rows} rows of {len(ids)}; rebuild"
+                )
+            spaces[space] = Neighbours(index, similarity)
+    return Nearest(ids, spaces)
 
 
 def load_price_features(folder: Path, part: str, ids: pl.Series) -> pl.DataFrame:

@@ -2,7 +2,8 @@
 
 They are fitted inside a fold, on its learning rows. The learning rows themselves need values too, as leak-free as
 those of unseen rows: their own price, and the prices of their near-duplicates (rows of the same group), never reach
-them. For the ridge and the target means that is done by inner folds of whole groups, for the comparables by a mask.
+them. For the ridge and the target means that is done by inner folds of whole groups; the comparables were searched
+without the row's own group, and only those that the fold learns from have a price here.
 """
 
 import json
@@ -11,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from pydantic import ValidationError
-from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from pricing.config.features import PriceFeaturesConfig
 from pricing.errors import ArtifactError, SchemaError
-from pricing.features.load import ID, FeatureSet, read_arrays, read_sparse, read_table
-from pricing.features.neighbours import SUMMARY, nearest, summarise, unit_rows
+from pricing.features.comparables import Comparables, find_comparables
+from pricing.features.load import ID, FeatureSet, Nearest, read_arrays, read_table
+from pricing.features.neighbours import SUMMARY, summarise
 from pricing.features.ridge import PriceRidge
 from pricing.features.target_means import TargetMeans
 
@@ -60,9 +61,11 @@ class PriceFeatures:
         self.threads = threads
         self.ridge: PriceRidge | None = None
         self.means = TargetMeans(ENCODED, self.config.brand_prior)
-        self.rows = sparse.csr_matrix((0, 0), dtype=np.float32)
+        self.spaces: list[str] = []
         self.log_price = np.zeros(0)
-        self.log_total = np.zeros(0)
+        # of the index's labelled rows, in its order; NaN where this fold does not learn from the row
+        self.labelled_price = np.zeros(0)
+        self.labelled_amount = np.zeros(0)
         self._learning: FeatureSet | None = None
         self._groups = np.zeros(0, dtype=np.int64)
 
@@ -70,7 +73,8 @@ class PriceFeatures:
     def columns(self) -> list[str]:
         """Names of the columns in order."""
         encoded = [f"price_{name}_{what}" for name in ENCODED for what in ("mean", "count")]
-        return ["price_ridge", "price_ridge_per_unit", *encoded, *(SUMMARY if self.config.neighbours else ())]
+        compared = [f"price_{space}_{name}" for space in self.spaces for name in SUMMARY]
+        return ["price_ridge", "price_ridge_per_unit", *encoded, *compared]
 
     def fit(self, features: FeatureSet, log_price: np.ndarray, groups: np.ndarray) -> "PriceFeatures":
         """Learn from n rows.
@@ -96,12 +100,20 @@ class PriceFeatures:
         with threadpool_limits(self.threads):
             self.ridge = PriceRidge(self.config.ridge_alpha, self.config.ridge_tabular_weight).fit(features, log_price)
         self.means.fit(features.tabular, log_price)
-        self.rows = unit_rows(features.tfidf)
         self.log_price = np.asarray(log_price, dtype=np.float64)
-        self.log_total = _amounts(features)
+        self._price_labelled(features)
         self._learning = features
         self._groups = np.unique(groups, return_inverse=True)[1]
         return self
+
+    def _price_labelled(self, features: FeatureSet) -> None:
+        if features.nearest is None or not self.config.neighbours:
+            return
+        self.spaces = list(features.nearest.spaces)
+        learnt = pl.DataFrame({ID: features.ids, "price": self.log_price, "amount": _amounts(features)})
+        priced = features.nearest.ids.alias(ID).to_frame().join(learnt, on=ID, how="left", maintain_order="left")
+        self.labelled_price = priced["price"].fill_null(np.nan).to_numpy()
+        self.labelled_amount = priced["amount"].fill_null(np.nan).to_numpy()
 
     def out_of_fold(self) -> pl.DataFrame:
         """Values of the learning rows themselves, sample_id + ``price_*`` (Float32); only directly after ``fit``.
@@ -133,14 +145,14 @@ class PriceFeatures:
             )
             for name, values in means.transform(features.tabular.filter(held)).items():
                 encoded[name][held] = values
-        return self._table(features, log_ridge, encoded, groups)
+        return self._table(features, log_ridge, encoded)
 
     def transform(self, features: FeatureSet) -> pl.DataFrame:
         """Values of n rows that were not learnt from: sample_id + ``price_*`` (Float32).
 
         Learning rows given here would see their own price: use ``out_of_fold`` for them.
         """
-        return self._table(features, self.predict_ridge(features), self.means.transform(features.tabular), None)
+        return self._table(features, self.predict_ridge(features), self.means.transform(features.tabular))
 
     def predict_ridge(self, features: FeatureSet) -> np.ndarray:
         """The ridge's log prices, (n,) float64: the stack's member ``ridge``."""
@@ -148,19 +160,41 @@ class PriceFeatures:
             raise SchemaError("these PriceFeatures have learnt nothing yet; call fit or load first")
         return self.ridge.predict(features)
 
-    def comparables(self, features: FeatureSet, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Positions (n, k) among the learning rows of the nearest products (-1 where none), and cosines (n, k)."""
-        found = nearest(unit_rows(features.tfidf), self.rows, k)
-        return found.index, found.similarity
+    def comparables(self, features: FeatureSet, products: pl.DataFrame, k: int) -> Comparables:
+        """The k products with a known price that each of n rows is most like.
 
-    def _table(
-        self, features: FeatureSet, log_ridge: np.ndarray, encoded: dict[str, np.ndarray], groups: np.ndarray | None
-    ) -> pl.DataFrame:
+        Parameters
+        ----------
+        features : FeatureSet
+            n rows, made by an engineer with an index.
+        products : DataFrame
+            That index's ``products``.
+        k : int
+            Comparables a row.
+        """
+        nearest = self._nearest(features)
+        return find_comparables(nearest, features.ids, products, self.labelled_price, self.labelled_amount, k)
+
+    def _nearest(self, features: FeatureSet) -> Nearest:
+        if features.nearest is None or len(features.nearest.ids) != len(self.labelled_price):
+            count = 0 if features.nearest is None else len(features.nearest.ids)
+            raise SchemaError(
+                f"these features are compared with {count} labelled rows, the prices are of "
+                f"{len(self.labelled_price)}; use the engineer of the same run"
+            )
+        return features.nearest
+
+    def _table(self, features: FeatureSet, log_ridge: np.ndarray, encoded: dict[str, np.ndarray]) -> pl.DataFrame:
         amounts = _amounts(features)
         values = {"price_ridge": log_ridge, "price_ridge_per_unit": log_ridge - amounts, **encoded}
-        if self.config.neighbours:
-            found = nearest(unit_rows(features.tfidf), self.rows, self.config.neighbours, groups, self._groups)
-            values |= summarise(found, self.log_price, self.log_total, amounts, self.config.neighbour_sharpness)
+        if self.spaces:
+            learnt = np.isfinite(self.labelled_price)
+            for space, found in self._nearest(features).spaces.items():
+                summary = summarise(
+                    found.among(learnt, self.config.neighbours), self.labelled_price, self.labelled_amount, amounts,
+                    self.config.neighbour_sharpness,
+                )  # fmt: skip
+                values |= {f"price_{space}_{name}": column for name, column in summary.items()}
         columns = [pl.Series(name, np.asarray(values[name], dtype=np.float32)) for name in self.columns]
         return pl.DataFrame([features.ids.alias(ID), *columns])
 
@@ -169,12 +203,11 @@ class PriceFeatures:
         if self.ridge is None:
             raise SchemaError("these PriceFeatures have learnt nothing yet; call fit first")
         folder.mkdir(parents=True, exist_ok=True)
-        record = {"config": self.config.model_dump(mode="json"), "seed": self.seed}
+        record = {"config": self.config.model_dump(mode="json"), "seed": self.seed, "spaces": self.spaces}
         (folder / "price_features.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", "utf-8")
         self.ridge.save(folder)
         self.means.to_table().write_parquet(folder / "target_means.parquet")
-        sparse.save_npz(folder / "learning_rows.npz", self.rows, compressed=False)
-        np.savez(folder / "learning.npz", log_price=self.log_price, log_total=self.log_total)
+        np.savez(folder / "labelled.npz", log_price=self.labelled_price, log_amount=self.labelled_amount)
 
     @classmethod
     def load(cls, folder: Path) -> "PriceFeatures":
@@ -190,12 +223,12 @@ class PriceFeatures:
             record = json.loads(path.read_text(encoding="utf-8"))
             loaded = cls(PriceFeaturesConfig.model_validate(record["config"]), int(record["seed"]))
             loaded.means = TargetMeans.from_table(read_table(folder / "target_means.parquet"), ENCODED)
-            arrays = read_arrays(folder / "learning.npz")
-            loaded.log_price, loaded.log_total = arrays["log_price"], arrays["log_total"]
+            loaded.spaces = [str(space) for space in record["spaces"]]
+            arrays = read_arrays(folder / "labelled.npz")
+            loaded.labelled_price, loaded.labelled_amount = arrays["log_price"], arrays["log_amount"]
         except (OSError, ValueError, KeyError, TypeError, ValidationError, pl.exceptions.PolarsError) as error:
             raise ArtifactError(f"{path}: expected price features, got {error!r}; rebuild the stage") from None
         loaded.ridge = PriceRidge.load(folder)
-        loaded.rows = read_sparse(folder / "learning_rows.npz")
         return loaded
 
 

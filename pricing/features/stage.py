@@ -37,8 +37,8 @@ def build_features(
     seed : int
         Of the randomised SVD.
     out : Path
-        Existing empty folder; receives engineer/, train.parquet, test.parquet, train_tfidf.npz, test_tfidf.npz and
-        schema.json.
+        Existing empty folder; receives engineer/ (with the index of all labelled rows' texts), schema.json,
+        labelled.parquet, and of each part PART.parquet, PART_tfidf.npz and PART_nearest.npz.
     threads : int
         BLAS threads.
 
@@ -54,9 +54,10 @@ def build_features(
     visible = pl.concat([train.filter(split["part"] == "train"), test])
     engineer = FeatureEngineer(config, seed, threads).fit(visible)
     fitted = time.perf_counter()
+    labelled = engineer.index_labelled(train, split["group"].to_numpy())
     engineer.save(out / "engineer")
-    for part, frame in (("train", train), ("test", test)):
-        save_features(engineer.transform(frame), out, part)
+    save_features(labelled, out, "train")
+    save_features(engineer.transform(test), out, "test")
     logger.info(
         "features: %d rows, %d columns, %d terms; fit %.1f s, transform %.1f s, %d threads",
         train.height + test.height, len(engineer.schema.columns), engineer.schema.tfidf_columns,

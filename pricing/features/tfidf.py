@@ -1,7 +1,7 @@
 """TF-IDF over words of the whole text, words of the title and characters of the title, side by side.
 
 Titles weigh more than bullets: a ridge on whole-text words alone is 1 SMAPE worse than on the three blocks together.
-scikit-learn's vectoriser counts; weights are computed here (sublinear tf, smoothed idf, unit rows a block) in a fixed
+`pricing.features.ngrams` counts; weights are computed here (sublinear tf, smoothed idf, unit rows a block) in a fixed
 summation order, so that a row's vector depends on nothing but its text and the saved numbers.
 """
 
@@ -12,18 +12,15 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from scipy import sparse
-from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits
 
 from pricing.config.features import TfidfConfig
 from pricing.errors import ArtifactError, SchemaError
 from pricing.features.load import read_arrays
+from pricing.features.ngrams import CharacterNgrams, WordNgrams
 
 __all__ = ["TfidfBlock", "TfidfSpace"]
-
-#: a word is any run of letters and digits, single ones too ("1 lb"), with decimals kept whole ("16.9")
-WORD = r"\d+(?:\.\d+)?|[^\W\d_]+(?:['’][^\W\d_]+)?"
 
 
 @dataclass
@@ -42,46 +39,43 @@ class TfidfBlock:
     """Largest vocabulary."""
     min_df: int
     """Documents that must hold a term."""
-    terms: list[str] = field(default_factory=list)
-    """Terms in column order."""
     idf: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
     """(terms,) float32."""
 
-    def _vectorizer(self, vocabulary: dict[str, int] | None) -> CountVectorizer:
-        return CountVectorizer(
-            analyzer=self.analyzer,
-            ngram_range=self.ngrams,
-            token_pattern=WORD if self.analyzer == "word" else None,
-            max_features=self.max_features if vocabulary is None else None,
-            min_df=self.min_df if vocabulary is None else 1,
-            vocabulary=vocabulary,
-            dtype=np.float32,
-        )
+    def __post_init__(self) -> None:
+        self._ngrams: WordNgrams | CharacterNgrams
+        self._ngrams = WordNgrams(self.ngrams) if self.analyzer == "word" else CharacterNgrams(self.ngrams)
 
-    def fit(self, texts: list[str]) -> None:
-        """Choose the terms and weigh them; a corpus without any term gives an empty block."""
-        vectorizer = self._vectorizer(None)
-        try:
-            counts = vectorizer.fit_transform(texts)
-        except ValueError:  # scikit-learn's word for an empty vocabulary, or min_df above the number of documents
-            self.terms, self.idf = [], np.zeros(0, dtype=np.float32)
-            return
-        self.terms = vectorizer.get_feature_names_out().tolist()
+    @property
+    def terms(self) -> list[str]:
+        """Terms in column order."""
+        return self._ngrams.terms
+
+    def set_terms(self, terms: list[str], idf: np.ndarray) -> None:
+        """Know these terms and their weights."""
+        self._ngrams.set_terms(terms)
+        self.idf = idf
+
+    def fit(self, texts: pl.Series) -> sparse.csr_matrix:
+        """Choose the terms and weigh them; returns what `transform` would give for these texts.
+
+        A corpus without any term gives an empty block.
+        """
+        counts = self._ngrams.fit(texts, self.max_features, self.min_df)
         documents = np.bincount(counts.indices, minlength=counts.shape[1])
         self.idf = (np.log((1 + len(texts)) / (1 + documents)) + 1).astype(np.float32)
+        return self._weigh(counts)
 
-    def transform(self, texts: list[str]) -> sparse.csr_matrix:
+    def transform(self, texts: pl.Series) -> sparse.csr_matrix:
         """(n, terms) float32, unit rows (zero rows for texts without a known term)."""
-        if not self.terms:
-            return sparse.csr_matrix((len(texts), 0), dtype=np.float32)
-        matrix = self._vectorizer(dict(zip(self.terms, range(len(self.terms)), strict=True))).transform(texts)
-        matrix = sparse.csr_matrix(matrix)
-        matrix.sort_indices()
-        matrix.data = (1 + np.log(matrix.data)) * self.idf[matrix.indices]
-        norms = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
+        return self._weigh(self._ngrams.transform(texts))
+
+    def _weigh(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
+        counts.data = (1 + np.log(counts.data)) * self.idf[counts.indices]
+        norms = np.sqrt(np.asarray(counts.multiply(counts).sum(axis=1)).ravel())
         norms[norms == 0] = 1
-        matrix.data /= np.repeat(norms, np.diff(matrix.indptr)).astype(np.float32)
-        return matrix
+        counts.data /= np.repeat(norms, np.diff(counts.indptr)).astype(np.float32)
+        return counts
 
 
 class TfidfSpace:
@@ -117,18 +111,25 @@ class TfidfSpace:
         """Terms of all blocks."""
         return sum(len(block.terms) for block in self.blocks)
 
+    def spaces(self) -> tuple[tuple[str, int, int], ...]:
+        """Name, first column and end of the spaces in which rows are compared: words (text and title), characters."""
+        words = sum(len(block.terms) for block in self.blocks if block.analyzer == "word")
+        return (("words", 0, words), ("characters", words, self.columns))
+
     def term_names(self) -> list[str]:
         """``block:term`` in column order."""
         return [f"{block.name}:{term}" for block in self.blocks for term in block.terms]
 
-    def _texts(self, sections: pl.DataFrame, column: str) -> list[str]:
-        return sections[column].str.slice(0, self.config.max_characters).to_list()
+    def _texts(self, sections: pl.DataFrame, column: str) -> pl.Series:
+        return sections[column].str.slice(0, self.config.max_characters)
 
     def fit(self, sections: pl.DataFrame, seed: int, threads: int = 1) -> "TfidfSpace":
         """Learn vocabularies, weights and the SVD from n texts (sections as `split_sections` gives them)."""
-        for block in self.blocks:
-            block.fit(self._texts(sections, block.column))
-        matrix = self.transform(sections)
+        matrix = self._beside([block.fit(self._texts(sections, block.column)) for block in self.blocks])
+        return self.fit_svd(matrix, seed, threads)
+
+    def fit_svd(self, matrix: sparse.csr_matrix, seed: int, threads: int = 1) -> "TfidfSpace":
+        """Learn the truncated SVD of (n, columns), seeded."""
         size = min(self.config.svd_components, min(matrix.shape) - 1)
         if size < 1:
             self.components = np.zeros((0, matrix.shape[1]), dtype=np.float32)
@@ -140,10 +141,11 @@ class TfidfSpace:
 
     def transform(self, sections: pl.DataFrame) -> sparse.csr_matrix:
         """(n, columns) float32 CSR."""
-        parts = [
-            self.weights[block.name] * block.transform(self._texts(sections, block.column)) for block in self.blocks
-        ]
-        return sparse.csr_matrix(sparse.hstack(parts, format="csr", dtype=np.float32))
+        return self._beside([block.transform(self._texts(sections, block.column)) for block in self.blocks])
+
+    def _beside(self, parts: list[sparse.csr_matrix]) -> sparse.csr_matrix:
+        weighted = [self.weights[block.name] * part for block, part in zip(self.blocks, parts, strict=True)]
+        return sparse.csr_matrix(sparse.hstack(weighted, format="csr", dtype=np.float32))
 
     def reduce(self, matrix: sparse.csr_matrix) -> np.ndarray:
         """(n, components) float32, zero-padded to the configured number of components.
@@ -177,8 +179,7 @@ class TfidfSpace:
         try:
             terms = json.loads((folder / "terms.json").read_text(encoding="utf-8"))
             for block in space.blocks:
-                block.terms = [str(term) for term in terms[block.name]]
-                block.idf = arrays[f"idf_{block.name}"]
+                block.set_terms([str(term) for term in terms[block.name]], arrays[f"idf_{block.name}"])
             space.components = arrays["components"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(f"{folder}: expected terms and weights, got {error!r}; rebuild the stage") from None

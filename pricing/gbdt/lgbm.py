@@ -28,6 +28,7 @@ def lightgbm_params(config: LightGBMConfig, *, rows: int, seed: int, threads: in
         "learning_rate": config.learning_rate,
         "num_leaves": config.num_leaves,
         "max_depth": config.max_depth,
+        "extra_trees": config.extra_trees,
         "min_data_in_leaf": min(config.min_data_in_leaf, max(1, rows // 20)),
         "feature_fraction": config.feature_fraction,
         "bagging_fraction": config.bagging_fraction,

@@ -106,6 +106,7 @@ class FaultServer:
         self.script: dict[str, list[Fault]] = {}
         self.always: dict[str, Fault] = {}
         self.requests: list[tuple[float, str, str | None]] = []
+        self.connections: set[object] = set()
         self.in_flight = self.most_in_flight = 0
         self._asked: dict[str, int] = defaultdict(int)
         self._ready = threading.Event()
@@ -153,6 +154,7 @@ class FaultServer:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path
         self.requests.append((time.monotonic(), path, request.headers.get("Range")))
+        self.connections.add(request.transport.get_extra_info("peername") if request.transport else None)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
@@ -181,7 +183,7 @@ class FaultServer:
         if fault.kind == "redirect":
             return web.Response(status=302, headers=fault.headers)
         if fault.kind == "body":
-            return web.Response(body=fault.body, headers=fault.headers, content_type="image/jpeg")
+            return web.Response(body=fault.body, headers={"Content-Type": "image/jpeg"} | fault.headers)
         if fault.kind == "reset" and fault.at is None:
             transport.abort()
             return web.Response()

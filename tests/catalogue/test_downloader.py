@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import email.utils
-import errno
 import io
 import random
 import socket
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -22,8 +22,7 @@ from pricing.catalogue.images_stage import fetch_shard
 from pricing.catalogue.manifest import Manifest
 from pricing.catalogue.sources import ImageSource
 from pricing.config import ImagesConfig
-from pricing.errors import ArtifactError, DownloadError
-from tests.catalogue.fault_server import Fault, FaultServer, jpeg
+from tests.catalogue.fault_server import MIXED, NEVER, Fault, FaultServer, drawn, jpeg
 
 WEB = ImageSource.web()
 # patient enough for every scripted fault, and hardly waiting
@@ -133,6 +132,27 @@ def test_retry(faults: list[list[Fault]], retries: int) -> None:
             assert records[links[index]].final == (len(script) <= retries)
 
 
+@given(
+    mix=st.dictionaries(st.sampled_from(sorted(MIXED)), st.floats(0.02, 0.12), max_size=6), seed=st.integers(0, 10**6)
+)
+@settings(max_examples=12)
+def test_any_mix_of_faults_costs_only_the_pictures_that_can_never_be_had(mix: dict[str, float], seed: int) -> None:
+    mix.pop("429-wait", None)
+    paths = [f"/{seed}-{index}.jpg" for index in range(60)]
+    with FaultServer(mix=mix) as server, tempfile.TemporaryDirectory() as folder:
+        config = tuned(retries=20, max_redirects=2)
+        report = fetch_shard([server.url(path) for path in paths], config, Path(folder), source=WEB)
+    impossible = [drawn(path, 0, {name: mix[name] for name in NEVER if name in mix}) for path in paths]
+    assert report.failed == dict(
+        Counter(
+            {"status": "http_404", "body": "not_an_image", "redirect": "too_many_redirects"}[fault.kind]
+            for fault in impossible
+            if fault is not None
+        )
+    )
+    assert report.present == impossible.count(None)
+
+
 @given(tries=st.integers(1, 3000), base=st.floats(0.001, 10), longest=st.floats(0.001, 100), seed=st.integers(0, 99))
 def test_backoff_is_full_jitter(tries: int, base: float, longest: float, seed: int) -> None:
     """The wait lies between nothing and a ceiling that doubles with each try, up to the longest."""
@@ -209,6 +229,12 @@ def test_parse_retry_after(value: str | None, seconds: float | None) -> None:
     [
         (Fault("body", body=b""), "empty", 1),
         (Fault("body", body=b"<html><body>Not here</body></html>"), "not_an_image", 1),
+        (
+            Fault("body", body=b"<html><body>Not here</body></html>", headers={"Content-Type": "text/html"}),
+            "not_an_image",
+            1,
+        ),
+        (Fault("body", body=jpeg(), headers={"Content-Type": "text/html"}), None, 1),
         (Fault("body", body=jpeg()[:-400]), "truncated", 1),
         (Fault("body", body=jpeg(), headers={"Content-Encoding": "gzip"}), None, 1),
         (Fault("cut"), "body_cut_short", 3),
@@ -297,77 +323,27 @@ def test_a_throttling_server_is_served_at_its_own_pace(tmp_path: Path) -> None:
         assert report.failed == {}
         assert report.requests < 2 * 400
 
-
-def test_many_links_to_the_same_bytes_are_stored_once(tmp_path: Path) -> None:
-    with FaultServer(picture=lambda path: jpeg(1)) as server:
-        links = [server.url(f"/{index}.jpg") for index in range(30)]
-        assert fetch_shard(links, FAST, tmp_path, source=WEB).present == 30
-        assert len(list(tmp_path.rglob("*.jpg"))) == 1
-
-
-def test_a_new_link_costs_one_request_and_new_resize_settings_all(tmp_path: Path) -> None:
-    with FaultServer() as server:
-        links = [server.url(f"/{index}.jpg") for index in range(5)]
-        fetch_shard(links[:4], FAST, tmp_path, source=WEB)
-        assert fetch_shard(links, tuned(retries=1, concurrency=3), tmp_path, source=WEB).requests == 1
-        assert fetch_shard(links, tuned(side=16), tmp_path, source=WEB).requests == 5
+        # the next batch, a shard of the same run, knows the pace from its first request
+        links = [server.url(f"/more/{index}.jpg") for index in range(100)]
+        report = fetch_shard(links, tuned(backoff_base=0.1, backoff_max=2.0), tmp_path, source=WEB)
+        assert report.failed == {}
+        assert report.requests < 120
 
 
-def test_a_full_disk_is_one_clear_error_and_what_was_fetched_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = Path.write_bytes
-    written: list[Path] = []
-
-    def full(self: Path, data: bytes) -> int:
-        if len(written) >= 5:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        written.append(self)
-        return whole(self, data)
-
-    with FaultServer() as server:
-        links = [server.url(f"/{index}.jpg") for index in range(40)]
-        with monkeypatch.context() as patch:
-            patch.setattr(Path, "write_bytes", full)
-            with pytest.raises(DownloadError, match=r"disk is full.*what was fetched stays"):
-                fetch_shard(links, tuned(concurrency=4), tmp_path, source=WEB)
-        before = server.counts()
+def test_a_host_that_asks_to_be_left_alone_for_a_day_is_left_alone(tmp_path: Path) -> None:
+    with FaultServer(gate=lambda path: Fault("status", 429, {"Retry-After": "86400"})) as server:
+        links = [server.url(f"/{index}.jpg") for index in range(500)]
         report = fetch_shard(links, FAST, tmp_path, source=WEB)
-        assert report.present == 40
-        assert report.reused > 0
-        assert not list(tmp_path.glob("*/incoming/*"))
-        kept = sum(server.counts()[path] == count for path, count in before.items())
-        assert kept == report.reused
+        assert sum(report.failed.values()) == 500
+        assert report.failed["host_down"] > 400
+        assert report.seconds < 10
 
 
-def test_a_folder_is_read_and_nothing_is_fetched(tmp_path: Path) -> None:
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    (folder / "a+b.jpg").write_bytes(jpeg(1))
-    (folder / "c d.jpg").write_bytes(jpeg(2))
-    (folder / "broken.jpg").write_bytes(jpeg(3)[:200])
-    (tmp_path / "secret.jpg").write_bytes(jpeg(4))
-    links = [
-        f"https://nowhere.invalid/I/{name}"
-        for name in ("a+b.jpg", "c%20d.jpg", "broken.jpg", "gone.jpg", "..%2Fsecret.jpg")
-    ]
-    source = ImageSource.folder(folder)
-    report = fetch_shard(links, FAST, tmp_path / "work", source=source)
-    assert (report.present, report.failed) == (2, {"not_in_folder": 2, "truncated": 1})
-    # a file that changed or came is seen
-    (folder / "a+b.jpg").write_bytes(jpeg(5, (80, 80)))
-    (folder / "gone.jpg").write_bytes(jpeg(6))
-    again = fetch_shard(links, FAST, tmp_path / "work", source=source)
-    assert (again.present, again.reused) == (3, 1)
-
-
-def test_a_mirror_serves_the_same_paths(tmp_path: Path) -> None:
+def test_connections_are_kept(tmp_path: Path) -> None:
     with FaultServer() as server:
-        source = ImageSource.mirror(server.base + "/copy/")
-        link = "https://images.example.com:444/I/51%2Bx,y.jpg?size=2"
-        assert source.url_for(link) == f"{server.base}/copy/I/51%2Bx,y.jpg?size=2"
-        assert fetch_shard([link], FAST, tmp_path, source=source).present == 1
-        assert server.counts() == {"/copy/I/51+x,y.jpg": 1}
+        links = [server.url(f"/{index}.jpg") for index in range(100)]
+        assert fetch_shard(links, tuned(concurrency=6, per_host=4), tmp_path, source=WEB).present == 100
+        assert len(server.connections) <= 4
 
 
 def test_progress_tells_how_it_goes_and_ends(tmp_path: Path) -> None:
@@ -388,14 +364,6 @@ def test_it_runs_where_a_loop_runs_already(tmp_path: Path) -> None:
         return ResumableImageDownloader(FAST, tmp_path).download_batch(["http://10.0.0.1/a.jpg"]).present
 
     assert asyncio.run(notebook()) == 0
-
-
-def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:
-    fetch_shard([], FAST, tmp_path, source=WEB)
-    manifest = next(tmp_path.rglob("manifest.sqlite"))
-    manifest.write_bytes(b"this is no database" * 100)
-    with pytest.raises(ArtifactError, match="manifest"):
-        fetch_shard([], FAST, tmp_path, source=WEB)
 
 
 def read_manifest(work: Path, config: ImagesConfig, links: list[str]) -> dict:

@@ -29,7 +29,7 @@ def catalogue(folder: Path, train: list[str | None], test: list[str | None]) -> 
 def collected(tables: Path, work: Path, source: ImageSource, out: Path) -> tuple[pl.DataFrame, dict]:
     out.mkdir()
     collect_images(tables, CONFIG, work, source, out)
-    assert sorted(file.name for file in out.iterdir()) == ["images.parquet", "summary.json"]
+    assert sorted(file.name for file in out.iterdir()) == ["images.parquet", "missing.csv", "summary.json"]
     return pl.read_parquet(out / "images.parquet"), json.loads((out / "summary.json").read_text())
 
 
@@ -58,7 +58,7 @@ def test_each_distinct_link_has_one_row_that_says_what_became_of_it(tmp_path: Pa
         again = tmp_path / "again"
         again.mkdir()
         collect_images(tables, CONFIG, work, ImageSource.web(), again)
-        for name in ("images.parquet", "summary.json"):
+        for name in ("images.parquet", "missing.csv", "summary.json"):
             assert (again / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
 
         # a picture that was deleted is not promised
@@ -95,6 +95,7 @@ def test_a_folder_says_what_is_missing_even_where_the_web_had_it(tmp_path: Path)
         fetch_shard(links, CONFIG, work, source=source)
         table, summary = collected(tables, work, source, tmp_path / "out")
         assert table["status"].to_list() == ["ok", "missing"]
+        assert (tmp_path / "out" / "missing.csv").read_text() == f"image_link,reason\n{links[1]},not_in_folder\n"
         assert summary == {"requested": 2, "present": 1, "failed": {"not_in_folder": 1}}
 
 

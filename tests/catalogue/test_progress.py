@@ -11,7 +11,7 @@ from rich.console import Console
 
 from pricing.catalogue.manifest import PictureRecord
 from pricing.catalogue.progress import Progress, ProgressMeter, ShardTotals
-from pricing.catalogue.progress_display import live_progress
+from pricing.catalogue.progress_display import byte_progress, live_progress
 
 REASONS = ("http_404", "timeout", "truncated")
 outcomes = st.lists(st.sampled_from((None, None, *REASONS)), max_size=30)
@@ -26,7 +26,7 @@ def summed(reasons: list[str | None], order: list[int]) -> ShardTotals:
     meter = ProgressMeter(len(order), None)
     for index in order:
         meter.add(record(index, reasons[index]))
-    return meter.summary(0, 0)
+    return meter.summary(0)
 
 
 @given(reasons=outcomes, cut=st.integers(0, 30), random=st.randoms(use_true_random=False))
@@ -75,6 +75,21 @@ def test_a_terminal_gets_a_bar() -> None:
     assert "http_404 1" in drawn
     assert "0:00:01 left" in drawn
     assert lines == []
+
+
+def test_a_file_is_shown_by_its_bytes() -> None:
+    screen, lines = io.StringIO(), []
+    with byte_progress(lines.append, console=Console(file=screen, force_terminal=True, width=100)) as show:
+        show(500_000, 2_000_000)
+        show(2_000_000, 2_000_000)
+    assert "2.0/2.0 MB" in screen.getvalue()
+    assert lines == []
+    with byte_progress(lines.append, console=Console(file=screen, force_terminal=False)) as show:
+        show(500_000, 2_000_000)
+        show(2_000_000, 2_000_000)
+    with byte_progress(lines.append, console=Console(file=screen, force_terminal=False), seconds=0.0) as show:
+        show(7, None)
+    assert lines == ["2.0 MB of 2.0 MB", "7 Bytes of an unknown size"]
 
 
 def test_a_log_gets_lines_now_and_then_and_at_the_end() -> None:

@@ -170,6 +170,22 @@ def test_cmyk_becomes_rgb() -> None:
     assert np.abs(result.mean(axis=(0, 1)) - (200, 40, 40)).max() < 6
 
 
+@pytest.mark.parametrize("jfif", [True, False])
+@pytest.mark.parametrize("planes", ["YCbCr", "RGB", "adobe RGB"])
+def test_a_jpeg_of_any_planes_keeps_its_colours(planes: str, jfif: bool) -> None:
+    """JPEGs of RGB planes exist; libjpeg tells them by the Adobe mark or by the planes' names."""
+    image = Image.new("RGB", (90, 60), (200, 40, 90))
+    data = encoded(image, "JPEG", quality=95, keep_rgb=planes != "YCbCr")
+    assert (b"Adobe" in data) == (planes != "YCbCr")
+    if planes == "RGB":
+        at = data.index(b"Adobe") - 4
+        data = data[:at] + data[at + 2 + int.from_bytes(data[at + 2 : at + 4]) :]
+    at = data.find(b"JFIF") - 4
+    if at >= 0 and not jfif:
+        data = data[:at] + data[at + 18 :]
+    assert np.abs(np.asarray(stored(data)).mean(axis=(0, 1)) - (200, 40, 90)).max() < 6
+
+
 def test_transparency_is_laid_on_white() -> None:
     clear = Image.new("RGBA", (80, 80), (0, 0, 0, 0))
     clear.paste((255, 0, 0, 255), (0, 0, 40, 80))

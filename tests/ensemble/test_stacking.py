@@ -50,6 +50,20 @@ def test_stack_reads_only_out_of_fold_predictions(m: int, seed: int) -> None:
     assert disagreement(members, base)[7] == pytest.approx([*off, base[7]])
 
 
+def test_no_part_of_the_judge_sees_the_judged_fold() -> None:
+    """Screening, every learner, choice, calibration and decision: other prices in a fold leave its own nested rows, and
+    what is reported of the parts for them, as they were."""
+    members, log_price = make_members(240, 3, 11)
+    folds = np.arange(240) % 3
+    other = log_price.copy()
+    other[folds == 2] = np.random.default_rng(0).normal(8, 2, 80)
+    first, second = (train_ensemble(members, y, folds, names(3), QUICK, 0) for y in (log_price, other))
+    assert (first.oof[folds == 2] == second.oof[folds == 2]).all()
+    assert (first.raw[folds == 2] == second.raw[folds == 2]).all()
+    assert first.fold_choices[2] == second.fold_choices[2]
+    assert not np.allclose(first.oof[folds == 0], second.oof[folds == 0])
+
+
 def test_ridge_is_the_closed_form() -> None:
     members, log_price = make_members(200, 3, 1)
     config = EnsembleConfig(meta_learners=("ridge",), ridge_alpha=2.0)

@@ -8,7 +8,7 @@ import polars as pl
 from PIL import Image
 
 from pricing.ensemble.stage import fit_ensemble
-from pricing.evaluation.comparables import comparables_table
+from pricing.evaluation.run_folder import COMPARABLES
 from pricing.evaluation.segments import product_segments
 from tests.ensemble.synthetic import QUICK, write_stages
 
@@ -87,12 +87,16 @@ def write_run(root: Path, *, train: int = 240, holdout: int = 80, config: dict[s
 def _write_comparables(tables: Path, ids: pl.Series) -> None:
     """Five comparables of every hold-out product; those of the worst error agree with the prediction."""
     holdout = pl.read_parquet(tables / "holdout.parquet")
-    position = np.arange(5)[None, :] + np.arange(len(holdout))[:, None]
-    known = pl.Series([f"c{i}" for i in range(len(holdout) + 5)])
-    table = comparables_table(
-        holdout["sample_id"], position, np.full(position.shape, 0.9) - position * 0.001, known,
-        pl.Series([f"Other jam <{i}>" for i in range(len(known))]), pl.Series(np.linspace(2, 60, len(known))),
-    )  # fmt: skip
+    prices = np.linspace(2, 60, len(holdout) + 5)
+    table = pl.DataFrame(
+        [
+            (sample_id, rank + 1, f"c{row + rank}", f"Other jam <{row + rank}>", prices[row + rank], 0.9 - rank * 0.001)
+            for row, sample_id in enumerate(holdout["sample_id"])
+            for rank in range(5)
+        ],
+        schema=list(COMPARABLES),
+        orient="row",
+    )
     error = (pl.col("stack") / pl.col("price")).log().abs()
     worst = holdout.sort(error, descending=True).row(0, named=True)
     table = table.with_columns(

@@ -6,12 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pricing.evaluation.comparables import comparables_table
 from pricing.evaluation.feature_words import feature_words
 from pricing.evaluation.findings import data_findings
 from pricing.evaluation.metrics import calculate_smape
 from pricing.evaluation.product_plots import plot_comparables, plot_error_by_segment, plot_worst
-from pricing.evaluation.run_folder import RunFolder
+from pricing.evaluation.run_folder import COMPARABLES, RunFolder
 from pricing.evaluation.segments import product_categories, product_segments, segment_metrics
 from pricing.evaluation.shown_products import Comparable, ShownProduct, worst_products
 
@@ -56,18 +55,6 @@ def test_segment_metrics_are_those_of_the_rows_matched_by_id() -> None:
     assert found["category"]["jam"]["rows"] == 1
 
 
-def test_comparables_are_put_into_words_and_holes_left_out() -> None:
-    table = comparables_table(
-        pl.Series(["a", "b"]), np.array([[2, 0], [1, -1]]), np.array([[0.9, 0.5], [0.7, 0.0]]),
-        pl.Series(["x", "y", "z"]), pl.Series(["tea", "jam", "rice"]), pl.Series([1.0, 2.0, 3.0]),
-    )  # fmt: skip
-    assert table.rows() == [
-        ("a", 1, "z", "rice", 3.0, 0.9),
-        ("a", 2, "x", "tea", 1.0, 0.5),
-        ("b", 1, "y", "jam", 2.0, 0.7),
-    ]
-
-
 def shown(price: float, predicted: float, similar: list[float]) -> ShownProduct:
     return ShownProduct("1", "Tea $5 本", price, predicted, comparables=[Comparable("2", "t", p, 0.8) for p in similar])
 
@@ -83,9 +70,7 @@ def test_a_price_is_suspected_only_if_similar_ones_agree_against_it() -> None:
 
 def test_worst_products_come_with_their_comparables(tmp_path: Path) -> None:
     rows = pl.DataFrame({"sample_id": ["a", "b", "c"], "price": [10.0, 10.0, 10.0], "stack": [10.0, 80.0, 5.0]})
-    similar = comparables_table(
-        pl.Series(["b"]), np.array([[0]]), np.array([[0.9]]), pl.Series(["k"]), pl.Series(["Known"]), pl.Series([9.0])
-    )
+    similar = pl.DataFrame([("b", 1, "k", "Known", 9.0, 0.9)], schema=list(COMPARABLES), orient="row")
     folder = RunFolder(tmp_path, {}, {}, None, rows, None, None, None, similar)
     found = worst_products(folder, rows, 2)
     assert [product.id for product in found] == ["b", "c"]

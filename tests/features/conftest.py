@@ -1,6 +1,6 @@
 """A small catalogue with brands, quantities, near-duplicates and prices that its texts explain."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +66,22 @@ def engineer(products: Products) -> FeatureEngineer:
 @pytest.fixture(scope="session")
 def features(engineer: FeatureEngineer, products: Products) -> FeatureSet:
     return engineer.transform(products.frame)
+
+
+@pytest.fixture(scope="session")
+def indexed(products: Products) -> FeatureEngineer:
+    """An engineer whose index holds all products."""
+    made = FeatureEngineer(CONFIG).fit(products.frame)
+    made.index_labelled(products.frame, products.groups)
+    return made
+
+
+@pytest.fixture(scope="session")
+def compared(indexed: FeatureEngineer, products: Products) -> FeatureSet:
+    """The products' own features, compared with each other but never within a group."""
+    assert indexed.index is not None
+    own = indexed.transform(products.frame)
+    return replace(own, nearest=indexed.index.search(own, products.groups))
 
 
 @pytest.fixture(scope="session")

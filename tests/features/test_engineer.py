@@ -27,6 +27,13 @@ def assert_same(left: FeatureSet, right: FeatureSet) -> None:
     assert left.tabular.select(left.schema.categorical).equals(right.tabular.select(left.schema.categorical))
     for name in ("data", "indices", "indptr"):
         assert np.array_equal(getattr(left.tfidf, name), getattr(right.tfidf, name))
+    assert (left.nearest is None) == (right.nearest is None)
+    if left.nearest is not None and right.nearest is not None:
+        assert left.nearest.ids.equals(right.nearest.ids)
+        assert list(left.nearest.spaces) == list(right.nearest.spaces)
+        for space, found in left.nearest.spaces.items():
+            assert np.array_equal(found.index, right.nearest.spaces[space].index)
+            assert np.array_equal(found.similarity, right.nearest.spaces[space].similarity)
 
 
 @settings(max_examples=10)
@@ -57,15 +64,14 @@ def test_property_10_feature_serialization(
     assert_same(FeatureEngineer.load_features(folder, "train"), written)
 
 
-def test_transforms_are_equal_after_save_and_load(
-    tmp_path: Path, engineer: FeatureEngineer, products: Products, features: FeatureSet
-) -> None:
-    engineer.save(tmp_path / "a")
+def test_transforms_are_equal_after_save_and_load(tmp_path: Path, indexed: FeatureEngineer, products: Products) -> None:
+    indexed.save(tmp_path / "a")
     loaded = FeatureEngineer.load(tmp_path / "a")
-    assert_same(loaded.transform(products.frame), features)
+    assert_same(loaded.transform(products.frame), indexed.transform(products.frame))
     loaded.save(tmp_path / "b")
-    for file in sorted((tmp_path / "a").iterdir()):
-        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes(), file.name
+    for file in sorted((tmp_path / "a").rglob("*")):
+        if file.is_file():
+            assert file.read_bytes() == (tmp_path / "b" / file.relative_to(tmp_path / "a")).read_bytes(), file.name
 
 
 def test_fit_is_deterministic(products: Products, features: FeatureSet) -> None:
@@ -90,9 +96,10 @@ def test_names_and_columns_agree(features: FeatureSet, engineer: FeatureEngineer
     assert features.tabular.columns == names
     assert len(set(names)) == len(names)
     documented = (Path(__file__).parents[2] / "docs" / "features.md").read_text(encoding="utf-8")
-    families = {name.split("_")[0] for name in names if not name.startswith(("quality_", "discount_", "claim_"))}
-    assert all(f"`{family}_" in documented for family in families - {"has", "brand", "sub"})
-    assert [name for name in names if name.startswith(("ipq_", "text_", "brand_")) and name not in documented] == []
+    configured = ("quality_", "discount_", "claim_", "svd_")
+    undocumented = [name for name in names if not name.startswith(configured) and f"`{name}`" not in documented]
+    assert undocumented == []
+    assert all(f"`{prefix}" in documented for prefix in configured)
 
 
 def test_unfitted_and_wrong_frames_are_refused(engineer: FeatureEngineer, products: Products) -> None:

@@ -6,12 +6,13 @@ import pytest
 from scipy import sparse
 
 from pricing.errors import ArtifactError, SchemaError
+from pricing.features.engineer import FeatureEngineer
 from pricing.features.load import FeatureSet
-from pricing.features.neighbours import SUMMARY, Neighbours, nearest, summarise, unit_rows
+from pricing.features.neighbours import SUMMARY, NearestRows, Neighbours, summarise, unit_rows
 from pricing.features.price_features import PriceFeatures, inner_fold_numbers
 from pricing.features.ridge import PriceRidge
 from pricing.features.target_means import TargetMeans
-from tests.features.conftest import PRICE_CONFIG, Products
+from tests.features.conftest import CONFIG, PRICE_CONFIG, Products
 
 
 def fitted(features: FeatureSet, log_price: np.ndarray, groups: np.ndarray) -> PriceFeatures:
@@ -23,34 +24,57 @@ def smape(log_left: np.ndarray, log_right: np.ndarray) -> float:
     return float(100 * np.mean(np.abs(left - right) / ((left + right) / 2)))
 
 
-def test_nearest_equals_brute_force(features: FeatureSet, products: Products) -> None:
-    rows = unit_rows(features.tfidf)
-    found = nearest(rows, rows, 7, products.groups, products.groups)
-    cosine = (rows @ rows.T).toarray()
+@pytest.mark.parametrize("dense", [False, True], ids=["sparse", "dense"])
+def test_nearest_equals_brute_force(features: FeatureSet, products: Products, dense: bool) -> None:
+    matrix = features.tfidf.toarray()[:, ::7] if dense else features.tfidf
+    rows = unit_rows(matrix)
+    found = NearestRows(rows).search(rows, 7, products.groups, products.groups)
+    cosine = rows @ rows.T if dense else (rows @ rows.T).toarray()
     cosine[products.groups[:, None] == products.groups[None, :]] = -1
     for at in range(len(products.groups)):
         expected = np.sort(cosine[at])[::-1][:7]
-        np.testing.assert_allclose(found.similarity[at], np.maximum(expected, 0), atol=1e-6)
-        np.testing.assert_allclose(cosine[at, found.index[at]], found.similarity[at], atol=1e-6)
+        np.testing.assert_allclose(found.similarity[at], np.maximum(expected, 0), atol=4e-6)
+        np.testing.assert_allclose(cosine[at, found.index[at]], found.similarity[at], atol=4e-6)
     assert not (products.groups[found.index] == products.groups[:, None]).any()
 
 
-def test_nearest_does_not_depend_on_the_batch_and_breaks_ties_by_position(features: FeatureSet) -> None:
+@pytest.mark.parametrize("dense", [False, True], ids=["sparse", "dense"])
+def test_nearest_does_not_depend_on_batch_or_threads(features: FeatureSet, dense: bool) -> None:
+    """300 queries are more than one block; each alone gives the same bits, and equal rows go by position."""
     rows = unit_rows(sparse.csr_matrix(sparse.vstack([features.tfidf, features.tfidf])))
-    whole = nearest(rows, rows, 6)
-    one = nearest(rows[17], rows, 6)
-    assert np.array_equal(whole.index[17], one.index[0])
-    assert np.array_equal(whole.similarity[17], one.similarity[0])
-    assert one.index[0, :2].tolist() == [17, 17 + len(features)]
+    rows = rows.toarray() if dense else rows
+    searcher = NearestRows(rows)
+    whole = searcher.search(rows, 6)
+    threaded = searcher.search(rows, 6, threads=2)
+    assert np.array_equal(whole.index, threaded.index)
+    assert np.array_equal(whole.similarity, threaded.similarity)
+    for at in (0, 17, 255, 256, 299):
+        one = searcher.search(rows[at : at + 1], 6)
+        assert np.array_equal(whole.index[at], one.index[0])
+        assert np.array_equal(whole.similarity[at], one.similarity[0])
+    assert whole.index[17, :2].tolist() == [17, 17 + len(features)]
+
+
+def test_a_fold_is_a_mask_over_one_search(features: FeatureSet) -> None:
+    """The first allowed neighbours of a whole search are those of a search among the allowed rows."""
+    rows = unit_rows(features.tfidf)
+    allowed = np.arange(len(features)) % 3 != 0
+    masked = NearestRows(rows).search(rows, len(features)).among(allowed, 5)
+    places = np.flatnonzero(allowed)
+    direct = NearestRows(rows[places]).search(rows, 5)
+    assert np.array_equal(masked.index, np.where(direct.index >= 0, places[direct.index], -1))
+    np.testing.assert_allclose(masked.similarity, direct.similarity, atol=4e-6)
 
 
 def test_rows_without_any_neighbour_are_missing_not_zero() -> None:
     empty = sparse.csr_matrix((2, 3), dtype=np.float32)
-    found = nearest(empty, unit_rows(sparse.csr_matrix(np.eye(3, dtype=np.float32))), 2)
+    found = NearestRows(unit_rows(sparse.csr_matrix(np.eye(3, dtype=np.float32)))).search(empty, 2)
     assert (found.index == -1).all()
     summary = summarise(found, np.array([1.0, 2.0, 3.0]), np.zeros(3), np.zeros(2), 10.0)
     assert sorted(summary) == sorted(SUMMARY)
     assert all(np.isnan(values).all() for values in summary.values())
+    nothing = NearestRows(sparse.csr_matrix((0, 3), dtype=np.float32)).search(empty, 2)
+    assert (nothing.index == -1).all()
 
 
 def test_summary_by_hand() -> None:
@@ -59,14 +83,12 @@ def test_summary_by_hand() -> None:
     summary = summarise(found, np.array([1.0, 4.0, 2.0]), np.array([0.5, np.nan, 1.0]), np.array([3.0]), np.log(4) * 2)
     weights = np.array([4.0, 4.0, 1.0])  # exp(2 ln 4 * cosine)
     mean = (weights @ [2.0, 1.0, 4.0]) / 9
-    assert summary["price_nn_mean"][0] == pytest.approx(mean)
-    assert summary["price_nn_median"][0] == 2.0
-    assert summary["price_nn_nearest"][0] == 2.0
-    assert summary["price_nn_spread"][0] == pytest.approx(
-        np.sqrt(weights @ (np.array([2.0, 1.0, 4.0]) - mean) ** 2 / 9)
-    )
-    assert summary["price_nn_per_unit"][0] == pytest.approx((1.0 + 0.5) / 2)
-    assert summary["price_nn_from_unit"][0] == pytest.approx(3.75)
+    assert summary["mean"][0] == pytest.approx(mean)
+    assert summary["median"][0] == 2.0
+    assert summary["nearest"][0] == 2.0
+    assert summary["spread"][0] == pytest.approx(np.sqrt(weights @ (np.array([2.0, 1.0, 4.0]) - mean) ** 2 / 9))
+    assert summary["per_unit"][0] == pytest.approx((1.0 + 0.5) / 2)
+    assert summary["from_unit"][0] == pytest.approx(3.75)
 
 
 def test_ridge_solves_the_normal_equations(features: FeatureSet, products: Products) -> None:
@@ -106,33 +128,35 @@ def test_inner_folds_keep_groups_whole(products: Products) -> None:
     assert all(len(set(folds[products.groups == group])) == 1 for group in set(products.groups))
 
 
-def test_own_price_never_reaches_own_features(features: FeatureSet, products: Products) -> None:
+def test_own_price_never_reaches_own_features(compared: FeatureSet, products: Products) -> None:
     """Change one row's price: its own price features, and its duplicate's, stay as they were, to the last bit."""
     at = 8  # row 9 is its near-duplicate
     assert products.groups[9] == products.groups[8]
-    before = fitted(features, products.log_price, products.groups).out_of_fold()
+    before = fitted(compared, products.log_price, products.groups).out_of_fold()
     changed = products.log_price.copy()
     changed[at] += 5.0
-    after = fitted(features, changed, products.groups).out_of_fold()
+    after = fitted(compared, changed, products.groups).out_of_fold()
     assert after[[8, 9]].equals(before[[8, 9]], null_equal=True)
     assert not after.equals(before)
 
 
-def test_permuted_prices_give_no_skill(features: FeatureSet, products: Products) -> None:
+def test_permuted_prices_give_no_skill(compared: FeatureSet, products: Products) -> None:
     """With prices that belong to other rows, no price feature may beat the constant by more than noise."""
     permuted = np.random.default_rng(3).permutation(products.log_price)
     groups = products.groups
-    own = fitted(features, permuted, groups).out_of_fold()
+    own = fitted(compared, permuted, groups).out_of_fold()
     constant = smape(np.full(len(permuted), np.median(permuted)), permuted)
-    for name in ("price_ridge", "price_nn_mean", "price_nn_median", "price_brand_mean"):
+    for name in ("price_ridge", "price_words_mean", "price_characters_median", "price_brand_mean"):
         assert smape(own[name].cast(pl.Float64).to_numpy(), permuted) > constant - 4, name
         assert abs(np.corrcoef(own[name], permuted)[0, 1]) < 0.25, name
-    honest = fitted(features, products.log_price, groups).out_of_fold()["price_ridge"].cast(pl.Float64).to_numpy()
+    honest = fitted(compared, products.log_price, groups).out_of_fold()["price_ridge"].cast(pl.Float64).to_numpy()
     assert smape(honest, products.log_price) < 0.5 * constant
 
 
-def test_saved_price_features_transform_alike(tmp_path, features: FeatureSet, products: Products) -> None:  # type: ignore[no-untyped-def]
-    learning, unseen = features.take(np.arange(100)), features.take(np.arange(100, 150))
+def test_saved_price_features_transform_alike(tmp_path, indexed: FeatureEngineer, products: Products) -> None:  # type: ignore[no-untyped-def]
+    engineer = FeatureEngineer(CONFIG).fit(products.frame)
+    learning = engineer.index_labelled(products.frame.head(100), products.groups[:100])
+    unseen = engineer.transform(products.frame.tail(50))
     model = fitted(learning, products.log_price[:100], products.groups[:100])
     model.save(tmp_path)
     loaded = PriceFeatures.load(tmp_path)
@@ -141,11 +165,38 @@ def test_saved_price_features_transform_alike(tmp_path, features: FeatureSet, pr
     assert loaded.transform(unseen.take(np.array([7])))[0].equals(model.transform(unseen)[7], null_equal=True)
     with pytest.raises(SchemaError, match="call fit"):
         loaded.out_of_fold()
+    with pytest.raises(SchemaError, match="150 labelled rows"):
+        loaded.transform(indexed.transform(products.frame.head(1)))
 
 
-@pytest.mark.parametrize("victim", ["ridge.npz", "learning.npz", "learning_rows.npz"])
-def test_poisoned_price_features_are_refused(tmp_path, features: FeatureSet, products: Products, victim: str) -> None:  # type: ignore[no-untyped-def]
-    fitted(features, products.log_price, products.groups).save(tmp_path)
+def test_comparables_are_the_nearest_learnt_products_of_other_groups(
+    compared: FeatureSet, indexed: FeatureEngineer, products: Products
+) -> None:
+    """Against brute force over both spaces; rows that the fold does not learn from have no price and are not named."""
+    assert indexed.index is not None
+    learnt = np.arange(150) < 120
+    model = fitted(compared.take(learnt), products.log_price[learnt], products.groups[learnt])
+    table = model.comparables(compared.take(np.array([3, 140])), indexed.index.products, 4).table
+    assert table["sample_id"].to_list() == ["p3"] * 4 + ["p140"] * 4
+    assert table["rank"].to_list() == [1, 2, 3, 4] * 2
+    spaces = [unit_rows(compared.space(name)).toarray() for name in ("words", "characters")]
+    for row in (3, 140):
+        mine = table.filter(sample_id=f"p{row}")
+        places = [int(name[1:]) for name in mine["comparable"]]
+        assert all(learnt[place] and products.groups[place] != products.groups[row] for place in places)
+        np.testing.assert_allclose(mine["price"], np.exp(products.log_price[places]))
+        best = max(
+            sum(float(rows[row] @ rows[place]) for rows in spaces) / 2
+            for place in np.flatnonzero(learnt & (products.groups != products.groups[row]))
+        )
+        assert mine["similarity"][0] == pytest.approx(best, abs=1e-5)
+        assert mine["similarity"].is_sorted(descending=True)
+        assert mine["title"][0] in products.frame["catalog_content"][places[0]]
+
+
+@pytest.mark.parametrize("victim", ["ridge.npz", "labelled.npz"])
+def test_poisoned_price_features_are_refused(tmp_path, compared: FeatureSet, products: Products, victim: str) -> None:  # type: ignore[no-untyped-def]
+    fitted(compared, products.log_price, products.groups).save(tmp_path)
     with np.load(tmp_path / victim) as archive:
         names = archive.files
     np.savez(tmp_path / victim, **dict.fromkeys(names, np.array([{"an": "object"}], dtype=object)))

@@ -1,9 +1,13 @@
 """Stages alone: each brings what it needs before it, and leaves it for the whole run."""
 
+import csv
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 from flows.pipeline import price_catalogue
 from flows.stage_flows import run_stage
@@ -22,7 +26,7 @@ def test_download_says_what_is_there_and_what_is_not(tmp_path: Path) -> None:
     first, second = sorted(sample.images.iterdir())[:2]
     first.unlink()
     second.write_bytes(second.read_bytes()[:500])
-    config = small_config(tmp_path / "artifacts", images={"allow_hosts": ["127.0.0.1"], "retries": 0})
+    config = small_config(tmp_path / "artifacts", images={"allow_hosts": ["127.0.0.1"], "retries": 0, "shard_size": 40})
     with serve_folder(sample.images) as address:
         source = ImageSource.mirror(address)
         run_stage("download", sample.train, tmp_path / "out", test=sample.test, config=config, image_source=source)
@@ -32,6 +36,16 @@ def test_download_says_what_is_there_and_what_is_not(tmp_path: Path) -> None:
     assert images["failed"]["http_404"] >= 1
     assert images["failed"]["truncated"] >= 1
     assert [stage["name"] for stage in run["stages"]] == ["catalogue", "images"]
+    with (tmp_path / "out" / "missing_pictures.csv").open(encoding="utf-8", newline="") as stream:
+        missing = Counter(row["reason"] for row in csv.DictReader(stream))
+    assert missing == images["failed"]
+    # and how it went is on the Artifacts page, a line for each task run
+    with get_client(sync_client=True) as client:
+        wanted = ArtifactFilter(key=ArtifactFilterKey(any_=["pictures"]))
+        shown = [one for one in client.read_artifacts(artifact_filter=wanted) if one.type == "progress"]
+    assert len(shown) == 3
+    assert sorted(float(str(one.data)) for one in shown)[-1] == 100.0
+    assert any(f"pictures {images['requested']}/{images['requested']}" in str(one.description) for one in shown)
 
 
 def test_a_stage_brings_what_it_needs_and_the_whole_run_takes_it_up(sample: SampleInfo, tmp_path: Path) -> None:

@@ -82,8 +82,8 @@ def test_resumed_in_pieces_it_finds_the_same(undisturbed: SearchResult, tmp_path
 
 def test_a_smaller_budget_does_not_profit_from_a_larger_study(undisturbed: SearchResult, tmp_path: Path) -> None:
     """A study that went on once gave its later trials to a search that had not paid for them."""
-    search(tmp_path, 12)
-    assert search(tmp_path, 9) == search(tmp_path / "fresh", 9)
+    search(tmp_path, 6)
+    assert search(tmp_path, 4) == search(tmp_path / "fresh", 4)
 
 
 def test_two_workers_share_a_study(tmp_path: Path) -> None:

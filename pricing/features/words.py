@@ -1,0 +1,103 @@
+"""What a title says a product tastes of, what form it comes in, and what language its text is in.
+
+``flavour`` and ``form`` are the first such word of the title (categories), the counts are how many different ones it
+has. The language is the one whose function words the text uses most; a product's text is short and mixes languages
+("Hojas de Guanabana, dried leaves"), so words decide and not letter statistics.
+"""
+
+import polars as pl
+
+from pricing.features.keywords import flag_words, normalized_words
+
+__all__ = ["CATEGORICAL", "FLAVOURS", "FORMS", "LANGUAGES", "NUMERIC", "word_features"]
+
+NUMERIC = ("word_flavours", "word_forms", "word_english_share", "word_other_language")
+CATEGORICAL = ("flavour", "form", "language")
+
+FLAVOURS = (
+    "almond", "apple", "banana", "barbecue", "bbq", "berry", "blueberry", "buffalo", "butter", "caramel", "cheddar",
+    "cheese", "cherry", "chili", "chocolate", "cinnamon", "citrus", "coconut", "coffee", "cookie", "cranberry", "curry",
+    "dark chocolate", "fruit punch", "garlic", "ginger", "grape", "grapefruit", "green tea", "habanero", "hazelnut",
+    "honey", "jalapeno", "lemon", "lemonade", "lime", "mango", "maple", "matcha", "milk chocolate", "mint", "mocha",
+    "mustard", "onion", "orange", "original", "peach", "peanut butter", "pepper", "peppermint", "pineapple", "plain",
+    "pomegranate", "pumpkin", "ranch", "raspberry", "salted", "sea salt", "sesame", "sour cream", "spicy", "strawberry",
+    "teriyaki", "tropical", "truffle", "turmeric", "unflavored", "vanilla", "watermelon", "white chocolate",
+)  # fmt: skip
+FORMS = (
+    "bag", "baking mix", "bar", "bars", "beans", "biscuits", "bites", "bottle", "bread", "broth", "butter", "cake",
+    "can", "candy", "capsules", "cereal", "chips", "coffee", "concentrate", "cookies", "crackers", "cream",
+    "creamer", "dressing", "drink", "drink mix", "drops", "energy drink", "extract", "flakes", "flour", "flowers",
+    "fruit snacks", "gift basket", "gift box", "granola", "ground", "gum", "gummies", "honey", "jam", "jar",
+    "jelly", "jerky", "juice", "k cup", "k cups", "kernels", "leaves", "loose leaf", "marinade", "milk", "mix",
+    "noodles", "nuts", "oil", "olives", "paste", "pasta", "pods", "popcorn", "powder", "pretzels", "pudding",
+    "puree", "rice", "rub", "salsa", "salt", "sauce", "seasoning", "seeds", "shampoo", "snack", "soap", "soda",
+    "soup", "spice", "sprinkles", "sticks", "sugar", "supplement", "syrup", "tablets", "tea", "tea bags", "vinegar",
+    "wafers", "water", "whole bean",
+)  # fmt: skip
+#: words that hold sentences together, a language each
+LANGUAGES = {
+    "en": ("the", "and", "of", "with", "for", "is", "our", "to", "your", "from", "are", "this", "that"),
+    "es": ("de", "la", "el", "los", "las", "con", "y", "para", "una", "del", "por", "su"),
+    "fr": ("le", "les", "des", "du", "et", "une", "avec", "pour", "sur", "dans", "est", "au"),
+    "de": ("der", "die", "das", "und", "mit", "ein", "eine", "f\u00fcr", "von", "ist", "den", "zu"),
+    "it": ("di", "il", "gli", "alla", "della", "che", "dei", "un", "nel", "sono", "pi\u00f9"),
+    "pt": ("do", "da", "os", "com", "uma", "n\u00e3o", "em", "dos", "para", "mais", "as", "ao"),
+}
+#: characters of a text that are read for its language
+LANGUAGE_CHARACTERS = 2_000
+
+
+def _first(padded: pl.Expr, words: tuple[str, ...]) -> pl.Expr:
+    """The listed word that stands first; of two that begin together, the longer."""
+    longest_first = sorted(words, key=lambda word: (-len(word), word))
+    return padded.str.extract(f" ({'|'.join(longest_first)}) ").fill_null("")
+
+
+def word_features(sections: pl.DataFrame) -> pl.DataFrame:
+    """Flavour, form and language columns of n products.
+
+    Parameters
+    ----------
+    sections : DataFrame
+        n rows as `split_sections` gives them (item_name, prose).
+
+    Returns
+    -------
+    DataFrame
+        n rows: `NUMERIC` (Float64) and `CATEGORICAL` (String, "" where no word is found). ``word_english_share`` is the
+        share of English among all function words found, 1 where there are none; ``word_other_language`` 1 where
+        another language has more.
+    """
+    texts = sections.select(
+        title=normalized_words(pl.col("item_name")),
+        prose=normalized_words(pl.col("prose").str.slice(0, LANGUAGE_CHARACTERS)),
+    )
+    counted = {"flavours": FLAVOURS, "forms": FORMS}
+    flags = {name: flag_words(texts["title"], {word: (word,) for word in words}) for name, words in counted.items()}
+    listed = sorted({f" {word} " for words in LANGUAGES.values() for word in words})
+    found = texts.select(pl.col("prose").str.extract_many(listed, overlapping=True)).to_series()
+    counts = pl.DataFrame(
+        {
+            language: found.list.eval(pl.element().is_in([f" {word} " for word in words])).list.sum()
+            for language, words in LANGUAGES.items()
+        }
+    ).fill_null(0)
+    # one "de" is a name ("Consome de Tomate"), two are a language
+    others = pl.max_horizontal(name for name in LANGUAGES if name != "en")
+    others = pl.when(others >= 2).then(others).otherwise(0)
+    total = pl.sum_horizontal(list(LANGUAGES))
+    foreign = (pl.when(pl.col(name) == others).then(pl.lit(name)) for name in LANGUAGES if name != "en")
+    language = pl.when(pl.col("en") >= others).then(pl.lit("en")).otherwise(pl.coalesce(*foreign))
+    spoken = counts.select(
+        word_english_share=pl.when(total > 0).then(pl.col("en") / total).otherwise(1.0),
+        word_other_language=(others > pl.col("en")).cast(pl.Float64),
+        language=language,
+    )
+    return texts.select(
+        flags["flavours"].select(word_flavours=pl.sum_horizontal(pl.all())).to_series(),
+        flags["forms"].select(word_forms=pl.sum_horizontal(pl.all())).to_series(),
+        *spoken.get_columns()[:2],
+        flavour=_first(pl.col("title"), FLAVOURS),
+        form=_first(pl.col("title"), FORMS),
+        language=spoken["language"],
+    )
