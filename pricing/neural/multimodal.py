@@ -160,6 +160,8 @@ class OptimizedMultimodalModel(nn.Module):
         if batch.pictures is None or not len(batch.pictures):
             return self.missing_image.expand(len(mask), 1, -1)  # (B, 1, D): a batch without any picture
         patches = self.image_projection(self.image(batch.pictures))  # (M, P, C) -> (M, P, D)
+        if len(patches) == len(mask):  # all rows have one
+            return patches
         full = self.missing_image.to(patches.dtype).expand(len(mask), patches.shape[1], -1)  # (B, P, D)
         where = mask.nonzero().squeeze(-1)  # (M,)
         return full.index_copy(0, where, patches)
