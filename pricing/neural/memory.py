@@ -1,11 +1,12 @@
 """How much memory a training step takes, without the memory: the step is run on tensors that have shapes and no data.
 
 The calculation. torch's ``FakeTensorMode`` runs every operator of the real model, forward, backward and optimiser, on
-shapes alone; `LiveBytes` adds up the bytes of all storages that live at each moment and keeps the largest sum. So the peak holds: float32 weights; their gradients, Adam's two moments and the moving average
-(4 bytes each a trained parameter); the 16-bit copies that autocast makes of the weights; the activations that the
-backward pass waits for, which under gradient checkpointing are each layer's input and one layer's inside; and the
-buffers of the operator that runs at the peak. It does not hold: the allocator's rounding and fragmentation, the
-libraries' workspaces, the CUDA context. `OVERHEAD` stands for these.
+shapes alone; `LiveBytes` adds up the bytes of all storages that live at each moment and keeps the largest sum. So the
+peak holds: float32 weights; their gradients, Adam's two moments and the moving average (4 bytes each a trained
+parameter); the 16-bit copies that autocast makes of the weights; the activations that the backward pass waits for,
+which under gradient checkpointing are each layer's input and one layer's inside; and the buffers of the operator that
+runs at the peak. It does not hold: the allocator's rounding and fragmentation, the libraries' workspaces, the CUDA
+context. `OVERHEAD` stands for these.
 """
 
 import weakref
