@@ -55,6 +55,7 @@ def medium_model() -> OptimizedMultimodalModel:
 MEDIUM = {"rows": 16, "tokens": 128, "side": 128, "width": 20}
 
 
+@pytest.mark.slow
 def test_the_calculation_is_what_a_process_grows_by(tmp_path: Path) -> None:
     """Another process takes the same step on real tensors; the kernel says how much memory it took at most."""
     calculated = step_bytes(medium_model, TrainingConfig(), dtype=None, **MEDIUM)
