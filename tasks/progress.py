@@ -26,7 +26,7 @@ def progress_artifact(key: str) -> Iterator[ProgressCallback]:
     key : str
         Of the artifact: lower-case letters, digits, dashes.
     """
-    latest: list[Progress] = []
+    latest: Progress | None = None
     ended = threading.Event()
     artifact = create_progress_artifact(progress=0.0, key=key, description="Pictures")
     assert isinstance(artifact, UUID)
@@ -35,18 +35,22 @@ def progress_artifact(key: str) -> Iterator[ProgressCallback]:
         shown = None
         while True:
             last = ended.wait(UPDATE_SECONDS)
-            if latest and latest[-1] is not shown:
-                shown = latest[-1]
+            if latest is not None and latest is not shown:
+                shown = latest
                 with contextlib.suppress(Exception):
                     update_progress_artifact(artifact, _percent(shown), description=str(shown))
             if last:
                 return
 
+    def remember(moment: Progress) -> None:
+        nonlocal latest
+        latest = moment
+
     # the thread needs this one's context, which knows the server
     thread = threading.Thread(target=contextvars.copy_context().run, args=(publish,), daemon=True, name="progress")
     thread.start()
     try:
-        yield lambda moment: latest.__setitem__(slice(None), [moment])
+        yield remember
     finally:
         ended.set()
         thread.join()

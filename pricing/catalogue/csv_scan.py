@@ -1,8 +1,7 @@
 """The structure of a CSV catalogue: records, line numbers, encoding, quotes.
 
 A fast CSV reader either stops at the first broken quote without saying which product it belongs to, or swallows it.
-This
-scan walks the file once, strictly and in bounded memory, and finds the next whole record after a broken one.
+This scan walks the file once, strictly and in bounded memory, and finds the next whole record after a broken one.
 """
 
 import csv

@@ -10,12 +10,11 @@ Jitter", AWS 2015), or for as long as Retry-After says.
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from yarl import URL
 
@@ -31,9 +30,7 @@ from pricing.catalogue.scheduling import Job, Scheduler
 from pricing.catalogue.sources import ImageSource
 from pricing.catalogue.throttle import HostGate
 from pricing.catalogue.transfer import Redirect, fetch_once, open_session
-
-if TYPE_CHECKING:
-    from pricing.config import ImagesConfig
+from pricing.config import ImagesConfig, ResourcesConfig
 
 _T = TypeVar("_T")
 _FOLDER = "folder"
@@ -94,7 +91,7 @@ class ResumableImageDownloader:
         self.config = config
         self.work = work
         self.source = ImageSource.web() if source is None else source
-        self.threads = threads or min(8, len(os.sched_getaffinity(0)))
+        self.threads = threads or min(8, ResourcesConfig().available())
         self._progress = progress
         self._store = PictureStore(work, config)
         self._manifest_path = self._store.root / "manifest.sqlite"
