@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pricing.ensemble.folds import cross_fitted
 from pricing.ensemble.weights import beyond_luck, smape_of_logs, smape_rows
 from pricing.errors import ArtifactError
 
@@ -153,10 +154,11 @@ def choose_calibration(
     scores = {"none": float(raw.mean())}
     best, best_adjusted = "none", log_pred
     for kind in kinds:
-        adjusted = np.empty_like(log_pred)
-        for fold in np.unique(folds):
-            out = folds == fold
-            adjusted[out] = fit_calibration(kind, log_pred[~out], log_true[~out]).apply(log_pred[out])
+
+        def apply(learn: NDArray[np.bool_], out: NDArray[np.bool_], kind: str = kind) -> Floats:
+            return fit_calibration(kind, log_pred[learn], log_true[learn]).apply(log_pred[out])
+
+        adjusted = cross_fitted(folds, apply)
         gain = raw - smape_rows(adjusted, log_true)
         scores[kind] = float(scores["none"] - gain.mean())
         if beyond_luck(gain) and scores[kind] < scores[best]:

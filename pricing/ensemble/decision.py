@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pricing.ensemble.folds import cross_fitted
 from pricing.ensemble.spread import SpreadModel, fit_spread
 from pricing.ensemble.weights import beyond_luck, smape_of_logs, smape_rows
 from pricing.errors import ArtifactError
@@ -191,11 +192,12 @@ def choose_decision(
     folds : ndarray of shape (n,)
         Fold of each row.
     """
-    adjusted = np.empty_like(log_pred)
-    for fold in np.unique(folds):
-        out = folds == fold
-        fitted = fit_decision(members[~out], log_pred[~out], log_true[~out], kept)
-        adjusted[out] = fitted.apply(members[out], log_pred[out])
+
+    def apply(learn: NDArray[np.bool_], out: NDArray[np.bool_]) -> Floats:
+        fitted = fit_decision(members[learn], log_pred[learn], log_true[learn], kept)
+        return fitted.apply(members[out], log_pred[out])
+
+    adjusted = cross_fitted(folds, apply)
     scores = {"none": smape_of_logs(log_pred, log_true), "smape_optimal": smape_of_logs(adjusted, log_true)}
     if beyond_luck(smape_rows(log_pred, log_true) - smape_rows(adjusted, log_true)):
         return ChosenDecision(fit_decision(members, log_pred, log_true, kept), adjusted, scores)

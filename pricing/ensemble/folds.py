@@ -1,13 +1,34 @@
 """Folds of the nested cross-fitting."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from pricing.errors import PredictionsError
 
-__all__ = ["nesting_folds"]
+__all__ = ["cross_fitted", "nesting_folds"]
 
+Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+def cross_fitted(folds: Ints, predict: Callable[[Mask, Mask], Floats]) -> Floats:
+    """Each fold's values by something that did not see the fold, shape (n,).
+
+    Parameters
+    ----------
+    folds : ndarray of int, shape (n,)
+        Fold of each row.
+    predict : callable
+        Takes two masks of shape (n,): rows to fit on, and rows to give the values of.
+    """
+    values = np.empty(len(folds))
+    for fold in np.unique(folds):
+        out = folds == fold
+        values[out] = predict(~out, out)
+    return values
 
 
 def nesting_folds(folds: Ints, most: int) -> Ints:

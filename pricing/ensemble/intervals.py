@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pricing.ensemble.folds import cross_fitted
 from pricing.ensemble.spread import SpreadModel, fit_spread
 from pricing.errors import ArtifactError
 
@@ -103,11 +104,12 @@ def fit_intervals(
         Members that the spread looks at.
     """
     residuals = log_true - log_pred
-    standard = np.empty_like(residuals)
-    for fold in np.unique(folds):
-        out = folds == fold
-        spread = fit_spread(members[~out], log_pred[~out], residuals[~out], kept)
-        standard[out] = residuals[out] / spread.predict(members[out], log_pred[out])
+
+    def standardise(learn: NDArray[np.bool_], out: NDArray[np.bool_]) -> Floats:
+        spread = fit_spread(members[learn], log_pred[learn], residuals[learn], kept)
+        return residuals[out] / spread.predict(members[out], log_pred[out])
+
+    standard = cross_fitted(folds, standardise)
     coverage = {}
     for level in LEVELS:
         inside = np.empty(len(standard), dtype=bool)

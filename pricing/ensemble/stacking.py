@@ -22,7 +22,7 @@ from pricing.config.ensemble import EnsembleConfig
 from pricing.ensemble.calibration import Calibration, choose_calibration
 from pricing.ensemble.decision import Decision, choose_decision
 from pricing.ensemble.ensemble import Ensemble
-from pricing.ensemble.folds import nesting_folds
+from pricing.ensemble.folds import cross_fitted, nesting_folds
 from pricing.ensemble.intervals import fit_intervals
 from pricing.ensemble.learners import Level1, Model, best_constant, fit_level_1
 from pricing.ensemble.linear import LinearModel
@@ -198,12 +198,11 @@ def _choose(
         single = LinearModel(0.0, np.eye(members.shape[1])[j])
         learners[f"member {names[j]}"], predictions[f"member {names[j]}"] = single, members[:, j]
     table = np.column_stack(list(predictions.values()))
-    blended = np.empty_like(log_price)
-    for fold in np.unique(folds):
-        out = folds == fold
-        weights = optimise_weights(table[~out], log_price[~out], starts=config.weight_starts, seed=seed)
-        blended[out] = table[out] @ weights
-    predictions["blend"] = blended
+
+    def blend(learn: NDArray[np.bool_], out: NDArray[np.bool_]) -> Floats:
+        return table[out] @ optimise_weights(table[learn], log_price[learn], starts=config.weight_starts, seed=seed)
+
+    predictions["blend"] = cross_fitted(folds, blend)
     candidates = {name: smape_of_logs(values, log_price) for name, values in predictions.items()}
     # ties go to the first, which is the simpler
     name = min(candidates, key=lambda candidate: candidates[candidate])
