@@ -20,7 +20,8 @@ from pricing.catalogue.serving import serve_folder
 from pricing.catalogue.sources import ImageSource
 from pricing.config import PricingConfig
 from pricing.evaluation.markdown import run_markdown
-from pricing.run_output import RunParts, write_outputs
+from pricing.run_output import write_outputs
+from pricing.run_parts import RunParts
 
 DEFAULT_CONFIG, WEB = PricingConfig(), ImageSource()
 

@@ -59,16 +59,20 @@ def run_stage(
     with open_graph(train, test, config, image_source) as graph:
         STAGES[stage](graph)
         stages = graph.finish()
-        run = {"stage": stage, "stages": stages, "images": _images(graph), "config": config.model_dump(mode="json"),
-               "inputs": {"train": str(train), "test": str(test) if test else None}}  # fmt: skip
         metrics = _metrics(stage, graph)
-        made = graph.__dict__.get("tuned", {})
+        # what the stage did not need was not asked for
         asked = graph.__dict__.get("images")
         pictures = asked.result() if asked is not None else None
-        searches = {name: Reference.model_validate(future.result()) for name, future in made.items()}
+        searched = graph.__dict__.get("tuned", {})
+        searches = {name: Reference.model_validate(future.result()) for name, future in searched.items()}
+    artifacts = graph.runtime.artifacts
+    images = describe_images(artifacts, pictures) if pictures is not None else None
+    run = {"stage": stage, "stages": stages, "images": images,
+           "config": config.model_dump(mode="json"),
+           "inputs": {"train": str(train), "test": str(test) if test else None}}  # fmt: skip
     output.mkdir(parents=True, exist_ok=True)
     copy_searches(graph.runtime.store, searches, output)
-    copy_missing_pictures(graph.runtime.artifacts, pictures, output)
+    copy_missing_pictures(artifacts, pictures, output)
     write_json(output / "run.json", run)
     if metrics:
         write_json(output / "metrics.json", metrics)
@@ -89,8 +93,3 @@ def _metrics(stage: str, graph: Graph) -> dict[str, Any] | None:
     }
     catalogue, folds = (path(Reference.model_validate(made.result())) for made in (graph.catalogue, graph.folds))
     return oof_smapes(catalogue, folds, outputs)
-
-
-def _images(graph: Graph) -> dict[str, Any] | None:
-    asked = graph.__dict__.get("images")
-    return describe_images(graph.runtime.artifacts, asked.result()) if asked is not None else None

@@ -10,6 +10,7 @@ from pricing.artifacts import ArtifactStore
 from pricing.config import PricingConfig
 from pricing.evaluation.run_folder import COMPARABLES, product_title
 from pricing.evaluation.segments import product_categories, product_segments
+from pricing.evaluation.shown_products import worst_rows
 from pricing.features.comparables import find_comparables
 from pricing.features.load import FeatureSet, load_features
 from pricing.run_parts import RunParts
@@ -17,7 +18,6 @@ from pricing.run_parts import RunParts
 __all__ = ["write_evaluation"]
 
 _COMPARABLES = 5
-_COMPARABLES_TYPES = (pl.String, pl.Int64, pl.String, pl.String, pl.Float64, pl.Float64)
 
 
 def write_evaluation(
@@ -40,11 +40,10 @@ def write_evaluation(
     shown = pl.read_parquet(folder / "holdout.parquet")
     if shown.is_empty():
         shown = pl.read_parquet(folder / "oof.parquet")
-    error = (pl.col("stack").log() - pl.col("price").log()).abs()
-    worst = shown.sort(error, "sample_id", descending=[True, False]).head(config.report.worst)["sample_id"]
-    _write_comparables(folder, store, parts, features, products, worst)
-    known = pl.concat([worst.to_frame(), pl.read_parquet(folder / "comparables.parquet").select("comparable_id")
-                       .rename({"comparable_id": "sample_id"})]).unique(maintain_order=True)  # fmt: skip
+    worst = worst_rows(shown, config.report.worst)["sample_id"]
+    similar = _comparables(store, parts, features, products, worst)
+    similar.write_parquet(folder / "comparables.parquet")
+    known = pl.concat([worst, similar["comparable_id"].alias("sample_id")]).unique(maintain_order=True).to_frame()
     pictures = known.join(products.select("sample_id", "picture"), on="sample_id", maintain_order="left").drop_nulls()
     for sample_id, picture in pictures.iter_rows():
         source = artifacts / "work" / "images" / picture
@@ -96,30 +95,25 @@ def _products(store: ArtifactStore, parts: RunParts, features: FeatureSet, confi
     return products.with_columns(*segments, title=titles, amount=features.tabular["ipq_total"])
 
 
-def _write_comparables(
-    folder: Path, store: ArtifactStore, parts: RunParts, features: FeatureSet, products: pl.DataFrame, wanted: pl.Series
-) -> None:
-    """The nearest training products of the products shown; never one of the same near-duplicate group."""
-    if features.nearest is None:
-        pl.DataFrame(schema=dict(zip(COMPARABLES, _COMPARABLES_TYPES, strict=True))).write_parquet(
-            folder / "comparables.parquet"
-        )
-        return
-    known = features.nearest.ids.to_frame()
-    labelled = known.join(
-        pl.read_parquet(store.path(parts.folds) / "folds.parquet").select("sample_id", "part"),
-        on="sample_id", maintain_order="left",
-    ).join(
-        pl.read_parquet(store.path(parts.catalogue) / "train.parquet").select("sample_id", "price"),
-        on="sample_id", maintain_order="left",
-    ).join(products.select("sample_id", "title", "amount"), on="sample_id", maintain_order="left")  # fmt: skip
-    price = labelled["price"].cast(pl.Float64).to_numpy()
-    log_price = np.where((labelled["part"] == "train").to_numpy(), np.log(price), np.nan)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log_amount = np.log(labelled["amount"].cast(pl.Float64).fill_null(np.nan).to_numpy())
+def _comparables(
+    store: ArtifactStore, parts: RunParts, features: FeatureSet, products: pl.DataFrame, wanted: pl.Series
+) -> pl.DataFrame:
+    """`COMPARABLES`: the nearest training products of those wanted; never one of the same near-duplicate group."""
+    if features.nearest is None:  # no space to compare them in
+        return pl.DataFrame(schema=COMPARABLES)
+    folds = pl.read_parquet(store.path(parts.folds) / "folds.parquet").select("sample_id", "part")
+    prices = pl.read_parquet(store.path(parts.catalogue) / "train.parquet").select("sample_id", "price")
+    labelled = features.nearest.ids.to_frame()
+    for table in (folds, prices, products.select("sample_id", "title", "amount")):
+        labelled = labelled.join(table, on="sample_id", how="left", maintain_order="left")
+    logs = labelled.select(
+        # of the hold-out nothing is known here: a product without a price is nobody's comparable
+        price=pl.when(pl.col("part") == "train").then(pl.col("price").log()).otherwise(np.nan),
+        amount=pl.col("amount").cast(pl.Float64).fill_null(np.nan).log(),
+    )
     shown = features.reorder(wanted)
     assert shown.nearest is not None
-    found = find_comparables(shown.nearest, shown.ids, labelled, log_price, log_amount, _COMPARABLES)
-    found.table.rename({"comparable": "comparable_id", "title": "name"}).select(COMPARABLES).write_parquet(
-        folder / "comparables.parquet"
+    found = find_comparables(
+        shown.nearest, shown.ids, labelled, logs["price"].to_numpy(), logs["amount"].to_numpy(), _COMPARABLES
     )
+    return found.table.rename({"comparable": "comparable_id", "title": "name"}).select(*COMPARABLES)

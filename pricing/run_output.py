@@ -17,7 +17,7 @@ from pricing.run_evaluation import write_evaluation
 from pricing.run_parts import RunParts, fold_name
 from pricing.submission import create_submission
 
-__all__ = ["RunParts", "describe_images", "fold_name", "write_outputs"]
+__all__ = ["copy_missing_pictures", "copy_searches", "describe_images", "write_outputs"]
 
 LIBRARIES = (
     "prefect", "polars", "numpy", "scikit-learn", "lightgbm", "xgboost", "catboost", "torch", "transformers", "timm",

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ __all__ = ["COMPARABLES", "RunFolder", "product_title", "read_run_folder"]
 
 log = logging.getLogger(__name__)
 
-COMPARABLES = ("sample_id", "rank", "comparable_id", "name", "price", "similarity")
+COMPARABLES: Mapping[str, type[pl.DataType]] = {
+    "sample_id": pl.String, "rank": pl.Int64, "comparable_id": pl.String, "name": pl.String, "price": pl.Float64,
+    "similarity": pl.Float64,
+}  # fmt: skip
 """Columns of comparables.parquet: the product asked about, 1 for its nearest, and its id, name, price, cosine."""
 
 

@@ -12,7 +12,7 @@ import polars as pl
 
 from pricing.evaluation.run_folder import RunFolder, product_title
 
-__all__ = ["Comparable", "ShownProduct", "thumbnail", "worst_products"]
+__all__ = ["Comparable", "ShownProduct", "thumbnail", "worst_products", "worst_rows"]
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +89,18 @@ class ShownProduct:
         return f"similar products cost {'less' if off > 0 else 'more'} than this one: check the price in the catalogue"
 
 
+def worst_rows(rows: pl.DataFrame, count: int) -> pl.DataFrame:
+    """The ``count`` rows whose log price the stack misses most, the worst first; ties by id.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        ``sample_id``, ``price``, ``stack`` (prices).
+    """
+    error = (pl.col("stack").log() - pl.col("price").log()).abs()
+    return rows.sort(error, "sample_id", descending=[True, False]).head(count)
+
+
 def worst_products(folder: RunFolder, rows: pl.DataFrame | None, count: int) -> list[ShownProduct]:
     """The products with the largest error.
 
@@ -101,8 +113,7 @@ def worst_products(folder: RunFolder, rows: pl.DataFrame | None, count: int) -> 
     """
     if rows is None or not count:
         return []
-    error = (pl.col("stack").log() - pl.col("price").log()).abs()
-    chosen = rows.sort(error, "sample_id", descending=[True, False]).head(count)
+    chosen = worst_rows(rows, count)
     if folder.products is not None:
         texts = folder.products.select("sample_id", "catalog_content")
         chosen = chosen.join(texts, on="sample_id", how="left", maintain_order="left")
