@@ -45,10 +45,14 @@ class PriceFeaturesConfig(Section):
     """Scale of the standardised tabular numbers and one-hot categories beside the TF-IDF; 0 leaves them out."""
     inner_folds: int = Field(5, ge=2, le=20)
     """Inner folds for features of the training rows."""
-    neighbours: int = Field(20, ge=0, le=500)
-    """Nearest neighbours whose log prices are summarised; 0 switches them off."""
+    neighbours: int = Field(30, ge=0, le=100)
+    """Comparables whose log prices are summarised, in each space; 0 switches them off."""
     neighbour_sharpness: float = Field(10.0, gt=0)
     """Neighbours weigh exp(sharpness * cosine)."""
+    price_elasticity: float = Field(0.65, ge=0, le=2)
+    """A comparable's log price is brought to the row's amount with this power."""
+    amount_bandwidth: float = Field(0.7, gt=0)
+    """Comparables of another amount weigh exp(-|difference of log amounts| / this)."""
     brand_prior: float = Field(5.0, gt=0)
     """Rows of the overall mean that are mixed into a brand's mean log price."""
 

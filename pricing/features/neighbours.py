@@ -1,7 +1,7 @@
-"""Comparables: the nearest products with a known price, and what they cost.
+"""Neighbours: the nearest labelled rows of a row.
 
 Cosine over the rows of a space, exactly, in blocked matrix products. A learning row never sees itself nor a row of its
-own group (its near-duplicates): the classic leak of such features.
+own group (its near-duplicates): the classic leak of such features. What they cost is in `neighbour_prices`.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -11,10 +11,7 @@ import numpy as np
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-__all__ = ["SUMMARY", "NearestRows", "Neighbours", "summarise", "unit_rows"]
-
-#: columns that `summarise` makes
-SUMMARY = ("mean", "median", "spread", "nearest", "similarity", "mean_similarity", "per_unit", "from_unit")
+__all__ = ["NearestRows", "Neighbours", "unit_rows"]
 
 #: query rows a block
 BLOCK = 256
@@ -169,66 +166,3 @@ def _largest(block: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndar
     ranks = np.arange(len(rows)) - np.searchsorted(rows, rows)
     kept = ranks < k
     return rows[kept], columns[kept], values[kept], ranks[kept]
-
-
-def summarise(
-    neighbours: Neighbours,
-    log_price: np.ndarray,
-    log_total: np.ndarray,
-    query_log_total: np.ndarray,
-    sharpness: float,
-) -> dict[str, np.ndarray]:
-    """What the neighbours cost.
-
-    Parameters
-    ----------
-    neighbours : Neighbours
-        Of n query rows.
-    log_price, log_total : ndarray
-        (m,) natural logs of price and of the total amount (NaN where unknown) of the learning rows.
-    query_log_total : ndarray
-        (n,) log of the total amount of the query rows.
-    sharpness : float
-        Neighbours weigh ``exp(sharpness * cosine)``.
-
-    Returns
-    -------
-    dict
-        The columns `SUMMARY`, (n,) float64; NaN where there is no neighbour (or, per unit, none with an amount).
-        ``per_unit`` is the weighted mean of log price minus log total; ``from_unit`` adds the row's own log total: the
-        price at its neighbours' price per unit.
-    """
-    if neighbours.index.shape[1] == 0 or len(log_price) == 0:
-        return {name: np.full(len(query_log_total), np.nan) for name in SUMMARY}
-    exists = neighbours.index >= 0
-    prices = np.where(exists, log_price[neighbours.index], np.nan)  # (n, k)
-    units = np.where(exists, (log_price - log_total)[neighbours.index], np.nan)  # (n, k)
-    weights = np.where(exists, np.exp(sharpness * neighbours.similarity.astype(np.float64)), 0.0)
-    mean = _weighted_mean(prices, weights)
-    spread = np.sqrt(_weighted_mean((prices - mean[:, None]) ** 2, weights))
-    per_unit = _weighted_mean(units, weights)
-    count = exists.sum(axis=1)
-    ordered = np.sort(prices, axis=1)  # NaN last
-    rows = np.arange(len(prices))
-    lower, upper = ordered[rows, np.maximum(count - 1, 0) // 2], ordered[rows, np.minimum(count // 2, count - 1)]
-    with np.errstate(invalid="ignore"):
-        mean_similarity = np.where(count > 0, neighbours.similarity.sum(axis=1) / np.maximum(count, 1), np.nan)
-    columns = (
-        mean,
-        (lower + upper) / 2,
-        spread,
-        prices[:, 0],
-        np.where(count > 0, neighbours.similarity[:, 0], np.nan),
-        mean_similarity,
-        per_unit,
-        per_unit + query_log_total,
-    )
-    return dict(zip(SUMMARY, columns, strict=True))
-
-
-def _weighted_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Row means over the values that are there; NaN where none is."""
-    present = np.where(np.isnan(values), 0.0, weights)
-    total = present.sum(axis=1)
-    sums = (np.where(np.isnan(values), 0.0, values) * present).sum(axis=1)
-    return np.where(total > 0, sums / np.where(total > 0, total, 1.0), np.nan)

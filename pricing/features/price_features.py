@@ -18,14 +18,16 @@ from pricing.config.features import PriceFeaturesConfig
 from pricing.errors import ArtifactError, SchemaError
 from pricing.features.comparables import Comparables, find_comparables
 from pricing.features.load import ID, FeatureSet, Nearest, read_arrays, read_table
-from pricing.features.neighbours import SUMMARY, summarise
+from pricing.features.neighbour_prices import SUMMARY, Amounts, summarise
 from pricing.features.ridge import PriceRidge
 from pricing.features.target_means import TargetMeans
+from pricing.features.units import BASE_UNITS
 
 __all__ = ["PriceFeatures", "inner_fold_numbers"]
 
 ENCODED = ("brand", "sub_brand")
-AMOUNT = "ipq_log_total"
+#: codes of the families whose amounts can be compared; those of "none" cannot
+FAMILIES = {name: code for code, name in enumerate((*BASE_UNITS, "none"))}
 
 
 def inner_fold_numbers(groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
@@ -65,7 +67,7 @@ class PriceFeatures:
         self.log_price = np.zeros(0)
         # of the index's labelled rows, in its order; NaN where this fold does not learn from the row
         self.labelled_price = np.zeros(0)
-        self.labelled_amount = np.zeros(0)
+        self.labelled = Amounts(np.zeros(0), np.zeros(0), np.zeros(0, dtype=np.int64))
         self._learning: FeatureSet | None = None
         self._groups = np.zeros(0, dtype=np.int64)
 
@@ -110,10 +112,16 @@ class PriceFeatures:
         if features.nearest is None or not self.config.neighbours:
             return
         self.spaces = list(features.nearest.spaces)
-        learnt = pl.DataFrame({ID: features.ids, "price": self.log_price, "amount": _amounts(features)})
-        priced = features.nearest.ids.alias(ID).to_frame().join(learnt, on=ID, how="left", maintain_order="left")
-        self.labelled_price = priced["price"].fill_null(np.nan).to_numpy()
-        self.labelled_amount = priced["amount"].fill_null(np.nan).to_numpy()
+        index = features.nearest.ids.alias(ID).to_frame()
+        own = pl.DataFrame({ID: features.ids}).with_row_index("place")
+        place = index.join(own, on=ID, how="left", maintain_order="left")["place"]
+        known, rows = place.is_not_null().to_numpy(), place.drop_nulls().to_numpy()
+        amounts, count = _amounts(features), index.height
+        self.labelled_price = np.full(count, np.nan)
+        self.labelled_price[known] = self.log_price[rows]
+        self.labelled = Amounts(np.full(count, np.nan), np.full(count, np.nan), np.full(count, -1))
+        for name in ("log_total", "log_amount", "family"):
+            getattr(self.labelled, name)[known] = getattr(amounts, name)[rows]
 
     def out_of_fold(self) -> pl.DataFrame:
         """Values of the learning rows themselves, sample_id + ``price_*`` (Float32); only directly after ``fit``.
@@ -173,7 +181,7 @@ class PriceFeatures:
             Comparables a row.
         """
         nearest = self._nearest(features)
-        return find_comparables(nearest, features.ids, products, self.labelled_price, self.labelled_amount, k)
+        return find_comparables(nearest, features.ids, products, self.labelled_price, self.labelled.log_amount, k)
 
     def _nearest(self, features: FeatureSet) -> Nearest:
         if features.nearest is None or len(features.nearest.ids) != len(self.labelled_price):
@@ -186,13 +194,13 @@ class PriceFeatures:
 
     def _table(self, features: FeatureSet, log_ridge: np.ndarray, encoded: dict[str, np.ndarray]) -> pl.DataFrame:
         amounts = _amounts(features)
-        values = {"price_ridge": log_ridge, "price_ridge_per_unit": log_ridge - amounts, **encoded}
+        values = {"price_ridge": log_ridge, "price_ridge_per_unit": log_ridge - amounts.log_total, **encoded}
         if self.spaces:
             learnt = np.isfinite(self.labelled_price)
             for space, found in self._nearest(features).spaces.items():
                 summary = summarise(
-                    found.among(learnt, self.config.neighbours), self.labelled_price, self.labelled_amount, amounts,
-                    self.config.neighbour_sharpness,
+                    found.among(learnt, self.config.neighbours), self.labelled_price, self.labelled, amounts,
+                    self.config.neighbour_sharpness, self.config.price_elasticity, self.config.amount_bandwidth,
                 )  # fmt: skip
                 values |= {f"price_{space}_{name}": column for name, column in summary.items()}
         columns = [pl.Series(name, np.asarray(values[name], dtype=np.float32)) for name in self.columns]
@@ -207,7 +215,7 @@ class PriceFeatures:
         (folder / "price_features.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", "utf-8")
         self.ridge.save(folder)
         self.means.to_table().write_parquet(folder / "target_means.parquet")
-        np.savez(folder / "labelled.npz", log_price=self.labelled_price, log_amount=self.labelled_amount)
+        np.savez(folder / "labelled.npz", log_price=self.labelled_price, **vars(self.labelled))
 
     @classmethod
     def load(cls, folder: Path) -> "PriceFeatures":
@@ -225,13 +233,17 @@ class PriceFeatures:
             loaded.means = TargetMeans.from_table(read_table(folder / "target_means.parquet"), ENCODED)
             loaded.spaces = [str(space) for space in record["spaces"]]
             arrays = read_arrays(folder / "labelled.npz")
-            loaded.labelled_price, loaded.labelled_amount = arrays["log_price"], arrays["log_amount"]
+            loaded.labelled_price = arrays["log_price"]
+            loaded.labelled = Amounts(arrays["log_total"], arrays["log_amount"], arrays["family"])
         except (OSError, ValueError, KeyError, TypeError, ValidationError, pl.exceptions.PolarsError) as error:
             raise ArtifactError(f"{path}: expected price features, got {error!r}; rebuild the stage") from None
         loaded.ridge = PriceRidge.load(folder)
         return loaded
 
 
-def _amounts(features: FeatureSet) -> np.ndarray:
-    """Log of the total amount, (n,) float64; NaN where unknown."""
-    return features.tabular[AMOUNT].cast(pl.Float64).to_numpy()
+def _amounts(features: FeatureSet) -> Amounts:
+    table = features.tabular.select(
+        pl.col("ipq_log_total", "ipq_log_amount").cast(pl.Float64),
+        family=pl.col("ipq_family").replace_strict(FAMILIES, default=-1, return_dtype=pl.Int64),
+    )
+    return Amounts(*(table[name].to_numpy() for name in table.columns))

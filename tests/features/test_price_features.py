@@ -8,7 +8,8 @@ from scipy import sparse
 from pricing.errors import ArtifactError, SchemaError
 from pricing.features.engineer import FeatureEngineer
 from pricing.features.load import FeatureSet
-from pricing.features.neighbours import SUMMARY, NearestRows, Neighbours, summarise, unit_rows
+from pricing.features.neighbour_prices import SUMMARY, Amounts, summarise
+from pricing.features.neighbours import NearestRows, Neighbours, unit_rows
 from pricing.features.price_features import PriceFeatures, inner_fold_numbers
 from pricing.features.ridge import PriceRidge
 from pricing.features.target_means import TargetMeans
@@ -70,25 +71,38 @@ def test_rows_without_any_neighbour_are_missing_not_zero() -> None:
     empty = sparse.csr_matrix((2, 3), dtype=np.float32)
     found = NearestRows(unit_rows(sparse.csr_matrix(np.eye(3, dtype=np.float32)))).search(empty, 2)
     assert (found.index == -1).all()
-    summary = summarise(found, np.array([1.0, 2.0, 3.0]), np.zeros(3), np.zeros(2), 10.0)
+    summary = summarise(found, np.array([1.0, 2.0, 3.0]), amounts(np.zeros(3)), amounts(np.zeros(2)), 10.0, 0.65, 0.7)
     assert sorted(summary) == sorted(SUMMARY)
     assert all(np.isnan(values).all() for values in summary.values())
     nothing = NearestRows(sparse.csr_matrix((0, 3), dtype=np.float32)).search(empty, 2)
     assert (nothing.index == -1).all()
 
 
+def amounts(log_total: np.ndarray, family: list[int] | None = None) -> Amounts:
+    return Amounts(log_total, log_total, np.array(family or [0] * len(log_total)))
+
+
 def test_summary_by_hand() -> None:
-    """Three neighbours, one without an amount, one slot empty."""
-    found = Neighbours(np.array([[2, 0, 1, -1]]), np.array([[0.5, 0.5, 0.0, 0.0]], dtype=np.float32))
-    summary = summarise(found, np.array([1.0, 4.0, 2.0]), np.array([0.5, np.nan, 1.0]), np.array([3.0]), np.log(4) * 2)
-    weights = np.array([4.0, 4.0, 1.0])  # exp(2 ln 4 * cosine)
-    mean = (weights @ [2.0, 1.0, 4.0]) / 9
-    assert summary["mean"][0] == pytest.approx(mean)
-    assert summary["median"][0] == 2.0
-    assert summary["nearest"][0] == 2.0
-    assert summary["spread"][0] == pytest.approx(np.sqrt(weights @ (np.array([2.0, 1.0, 4.0]) - mean) ** 2 / 9))
-    assert summary["per_unit"][0] == pytest.approx((1.0 + 0.5) / 2)
-    assert summary["from_unit"][0] == pytest.approx(3.75)
+    """Four neighbours, one without an amount, one slot empty, one counted in pieces."""
+    found = Neighbours(np.array([[2, 0, 1, 3, -1]]), np.array([[0.5, 0.5, 0.25, 0.0, 0.0]], dtype=np.float32))
+    price = np.array([1.0, 4.0, 2.0, 3.0])
+    labelled = amounts(np.array([0.5, np.nan, 1.0, 9.0]), [0, 0, 0, 2])
+    summary = summarise(found, price, labelled, amounts(np.array([3.0])), np.log(4) * 2, 0.5, 2.0)
+    weights = np.array([4.0, 4.0, 2.0, 1.0])  # exp(2 ln 4 * cosine)
+    prices = np.array([2.0, 1.0, 4.0, 3.0])
+    mean = weights @ prices / 11
+    expected = {"mean": mean, "median": 2.5, "nearest": 2.0, "spread": np.sqrt(weights @ (prices - mean) ** 2 / 11)}
+    expected |= {"similarity": 0.5, "mean_similarity": 1.25 / 4}
+    unit = (4 * 1.0 + 4 * 0.5 + 1 * -6.0) / 9
+    expected |= {"per_unit": unit, "from_unit": unit + 3.0}
+    # two and two and a half log units smaller; the other two cannot be compared
+    moved = prices + 0.5 * np.array([2.0, 2.5, 0.0, 0.0])
+    sized = weights * np.array([np.exp(-1.0), np.exp(-1.25), 0.3, 0.3])
+    expected |= {"elastic": weights @ moved / 11, "elastic_median": 3.0, "sized": sized @ prices / sized.sum()}
+    centre = sized @ moved / sized.sum()
+    expected |= {"elastic_sized": centre, "elastic_spread": np.sqrt(sized @ (moved - centre) ** 2 / sized.sum())}
+    expected |= {"weight": np.log(sized.sum()), "best": 3.0, "best_similarity": 0.5, "best_amount": -2.0}
+    assert {name: values[0] for name, values in summary.items()} == pytest.approx(expected)
 
 
 def test_ridge_solves_the_normal_equations(features: FeatureSet, products: Products) -> None:
