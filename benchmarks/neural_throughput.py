@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pricing.neural import vision_ops  # isort: skip  # before transformers
+from pricing.pretrained import vision_ops  # isort: skip  # before transformers
 
 import numpy as np
 import polars as pl
@@ -28,10 +28,10 @@ from pricing.neural.multimodal import Batch
 from pricing.neural.optimisation import choose_precision
 from pricing.neural.prediction import predict
 from pricing.neural.sources import TokenTexts, tokenize
-from pricing.neural.text import compose_text
 from pricing.neural.text_phase import TextPriceModel
 from pricing.neural.training import train_neural_network
-from pricing.neural.weights import find_encoder, load_text_encoder, load_tokenizer
+from pricing.pretrained.text import compose_text
+from pricing.pretrained.weights import find_encoder, load_text_encoder, load_tokenizer
 
 assert vision_ops is not None
 CPU, RATE, BATCH = torch.device("cpu"), 5e-5, 16

@@ -31,8 +31,8 @@ from pricing.neural.sources import (
     picture_transform,
     tokenize,
 )
-from pricing.neural.text import compose_text, shape_batches
-from pricing.neural.weights import (
+from pricing.pretrained.text import compose_text, shape_batches
+from pricing.pretrained.weights import (
     Source,
     describe,
     find_encoder,

@@ -4,7 +4,7 @@ import copy
 import inspect
 from typing import Any, Literal
 
-from pricing.neural import vision_ops  # isort: skip  # before transformers
+from pricing.pretrained import vision_ops  # isort: skip  # before transformers
 
 import torch
 from torch import nn

@@ -4,7 +4,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-from pricing.neural import vision_ops  # isort: skip  # before transformers, which peft imports
+from pricing.pretrained import vision_ops  # isort: skip  # before transformers, which peft imports
 
 from peft import LoraConfig as PeftLoraConfig
 from peft import PeftModel, get_peft_model

@@ -30,7 +30,7 @@ from pricing.neural.tabular import TabularScaler
 from pricing.neural.text_phase import TextPriceModel
 from pricing.neural.towers import Towers
 from pricing.neural.training import TrainingResult, train_neural_network
-from pricing.neural.weights import Source
+from pricing.pretrained.weights import Source
 
 __all__ = ["build_model", "predict_multimodal", "train_multimodal", "train_multimodal_here"]
 

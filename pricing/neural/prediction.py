@@ -84,7 +84,7 @@ def predict_with_tta(
     """Mean log price (n,) over what can be seen of a row.
 
     That is: the plain view; the further windows of a text that is longer than one (see
-    `pricing.neural.text.text_windows`), as far as the data set has them; and ``views - 1`` augmented views of the
+    `pricing.pretrained.text.text_windows`), as far as the data set has them; and ``views - 1`` augmented views of the
     pictures (flips and crops), where they are decoded here. Kept activations of pictures cannot be augmented.
     """
     total = predict(model, dataset, precision, batch_size=batch_size, workers=workers)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from pricing.neural import vision_ops  # isort: skip  # before timm
+from pricing.pretrained import vision_ops  # isort: skip  # before timm
 
 import numpy as np
 import timm
@@ -18,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from pricing.neural.text import text_windows
+from pricing.pretrained.text import text_windows
 
 __all__ = [
     "KeptPictures",
@@ -68,7 +68,7 @@ def tokenize(
 ) -> list[list[np.ndarray]]:
     """Token ids of each text's windows, special tokens included, at most ``max_length``, without padding; int32.
 
-    The first window is the text truncated; see `pricing.neural.text.text_windows` for the others.
+    The first window is the text truncated; see `pricing.pretrained.text.text_windows` for the others.
     """
     if not texts:
         return []

@@ -14,7 +14,7 @@ from pricing.neural.dataset import AmazonMLDataset
 from pricing.neural.encoders import ImageTower, TextTower, split_text_encoder
 from pricing.neural.lora import LoraReport, merge_lora, setup_lora
 from pricing.neural.sources import PictureFiles, picture_transform
-from pricing.neural.weights import describe, find_encoder, load_image_encoder, load_text_encoder
+from pricing.pretrained.weights import describe, find_encoder, load_image_encoder, load_text_encoder
 
 __all__ = ["Towers"]
 

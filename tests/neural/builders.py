@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pricing.neural import vision_ops  # isort: skip  # before timm and transformers
+from pricing.pretrained import vision_ops  # isort: skip  # before timm and transformers
 
 import numpy as np
 import polars as pl

@@ -16,8 +16,8 @@ from pricing.errors import SchemaError
 from pricing.neural.dataset import AmazonMLDataset, BucketSampler, collate, get_dataloader
 from pricing.neural.sources import KeptTexts, PictureFiles, TokenTexts, picture_transform, tokenize
 from pricing.neural.tabular import TabularScaler
-from pricing.neural.text import compose_text, text_windows
-from pricing.neural.weights import find_encoder, load_image_encoder, load_tokenizer
+from pricing.pretrained.text import compose_text, text_windows
+from pricing.pretrained.weights import find_encoder, load_image_encoder, load_tokenizer
 from tests.neural.builders import WORDS, toy_dataset, toy_model
 
 IDS = st.lists(st.text("abc123", min_size=1, max_size=4), min_size=1, max_size=12, unique=True)

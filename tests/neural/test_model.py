@@ -18,7 +18,7 @@ from pricing.neural.encoders import ImageTower, split_text_encoder
 from pricing.neural.io import load_model, save_model
 from pricing.neural.lora import merge_lora, setup_lora
 from pricing.neural.multimodal import Batch
-from pricing.neural.weights import find_encoder, load_image_encoder, load_text_encoder
+from pricing.pretrained.weights import find_encoder, load_image_encoder, load_text_encoder
 from tests.neural.builders import toy_dataset, toy_model
 
 KINDS = ["bert", "mpnet", "deberta"]

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pricing.neural import vision_ops  # isort: skip  # before timm and transformers
+from pricing.pretrained import vision_ops  # isort: skip  # before timm and transformers
 
 import pytest
 import timm

@@ -8,8 +8,8 @@ import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from pricing.errors import WeightsError
-from pricing.neural import weights
-from pricing.neural.weights import (
+from pricing.pretrained import weights
+from pricing.pretrained.weights import (
     MINILM_SHA256,
     find_encoder,
     load_image_encoder,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pricing.neural import vision_ops  # isort: skip  # before timm and transformers
+from pricing.pretrained import vision_ops  # isort: skip  # before timm and transformers
 
 import numpy as np
 import timm
