@@ -43,6 +43,8 @@ class PriceFeaturesConfig(Section):
     """L2 penalty of the ridge on TF-IDF whose out-of-fold prediction is a feature and a member."""
     ridge_tabular_weight: float = Field(0.2, ge=0)
     """Scale of the standardised tabular numbers and one-hot categories beside the TF-IDF; 0 leaves them out."""
+    ridge_interaction_weight: float = Field(0.7, ge=0)
+    """Scale of the terms times amount and pack count; 0 leaves them out."""
     inner_folds: int = Field(5, ge=2, le=20)
     """Inner folds for features of the training rows."""
     neighbours: int = Field(30, ge=0, le=100)

@@ -100,13 +100,17 @@ class PriceFeatures:
         if not np.isfinite(log_price).all():
             raise SchemaError(f"sample_id {features.ids[int(np.flatnonzero(~np.isfinite(log_price))[0])]!r}: no price")
         with threadpool_limits(self.threads):
-            self.ridge = PriceRidge(self.config.ridge_alpha, self.config.ridge_tabular_weight).fit(features, log_price)
+            self.ridge = self._new_ridge().fit(features, log_price)
         self.means.fit(features.tabular, log_price)
         self.log_price = np.asarray(log_price, dtype=np.float64)
         self._price_labelled(features)
         self._learning = features
         self._groups = np.unique(groups, return_inverse=True)[1]
         return self
+
+    def _new_ridge(self) -> PriceRidge:
+        config = self.config
+        return PriceRidge(config.ridge_alpha, config.ridge_tabular_weight, config.ridge_interaction_weight)
 
     def _price_labelled(self, features: FeatureSet) -> None:
         if features.nearest is None or not self.config.neighbours:
@@ -143,7 +147,7 @@ class PriceFeatures:
             held, rest = folds == fold, folds != fold
             if not held.any() or not rest.any():
                 continue
-            inner = PriceRidge(self.config.ridge_alpha, self.config.ridge_tabular_weight)
+            inner = self._new_ridge()
             with threadpool_limits(self.threads):
                 log_ridge[held] = (
                     inner.fit_matrix(matrix[rest], self.log_price[rest]).predict_matrix(matrix[held])

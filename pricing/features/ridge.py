@@ -1,7 +1,9 @@
-"""Ridge regression of log price on TF-IDF, standardised numbers and one-hot categories.
+"""Ridge regression of log price on TF-IDF, standardised numbers, one-hot categories and terms times amounts.
 
 The sparse matrix stays sparse; the tabular part (a hundred columns) is appended dense-in-CSR, scaled so that its rows
-are about as long as a TF-IDF block's. Solved by conjugate gradients, deterministic and linear in the stored numbers.
+are about as long as a TF-IDF block's. A term's product with the amount lets a pound of saffron and a pound of salt
+differ in what one more pound costs: over the real rows 53.9 instead of 55.0 (docs/LOG.md). Solved by conjugate
+gradients, deterministic and linear in the stored numbers.
 """
 
 import json
@@ -21,19 +23,26 @@ __all__ = ["DesignMatrix", "PriceRidge"]
 CLIP = 4.0
 #: one-hot columns a category column, most frequent first
 MOST_CATEGORIES = 2_000
+#: numbers that every term is multiplied by, where they are known
+INTERACTED = ("ipq_log_total", "ipq_log_pack")
+#: standard deviations after which they are clipped: a whole text hangs on them
+INTERACTED_CLIP = 2.5
 
 
 class DesignMatrix:
-    """TF-IDF beside standardised numbers and one-hot categories.
+    """TF-IDF beside standardised numbers and one-hot categories, and TF-IDF times amounts.
 
     Parameters
     ----------
     tabular_weight : float
         Scale of the tabular part; 0 leaves it out.
+    interaction_weight : float
+        Scale of the terms times amounts (`INTERACTED`); 0 leaves them out.
     """
 
-    def __init__(self, tabular_weight: float) -> None:
+    def __init__(self, tabular_weight: float, interaction_weight: float = 0.0) -> None:
         self.tabular_weight = tabular_weight
+        self.interaction_weight = interaction_weight
         self.numeric: list[str] = []
         self.mean = np.zeros(0)
         self.scale = np.zeros(0)
@@ -55,17 +64,22 @@ class DesignMatrix:
         return self
 
     def transform(self, features: FeatureSet) -> sparse.csr_matrix:
-        """(n, terms + numbers + missing flags + categories) float64 CSR."""
-        parts = [features.tfidf.astype(np.float64)]
+        """(n, terms + numbers + missing flags + categories + terms by amount) float64 CSR."""
+        tfidf = features.tfidf.astype(np.float64)
+        parts = [tfidf]
+        numbers = self._numbers(features)
+        missing = np.isnan(numbers)
+        standard = (np.where(missing, self.mean, numbers) - self.mean) / self.scale  # (n, p), 0 where missing
         if self.tabular_weight > 0:
-            numbers = self._numbers(features)
-            missing = np.isnan(numbers)
-            standard = np.clip((np.where(missing, self.mean, numbers) - self.mean) / self.scale, -CLIP, CLIP)
             parts += [
-                sparse.csr_matrix(self.tabular_weight * standard),
+                sparse.csr_matrix(self.tabular_weight * np.clip(standard, -CLIP, CLIP)),
                 sparse.csr_matrix(self.tabular_weight * missing),
             ]
             parts += [self._one_hot(features, name) for name in sorted(self.categories)]
+        if self.interaction_weight > 0:
+            for name in INTERACTED:
+                amount = np.clip(standard[:, self.numeric.index(name)], -INTERACTED_CLIP, INTERACTED_CLIP)
+                parts.append(sparse.diags(self.interaction_weight * amount) @ tfidf)
         return sparse.csr_matrix(sparse.hstack(parts, format="csr"))
 
     def _numbers(self, features: FeatureSet) -> np.ndarray:
@@ -92,13 +106,13 @@ class PriceRidge:
     ----------
     alpha : float
         L2 penalty.
-    tabular_weight : float
+    tabular_weight, interaction_weight : float
         See `DesignMatrix`.
     """
 
-    def __init__(self, alpha: float, tabular_weight: float) -> None:
+    def __init__(self, alpha: float, tabular_weight: float, interaction_weight: float = 0.0) -> None:
         self.alpha = alpha
-        self.design = DesignMatrix(tabular_weight)
+        self.design = DesignMatrix(tabular_weight, interaction_weight)
         self.coef = np.zeros(0)
         self.intercept = 0.0
         self.low, self.high = -np.inf, np.inf
@@ -131,6 +145,7 @@ class PriceRidge:
         record = {
             "alpha": self.alpha,
             "tabular_weight": self.design.tabular_weight,
+            "interaction_weight": self.design.interaction_weight,
             "numeric": self.design.numeric,
             "categories": self.design.categories,
             "intercept": self.intercept,
@@ -152,7 +167,7 @@ class PriceRidge:
         arrays = read_arrays(folder / "ridge.npz")
         try:
             record = json.loads((folder / "ridge.json").read_text(encoding="utf-8"))
-            ridge = cls(float(record["alpha"]), float(record["tabular_weight"]))
+            ridge = cls(float(record["alpha"]), float(record["tabular_weight"]), float(record["interaction_weight"]))
             ridge.design.numeric = [str(name) for name in record["numeric"]]
             ridge.design.categories = {str(key): list(value) for key, value in record["categories"].items()}
             ridge.intercept, ridge.low, ridge.high = (float(record[key]) for key in ("intercept", "low", "high"))
