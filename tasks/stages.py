@@ -92,7 +92,8 @@ def build_features(
     from pricing.features import stage
 
     stage.build_features(
-        runtime.path(catalogue), runtime.path(folds), config, seed, out, threads=runtime.threads
+        runtime.path(catalogue), runtime.path(folds), config, seed, out, threads=runtime.threads,
+        cache=runtime.work("embeddings"),
     )  # fmt: skip
 
 

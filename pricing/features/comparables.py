@@ -15,7 +15,7 @@ import polars as pl
 from scipy import sparse
 
 from pricing.errors import ArtifactError, SchemaError
-from pricing.features.load import ID, FeatureSet, Nearest, read_sparse, read_table
+from pricing.features.load import ID, FeatureSet, Nearest, read_array, read_sparse, read_table
 from pricing.features.neighbours import NearestRows, unit_rows
 
 __all__ = ["KEPT", "ComparableIndex", "Comparables", "find_comparables"]
@@ -31,11 +31,11 @@ class ComparableIndex:
     ----------
     products : DataFrame
         m rows: ``sample_id``, ``title``.
-    rows : dict of str to csr_matrix
+    rows : dict of str to csr_matrix or ndarray
         Space to (m, p) rows of length 1.
     """
 
-    def __init__(self, products: pl.DataFrame, rows: dict[str, sparse.csr_matrix]) -> None:
+    def __init__(self, products: pl.DataFrame, rows: dict[str, sparse.csr_matrix | np.ndarray]) -> None:
         self.products = products
         self.rows = rows
         self._searchers: dict[str, NearestRows] = {}
@@ -77,7 +77,10 @@ class ComparableIndex:
         folder.mkdir(parents=True, exist_ok=True)
         self.products.write_parquet(folder / "products.parquet")
         for space, rows in self.rows.items():
-            sparse.save_npz(folder / f"rows_{space}.npz", rows, compressed=False)
+            if isinstance(rows, np.ndarray):
+                np.save(folder / f"rows_{space}.npy", rows, allow_pickle=False)
+            else:
+                sparse.save_npz(folder / f"rows_{space}.npz", rows, compressed=False)
         (folder / "spaces.json").write_text(json.dumps(list(self.rows)) + "\n", encoding="utf-8")
 
     @classmethod
@@ -96,7 +99,10 @@ class ComparableIndex:
         except (OSError, ValueError, TypeError) as error:
             raise ArtifactError(f"{folder}: expected an index of products, got {error!r}; rebuild the stage") from None
         products = read_table(folder / "products.parquet")
-        rows = {space: read_sparse(folder / f"rows_{space}.npz") for space in spaces}
+        rows = {}
+        for space in spaces:
+            dense = folder / f"rows_{space}.npy"
+            rows[space] = read_array(dense) if dense.exists() else read_sparse(folder / f"rows_{space}.npz")
         for space, matrix in rows.items():
             if matrix.shape[0] != products.height:
                 raise SchemaError(f"{folder}: {matrix.shape[0]} rows in space {space}, {products.height} products")

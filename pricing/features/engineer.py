@@ -18,6 +18,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -33,6 +34,9 @@ from pricing.features.keywords import keyword_features, keyword_names
 from pricing.features.load import ID, FeatureSchema, FeatureSet, load_features, save_features
 from pricing.features.sections import split_sections
 from pricing.features.tfidf import TfidfSpace
+
+if TYPE_CHECKING:  # torch takes seconds to import, and only one of the spaces needs it
+    from pricing.features.embedding import TextEmbedder
 
 __all__ = ["FeatureEngineer"]
 
@@ -50,13 +54,19 @@ class FeatureEngineer:
     seed : int
         Of the randomised SVD.
     threads : int
-        BLAS threads of the SVD's fit.
+        BLAS threads of the SVD's fit, torch's of the encoder.
+    cache : Path, optional
+        Folder in which embeddings are kept by text; see `TextEmbedder`.
     """
 
-    def __init__(self, config: FeaturesConfig | None = None, seed: int = 0, threads: int = 1) -> None:
+    def __init__(
+        self, config: FeaturesConfig | None = None, seed: int = 0, threads: int = 1, cache: Path | None = None
+    ) -> None:
         self.config = config or FeaturesConfig()
         self.seed = seed
         self.threads = threads
+        self.cache = cache
+        self.embedder: TextEmbedder | None = None
         self.brands: BrandNames | None = None
         self.tfidf: TfidfSpace | None = None
         self.index: ComparableIndex | None = None
@@ -127,6 +137,10 @@ class FeatureEngineer:
             Ignored: no feature here reads a price.
         """
         sections = _sections(frame)
+        if "embedding" in self.config.spaces:
+            from pricing.features.embedding import TextEmbedder
+
+            self.embedder = TextEmbedder.find(self.config.embedding, cache=self.cache, threads=self.threads)
         self.brands = BrandNames.fit(sections["item_name"], self.config.brand_min_count)
         return self.fit_tfidf(sections)
 
@@ -159,7 +173,11 @@ class FeatureEngineer:
         matrix = matrices[0] if len(matrices) == 1 else sparse.csr_matrix(sparse.vstack(matrices, format="csr"))
         schema = self.schema
         numbers = (pl.col(name).cast(pl.Float32).fill_null(np.nan) for name in schema.numeric)
-        made = FeatureSet(frame[ID].cast(pl.String), tabular.select(*numbers, *schema.categorical), matrix, schema)
+        embedding = self.embedder.embed(frame["catalog_content"].to_list()) if self.embedder else None
+        made = FeatureSet(
+            frame[ID].cast(pl.String), tabular.select(*numbers, *schema.categorical), matrix, schema,
+            embedding=embedding,
+        )  # fmt: skip
         if self.index is None:
             return made
         return replace(made, nearest=self.index.search(made, threads=self.threads))
@@ -195,7 +213,7 @@ class FeatureEngineer:
         space = self._fitted()[1]
         return FeatureSchema(
             numeric, (*quantity.CATEGORICAL, *words.CATEGORICAL, *brand.CATEGORICAL),
-            space.columns, space.spaces(),
+            space.columns, space.spaces(), self.embedder.width if self.embedder else 0,
         )  # fmt: skip
 
     def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
@@ -220,6 +238,8 @@ class FeatureEngineer:
         (folder / "engineer.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         brands.save(folder / "brands.json")
         tfidf.save(folder)
+        if self.embedder is not None:
+            self.embedder.save(folder / "encoder")
         if self.index is not None:
             self.index.save(folder / "index")
 
@@ -240,6 +260,10 @@ class FeatureEngineer:
             raise ArtifactError(f"{path}: expected a FeatureEngineer, got {error!r}; rebuild the stage") from None
         engineer.brands = BrandNames.load(folder / "brands.json")
         engineer.tfidf = TfidfSpace.load(folder, engineer.config.tfidf)
+        if "embedding" in engineer.config.spaces:
+            from pricing.features.embedding import TextEmbedder
+
+            engineer.embedder = TextEmbedder.load(folder / "encoder", threads=engineer.threads)
         if (folder / "index").exists():
             engineer.index = ComparableIndex.load(folder / "index")
         return engineer

@@ -37,6 +37,8 @@ class FeatureSchema:
     """Columns of the sparse matrix."""
     spaces: tuple[tuple[str, int, int], ...] = ()
     """Name, first column and end of each space of the sparse matrix in which rows are compared."""
+    embedding: int = 0
+    """Width of the embeddings; 0 where there are none."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -50,6 +52,7 @@ class FeatureSchema:
             "categorical": list(self.categorical),
             "tfidf_columns": self.tfidf_columns,
             "spaces": [list(space) for space in self.spaces],
+            "embedding": self.embedding,
         }
         return json.dumps(record, indent=1, sort_keys=True) + "\n"
 
@@ -65,7 +68,10 @@ class FeatureSchema:
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             spaces = tuple((str(name), int(start), int(stop)) for name, start, stop in record["spaces"])
-            return cls(tuple(record["numeric"]), tuple(record["categorical"]), int(record["tfidf_columns"]), spaces)
+            return cls(
+                tuple(record["numeric"]), tuple(record["categorical"]), int(record["tfidf_columns"]), spaces,
+                int(record["embedding"]),
+            )  # fmt: skip
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(
                 f"{path}: expected a features schema (numeric, categorical, tfidf_columns), got {error!r}; "
@@ -101,18 +107,22 @@ class FeatureSet:
     """Names and widths."""
     nearest: Nearest | None = None
     """Comparables, where an index of labelled rows was searched."""
+    embedding: np.ndarray | None = None
+    """(n, d) float32 rows of length 1, where an encoder read the texts."""
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def space(self, name: str) -> sparse.csr_matrix:
-        """The part of the sparse matrix that is the space of this name, (n, p).
+    def space(self, name: str) -> sparse.csr_matrix | np.ndarray:
+        """The space of this name, (n, p): a part of the sparse matrix, or the embedding.
 
         Raises
         ------
         SchemaError
             There is none; names those there are.
         """
+        if name == "embedding" and self.embedding is not None:
+            return self.embedding
         for space, start, stop in self.schema.spaces:
             if space == name:
                 return self.tfidf[:, start:stop]
@@ -127,7 +137,10 @@ class FeatureSet:
         positions = np.flatnonzero(rows) if rows.dtype == bool else rows
         index = pl.Series(positions.astype(np.uint32))
         nearest = self.nearest.take(positions) if self.nearest else None
-        return FeatureSet(self.ids.gather(index), self.tabular[index], self.tfidf[positions], self.schema, nearest)
+        embedding = self.embedding[positions] if self.embedding is not None else None
+        return FeatureSet(
+            self.ids.gather(index), self.tabular[index], self.tfidf[positions], self.schema, nearest, embedding
+        )
 
     def reorder(self, ids: Sequence[str] | pl.Series) -> "FeatureSet":
         """The rows with the given ids, in that order.
@@ -172,6 +185,8 @@ def save_features(features: FeatureSet, folder: Path, part: str = "train") -> No
     table = features.tabular.select(features.schema.columns).insert_column(0, features.ids.alias(ID))
     table.write_parquet(folder / f"{part}.parquet")
     sparse.save_npz(folder / f"{part}_tfidf.npz", features.tfidf.tocsr(), compressed=False)
+    if features.embedding is not None:
+        np.save(folder / f"{part}_embedding.npy", features.embedding, allow_pickle=False)
     if features.nearest is not None:
         features.nearest.ids.alias(ID).to_frame().write_parquet(folder / "labelled.parquet")
         arrays = {}
@@ -203,7 +218,14 @@ def load_features(folder: Path, part: str = "train") -> FeatureSet:
         raise SchemaError(
             f"{folder / part}_tfidf.npz: got shape {matrix.shape}, expected {(table.height, schema.tfidf_columns)}"
         )
-    return FeatureSet(table[ID], table.drop(ID), matrix, schema, _load_nearest(folder, part, table.height))
+    embedding = None
+    if schema.embedding:
+        embedding = read_array(folder / f"{part}_embedding.npy")
+        if embedding.shape != (table.height, schema.embedding):
+            raise SchemaError(
+                f"{folder / part}_embedding.npy: got {embedding.shape}, expected {(table.height, schema.embedding)}"
+            )
+    return FeatureSet(table[ID], table.drop(ID), matrix, schema, _load_nearest(folder, part, table.height), embedding)
 
 
 def _load_nearest(folder: Path, part: str, rows: int) -> Nearest | None:
@@ -278,6 +300,21 @@ def read_sparse(path: Path) -> sparse.csr_matrix:
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, TypeError) as error:
         raise ArtifactError(f"{path}: is no sparse matrix of plain numbers ({error}); rebuild the stage") from None
     return matrix
+
+
+def read_array(path: Path) -> np.ndarray:
+    """Read one .npy, refusing anything that would have to be unpickled.
+
+    Raises
+    ------
+    ArtifactError
+        The file is missing, damaged, or holds Python objects.
+    """
+    try:
+        with path.open("rb") as file:
+            return np.asarray(np.load(file, allow_pickle=False))
+    except (OSError, ValueError, EOFError) as error:
+        raise ArtifactError(f"{path}: is no array of plain numbers ({error}); rebuild the stage") from None
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -24,7 +24,14 @@ logger = logging.getLogger(__name__)
 
 
 def build_features(
-    catalogue: Path, folds: Path, config: FeaturesConfig, seed: int, out: Path, *, threads: int = 1
+    catalogue: Path,
+    folds: Path,
+    config: FeaturesConfig,
+    seed: int,
+    out: Path,
+    *,
+    threads: int = 1,
+    cache: Path | None = None,
 ) -> None:
     """Engineer the features of all rows, fitted on the rows outside the hold-out (training part and test).
 
@@ -40,7 +47,9 @@ def build_features(
         Existing empty folder; receives engineer/ (with the index of all labelled rows' texts), schema.json,
         labelled.parquet, and of each part PART.parquet, PART_tfidf.npz and PART_nearest.npz.
     threads : int
-        BLAS threads.
+        BLAS threads, and torch's.
+    cache : Path, optional
+        Work folder in which embeddings are kept by text.
 
     Raises
     ------
@@ -52,7 +61,7 @@ def build_features(
     test = read_table(catalogue / "test.parquet").select(ID, "catalog_content")
     split = _read_folds(folds, train[ID])
     visible = pl.concat([train.filter(split["part"] == "train"), test])
-    engineer = FeatureEngineer(config, seed, threads).fit(visible)
+    engineer = FeatureEngineer(config, seed, threads, cache).fit(visible)
     fitted = time.perf_counter()
     labelled = engineer.index_labelled(train, split["group"].to_numpy())
     engineer.save(out / "engineer")

@@ -1,0 +1,208 @@
+"""Sentence embeddings of texts by a pretrained encoder, each text computed once.
+
+Mean of the last layer's states over the tokens (Reimers and Gurevych, "Sentence-BERT", EMNLP 2019), scaled to length
+1. Value, unit and pack stand first in what is read (`compose_text`), so that truncation keeps them. A text's numbers
+depend on the text alone: batches are of fixed shape, and short ones are filled up.
+"""
+
+import hashlib
+import json
+import logging
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from pricing.config.features import EmbeddingConfig
+from pricing.errors import ArtifactError, WeightsError
+from pricing.pretrained.text import compose_text, shape_batches
+from pricing.pretrained.weights import Source, describe, find_encoder, load_text_encoder, load_tokenizer
+
+__all__ = ["EmbeddingCache", "TextEmbedder"]
+
+logger = logging.getLogger(__name__)
+
+#: batches between two commits of the cache: what a kill may cost, some 20 s
+COMMIT_EVERY = 32
+
+
+class EmbeddingCache:
+    """Vectors by the SHA-256 of their text, in one SQLite file.
+
+    Parameters
+    ----------
+    path : Path
+        Made where missing, with its folder.
+    width : int
+        Numbers a vector.
+    """
+
+    def __init__(self, path: Path, width: int) -> None:
+        self.path = path
+        self.width = width
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(self._open()) as database, database:
+            database.execute("CREATE TABLE IF NOT EXISTS vectors (text BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID")
+
+    def _open(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, timeout=60)
+
+    def get(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
+        """Those of the texts that are known, each to (width,) float32."""
+        by_key = {_key(text): text for text in texts}
+        found = {}
+        with closing(self._open()) as database:
+            every = list(by_key)
+            for start in range(0, len(every), 500):  # SQLite's limit of parameters was 999
+                keys = every[start : start + 500]
+                marks = ",".join("?" * len(keys))
+                for key, vector in database.execute(f"SELECT text, vector FROM vectors WHERE text IN ({marks})", keys):
+                    if len(vector) == 4 * self.width:
+                        found[by_key[key]] = np.frombuffer(vector, dtype="<f4")
+        return found
+
+    def put(self, texts: Sequence[str], vectors: np.ndarray) -> None:
+        """Keep (n, width) float32 vectors of n texts, in one transaction."""
+        rows = [(_key(text), vector.astype("<f4").tobytes()) for text, vector in zip(texts, vectors, strict=True)]
+        with closing(self._open()) as database, database:
+            database.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
+
+
+def _key(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+class TextEmbedder:
+    """A sentence encoder.
+
+    Parameters
+    ----------
+    config : EmbeddingConfig
+        Encoder, length, precision.
+    source : Source
+        Where it lies.
+    cache : Path, optional
+        Folder of vectors that are known already; each encoder and setting has a file of its own in it.
+    threads : int
+        torch's threads; they change no number.
+
+    Raises
+    ------
+    WeightsError
+        The weights cannot be loaded.
+    """
+
+    def __init__(self, config: EmbeddingConfig, source: Source, *, cache: Path | None = None, threads: int = 1) -> None:
+        self.config = config
+        self.threads = threads
+        encoder: Any = load_text_encoder(source)
+        self._encoder = encoder
+        self._tokenizer: Any = load_tokenizer(source)
+        self.sha256 = str(describe(source, encoder.state_dict())["sha256"])
+        self.width = int(encoder.config.hidden_size)
+        self._cache: EmbeddingCache | None = None
+        if cache is not None:
+            self._cache = EmbeddingCache(cache / f"{self._identity()}.sqlite", self.width)
+
+    @classmethod
+    def find(cls, config: EmbeddingConfig, *, cache: Path | None = None, threads: int = 1) -> "TextEmbedder":
+        """The configured encoder: a local folder, an installed weight package, or the hub.
+
+        Raises
+        ------
+        WeightsError
+            Found nowhere; names the ways out.
+        """
+        return cls(config, find_encoder(config.name, "text"), cache=cache, threads=threads)
+
+    def _identity(self) -> str:
+        """What a text's numbers depend on besides the text."""
+        parts = (self.sha256, self.config.max_length, self.config.batch, self.config.precision, torch.__version__)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+    def embed(self, contents: Sequence[str | None]) -> np.ndarray:
+        """Embeddings of n catalogue texts, (n, width) float32 rows of length 1."""
+        texts = [compose_text(content) for content in contents]
+        known = self._cache.get(list(dict.fromkeys(texts))) if self._cache else {}
+        missing = [text for text in dict.fromkeys(texts) if text not in known]
+        if missing:
+            logger.info("embedding %d texts, %d are known", len(missing), len(known))
+        known |= self._compute(missing)
+        vectors = np.zeros((len(texts), self.width), dtype=np.float32)
+        for row, text in enumerate(texts):
+            vectors[row] = known[text]
+        return vectors
+
+    def _compute(self, texts: list[str]) -> dict[str, np.ndarray]:
+        if not texts:
+            return {}
+        tokens = self._tokenizer(texts, truncation=True, max_length=self.config.max_length, verbose=False)["input_ids"]
+        lengths = np.array([len(ids) for ids in tokens])
+        found: dict[str, np.ndarray] = {}
+        unsaved: list[str] = []
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        try:
+            batches = shape_batches(lengths, self.config.batch, self.config.max_length)
+            for number, (length, rows) in enumerate(tqdm(batches, desc="embeddings", disable=None, leave=False), 1):
+                vectors = self._forward([tokens[row] for row in rows], length)
+                found |= {texts[row]: vector for row, vector in zip(rows, vectors, strict=True)}
+                unsaved += [texts[row] for row in rows]
+                if self._cache and (number % COMMIT_EVERY == 0 or number == len(batches)):
+                    self._cache.put(unsaved, np.stack([found[text] for text in unsaved]))
+                    unsaved = []
+        finally:
+            torch.set_num_threads(before)
+        return found
+
+    @torch.inference_mode()
+    def _forward(self, tokens: list[list[int]], length: int) -> np.ndarray:
+        """(b, width) float32 of b texts of at most ``length`` tokens."""
+        ids = torch.zeros(self.config.batch, length, dtype=torch.int64)  # (B, T), unused rows included
+        mask = torch.zeros(self.config.batch, length, dtype=torch.int64)
+        mask[:, 0] = 1  # an unused row attends to its padding rather than to nothing
+        for row, text in enumerate(tokens):
+            ids[row, : len(text)] = torch.tensor(text)
+            mask[row, : len(text)] = 1
+        half = self.config.precision == "bf16"
+        with torch.autocast("cpu", torch.bfloat16) if half else nullcontext():
+            hidden = self._encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        kept = mask[:, :, None].float()  # (B, T, 1)
+        mean = (hidden.float() * kept).sum(dim=1) / kept.sum(dim=1)  # (B, D)
+        return torch.nn.functional.normalize(mean, dim=1)[: len(tokens)].numpy()
+
+    def save(self, folder: Path) -> None:
+        """Write the encoder and its tokenizer into a new folder: what scores must not need a package or the hub."""
+        self._encoder.save_pretrained(folder)
+        self._tokenizer.save_pretrained(folder)
+        record = {"config": self.config.model_dump(mode="json"), "sha256": self.sha256}
+        (folder / "embedder.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, *, cache: Path | None = None, threads: int = 1) -> "TextEmbedder":
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ArtifactError
+            The record is missing or damaged.
+        WeightsError
+            The weights are not those that were saved.
+        """
+        path = folder / "embedder.json"
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            config, expected = EmbeddingConfig.model_validate(record["config"]), str(record["sha256"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ArtifactError(f"{path}: expected a text embedder, got {error!r}; rebuild the features") from None
+        embedder = cls(config, Source(config.name, "folder", folder), cache=cache, threads=threads)
+        if embedder.sha256 != expected:  # other weights give other comparables, silently
+            raise WeightsError(
+                f"{folder}: tensors hash to {embedder.sha256[:12]}, expected {expected[:12]}; copy the folder again"
+            )
+        return embedder
