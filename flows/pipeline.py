@@ -96,6 +96,7 @@ def run_pipeline(
         parts = RunParts(
             catalogue=catalogue.result(), folds=folds.result(), features=features.result(),
             images=images.result() if images else None, ensemble=ensemble.result(),
+            encoded=graph.encoded.result() if "multimodal" in neural else None,
             price_features={fold: future.result() for fold, future in price_features.items()},
             members={name: {fold: future.result() for fold, future in made.items()}
                      for name, made in (gbdt | neural).items()},

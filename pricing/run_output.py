@@ -107,13 +107,9 @@ def _write_model(
         shutil.copytree(store.path(reference) / "model", folder / "price_features" / fold_name(fold))
     for name, made in parts.members.items():
         for fold, reference in made.items():
-            copy = folder / "members" / name / fold_name(fold)
-            shutil.copytree(store.path(reference) / "model", copy)
-            for encoder in copy.glob("*_encoder"):  # the same in every fold: it lies once, beside them
-                if (copy.parent / encoder.name).exists():
-                    shutil.rmtree(encoder)
-                else:
-                    encoder.rename(copy.parent / encoder.name)
+            shutil.copytree(store.path(reference) / "model", folder / "members" / name / fold_name(fold))
+    if parts.encoded is not None:  # what is frozen lies once, what is trained a fold
+        shutil.copytree(store.path(parts.encoded) / "encoders", folder / "encoders")
     shutil.copytree(store.path(parts.ensemble) / "ensemble", folder / "ensemble")
     write_json(folder / "config.json", config.model_dump(mode="json"))
     members = {name: [fold_name(fold) for fold in made] for name, made in parts.members.items()}

@@ -16,6 +16,8 @@ class RunParts(BaseModel):
     folds: Reference
     features: Reference
     images: Reference | None
+    encoded: Reference | None
+    """Has the encoders that the networks were trained on; None without such a network."""
     ensemble: Reference
     price_features: dict[int | None, Reference]
     members: dict[str, dict[int | None, Reference]]

@@ -85,8 +85,9 @@ def score_catalogue(
             folder = model / "members" / name / fold
             if name in ("multimodal", "sparse_mlp"):
                 folds[fold] = neural.predict_member(
-                    folder, frame, features, price_features[fold], images, pictures, threads=threads or branch["neural"]
-                )
+                    folder, frame, features, price_features[fold], images, pictures, encoders=model / "encoders",
+                    threads=threads or branch["neural"],
+                )  # fmt: skip
             else:
                 folds[fold] = gbdt.predict_member(
                     folder, features, price_features[fold], threads=threads or branch["tables"]

@@ -31,15 +31,8 @@ from pricing.neural.sources import (
     picture_transform,
     tokenize,
 )
+from pricing.pretrained.saved_encoders import SavedEncoders
 from pricing.pretrained.text import compose_text, shape_batches
-from pricing.pretrained.weights import (
-    Source,
-    describe,
-    find_encoder,
-    load_image_encoder,
-    load_text_encoder,
-    load_tokenizer,
-)
 
 __all__ = ["Activations", "encode_rows", "keeps_pictures"]
 
@@ -116,7 +109,12 @@ _ROWS = {"sample_id": pl.String, "text_row": pl.Int64, "text_windows": pl.Int64,
 
 
 def encode_rows(
-    frame: pl.DataFrame, files: Mapping[str, Path], config: NeuralConfig, out: Path, device: torch.device
+    frame: pl.DataFrame,
+    files: Mapping[str, Path],
+    config: NeuralConfig,
+    encoders: SavedEncoders,
+    out: Path,
+    device: torch.device,
 ) -> None:
     """Tokenise the texts, run the frozen parts over rows and write what they give into an existing folder.
 
@@ -127,29 +125,32 @@ def encode_rows(
     files : mapping
         image_link -> picture file, for the pictures that are there.
     config : NeuralConfig
-        Encoders, lengths, what is frozen.
+        Lengths, what is frozen.
+    encoders : SavedEncoders
+        What runs.
     device : torch.device
         Where the frozen parts run.
 
     Raises
     ------
     WeightsError
-        An encoder cannot be found or cut.
+        An encoder is missing, damaged or cannot be cut.
     """
     precision = choose_precision(config.training.precision, device)
-    record: dict[str, Any] = {"text": None, "image": None, "precision": precision.name}
+    record: dict[str, Any] = {
+        "text": None, "image": None, "precision": precision.name, "encoders": dict(encoders.records),
+    }  # fmt: skip
     none = pl.lit(-1, pl.Int64)
     rows = frame.select("sample_id", text_row=none, text_windows=none, picture_row=none)
     if config.text.enabled:
         started = time.perf_counter()
         texts = [compose_text(content) for content in frame["catalog_content"]]
         distinct = list(dict.fromkeys(texts))
-        source = find_encoder(config.text.name, "text")
-        ids = tokenize(load_tokenizer(source), distinct, config.text.max_length, config.text.windows)
+        ids = tokenize(encoders.tokenizer(), distinct, config.text.max_length, config.text.windows)
         flat = TokenTexts.of([window for windows in ids for window in windows])
         np.save(out / "text_offsets.npy", flat.offsets, allow_pickle=False)
         if freezes_texts(config):
-            record["text"] = _encode_texts(flat, source, config, out, device, precision)
+            record["text"] = _encode_texts(flat, encoders, config, out, device, precision)
         else:
             np.save(out / "text_tokens.npy", flat.values, allow_pickle=False)
         counts = np.array([len(windows) for windows in ids], dtype=np.int64)
@@ -163,7 +164,7 @@ def encode_rows(
     if keeps_pictures(config):
         started = time.perf_counter()
         wanted = sorted({link for link in frame["image_link"] if link is not None and link in files})
-        kept, record["image"] = _encode_pictures(wanted, files, config, out, device, precision)
+        kept, record["image"] = _encode_pictures(wanted, files, config, encoders, out, device, precision)
         position = {link: place for place, link in enumerate(kept)}
         found = [position.get(link, -1) for link in frame["image_link"]]
         rows = rows.with_columns(picture_row=pl.Series(found, dtype=pl.Int64))
@@ -175,12 +176,16 @@ def encode_rows(
 
 @torch.inference_mode()
 def _encode_texts(
-    texts: TokenTexts, source: Source, config: NeuralConfig, out: Path, device: torch.device, precision: Precision
+    texts: TokenTexts,
+    encoders: SavedEncoders,
+    config: NeuralConfig,
+    out: Path,
+    device: torch.device,
+    precision: Precision,
 ) -> dict[str, Any]:
     assert config.text.trainable_layers is not None
-    encoder = load_text_encoder(source)
-    record = _without_path(describe(source, encoder.state_dict()))
-    width = int(encoder.config.hidden_size)  # type: ignore[union-attr,arg-type]
+    encoder: Any = encoders.text()
+    width = int(encoder.config.hidden_size)
     lower, _ = split_text_encoder(encoder, config.text.trainable_layers)
     lower.to(device)
     offsets = texts.offsets
@@ -199,9 +204,7 @@ def _encode_texts(
         for place, row in enumerate(batch):
             states[offsets[row] : offsets[row + 1]] = bits[place, : texts.lengths[row]]
     _close(states)
-    return record | {
-        "max_length": config.text.max_length, "trainable_layers": config.text.trainable_layers, "width": width,
-    }  # fmt: skip
+    return {"max_length": config.text.max_length, "trainable_layers": config.text.trainable_layers, "width": width}
 
 
 @torch.inference_mode()
@@ -209,13 +212,12 @@ def _encode_pictures(
     links: Sequence[str],
     files: Mapping[str, Path],
     config: NeuralConfig,
+    encoders: SavedEncoders,
     out: Path,
     device: torch.device,
     precision: Precision,
 ) -> tuple[list[str], dict[str, Any]]:
-    source = find_encoder(config.image.name, "image")
-    encoder: Any = load_image_encoder(source)
-    record = _without_path(describe(source, encoder.state_dict()))
+    encoder: Any = encoders.image()
     encoder.to(device).requires_grad_(False)
     transform = picture_transform(encoder, config.image.side, training=False)
     with precision.autocast():
@@ -240,12 +242,7 @@ def _encode_pictures(
             patches[len(kept) : len(kept) + len(chosen)] = _bits(features)
             kept += chosen
     _close(patches)
-    return kept, record | {"side": config.image.side, "patches": shape[0], "width": shape[1]}
-
-
-def _without_path(record: dict[str, Any]) -> dict[str, Any]:
-    """A folder's path says nothing on another machine, and would make outputs differ; the hash identifies it."""
-    return record | {"name": "local"} if record["origin"] == "folder" else record
+    return kept, {"side": config.image.side, "patches": shape[0], "width": shape[1]}
 
 
 def _bits(tensor: torch.Tensor) -> np.ndarray:

@@ -16,7 +16,6 @@ from torch import nn
 
 from pricing.config import NeuralConfig
 from pricing.config.neural import TrainingConfig
-from pricing.errors import WeightsError
 from pricing.features.load import FeatureSet
 from pricing.neural.activations import Activations, encode_rows
 from pricing.neural.dataset import AmazonMLDataset
@@ -30,12 +29,11 @@ from pricing.neural.tabular import TabularScaler
 from pricing.neural.text_phase import TextPriceModel
 from pricing.neural.towers import Towers
 from pricing.neural.training import TrainingResult, train_neural_network
-from pricing.pretrained.weights import Source
+from pricing.pretrained.saved_encoders import SavedEncoders
 
 __all__ = ["build_model", "predict_multimodal", "train_multimodal", "train_multimodal_here"]
 
 RIDGE = "price_ridge"  # the linear skip starts at this column
-LOCAL = "@"  # in a saved configuration: the encoder lies in the model's own folder
 
 
 def build_model(towers: Towers, width: int, seed: int) -> OptimizedMultimodalModel:
@@ -78,7 +76,8 @@ def train_multimodal(
     encoded, files = Activations.load(encoded_folder), picture_files(images, pictures, config)
     tables = {name: numbers_of(part.features, part.price, svd=config.fusion.svd) for name, part in parts.items()}
     scaler = TabularScaler.fit(tables["learn"])
-    towers = Towers(config, encoded)
+    encoders = SavedEncoders(encoded_folder / "encoders", encoded.record["encoders"])
+    towers = Towers(config, encoded, encoders)
     datasets = {
         name: towers.dataset(
             part.frame, scaler.transform(tables[name]), encoded, files, training=name == "learn", seed=seed
@@ -117,7 +116,7 @@ def train_multimodal(
     folder = out / "model"
     if Ranks().first:
         folder.mkdir()
-        _save(model, scaler, towers, config, encoded, folder)
+        _save(model, scaler, config, encoders, folder)
     towers.merge()
     precision = choose_precision(settings.precision, device)
     predictions = {
@@ -130,7 +129,7 @@ def train_multimodal(
     }
     if not Ranks().first:
         return
-    record |= {f"{kind}_encoder": read_config(folder)[kind] for kind in ("text", "image")}
+    record |= {f"{kind}_encoder": encoders.records[kind] for kind in ("text", "image")}
     write_predictions(out, predictions)
     earlier = [curve | {"split": f"text_{curve['split']}"} for curve in first.curves] if first else []
     write_curves(out, earlier + result.curves)
@@ -167,6 +166,7 @@ def _train_text(
 
 def predict_multimodal(
     folder: Path,
+    encoders_folder: Path,
     frame: pl.DataFrame,
     features: FeatureSet,
     price: pl.DataFrame,
@@ -177,19 +177,14 @@ def predict_multimodal(
 ) -> np.ndarray:
     """See `pricing.neural.stage.predict_member`."""
     saved = read_config(folder)
-    config = NeuralConfig.model_validate(_at_home(saved["config"], folder))
+    config = NeuralConfig.model_validate(saved["config"])
+    encoders = SavedEncoders(encoders_folder, {kind: saved[kind] for kind in ("text", "image")})
     scaler = TabularScaler.load(folder / "scaler.json")
     files = picture_files(images, pictures, config)
     with tempfile.TemporaryDirectory(prefix="pricing-") as name:
-        encode_rows(frame, files, config, Path(name), device)
+        encode_rows(frame, files, config, encoders, Path(name), device)
         encoded = Activations.load(Path(name))
-        towers = Towers(config, encoded)
-        for what, record in (("text", towers.text_record), ("image", towers.image_record)):
-            if record is not None and record["sha256"] != saved[what]["sha256"]:
-                raise WeightsError(
-                    f"{what} encoder {record['name']}: tensors hash to {record['sha256'][:12]}, trained on "
-                    f"{saved[what]['sha256'][:12]}; install the version of the weights that run.json names"
-                )
+        towers = Towers(config, encoded, encoders)
         model = build_model(towers, scaler.width, 0)
         load_model(model, folder)
         towers.merge()
@@ -201,37 +196,13 @@ def predict_multimodal(
         return predict_with_tta(model, data, precision, config.training.tta, workers=config.workers)
 
 
-def _save(
-    model: nn.Module, scaler: TabularScaler, towers: Towers, config: NeuralConfig, encoded: Activations, folder: Path
-) -> None:
-    """Trained tensors, configuration, the encoders' names and hashes; an encoder from a local folder is copied
-    beside."""
+def _save(model: nn.Module, scaler: TabularScaler, config: NeuralConfig, encoders: SavedEncoders, folder: Path) -> None:
+    """Trained tensors, configuration, and what the encoders are; these lie once a run, not once a fold."""
     tree = config.model_dump(mode="json")
-    records = {"text": towers.text_record, "image": towers.image_record}
-    for kind in ("text", "image"):
-        record = records[kind]
-        if record is not None and Path(tree[kind]["name"]).is_dir():
-            source = Source(tree[kind]["name"], "folder", Path(tree[kind]["name"]))
-            assert source.path is not None
-            (folder / f"{kind}_encoder").mkdir()
-            for file in sorted(source.path.iterdir()):
-                if file.is_file() and file.suffix in (".json", ".txt", ".model", ".safetensors"):
-                    shutil.copyfile(file, folder / f"{kind}_encoder" / file.name)
-            tree[kind]["name"] = f"{LOCAL}{kind}_encoder"
-            records[kind] = record | {"name": "local"}
-    save_model(model, folder, {"member": "multimodal", "config": tree, **records})
+    for kind, record in encoders.records.items():
+        tree[kind]["name"] = record["name"] if record else ""  # no path of this machine
+    save_model(model, folder, {"member": "multimodal", "config": tree, **encoders.records})
     scaler.save(folder / "scaler.json")
-
-
-def _at_home(tree: dict[str, Any], folder: Path) -> dict[str, Any]:
-    tree = json.loads(json.dumps(tree))
-    for kind in ("text", "image"):
-        name = tree[kind]["name"]
-        if name.startswith(LOCAL):
-            here = folder / name.removeprefix(LOCAL)
-            # a finished run holds the encoder once for all folds, beside them
-            tree[kind]["name"] = str(here if here.is_dir() else folder.parent / here.name)
-    return tree
 
 
 def _fingerprint(config: NeuralConfig, parts: Mapping[str, Part], seed: int, epochs: int) -> str:

@@ -35,8 +35,8 @@ def encode(
     pictures : Path
         Folder that the ``file`` column of images.parquet is relative to.
     out : Path
-        Existing empty folder; receives encoded.json, and rows.parquet, text_states.npy, text_offsets.npy and
-        picture_patches.npy as far as something is frozen.
+        Existing empty folder; receives encoded.json, encoders/ (see `pricing.pretrained.saved_encoders`), and
+        rows.parquet, text_states.npy, text_offsets.npy and picture_patches.npy as far as something is frozen.
     threads : int
         Cores.
 
@@ -50,11 +50,14 @@ def encode(
     from pricing.neural.activations import encode_rows
     from pricing.neural.rows import picture_files, read_catalogue_part
     from pricing.neural.runtime import prepare_torch
+    from pricing.pretrained.saved_encoders import SavedEncoders
 
     device = prepare_torch(config.device, threads)
     columns = ["sample_id", "catalog_content", "image_link"]
     frame = pl.concat([read_catalogue_part(catalogue, part).select(columns) for part in ("train", "test")])
-    encode_rows(frame, picture_files(images, pictures, config), config, out, device)
+    text, image = (tower.name if tower.enabled else None for tower in (config.text, config.image))
+    encoders = SavedEncoders.save(text, image, out / "encoders")
+    encode_rows(frame, picture_files(images, pictures, config), config, encoders, out, device)
 
 
 def train_fold(
@@ -130,6 +133,7 @@ def predict_member(
     images: pl.DataFrame | None,
     pictures: Path | None,
     *,
+    encoders: Path,
     threads: int = 1,
 ) -> np.ndarray:
     """Price new rows with a trained member.
@@ -148,6 +152,8 @@ def predict_member(
         image_link, file, status, as images.parquet; None for no pictures.
     pictures : Path or None
         Folder that ``file`` is relative to.
+    encoders : Path
+        The encoders/ folder that `encode` wrote, or a copy.
     threads : int
         Cores.
 
@@ -155,6 +161,11 @@ def predict_member(
     -------
     ndarray
         Log prices (n,) float64, in the order of ``frame``.
+
+    Raises
+    ------
+    WeightsError
+        An encoder is missing there, or is not the one that the member was trained on.
     """
     from pricing.neural.io import read_config
     from pricing.neural.runtime import prepare_torch
@@ -167,4 +178,4 @@ def predict_member(
         return predict_sparse_mlp(model_dir, features)
     from pricing.neural.multimodal_member import predict_multimodal
 
-    return predict_multimodal(model_dir, frame, features, price_features, images, pictures, device=device)
+    return predict_multimodal(model_dir, encoders, frame, features, price_features, images, pictures, device=device)

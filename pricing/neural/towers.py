@@ -8,13 +8,12 @@ import numpy as np
 import polars as pl
 
 from pricing.config import NeuralConfig
-from pricing.errors import WeightsError
 from pricing.neural.activations import Activations, keeps_pictures
 from pricing.neural.dataset import AmazonMLDataset
 from pricing.neural.encoders import ImageTower, TextTower, split_text_encoder
 from pricing.neural.lora import LoraReport, merge_lora, setup_lora
 from pricing.neural.sources import PictureFiles, picture_transform
-from pricing.pretrained.weights import describe, find_encoder, load_image_encoder, load_text_encoder
+from pricing.pretrained.saved_encoders import SavedEncoders
 
 __all__ = ["Towers"]
 
@@ -30,27 +29,20 @@ def enable_checkpointing(encoder: Any) -> None:
 class Towers:
     """The encoders of one training: what is trained of them, and how rows are read for them."""
 
-    def __init__(self, config: NeuralConfig, encoded: Activations) -> None:
+    def __init__(self, config: NeuralConfig, encoded: Activations, encoders: SavedEncoders) -> None:
         self.config = config
         self.lora: LoraReport | None = None
-        self.text, self.text_record = self._text(encoded.record.get("text"))
-        self.image, self.transforms, self.image_record = self._image(encoded.record.get("image"))
+        self.text = self._text(encoded.record["text"], encoders)
+        self.image, self.transforms = self._image(encoded.record["image"], encoders)
 
-    def _text(self, kept: Mapping[str, Any] | None) -> tuple[TextTower | None, dict[str, Any] | None]:
+    def _text(self, kept: Mapping[str, Any] | None, encoders: SavedEncoders) -> TextTower | None:
         settings = self.config.text
         if not settings.enabled:
-            return None, None
+            return None
         if settings.trainable_layers == 0:
             assert kept is not None
-            return TextTower(None, kept["width"], upper=True), dict(kept)
-        source = find_encoder(settings.name, "text")
-        encoder: Any = load_text_encoder(source)
-        record = describe(source, encoder.state_dict())
-        if kept is not None and kept["sha256"] != record["sha256"]:
-            raise WeightsError(
-                f"text encoder {settings.name}: its tensors hash to {record['sha256'][:12]}, the kept activations' "
-                f"to {kept['sha256'][:12]}; put the same weights back or run the encode stage again"
-            )
+            return TextTower(None, kept["width"], upper=True)
+        encoder: Any = encoders.text()
         width = int(encoder.config.hidden_size)
         part = encoder
         if settings.trainable_layers is not None:
@@ -61,7 +53,7 @@ class Towers:
             enable_checkpointing(part)
         if self.config.lora.enabled:
             part, self.lora = setup_lora(part, self.config.lora)
-        return TextTower(part, width, upper=settings.trainable_layers is not None), record
+        return TextTower(part, width, upper=settings.trainable_layers is not None)
 
     def merge(self) -> None:
         """Fold trained adapters into the weights: the same prices without the extra products."""
@@ -69,18 +61,16 @@ class Towers:
             assert self.text is not None
             self.text.encoder = merge_lora(self.text.encoder)  # type: ignore[arg-type]
 
-    def _image(self, kept: Mapping[str, Any] | None) -> tuple[ImageTower | None, Any, dict[str, Any] | None]:
+    def _image(self, kept: Mapping[str, Any] | None, encoders: SavedEncoders) -> tuple[ImageTower | None, Any]:
         settings = self.config.image
         if not settings.enabled:
-            return None, None, None
+            return None, None
         if settings.frozen == "all":
             assert kept is not None
-            return ImageTower(None, kept["width"]), None, dict(kept)
-        source = find_encoder(settings.name, "image")
-        encoder: Any = load_image_encoder(source)
-        record = describe(source, encoder.state_dict())
+            return ImageTower(None, kept["width"]), None
+        encoder: Any = encoders.image()
         transforms = [picture_transform(encoder, settings.side, training=training) for training in (False, True)]
-        return ImageTower(encoder, int(encoder.num_features), settings.frozen), transforms, record
+        return ImageTower(encoder, int(encoder.num_features), settings.frozen), transforms
 
     def dataset(
         self, frame: pl.DataFrame, values: np.ndarray, encoded: Activations, files: Mapping[str, Path], **options: Any

@@ -11,9 +11,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from tests.neural.builders import write_text_encoder
+
 SMALL = [
     "--set", "folds.n_splits=2", "--set", "gbdt.members=['lightgbm']", "--set", "gbdt.lightgbm.rounds=30",
-    "--set", "neural.members=['sparse_mlp']", "--set", "report.dpi=60", "--set", "neural.text.enabled=false",
+    "--set", "report.dpi=60", "--set", "neural.text.trainable_layers=1", "--set", "neural.training.epochs=2",
     "--set", "neural.image.enabled=false", "--set", "ensemble.bootstrap=50",
 ]  # fmt: skip
 
@@ -56,8 +58,9 @@ def test_wrong_requests_exit_2_without_a_traceback(tmp_path: Path, arguments: tu
 
 def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path) -> None:
     output, artifacts = tmp_path / "out", tmp_path / "artifacts"
+    encoder = write_text_encoder(tmp_path / "encoder")
     arguments = ["demo", "--rows", "120", "--output", output, "--artifacts", artifacts, "--intervals", *SMALL]
-    done = pricing(*arguments, home=tmp_path / "home")
+    done = pricing(*arguments, "--set", f"neural.text.name={encoder}", home=tmp_path / "home")
     submission = (output / "submission.csv").read_bytes()
     run = json.loads((output / "run.json").read_text(encoding="utf-8"))
     metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
@@ -66,7 +69,7 @@ def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path) -> None:
     assert table.columns == ["sample_id", "predicted_price"]
     assert table["sample_id"].to_list() == test["sample_id"].to_list()
     assert (table["predicted_price"] > 0).all()
-    assert set(metrics["models"]) == {"ridge", "lightgbm", "sparse_mlp"}
+    assert set(metrics["models"]) == {"ridge", "lightgbm", "sparse_mlp", "multimodal"}
     assert metrics["holdout"]["smape_low"] <= metrics["holdout"]["smape"] <= metrics["holdout"]["smape_high"]
     assert metrics["floor"]["smape"] < metrics["holdout"]["smape"]
     assert (output / "report.html").stat().st_size > 10_000
@@ -90,6 +93,7 @@ def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path) -> None:
     shutil.copytree(output / "model", tmp_path / "elsewhere")
     shutil.rmtree(output)
     shutil.rmtree(artifacts / "store")
+    shutil.rmtree(encoder)
     prices = tmp_path / "prices.csv"
     score = ["score", "--run", tmp_path / "elsewhere", "--catalogue", run["inputs"]["test"], "--output", prices]
     pricing(*score, "--intervals", home=tmp_path / "home")

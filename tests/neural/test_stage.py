@@ -1,6 +1,7 @@
 """The stage end to end on tiny real encoders, through the real loading path."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,8 @@ from pricing.config.neural import NeuralConfig
 from pricing.errors import ArtifactError, WeightsError
 from pricing.features.load import load_features
 from pricing.neural import stage, training
-from tests.neural.builders import tiny_config, write_inputs, write_text_encoder
+from pricing.pretrained.saved_encoders import SavedEncoders
+from tests.neural.builders import tiny_config, write_image_encoder, write_inputs, write_text_encoder
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +40,13 @@ def run(inputs: dict[str, Path], config: NeuralConfig, root: Path, fold: int | N
     return out
 
 
-def price_again(inputs: dict[str, Path], model: Path) -> pl.DataFrame:
+def price_again(inputs: dict[str, Path], model: Path, encoders: Path | None = None) -> pl.DataFrame:
     frame = pl.read_parquet(inputs["catalogue"] / "test.parquet").reverse()  # another order than the features'
     images = pl.read_parquet(inputs["images"] / "images.parquet")
     price = pl.read_parquet(inputs["price_features"] / "test.parquet")
     features = load_features(inputs["features"], "test")
-    logs = stage.predict_member(model, frame, features, price.reverse(), images, inputs["pictures"])
+    encoders = encoders or model.parents[1] / "encoded/encoders"
+    logs = stage.predict_member(model, frame, features, price.reverse(), images, inputs["pictures"], encoders=encoders)
     return frame.select("sample_id").with_columns(again=pl.Series(logs))
 
 
@@ -96,8 +99,9 @@ def test_only_what_is_trained_and_no_machine_path_is_saved(
     inputs: dict[str, Path], text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
 ) -> None:
     out = run(inputs, tiny_config(text_encoders["bert"], image_encoder), tmp_path)
-    for path in out.rglob("*.json"):
-        assert str(text_encoders["bert"]) not in path.read_text()
+    for path in [*out.rglob("*.json"), *(tmp_path / "encoded").rglob("*.json")]:
+        assert str(text_encoders["bert"].parent) not in path.read_text()
+        assert str(image_encoder.parent) not in path.read_text()
     from safetensors import safe_open
 
     with safe_open(out / "model/model.safetensors", "pt") as file:
@@ -219,9 +223,33 @@ def test_other_weights_under_the_same_name_are_refused(
 ) -> None:
     """Predictions of another encoder look like prices too, so nobody would notice."""
     out = run(inputs, tiny_config(text_encoders["bert"], image_encoder), tmp_path)
-    write_text_encoder(out / "model/text_encoder", "mpnet")
+    saved = json.loads((out / "model/model.json").read_text())["text"]["sha256"][:16]
+    write_text_encoder(tmp_path / "encoded/encoders" / saved, "mpnet")
     with pytest.raises(WeightsError, match="hash to"):
         price_again(inputs, out / "model")
+    shutil.rmtree(tmp_path / "encoded/encoders" / saved)
+    with pytest.raises(WeightsError, match="whole model folder"):
+        price_again(inputs, out / "model")
+
+
+@pytest.mark.parametrize("kind", ["bert", "mpnet", "deberta"])
+def test_a_copied_model_prices_without_the_folders_that_its_encoders_came_from(
+    kind: str, inputs: dict[str, Path], tmp_path: Path
+) -> None:
+    sources = write_text_encoder(tmp_path / "text", kind), write_image_encoder(tmp_path / "image")
+    config = tiny_config(*sources, text={"trainable_layers": 2}, image={"frozen": "early"}, lora={"enabled": True})
+    out = run(inputs, config, tmp_path)
+    before = price_again(inputs, out / "model")
+    for source in sources:
+        shutil.rmtree(source)
+    copied = tmp_path / "elsewhere"
+    shutil.move(out / "model", copied / "fold_0")
+    shutil.move(tmp_path / "encoded/encoders", copied / "encoders")
+    shutil.rmtree(tmp_path / "encoded")
+    assert price_again(inputs, copied / "fold_0", copied / "encoders").equals(before)
+    assert len(list((copied / "encoders").iterdir())) == 2  # each once
+    fold = sum(path.stat().st_size for path in copied.rglob("fold_0/*"))
+    assert fold < sum(path.stat().st_size for path in copied.rglob("encoders/*/*.safetensors"))
 
 
 def test_damaged_activations_are_named(
@@ -263,9 +291,10 @@ def test_activations_of_a_row_do_not_depend_on_the_other_rows(
     frame = read_catalogue_part(inputs["catalogue"], "train")
     files = picture_files(inputs["images"], inputs["pictures"], config)
     some = frame.gather_every(3).reverse()
+    encoders = SavedEncoders.save(config.text.name, config.image.name, tmp_path / "encoders")
     for name, rows in (("all", frame), ("some", some)):
         (tmp_path / name).mkdir()
-        encode_rows(rows, files, config, tmp_path / name, torch.device("cpu"))
+        encode_rows(rows, files, config, encoders, tmp_path / name, torch.device("cpu"))
     whole, part = Activations.load(tmp_path / "all"), Activations.load(tmp_path / "some")
     ids = some["sample_id"]
     for row in range(some.height):
