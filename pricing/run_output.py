@@ -108,8 +108,15 @@ def _write_model(
     for name, made in parts.members.items():
         for fold, reference in made.items():
             shutil.copytree(store.path(reference) / "model", folder / "members" / name / fold_name(fold))
-    if parts.encoded is not None:  # what is frozen lies once, what is trained a fold
-        shutil.copytree(store.path(parts.encoded) / "encoders", folder / "encoders")
+    # what is frozen lies once, what is trained a fold; both kinds of encoders are named by their hash
+    (folder / "encoders").mkdir()
+    if parts.encoded is not None:
+        shutil.copytree(store.path(parts.encoded) / "encoders", folder / "encoders", dirs_exist_ok=True)
+    for encoder in (folder / "engineer" / "encoders").glob("*/"):
+        if (folder / "encoders" / encoder.name).exists():
+            shutil.rmtree(encoder)
+        else:
+            encoder.rename(folder / "encoders" / encoder.name)
     shutil.copytree(store.path(parts.ensemble) / "ensemble", folder / "ensemble")
     write_json(folder / "config.json", config.model_dump(mode="json"))
     members = {name: [fold_name(fold) for fold in made] for name, made in parts.members.items()}

@@ -72,7 +72,7 @@ def score_catalogue(
         members, branch = record["members"], record["threads"]
     except (OSError, ValueError, KeyError) as error:
         raise ArtifactError(f"{model}: is not a model folder ({error!r}); give the model folder of a run") from None
-    features = FeatureEngineer.load(model / "engineer").transform(frame)
+    features = FeatureEngineer.load(model / "engineer", model / "encoders").transform(frame)
     price_features, ridge = {}, {}
     for fold in members["ridge"]:
         fitted = PriceFeatures.load(model / "price_features" / fold)

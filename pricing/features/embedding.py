@@ -19,7 +19,8 @@ import torch
 from tqdm import tqdm
 
 from pricing.config.features import EmbeddingConfig
-from pricing.errors import ArtifactError, WeightsError
+from pricing.errors import ArtifactError
+from pricing.pretrained.saved_encoders import SavedEncoders
 from pricing.pretrained.text import compose_text, shape_batches
 from pricing.pretrained.weights import Source, describe, find_encoder, load_text_encoder, load_tokenizer
 
@@ -27,6 +28,7 @@ __all__ = ["EmbeddingCache", "TextEmbedder"]
 
 logger = logging.getLogger(__name__)
 
+RECORD = "embedder.json"
 #: batches between two commits of the cache: what a kill may cost, some 20 s
 COMMIT_EVERY = 32
 
@@ -100,6 +102,7 @@ class TextEmbedder:
     def __init__(self, config: EmbeddingConfig, source: Source, *, cache: Path | None = None, threads: int = 1) -> None:
         self.config = config
         self.threads = threads
+        self._source = source
         encoder: Any = load_text_encoder(source)
         self._encoder = encoder
         self._tokenizer: Any = load_tokenizer(source)
@@ -178,31 +181,37 @@ class TextEmbedder:
 
     def save(self, folder: Path) -> None:
         """Write the encoder and its tokenizer into a new folder: what scores must not need a package or the hub."""
-        self._encoder.save_pretrained(folder)
-        self._tokenizer.save_pretrained(folder)
-        record = {"config": self.config.model_dump(mode="json"), "sha256": self.sha256}
-        (folder / "embedder.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        name = str(self._source.path) if self._source.origin == "folder" else self._source.name
+        saved = SavedEncoders.save(name, None, folder)
+        record = {"config": self.config.model_dump(mode="json"), "encoder": saved.records["text"]}
+        (folder / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path, *, cache: Path | None = None, threads: int = 1) -> "TextEmbedder":
+    def load(cls, folder: Path, *, encoders: Path | None = None, threads: int = 1) -> "TextEmbedder":
         """Read what `save` wrote.
+
+        Parameters
+        ----------
+        folder : Path
+            That folder.
+        encoders : Path, optional
+            Where the encoder itself lies, if not in that folder.
+        threads : int
+            torch's.
 
         Raises
         ------
         ArtifactError
             The record is missing or damaged.
         WeightsError
-            The weights are not those that were saved.
+            The encoder is missing, or its weights are not those that were saved.
         """
-        path = folder / "embedder.json"
+        path = folder / RECORD
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
-            config, expected = EmbeddingConfig.model_validate(record["config"]), str(record["sha256"])
+            config, encoder = EmbeddingConfig.model_validate(record["config"]), dict(record["encoder"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(f"{path}: expected a text embedder, got {error!r}; rebuild the features") from None
-        embedder = cls(config, Source(config.name, "folder", folder), cache=cache, threads=threads)
-        if embedder.sha256 != expected:  # other weights give other comparables, silently
-            raise WeightsError(
-                f"{folder}: tensors hash to {embedder.sha256[:12]}, expected {expected[:12]}; copy the folder again"
-            )
-        return embedder
+        saved = SavedEncoders(encoders or folder, {"text": encoder, "image": None})
+        saved.text()  # other weights give other comparables, silently
+        return cls(config, saved.source("text"), threads=threads)

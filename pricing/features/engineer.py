@@ -239,13 +239,20 @@ class FeatureEngineer:
         brands.save(folder / "brands.json")
         tfidf.save(folder)
         if self.embedder is not None:
-            self.embedder.save(folder / "encoder")
+            self.embedder.save(folder / "encoders")
         if self.index is not None:
             self.index.save(folder / "index")
 
     @classmethod
-    def load(cls, folder: Path) -> "FeatureEngineer":
+    def load(cls, folder: Path, encoders: Path | None = None) -> "FeatureEngineer":
         """Read what `save` wrote; transforms are equal to those before saving, bit by bit.
+
+        Parameters
+        ----------
+        folder : Path
+            That folder.
+        encoders : Path, optional
+            Where the pretrained encoder lies, if not in that folder.
 
         Raises
         ------
@@ -263,7 +270,7 @@ class FeatureEngineer:
         if "embedding" in engineer.config.spaces:
             from pricing.features.embedding import TextEmbedder
 
-            engineer.embedder = TextEmbedder.load(folder / "encoder", threads=engineer.threads)
+            engineer.embedder = TextEmbedder.load(folder / "encoders", encoders=encoders)
         if (folder / "index").exists():
             engineer.index = ComparableIndex.load(folder / "index")
         return engineer

@@ -82,7 +82,7 @@ class SavedEncoders:
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The tokenizer beside the text encoder."""
-        return load_tokenizer(self._source("text"))
+        return load_tokenizer(self.source("text"))
 
     def text(self) -> nn.Module:
         """The whole text encoder in float32, in evaluation mode.
@@ -92,13 +92,20 @@ class SavedEncoders:
         WeightsError
             Its folder is missing or damaged, or holds other tensors than the recorded ones.
         """
-        return self._checked("text", load_text_encoder(self._source("text")))
+        return self._checked("text", load_text_encoder(self.source("text")))
 
     def image(self) -> nn.Module:
         """The picture encoder without its classifier, in float32, in evaluation mode; raises as `text` does."""
-        return self._checked("image", load_image_encoder(self._source("image")))
+        return self._checked("image", load_image_encoder(self.source("image")))
 
-    def _source(self, kind: Kind) -> Source:
+    def source(self, kind: Kind) -> Source:
+        """Where a saved encoder lies; what lies there is not checked yet.
+
+        Raises
+        ------
+        WeightsError
+            Its folder is missing.
+        """
         record = self.records[kind]
         assert record is not None
         path = _folder(self.folder, record)

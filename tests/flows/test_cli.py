@@ -60,7 +60,11 @@ def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path) -> None:
     output, artifacts = tmp_path / "out", tmp_path / "artifacts"
     encoder = write_text_encoder(tmp_path / "encoder")
     arguments = ["demo", "--rows", "120", "--output", output, "--artifacts", artifacts, "--intervals", *SMALL]
-    done = pricing(*arguments, "--set", f"neural.text.name={encoder}", home=tmp_path / "home")
+    arguments += ["--set", "features.spaces=['words', 'embedding']", "--set", "features.embedding.max_length=48"]
+    arguments += [
+        part for name in ("neural.text", "features.embedding") for part in ("--set", f"{name}.name={encoder}")
+    ]
+    done = pricing(*arguments, home=tmp_path / "home")
     submission = (output / "submission.csv").read_bytes()
     run = json.loads((output / "run.json").read_text(encoding="utf-8"))
     metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
@@ -89,6 +93,8 @@ def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path) -> None:
     assert set(metrics["holdout"]["segments"]) == {"category", "brand_frequency", "picture_there", "pack"}
     assert len(pl.read_parquet(output / "evaluation" / "comparables.parquet")) > 0
 
+    # one encoder reads for the network and for the comparables, and lies there once
+    assert len(list((output / "model" / "encoders").iterdir())) == 1
     # the model folder alone prices the run's own test rows exactly as the submission did, in another process
     shutil.copytree(output / "model", tmp_path / "elsewhere")
     shutil.rmtree(output)
