@@ -30,6 +30,7 @@ AllowHost = Annotated[list[str] | None, typer.Option(help="Private or loopback h
 OnBadRows = Annotated[str | None, typer.Option(help="refuse or quarantine.")]
 PriceColumn = Annotated[str | None, typer.Option(help="Header of the submission's price column.")]
 Intervals = Annotated[bool, typer.Option("--intervals", help="80 % and 95 % prediction intervals in a file beside.")]
+Comparables = Annotated[int, typer.Option(min=0, help="Most similar products a row, with prices, in a file beside.")]
 
 
 def build_config(
@@ -138,14 +139,14 @@ def score(
     run_dir: Annotated[Path, typer.Option("--run", help="A run's output folder, or its model folder.")],
     catalogue: Annotated[Path, typer.Option()], output: Annotated[Path, typer.Option()], images: Images = None,
     image_mirror: Mirror = None, allow_host: AllowHost = None, artifacts: Artifacts = Path("artifacts"),
-    price_column: PriceColumn = None, intervals: Intervals = False,
+    price_column: PriceColumn = None, intervals: Intervals = False, comparables: Comparables = 0,
 ) -> None:  # fmt: skip
     """Price new products with a finished run."""
     import json
 
     from pricing.catalogue.reading import read_catalogue_file
     from pricing.scoring import fetch_pictures, score_catalogue
-    from pricing.submission import write_intervals, write_submission
+    from pricing.submission import write_comparables, write_intervals, write_submission
 
     model = run_dir / "model" if (run_dir / "model").is_dir() else run_dir
     try:
@@ -158,12 +159,14 @@ def score(
         allowed = ImagesConfig(**(config.images.model_dump() | {"allow_hosts": tuple(allow_host or ())}))
         source, pictures = _source(images, image_mirror), artifacts / "work" / "images"
         table = fetch_pictures(frame, allowed, source, pictures)
-    scored = score_catalogue(model, frame, images=table, pictures=pictures)
+    scored = score_catalogue(model, frame, images=table, pictures=pictures, comparables=comparables)
     header = SubmissionConfig(price_column=price_column or config.submission.price_column)
     statistics = write_submission(frame["sample_id"], scored.price, header, output)
     if intervals:
         beside = write_intervals(frame["sample_id"], scored.price, scored.intervals, header, output)
         console.print(f"intervals: {beside}", soft_wrap=True)
+    if scored.comparables is not None:
+        console.print(f"comparables: {write_comparables(scored.comparables, output)}", soft_wrap=True)
     console.print(f"{statistics['rows']} rows priced, median {statistics['median']:.2f}: {output}")
 
 

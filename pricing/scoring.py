@@ -26,10 +26,13 @@ class ScoredPrices:
         Positive; on a run's own test rows exactly those of its submission.
     intervals : dict of str to ndarray of shape (n,)
         Prices at the ends of the prediction intervals: ``low_80``, ``high_80``, ``low_95``, ``high_95``.
+    comparables : DataFrame, optional
+        The table of `pricing.features.comparables.Comparables`, where comparables were asked for.
     """
 
     price: NDArray[np.float64]
     intervals: dict[str, NDArray[np.float64]]
+    comparables: pl.DataFrame | None = None
 
 
 def score_catalogue(
@@ -38,6 +41,7 @@ def score_catalogue(
     *,
     images: pl.DataFrame | None = None,
     pictures: Path | None = None,
+    comparables: int = 0,
     threads: int | None = None,
 ) -> ScoredPrices:
     """Price new products.
@@ -52,6 +56,9 @@ def score_catalogue(
         images.parquet of the download stage for these rows; without it every picture counts as missing.
     pictures : Path, optional
         Folder that ``images``' files are relative to.
+    comparables : int
+        How many of the run's labelled products each row is compared with: those that the refit learnt from or, without
+        a refit, the first fold. 0 looks none up.
     threads : int, optional
         By default as many as the run's branches had: floating-point sums depend on how they are split.
 
@@ -59,6 +66,8 @@ def score_catalogue(
     ------
     ArtifactError
         The folder is not a whole model.
+    SchemaError
+        Comparables are asked of a run that compared no products.
     """
     from pricing.ensemble.ensemble import Ensemble
     from pricing.evaluation.metrics import log_to_price
@@ -72,12 +81,18 @@ def score_catalogue(
         members, branch = record["members"], record["threads"]
     except (OSError, ValueError, KeyError) as error:
         raise ArtifactError(f"{model}: is not a model folder ({error!r}); give the model folder of a run") from None
-    features = FeatureEngineer.load(model / "engineer", model / "encoders").transform(frame)
-    price_features, ridge = {}, {}
+    engineer = FeatureEngineer.load(model / "engineer", model / "encoders")
+    features = engineer.transform(frame)
+    price_features, ridge, similar = {}, {}, None
+    asked = "refit" if "refit" in members["ridge"] else members["ridge"][0]
     for fold in members["ridge"]:
         fitted = PriceFeatures.load(model / "price_features" / fold)
         price_features[fold] = fitted.transform(features)
         ridge[fold] = fitted.predict_ridge(features)
+        if comparables > 0 and fold == asked:
+            if engineer.index is None:
+                raise ArtifactError(f"{model / 'engineer'}: has no index of products; give the model folder of a run")
+            similar = fitted.comparables(features, engineer.index.products, comparables).table
     predicted = {"ridge": _average(ridge)}
     for name in sorted(set(members) - {"ridge"}):
         folds = {}
@@ -96,7 +111,8 @@ def score_catalogue(
     ensemble = Ensemble.load(model / "ensemble")
     log_price = ensemble.predict(predicted)
     ends = ensemble.predict_intervals(predicted, log_price)
-    return ScoredPrices(log_to_price(log_price), {name: log_to_price(values) for name, values in ends.items()})
+    intervals = {name: log_to_price(values) for name, values in ends.items()}
+    return ScoredPrices(log_to_price(log_price), intervals, similar)
 
 
 def _average(folds: dict[str, np.ndarray]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""submission.csv: every test product once, in the test's order, with a finite positive price."""
+"""submission.csv: every test product once, in the test's order, with a finite positive price; and files beside it."""
 
 import contextlib
 import logging
@@ -16,7 +16,14 @@ from pricing.ensemble.intervals import INTERVAL_COLUMNS
 from pricing.errors import ArtifactError, PredictionsError
 from pricing.evaluation.metrics import log_to_price
 
-__all__ = ["create_submission", "intervals_file", "write_intervals", "write_submission"]
+__all__ = [
+    "comparables_file",
+    "create_submission",
+    "intervals_file",
+    "write_comparables",
+    "write_intervals",
+    "write_submission",
+]
 
 Floats = NDArray[np.float64]
 
@@ -115,6 +122,28 @@ def write_intervals(
     destination = intervals_file(submission)
     _write_csv(pl.DataFrame({"sample_id": ids, config.price_column: price, **ends}), destination)
     log.info("intervals %s: %s", destination, ", ".join(ends))
+    return destination
+
+
+def comparables_file(submission: Path) -> Path:
+    """The file of the comparables that belongs to a submission: ``prices_comparables.csv`` beside prices.csv."""
+    return submission.with_name(f"{submission.stem}_comparables.csv")
+
+
+def write_comparables(comparables: pl.DataFrame, submission: Path) -> Path:
+    """Write the products that each priced product is most like beside a submission; atomic.
+
+    Parameters
+    ----------
+    comparables : DataFrame
+        As `pricing.features.comparables.Comparables` holds them: sample_id, rank, comparable, title, price, amount,
+        similarity.
+    submission : Path
+        The submission; see `comparables_file`.
+    """
+    destination = comparables_file(submission)
+    _write_csv(comparables, destination)
+    log.info("comparables %s: %d rows", destination, comparables.height)
     return destination
 
 

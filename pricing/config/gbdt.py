@@ -16,6 +16,8 @@ class LightGBMConfig(Section):
     """Loss on log price; smape is lgb_smape_objective."""
     huber_alpha: float = Field(0.3, gt=0)
     """Huber's threshold, in log price."""
+    amount_exponent: float = Field(0.0, ge=0, le=1)
+    """The trees learn log price less this times log amount: 0 log price, 1 log price per unit; pricing.gbdt.target."""
     terms: int = Field(0, ge=0)
     """TF-IDF terms read beside the table, those in most training rows."""
     rounds: int = Field(2000, ge=1)
@@ -53,6 +55,8 @@ class XGBoostConfig(Section):
     """Loss on log price; smape is xgb_smape_objective."""
     huber_alpha: float = Field(0.3, gt=0)
     """Pseudo-Huber's slope, in log price."""
+    amount_exponent: float = Field(0.0, ge=0, le=1)
+    """The trees learn log price less this times log amount: 0 log price, 1 log price per unit; pricing.gbdt.target."""
     terms: int = Field(0, ge=0)
     """TF-IDF terms read beside the table, those in most training rows."""
     rounds: int = Field(2000, ge=1)
@@ -86,6 +90,8 @@ class CatBoostConfig(Section):
     """Built-in loss on log price."""
     huber_delta: float = Field(0.3, gt=0)
     """Huber's threshold, in log price."""
+    amount_exponent: float = Field(0.0, ge=0, le=1)
+    """The trees learn log price less this times log amount: 0 log price, 1 log price per unit; pricing.gbdt.target."""
     terms: int = Field(0, ge=0)
     """TF-IDF terms read beside the table, those in most training rows; CatBoost spreads them out."""
     rounds: int = Field(1500, ge=1)

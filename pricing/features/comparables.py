@@ -168,8 +168,9 @@ def find_comparables(
                 "rank": ranked["rank"],
                 "comparable": products[ID].gather(ranked["place"]),
                 "title": products["title"].gather(ranked["place"]),
-                "price": np.exp(log_price[place]),
-                "amount": pl.Series(np.exp(log_amount[place])).fill_nan(None),
+                # to ten digits the exponential of a logarithm is the number that it was taken of
+                "price": pl.Series(np.exp(log_price[place])).round_sig_figs(10),
+                "amount": pl.Series(np.exp(log_amount[place])).round_sig_figs(10).fill_nan(None),
                 "similarity": ranked["similarity"],
             }
         )

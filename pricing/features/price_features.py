@@ -183,7 +183,17 @@ class PriceFeatures:
             That index's ``products``.
         k : int
             Comparables a row.
+
+        Raises
+        ------
+        SchemaError
+            These were fitted without comparables, or with those of another run.
         """
+        if not self.spaces:
+            raise SchemaError(
+                "this run compared no products; run again with at least one of features.spaces and a positive "
+                "features.price.neighbours"
+            )
         nearest = self._nearest(features)
         return find_comparables(nearest, features.ids, products, self.labelled_price, self.labelled.log_amount, k)
 

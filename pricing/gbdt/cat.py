@@ -12,6 +12,7 @@ from pricing.config.gbdt import CatBoostConfig
 from pricing.errors import ArtifactError, TrainingError
 from pricing.gbdt.matrix import FeatureSchema, Matrix, Values, check_learnable
 from pricing.gbdt.model import GBDTModel, TrainedModel, curves_table
+from pricing.gbdt.target import Target
 
 SUFFIX = ".cbm"
 
@@ -30,7 +31,7 @@ def catboost_params(config: CatBoostConfig, *, seed: int, threads: int, device: 
         "subsample": config.subsample,
         "boosting_type": "Plain",
         "max_ctr_complexity": 1,  # combinations of categories cost more than they gain on a few thousand rows
-        "boost_from_average": False,  # the labels are centred on the log-median
+        "boost_from_average": False,  # the labels are centred
         "random_seed": seed,
         "thread_count": threads,
         "task_type": "CPU" if device == "cpu" else "GPU",
@@ -60,14 +61,14 @@ def train_catboost(
     import catboost
 
     check_learnable(train, valid)
-    center = float(np.median(train.labels))
+    target = Target.fit(train, schema, config.amount_exponent)
     params = catboost_params(config, seed=seed, threads=threads, device=device)
     model = catboost.CatBoost({**params, "iterations": rounds or config.rounds})
     stopping = valid is not None and rounds is None
     try:
         model.fit(
-            _pool(train.values, schema, train.labels - center),
-            eval_set=None if valid is None else _pool(valid.values, schema, valid.labels - center),
+            _pool(train.values, schema, target.learnt(train, schema)),
+            eval_set=None if valid is None else _pool(valid.values, schema, target.learnt(valid, schema)),
             use_best_model=stopping,
             early_stopping_rounds=config.early_stopping if stopping else None,
         )
@@ -80,7 +81,7 @@ def train_catboost(
         if "MAE" in values
     }
     best = int(model.tree_count_)
-    return TrainedModel(GBDTModel("catboost", schema, center, best, model), best, curves_table(curves))
+    return TrainedModel(GBDTModel("catboost", schema, target, best, model), best, curves_table(curves))
 
 
 def _pool(values: Values, schema: FeatureSchema, labels: NDArray[np.float64] | None = None) -> Any:
@@ -104,7 +105,7 @@ def _pool(values: Values, schema: FeatureSchema, labels: NDArray[np.float64] | N
 
 
 def predict(booster: Any, values: Values, schema: FeatureSchema, threads: int) -> NDArray[np.float64]:
-    """Centred log prices, shape (n,)."""
+    """What the trees predict (see `pricing.gbdt.target`), shape (n,)."""
     raw = booster.predict(_pool(values, schema), prediction_type="RawFormulaVal", thread_count=threads)
     return np.asarray(raw, dtype=np.float64)
 

@@ -13,6 +13,7 @@ from pricing.errors import ArtifactError, TrainingError
 from pricing.gbdt.matrix import FeatureSchema, Matrix, Values, check_learnable
 from pricing.gbdt.model import GBDTModel, TrainedModel, curves_table
 from pricing.gbdt.objectives import lgb_smape_eval, lgb_smape_objective
+from pricing.gbdt.target import Target
 
 SUFFIX = ".txt"
 
@@ -67,7 +68,7 @@ def train_lightgbm(
     schema : FeatureSchema
         The columns; categorical ones are split natively, by sets of codes.
     config : LightGBMConfig
-        Settings; objective "smape" trains by :func:`lgb_smape_objective`, started from the log-median.
+        Settings; objective "smape" trains by :func:`lgb_smape_objective`, started from the median.
     seed, threads : int
         The same pair gives the same bytes.
     rounds : int, optional
@@ -88,12 +89,12 @@ def train_lightgbm(
     import lightgbm as lgb
 
     check_learnable(train, valid)
-    center = float(np.median(train.labels))
+    target = Target.fit(train, schema, config.amount_exponent)
     params = lightgbm_params(config, rows=len(train), seed=seed, threads=threads, device=device)
-    dataset = _dataset(train, schema, center, params)
+    dataset = _dataset(train, target, schema, params)
     sets, names = [dataset], ["train"]
     if valid is not None:
-        sets.append(lgb.Dataset(valid.values, valid.labels - center, reference=dataset, params=params))
+        sets.append(lgb.Dataset(valid.values, target.learnt(valid, schema), reference=dataset, params=params))
         names.append("valid")
     history: dict[str, dict[str, list[float]]] = {}
     callbacks = [lgb.record_evaluation(history)]
@@ -116,16 +117,16 @@ def train_lightgbm(
     if best < trained:
         booster = lgb.Booster(model_str=booster.model_to_string(num_iteration=best))
     curves = {(split, metric): values for split, by in history.items() for metric, values in by.items()}
-    return TrainedModel(GBDTModel("lightgbm", schema, center, best, booster), best, curves_table(curves))
+    return TrainedModel(GBDTModel("lightgbm", schema, target, best, booster), best, curves_table(curves))
 
 
-def _dataset(train: Matrix, schema: FeatureSchema, center: float, params: dict[str, Any]) -> Any:
+def _dataset(train: Matrix, target: Target, schema: FeatureSchema, params: dict[str, Any]) -> Any:
     import lightgbm as lgb
 
     # neutral names: LightGBM refuses JSON's special characters, and the schema keeps the real ones
     return lgb.Dataset(
         train.values,
-        train.labels - center,
+        target.learnt(train, schema),
         feature_name=[f"f{position}" for position in range(len(schema.names))],
         categorical_feature=list(range(len(schema.numeric), len(schema.columns))),
         params=params,
@@ -134,7 +135,7 @@ def _dataset(train: Matrix, schema: FeatureSchema, center: float, params: dict[s
 
 
 def predict(booster: Any, values: Values, schema: FeatureSchema, threads: int) -> NDArray[np.float64]:
-    """Centred log prices, shape (n,)."""
+    """What the trees predict (see `pricing.gbdt.target`), shape (n,)."""
     return np.asarray(booster.predict(values, num_threads=threads), dtype=np.float64)
 
 

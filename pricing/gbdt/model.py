@@ -1,8 +1,8 @@
 """A trained model of any of the three libraries, its file and its schema.
 
 On disk a model is two files: the trees in the library's own format (``model.txt``, ``model.json``, ``model.cbm``; none
-of them can hold code) and ``schema.json`` with the columns, the categories, the log-median that the labels were centred
-on, and the model file's hash. Predictions after loading equal those before, bit for bit.
+of them can hold code) and ``schema.json`` with the columns, the categories, the target's shift and the model file's
+hash. Predictions after loading equal those before, bit for bit.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from scipy import sparse
 
 from pricing.errors import ArtifactError
 from pricing.gbdt.matrix import FeatureSchema, Values
+from pricing.gbdt.target import Target
 
 Library = Literal["lightgbm", "xgboost", "catboost"]
 LIBRARIES: tuple[Library, ...] = get_args(Library)
 
-FORMAT = 2
+FORMAT = 3
 """Version of schema.json."""
 
 _MODULES = {"lightgbm": "lgbm", "xgboost": "xgb", "catboost": "cat"}
@@ -37,7 +38,7 @@ class Backend(Protocol):
     SUFFIX: str
 
     def predict(self, booster: Any, values: Values, schema: FeatureSchema, threads: int) -> NDArray[np.float64]:
-        """Centred log prices, shape (n,)."""
+        """What the trees predict (see `pricing.gbdt.target`), shape (n,)."""
 
     def gains(self, booster: Any, schema: FeatureSchema) -> NDArray[np.float64]:
         """Gain of each column in the schema's order, shape (p,)."""
@@ -64,8 +65,8 @@ class GBDTModel:
         Who grew the trees.
     schema : FeatureSchema
         Columns and categories, p columns.
-    center : float
-        Log-median of the training prices; the trees predict the difference to it.
+    target : Target
+        What the trees predict, and the way back to log prices.
     rounds : int
         Boosting rounds kept.
     booster : object
@@ -74,7 +75,7 @@ class GBDTModel:
 
     library: Library
     schema: FeatureSchema
-    center: float
+    target: Target
     rounds: int
     booster: Any
 
@@ -108,7 +109,8 @@ class GBDTModel:
         """The same for rows that are already encoded by ``schema``, shape (n, p)."""
         if values.shape[0] == 0:
             return np.empty(0)
-        return self.center + backend(self.library).predict(self.booster, values, self.schema, threads)
+        predicted = backend(self.library).predict(self.booster, values, self.schema, threads)
+        return self.target.log_price(predicted, values, self.schema)
 
     def importance(self) -> pl.DataFrame:
         """Columns feature and importance: its share of the total gain, largest first; all 0 without splits."""
@@ -126,7 +128,7 @@ class GBDTModel:
             "library": self.library,
             "model": path.name,
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-            "center": self.center,
+            "target": self.target.to_json(),
             "rounds": self.rounds,
             "features": self.schema.to_json(),
         }
@@ -154,7 +156,7 @@ class GBDTModel:
                 f"{path}: has hash {found[:12]}, schema.json expects {record['sha256'][:12]}; train again"
             )
         booster = backend(library).load(path, schema)
-        return cls(library, schema, float(record["center"]), int(record["rounds"]), booster)
+        return cls(library, schema, Target.from_json(record["target"]), int(record["rounds"]), booster)
 
 
 def _read_record(path: Path) -> dict[str, Any]:
@@ -166,7 +168,7 @@ def _read_record(path: Path) -> dict[str, Any]:
                 f"{', '.join(LIBRARIES)}; train the member again"
             )
         FeatureSchema.from_json(record["features"])
-        float(record["center"]), int(record["rounds"]), str(record["sha256"])[:12]
+        Target.from_json(record["target"]), int(record["rounds"]), str(record["sha256"])[:12]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{path}: is no model schema ({error!r}); train the member again") from None
     return cast(dict[str, Any], record)

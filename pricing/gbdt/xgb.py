@@ -13,6 +13,7 @@ from pricing.errors import ArtifactError, TrainingError
 from pricing.gbdt.matrix import FeatureSchema, Matrix, Values, check_learnable
 from pricing.gbdt.model import GBDTModel, TrainedModel, curves_table
 from pricing.gbdt.objectives import xgb_smape_eval, xgb_smape_objective
+from pricing.gbdt.target import Target
 
 SUFFIX = ".json"
 
@@ -54,7 +55,7 @@ def train_xgboost(
     import xgboost
 
     check_learnable(train, valid)
-    center = float(np.median(train.labels))
+    target = Target.fit(train, schema, config.amount_exponent)
     params = xgboost_params(config, seed=seed, threads=threads, device=device)
     custom = config.objective == "smape"
     if not custom:
@@ -69,11 +70,11 @@ def train_xgboost(
     try:
         quantised = {"max_bin": config.max_bin, "nthread": threads, "enable_categorical": True}
         data = xgboost.QuantileDMatrix(
-            train.values, train.labels - center, feature_types=_feature_types(schema), **quantised
+            train.values, target.learnt(train, schema), feature_types=_feature_types(schema), **quantised
         )
         sets = [(data, "train")]
         if valid is not None:
-            sets.append((_rows(valid.values, schema, threads, valid.labels - center), "valid"))
+            sets.append((_rows(valid.values, schema, threads, target.learnt(valid, schema)), "valid"))
         booster = xgboost.train(
             params,
             data,
@@ -93,7 +94,7 @@ def train_xgboost(
         best = booster.best_iteration + 1
         booster = booster[:best]
     curves = {(split, metric): values for split, by in history.items() for metric, values in by.items()}
-    return TrainedModel(GBDTModel("xgboost", schema, center, best, booster), best, curves_table(curves))
+    return TrainedModel(GBDTModel("xgboost", schema, target, best, booster), best, curves_table(curves))
 
 
 def _feature_types(schema: FeatureSchema) -> list[str]:
@@ -109,7 +110,7 @@ def _rows(values: Values, schema: FeatureSchema, threads: int, labels: NDArray[n
 
 
 def predict(booster: Any, values: Values, schema: FeatureSchema, threads: int) -> NDArray[np.float64]:
-    """Centred log prices, shape (n,)."""
+    """What the trees predict (see `pricing.gbdt.target`), shape (n,)."""
     booster.set_param({"nthread": threads})
     return np.asarray(booster.predict(_rows(values, schema, threads), output_margin=True), dtype=np.float64)
 

@@ -206,6 +206,11 @@ def test_comparables_are_the_nearest_learnt_products_of_other_groups(
         assert mine["similarity"][0] == pytest.approx(best, abs=1e-5)
         assert mine["similarity"].is_sorted(descending=True)
         assert mine["title"][0] in products.frame["catalog_content"][places[0]]
+    alone = PriceFeatures(PRICE_CONFIG.model_copy(update={"neighbours": 0})).fit(
+        compared, products.log_price, products.groups
+    )
+    with pytest.raises(SchemaError, match=r"features\.price\.neighbours"):
+        alone.comparables(compared, indexed.index.products, 4)
 
 
 @pytest.mark.parametrize("victim", ["ridge.npz", "labelled.npz"])

@@ -95,6 +95,9 @@ def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path) -> None:
 
     # one encoder reads for the network and for the comparables, and lies there once
     assert len(list((output / "model" / "encoders").iterdir())) == 1
+    held = pl.read_parquet(output / "evaluation" / "holdout.parquet")["sample_id"]
+    assert len(held) > 0
+
     # the model folder alone prices the run's own test rows exactly as the submission did, in another process
     shutil.copytree(output / "model", tmp_path / "elsewhere")
     shutil.rmtree(output)
@@ -105,5 +108,28 @@ def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path) -> None:
     pricing(*score, "--intervals", home=tmp_path / "home")
     assert prices.read_bytes() == submission
     assert (tmp_path / "prices_intervals.csv").read_bytes() == beside
-    pricing(*score, "--price-column", "price", home=tmp_path / "home")
+    assert not (tmp_path / "prices_comparables.csv").exists()
+    pricing(*score, "--price-column", "price", "--comparables", "3", home=tmp_path / "home")
     assert prices.read_bytes() == submission.replace(b"predicted_price", b"price")
+    check_comparables(tmp_path / "prices_comparables.csv", pl.read_csv(run["inputs"]["train"]), test, 3, held)
+
+
+def check_comparables(path: Path, train: pl.DataFrame, priced: pl.DataFrame, count: int, held: pl.Series) -> None:
+    """Every priced product has its nearest labelled ones, under the names and prices of the catalogue's own file; no
+    hold-out row is among them, as this run has no refit."""
+    found = pl.read_csv(path, schema_overrides={"sample_id": pl.String, "comparable": pl.String})
+    assert found.columns == ["sample_id", "rank", "comparable", "title", "price", "amount", "similarity"]
+    assert found["sample_id"].unique(maintain_order=True).to_list() == priced["sample_id"].to_list()
+    for own in found.partition_by("sample_id"):
+        assert own["rank"].to_list() == list(range(1, count + 1))
+        assert own["comparable"].n_unique() == count
+        assert own["similarity"].is_sorted(descending=True)
+    assert not found["comparable"].is_in(held.to_list()).any()
+    assert found["similarity"].is_between(0, 1 + 1e-6).all()
+    known = found.join(train.with_columns(pl.col("sample_id").cast(pl.String)), left_on="comparable",
+                       right_on="sample_id", how="left", maintain_order="left")  # fmt: skip
+    assert known["price"].to_list() == known["price_right"].to_list()
+    assert all(
+        text.startswith(f"Item Name: {title}") for title, text in known.select("title", "catalog_content").rows()
+    )
+    assert known["amount"].drop_nulls().gt(0).all()

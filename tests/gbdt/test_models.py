@@ -49,7 +49,7 @@ def test_serialization(library: str, rows: int, seed: int, objective: int) -> No
         model.save(Path(folder))
         loaded = GBDTModel.load(Path(folder))
     assert loaded.predict(new).tobytes() == model.predict(new).tobytes()
-    assert (loaded.rounds, loaded.center, loaded.schema) == (model.rounds, model.center, model.schema)
+    assert (loaded.rounds, loaded.target, loaded.schema) == (model.rounds, model.target, model.schema)
     assert loaded.importance().equals(model.importance())
 
 

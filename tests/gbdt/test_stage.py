@@ -85,6 +85,30 @@ def test_a_fold(library: str, stages: Path, tiny: GBDTConfig, tmp_path: Path) ->
 
 
 @each_library
+def test_a_target_per_unit_is_undone_for_new_rows(library: str, stages: Path, tiny: GBDTConfig, tmp_path: Path) -> None:
+    """The stage's predictions are log prices whatever the trees learn, and a saved model gives the same ones again."""
+    features, out = tmp_path / "features", tmp_path / "out"
+    features.mkdir()
+    out.mkdir()
+    names = {load_features(stages / "features").schema.numeric[0]: "ipq_log_amount", "brand": "ipq_family"}
+    for part in ("train", "test"):
+        found = load_features(stages / "features", part)
+        schema = FeatureSchema(("ipq_log_amount", *found.schema.numeric[1:]), ("ipq_family",), 3)
+        save_features(FeatureSet(found.ids, found.tabular.rename(names), found.tfidf, schema), features, part)
+    per_unit = getattr(tiny, library).model_copy(update={"amount_exponent": 1.0})
+    catalogue, folds, _, price = inputs(stages)
+    train_fold(catalogue, folds, features, price, tiny.model_copy(update={library: per_unit}), library, 1, 0, out)
+    predictions = pl.read_parquet(out / "predictions.parquet")
+    found = load_features(features, "test")
+    again = predict_member(out / "model", found, load_price_features(price, "test", found.ids))
+    assert again.tolist() == predictions.filter(pl.col("part") == "test")["log_price"].to_list()
+    labelled = pl.read_parquet(catalogue / "train.parquet").join(predictions, on="sample_id")
+    valid = labelled.filter(pl.col("part") == "valid")
+    assert abs((valid["price"].log() - valid["log_price"]).median()) < 0.5  # type: ignore[operator, arg-type]
+    assert json.loads((out / "member.json").read_text())["params"]["amount_exponent"] == 1
+
+
+@each_library
 def test_hold_out_and_validation_prices_do_not_reach_a_fold(
     library: str, stages: Path, tiny: GBDTConfig, tmp_path: Path
 ) -> None:
