@@ -160,7 +160,7 @@ class Graph:
                 stages.train_gbdt,
                 member,
                 self.fold_numbers,
-                config=config.gbdt.only("device", "min_category_rows", member),
+                config=config.gbdt.only("device", "seeds", "min_category_rows", member),
                 tuned=self.tuned.get(member),
             )
             for member in config.gbdt.members

@@ -138,6 +138,8 @@ class GBDTConfig(Section):
     """Libraries that are trained."""
     device: Literal["cpu", "gpu"] = "cpu"
     """Where trees are grown."""
+    seeds: int = Field(1, ge=1)
+    """Models a library and fold, of different seeds, averaged."""
     min_category_rows: int = Field(3, ge=1)
     """A category seen in fewer training rows is read as a missing one."""
     lightgbm: LightGBMConfig = LightGBMConfig()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +19,18 @@ from pricing.config.base import Section
 from pricing.config.gbdt import GBDTConfig
 from pricing.errors import TrainingError
 from pricing.features.load import FeatureSet
+from pricing.gbdt.bag import Bag, curves, median_round
 from pricing.gbdt.matrix import ID, Matrix
-from pricing.gbdt.model import GBDTModel, TrainedModel
+from pricing.gbdt.model import TrainedModel
 from pricing.gbdt.objectives import smape_of_logs
 from pricing.gbdt.rows import assemble, encode_fold, labelled_tables, load_rows, load_tables
 from pricing.gbdt.settings import member_settings, with_tuned
 from pricing.gbdt.training import train_member
 
 log = logging.getLogger(__name__)
+
+SEED_STEP = 1000
+"""Between the seeds of one member's models; runs of neighbouring seeds share none."""
 
 
 def train_fold(
@@ -82,33 +87,32 @@ def train_fold(
     validating = (
         (rows.part == "train") & (rows.fold == fold) if fold is not None else np.zeros(len(learning), dtype=bool)
     )
-    trained = train_member(
-        member,
-        Matrix(values[learning], rows.log_price[learning]),
-        Matrix(values[validating], rows.log_price[validating]) if fold is not None else None,
-        schema,
-        settings,
-        seed=seed,
-        threads=threads,
-        rounds=rounds,
-        device=config.device,
-    )
+    learn = Matrix(values[learning], rows.log_price[learning])
+    valid = Matrix(values[validating], rows.log_price[validating]) if fold is not None else None
+    trained = [
+        train_member(
+            member, learn, valid, schema, settings, seed=seed + number * SEED_STEP, threads=threads, rounds=rounds,
+            device=config.device,
+        )
+        for number in range(config.seeds)
+    ]  # fmt: skip
+    bag = Bag([one.model for one in trained])
     parts = []
     if fold is not None:
         for name, mask in (("valid", validating), ("holdout", rows.part == "holdout")):
-            predicted = trained.model.predict_values(values[mask], threads=threads)
+            predicted = bag.predict_values(values[mask], threads=threads)
             parts.append(_predictions(rows.ids.filter(pl.Series(mask)), name, predicted))
     test = load_tables(features, price_features, "test")
-    priced = trained.model.predict(test.table, test.tfidf, threads=threads)
+    priced = bag.predict_values(schema.encode(test.table, test.tfidf), threads=threads)
     parts.append(_predictions(test.ids, "test", priced))
     pl.concat(parts).write_parquet(out / "predictions.parquet")
     valid_smape = None
     if fold is not None:
         valid_smape = smape_of_logs(parts[0]["log_price"].to_numpy(), rows.log_price[validating])
-    _write_member(trained, member, fold, valid_smape, settings, int(learning.sum()), out)
+    _write_member(trained, bag, member, fold, valid_smape, settings, int(learning.sum()), out)
     log.info(
         "%s fold %s: %d rows x %d features, %d rounds, valid SMAPE %s, %.1f s on %d threads",
-        *(member, fold, learning.sum(), len(schema.names), trained.best_round, valid_smape),
+        *(member, fold, learning.sum(), len(schema.names), median_round(trained), valid_smape),
         *(time.perf_counter() - started, threads),
     )
 
@@ -121,7 +125,8 @@ def _predictions(ids: pl.Series, part: str, log_price: NDArray[np.float64]) -> p
 
 
 def _write_member(
-    trained: TrainedModel,
+    trained: Sequence[TrainedModel],
+    bag: Bag,
     member: str,
     fold: int | None,
     valid_smape: float | None,
@@ -132,17 +137,17 @@ def _write_member(
     record = {
         "member": member,
         "fold": fold,
-        "best_round": trained.best_round,
+        "best_round": median_round(trained),
         "valid_smape": valid_smape,
         "rows": rows,
-        "features": len(trained.model.schema.names),
+        "features": len(bag.schema.names),
         "params": settings.model_dump(mode="json"),
     }
     (out / "member.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    trained.model.importance().write_parquet(out / "importance.parquet")
-    trained.curves.write_parquet(out / "curves.parquet")
+    bag.importance().write_parquet(out / "importance.parquet")
+    curves(trained).write_parquet(out / "curves.parquet")
     (out / "model").mkdir()
-    trained.model.save(out / "model")
+    bag.save(out / "model")
 
 
 def predict_member(
@@ -173,4 +178,5 @@ def predict_member(
     SchemaError
         The features are not those that the model was trained with.
     """
-    return GBDTModel.load(model_dir).predict(assemble(features, price_features), features.tfidf, threads=threads)
+    bag = Bag.load(model_dir)
+    return bag.predict_values(bag.schema.encode(assemble(features, price_features), features.tfidf), threads=threads)

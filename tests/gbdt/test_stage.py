@@ -11,7 +11,8 @@ from scipy import sparse
 from pricing.config.gbdt import GBDTConfig, SearchConfig
 from pricing.errors import ArtifactError, ConfigError, SchemaError, TrainingError
 from pricing.features.load import FeatureSchema, FeatureSet, load_features, load_price_features, save_features
-from pricing.gbdt.model import LIBRARIES
+from pricing.gbdt.bag import Bag
+from pricing.gbdt.model import LIBRARIES, GBDTModel
 from pricing.gbdt.objectives import smape_of_logs
 from pricing.gbdt.rows import assemble
 from pricing.gbdt.stage import predict_member, train_fold
@@ -82,6 +83,32 @@ def test_a_fold(library: str, stages: Path, tiny: GBDTConfig, tmp_path: Path) ->
     price = load_price_features(stages / "price", "test", features.ids)
     again = predict_member(tmp_path / "model", features, price)
     assert again.tolist() == predictions.filter(pl.col("part") == "test")["log_price"].to_list()
+
+
+def test_seeds_of_a_fold_are_averaged_and_saved(stages: Path, tiny: GBDTConfig, tmp_path: Path) -> None:
+    """The first model is that of one seed, and the prediction the mean of the models in the folder."""
+    for name, seeds in (("one", 1), ("three", 3)):
+        (tmp_path / name).mkdir()
+        lively = tiny.lightgbm.model_copy(update={"extra_trees": True})
+        config = tiny.model_copy(update={"seeds": seeds, "lightgbm": lively})
+        train_fold(*inputs(stages), config, "lightgbm", 1, 0, tmp_path / name)
+    model = Path("model", "0", "model.txt")
+    assert (tmp_path / "one" / model).read_bytes() == (tmp_path / "three" / model).read_bytes()
+    features = load_features(stages / "features", "test")
+    price = load_price_features(stages / "price", "test", features.ids)
+    each = [
+        GBDTModel.load(tmp_path / "three" / "model" / str(number)).predict(assemble(features, price), features.tfidf)
+        for number in range(3)
+    ]
+    assert len({tuple(prediction) for prediction in each}) == 3
+    predictions = pl.read_parquet(tmp_path / "three" / "predictions.parquet")
+    found = predictions.filter(pl.col("part") == "test")["log_price"].to_numpy()
+    np.testing.assert_allclose(found, np.mean(each, axis=0), rtol=1e-12)
+    assert predict_member(tmp_path / "three" / "model", features, price).tolist() == found.tolist()
+    rounds = sorted(model.rounds for model in Bag.load(tmp_path / "three" / "model").models)
+    assert json.loads((tmp_path / "three" / "member.json").read_text())["best_round"] == rounds[1]
+    with pytest.raises(ArtifactError, match="holds no models"):
+        Bag.load(tmp_path)
 
 
 @each_library
