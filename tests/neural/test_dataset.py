@@ -249,6 +249,16 @@ def test_bucketing_saves_padding_and_epochs_differ() -> None:
     assert sampler.batches(0) != sampler.batches(1)
 
 
+@pytest.mark.parametrize(("rows", "most"), [(1000, 1.1), (5500, 1.03)])
+def test_more_rows_are_sorted_together_and_still_mixed(rows: int, most: float) -> None:
+    """Sorted over a whole epoch, the same rows would meet in every one."""
+    lengths = np.random.default_rng(0).integers(4, 128, rows)
+    sampler = BucketSampler(lengths, 16, shuffle=True, seed=0)
+    one, two = ({tuple(sorted(batch)) for batch in sampler.batches(epoch)} for epoch in (0, 1))
+    assert sum(len(batch) * lengths[list(batch)].max() for batch in one) < most * lengths.sum()
+    assert len(one & two) < 0.02 * len(one)
+
+
 def test_workers_do_not_change_the_batches() -> None:
     data = toy_dataset(20, training=True)
     pairs = zip(*(get_dataloader(data, 6, shuffle=True, seed=2, workers=n) for n in (0, 1)), strict=True)
