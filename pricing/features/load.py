@@ -8,7 +8,6 @@ what the files hold.
 """
 
 import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import polars as pl
 from scipy import sparse
 
 from pricing.errors import ArtifactError, SchemaError
+from pricing.features.files import read_array, read_arrays, read_sparse, read_table
 from pricing.features.neighbours import Neighbours
 
 __all__ = ["FeatureSchema", "FeatureSet", "Nearest", "load_features", "load_price_features", "save_features"]
@@ -267,66 +267,3 @@ def load_price_features(folder: Path, part: str, ids: pl.Series) -> pl.DataFrame
         if not known.all():
             raise SchemaError(f"{path}: no row for sample_id {ids.filter(~known)[0]!r}; rebuild the stage")
     return table.drop(ID)
-
-
-def read_table(path: Path) -> pl.DataFrame:
-    """Read a Parquet table whole.
-
-    Raises
-    ------
-    ArtifactError
-        The file is missing or damaged.
-    """
-    try:
-        return pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise ArtifactError(f"{path}: cannot be read as Parquet ({error}); rebuild the stage that wrote it") from None
-
-
-def read_sparse(path: Path) -> sparse.csr_matrix:
-    """Read a CSR matrix, refusing anything that would have to be unpickled.
-
-    Raises
-    ------
-    ArtifactError
-        The file is missing, damaged, no sparse matrix, or holds Python objects.
-    """
-    try:
-        # NumPy leaves a file open that it cannot read when it opens it itself; load_npz sets allow_pickle=False
-        with path.open("rb") as file:
-            matrix = sparse.load_npz(file)
-        matrix = sparse.csr_matrix(matrix)
-        matrix.check_format(full_check=True)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, TypeError) as error:
-        raise ArtifactError(f"{path}: is no sparse matrix of plain numbers ({error}); rebuild the stage") from None
-    return matrix
-
-
-def read_array(path: Path) -> np.ndarray:
-    """Read one .npy, refusing anything that would have to be unpickled.
-
-    Raises
-    ------
-    ArtifactError
-        The file is missing, damaged, or holds Python objects.
-    """
-    try:
-        with path.open("rb") as file:
-            return np.asarray(np.load(file, allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
-        raise ArtifactError(f"{path}: is no array of plain numbers ({error}); rebuild the stage") from None
-
-
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Read all arrays of an .npz, refusing anything that would have to be unpickled.
-
-    Raises
-    ------
-    ArtifactError
-        The file is missing, damaged, or holds Python objects.
-    """
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, TypeError, AttributeError) as error:
-        raise ArtifactError(f"{path}: is no archive of plain arrays ({error}); rebuild the stage") from None

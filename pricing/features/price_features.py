@@ -17,7 +17,8 @@ from threadpoolctl import threadpool_limits
 from pricing.config.features import PriceFeaturesConfig
 from pricing.errors import ArtifactError, SchemaError
 from pricing.features.comparables import Comparables, find_comparables
-from pricing.features.load import ID, FeatureSet, Nearest, read_arrays, read_table
+from pricing.features.files import read_arrays, read_table
+from pricing.features.load import ID, FeatureSet, Nearest
 from pricing.features.neighbour_prices import SUMMARY, Amounts, summarise
 from pricing.features.ridge import PriceRidge
 from pricing.features.target_means import TargetMeans

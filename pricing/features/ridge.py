@@ -15,7 +15,8 @@ from scipy import sparse
 from sklearn.linear_model import Ridge
 
 from pricing.errors import ArtifactError, SchemaError
-from pricing.features.load import FeatureSet, read_arrays
+from pricing.features.files import read_arrays
+from pricing.features.load import FeatureSet
 
 __all__ = ["DesignMatrix", "PriceRidge"]
 

@@ -15,7 +15,8 @@ import polars as pl
 from pricing.config.features import FeaturesConfig, PriceFeaturesConfig
 from pricing.errors import SchemaError
 from pricing.features.engineer import FeatureEngineer
-from pricing.features.load import ID, load_features, read_table, save_features
+from pricing.features.files import read_table
+from pricing.features.load import ID, load_features, save_features
 from pricing.features.price_features import PriceFeatures
 
 __all__ = ["build_features", "build_price_features"]

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from pricing.config.features import TfidfConfig
 from pricing.errors import ArtifactError, SchemaError
-from pricing.features.load import read_arrays
+from pricing.features.files import read_arrays
 from pricing.features.ngrams import CharacterNgrams, WordNgrams
 
 __all__ = ["TfidfBlock", "TfidfSpace"]

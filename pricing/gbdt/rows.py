@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from pricing.errors import ArtifactError, SchemaError, TrainingError
-from pricing.features.load import FeatureSet, load_features, load_price_features, read_table
+from pricing.features.files import read_table
+from pricing.features.load import FeatureSet, load_features, load_price_features
 from pricing.gbdt.matrix import ID, FeatureSchema, Values
 
 

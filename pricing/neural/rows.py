@@ -10,7 +10,8 @@ import polars as pl
 
 from pricing.config import NeuralConfig
 from pricing.errors import ArtifactError, SchemaError
-from pricing.features.load import FeatureSet, load_features, load_price_features, read_table
+from pricing.features.files import read_table
+from pricing.features.load import FeatureSet, load_features, load_price_features
 
 __all__ = ["FoldRows", "Part", "numbers_of", "picture_files", "read_catalogue_part", "read_fold", "write_predictions"]
 
