@@ -96,17 +96,18 @@ def score_catalogue(
     predicted = {"ridge": _average(ridge)}
     for name in sorted(set(members) - {"ridge"}):
         folds = {}
-        for fold in members[name]:
-            folder = model / "members" / name / fold
-            if name in ("multimodal", "sparse_mlp"):
-                folds[fold] = neural.predict_member(
-                    folder, frame, features, price_features[fold], images, pictures, encoders=model / "encoders",
-                    threads=threads or branch["neural"],
-                )  # fmt: skip
-            else:
-                folds[fold] = gbdt.predict_member(
-                    folder, features, price_features[fold], threads=threads or branch["tables"]
-                )
+        with TemporaryDirectory(prefix="pricing-") as encoded:
+            for fold in members[name]:
+                folder = model / "members" / name / fold
+                if name in ("multimodal", "sparse_mlp"):
+                    folds[fold] = neural.predict_member(
+                        folder, frame, features, price_features[fold], images, pictures, encoders=model / "encoders",
+                        encoded=Path(encoded), threads=threads or branch["neural"],
+                    )  # fmt: skip
+                else:
+                    folds[fold] = gbdt.predict_member(
+                        folder, features, price_features[fold], threads=threads or branch["tables"]
+                    )
         predicted[name] = _average(folds)
     ensemble = Ensemble.load(model / "ensemble")
     log_price = ensemble.predict(predicted)

@@ -4,7 +4,6 @@ import copy
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -172,6 +171,7 @@ def predict_multimodal(
     price: pl.DataFrame,
     images: pl.DataFrame | None,
     pictures: Path | None,
+    encoded_folder: Path,
     *,
     device: torch.device,
 ) -> np.ndarray:
@@ -181,19 +181,17 @@ def predict_multimodal(
     encoders = SavedEncoders(encoders_folder, {kind: saved[kind] for kind in ("text", "image")})
     scaler = TabularScaler.load(folder / "scaler.json")
     files = picture_files(images, pictures, config)
-    with tempfile.TemporaryDirectory(prefix="pricing-") as name:
-        encode_rows(frame, files, config, encoders, Path(name), device)
-        encoded = Activations.load(Path(name))
-        towers = Towers(config, encoded, encoders)
-        model = build_model(towers, scaler.width, 0)
-        load_model(model, folder)
-        towers.merge()
-        model.to(device).eval()
-        data = towers.dataset(
-            frame, scaler.transform(numbers_of(features, price, svd=config.fusion.svd)), encoded, files
-        )
-        precision = choose_precision(config.training.precision, device)
-        return predict_with_tta(model, data, precision, config.training.tta, workers=config.workers)
+    if not any(encoded_folder.iterdir()):
+        encode_rows(frame, files, config, encoders, encoded_folder, device)
+    encoded = Activations.load(encoded_folder)
+    towers = Towers(config, encoded, encoders)
+    model = build_model(towers, scaler.width, 0)
+    load_model(model, folder)
+    towers.merge()
+    model.to(device).eval()
+    data = towers.dataset(frame, scaler.transform(numbers_of(features, price, svd=config.fusion.svd)), encoded, files)
+    precision = choose_precision(config.training.precision, device)
+    return predict_with_tta(model, data, precision, config.training.tta, workers=config.workers)
 
 
 def _save(model: nn.Module, scaler: TabularScaler, config: NeuralConfig, encoders: SavedEncoders, folder: Path) -> None:

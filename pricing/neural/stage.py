@@ -134,6 +134,7 @@ def predict_member(
     pictures: Path | None,
     *,
     encoders: Path,
+    encoded: Path,
     threads: int = 1,
 ) -> np.ndarray:
     """Price new rows with a trained member.
@@ -154,6 +155,9 @@ def predict_member(
         Folder that ``file`` is relative to.
     encoders : Path
         The encoders/ folder that `encode` wrote, or a copy.
+    encoded : Path
+        Existing folder, empty for the member's first model: what the frozen parts make of these rows is left there, and
+        read there by the member's models of the other folds. Unused by members without encoders.
     threads : int
         Cores.
 
@@ -178,4 +182,6 @@ def predict_member(
         return predict_sparse_mlp(model_dir, features)
     from pricing.neural.multimodal_member import predict_multimodal
 
-    return predict_multimodal(model_dir, encoders, frame, features, price_features, images, pictures, device=device)
+    return predict_multimodal(
+        model_dir, encoders, frame, features, price_features, images, pictures, encoded, device=device
+    )

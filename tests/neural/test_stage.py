@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,11 @@ def price_again(inputs: dict[str, Path], model: Path, encoders: Path | None = No
     price = pl.read_parquet(inputs["price_features"] / "test.parquet")
     features = load_features(inputs["features"], "test")
     encoders = encoders or model.parents[1] / "encoded/encoders"
-    logs = stage.predict_member(model, frame, features, price.reverse(), images, inputs["pictures"], encoders=encoders)
+    given = (model, frame, features, price.reverse(), images, inputs["pictures"])
+    with TemporaryDirectory() as kept:
+        logs = stage.predict_member(*given, encoders=encoders, encoded=Path(kept))
+        # the models of other folds read what the first one left
+        assert np.array_equal(stage.predict_member(*given, encoders=encoders, encoded=Path(kept)), logs)
     return frame.select("sample_id").with_columns(again=pl.Series(logs))
 
 
