@@ -1,10 +1,11 @@
 """Features against the number of rows: seconds, cost a row and peak memory of each part.
 
     python benchmarks/features_scale.py                     all parts at the sizes of the targets
-    python benchmarks/features_scale.py PART ROWS [THREADS]  one of tabular, tfidf, svd, words, characters
+    python benchmarks/features_scale.py PART ROWS [THREADS]  one of tabular, tfidf, svd, words, characters, embedding
 
 Generated rows. Each measurement is a process of its own, so that its peak is its own; the peak includes the catalogue's
-texts. ``words`` and ``characters`` search ROWS / 2 rows in 40 % of ROWS: a test part against a fold's learning rows.
+texts. ``words``, ``characters`` and ``embedding`` (random vectors of 384 numbers) search ROWS / 2 rows in 40 % of
+ROWS: a test part against a fold's learning rows.
 """
 
 import resource
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 from features_tabular import read_texts
 
 from pricing.config.features import FeaturesConfig, TfidfConfig
@@ -26,6 +28,7 @@ from pricing.features.tfidf import TfidfSpace
 PLAN = (
     ("tabular", 10_000, None), ("tabular", 100_000, None), ("tabular", 150_000, 40), ("tabular", 1_000_000, None),
     ("tfidf", 150_000, 180), ("svd", 150_000, 150), ("words", 150_000, 180), ("characters", 150_000, 180),
+    ("embedding", 150_000, 180),
 )  # fmt: skip
 #: peak memory of the tabular features of a million rows, MiB
 MOST_MEMORY = 4 * 1024
@@ -41,6 +44,11 @@ def measure(part: str, rows: int, threads: int) -> None:
         engineer.brands = BrandNames.fit(titles, engineer.config.brand_min_count)
         began = time.perf_counter()
         engineer.tabular_features(texts)
+    elif part == "embedding":
+        vectors = unit_rows(np.random.default_rng(0).normal(size=(rows, 384)))
+        learning, queries = vectors[: int(0.4 * rows)], vectors[rows - rows // 2 :]
+        began = time.perf_counter()
+        NearestRows(learning).search(queries, KEPT, threads=threads)
     else:
         sections = split_sections(texts)
         space = TfidfSpace(TfidfConfig(svd_components=0))

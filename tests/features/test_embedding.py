@@ -1,5 +1,6 @@
 """Sentence embeddings: the formula, the cache, what is saved."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -120,3 +121,10 @@ def test_features_with_a_space_of_embeddings(folder: Path, products: Products, t
     assert_same(again.transform(new), engineer.transform(new))
     model = PriceFeatures(PRICE_CONFIG).fit(read, products.log_price[:60], products.groups[:60])
     assert np.isfinite(model.transform(again.transform(new))["price_embedding_elastic_sized"][0])
+
+
+@pytest.mark.parametrize("text", ["Item Name: " + "12 - " * 200_000, "pack of " * 125_000], ids=["numbers", "packs"])
+def test_a_megabyte_of_hostile_text_costs_seconds_at_most(folder: Path, text: str) -> None:
+    began = time.perf_counter()
+    assert np.isfinite(TextEmbedder.find(settings(folder)).embed([text])).all()
+    assert time.perf_counter() - began < 20
