@@ -22,7 +22,7 @@ from pricing.config.features import EmbeddingConfig
 from pricing.errors import ArtifactError
 from pricing.pretrained.saved_encoders import SavedEncoders
 from pricing.pretrained.text import compose_text, shape_batches
-from pricing.pretrained.weights import Source, describe, find_encoder, load_text_encoder, load_tokenizer
+from pricing.pretrained.weights import find_encoder, load_text_encoder, load_tokenizer, tensors_sha256
 
 __all__ = ["EmbeddingCache", "TextEmbedder"]
 
@@ -86,27 +86,35 @@ class TextEmbedder:
     ----------
     config : EmbeddingConfig
         Encoder, length, precision.
-    source : Source
-        Where it lies.
+    encoder, tokenizer
+        As `load_text_encoder` and `load_tokenizer` give them.
+    sha256 : str
+        Of the encoder's tensors.
+    name : str
+        Where `find_encoder` finds it again.
     cache : Path, optional
         Folder of vectors that are known already; each encoder and setting has a file of its own in it.
     threads : int
         torch's threads; they change no number.
-
-    Raises
-    ------
-    WeightsError
-        The weights cannot be loaded.
     """
 
-    def __init__(self, config: EmbeddingConfig, source: Source, *, cache: Path | None = None, threads: int = 1) -> None:
+    def __init__(
+        self,
+        config: EmbeddingConfig,
+        encoder: Any,
+        tokenizer: Any,
+        sha256: str,
+        name: str,
+        *,
+        cache: Path | None = None,
+        threads: int = 1,
+    ) -> None:
         self.config = config
         self.threads = threads
-        self._source = source
-        encoder: Any = load_text_encoder(source)
         self._encoder = encoder
-        self._tokenizer: Any = load_tokenizer(source)
-        self.sha256 = str(describe(source, encoder.state_dict())["sha256"])
+        self._tokenizer = tokenizer
+        self.sha256 = sha256
+        self._name = name
         self.width = int(encoder.config.hidden_size)
         self._cache: EmbeddingCache | None = None
         if cache is not None:
@@ -119,9 +127,12 @@ class TextEmbedder:
         Raises
         ------
         WeightsError
-            Found nowhere; names the ways out.
+            Found nowhere (names the ways out), or it cannot be loaded.
         """
-        return cls(config, find_encoder(config.name, "text"), cache=cache, threads=threads)
+        source = find_encoder(config.name, "text")
+        encoder = load_text_encoder(source)
+        sha256 = tensors_sha256(encoder.state_dict())
+        return cls(config, encoder, load_tokenizer(source), sha256, config.name, cache=cache, threads=threads)
 
     def _identity(self) -> str:
         """What a text's numbers depend on besides the text."""
@@ -181,8 +192,7 @@ class TextEmbedder:
 
     def save(self, folder: Path) -> None:
         """Write the encoder and its tokenizer into a new folder: what scores must not need a package or the hub."""
-        name = str(self._source.path) if self._source.origin == "folder" else self._source.name
-        saved = SavedEncoders.save(name, None, folder)
+        saved = SavedEncoders.save(self._name, None, folder)
         record = {"config": self.config.model_dump(mode="json"), "encoder": saved.records["text"]}
         (folder / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
@@ -213,5 +223,5 @@ class TextEmbedder:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(f"{path}: expected a text embedder, got {error!r}; rebuild the features") from None
         saved = SavedEncoders(encoders or folder, {"text": encoder, "image": None})
-        saved.text()  # other weights give other comparables, silently
-        return cls(config, saved.source("text"), threads=threads)
+        name = str(saved.source("text").path)
+        return cls(config, saved.text(), saved.tokenizer(), str(encoder["sha256"]), name, threads=threads)
