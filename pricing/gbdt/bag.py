@@ -1,7 +1,7 @@
 """One member's models of several seeds, averaged: what one seed guesses otherwise than another is noise.
 
 Trees of random thresholds, features and rows differ by seed; the mean of three LightGBM models is 0.13 SMAPE better on
-the real rows than each of them (docs/LOG.md).
+the real rows than one of them is on average (docs/LOG.md).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pricing.errors import ArtifactError
 from pricing.gbdt.matrix import FeatureSchema, Values
 from pricing.gbdt.model import GBDTModel, TrainedModel
 
-__all__ = ["Bag"]
+__all__ = ["Bag", "curves", "median_round"]
 
 
 @dataclass(frozen=True)
