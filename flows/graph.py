@@ -185,15 +185,17 @@ class Graph:
         for member in config.neural.members:
             refit = member != "multimodal" or config.neural.refit_multimodal
             folds = [fold for fold in self.fold_numbers if fold is not None or refit]
+            # the trees are done long before the encoder network: the Gaussian process takes their cores then
+            runner = self.tables if member == "gaussian_process" else self.neural_pool
             if member == "multimodal":
                 reads: dict[str, Any] = {
                     "images": self.images,
                     "encoded": self.encoded,
-                    "config": config.neural.without("members", "refit_multimodal", "sparse_mlp"),
+                    "config": config.neural.without("members", "refit_multimodal", "sparse_mlp", "gaussian_process"),
                 }
             else:
-                reads = {"images": None, "encoded": None, "config": config.neural.only("device", "sparse_mlp")}
-            made[member] = self._member(self.neural_pool, stages.train_neural, member, folds, **reads)
+                reads = {"images": None, "encoded": None, "config": config.neural.only("device", member)}
+            made[member] = self._member(runner, stages.train_neural, member, folds, **reads)
         return made
 
     def _member(
