@@ -136,12 +136,13 @@ class GaussianProcess:
 
     @torch.no_grad()
     def predict(self, products: Products) -> np.ndarray:
-        """Log prices (n,) float64."""
+        """Log prices (n,) float64, to 8 decimals: the last bits of a product depend on how many rows it has."""
         pieces = [
             self.kernel(products.take(slice(start, start + CHUNK)), self._landmarks) @ self._dual
             for start in range(0, len(products), CHUNK)
         ]
-        return self.center + self.scale * torch.cat([*pieces, torch.empty(0, dtype=torch.float64)]).numpy()
+        found = torch.cat([*pieces, torch.empty(0, dtype=torch.float64)]).numpy()
+        return np.asarray(np.round(self.center + self.scale * found, 8))
 
     def save(self, folder: Path) -> None:
         """Write kernel, landmarks and coefficients into an existing folder; equal processes give equal bytes."""
