@@ -32,6 +32,21 @@ def test_an_output_is_made_once(tmp_path: Path) -> None:
     assert (store.path(first) / "value.txt").read_text(encoding="utf-8") == "a"
 
 
+def test_of_two_runs_at_once_the_first_to_finish_stays(tmp_path: Path) -> None:
+    """Once the second one's output took its place, and the first went on with a digest that nothing had."""
+    store, parts = ArtifactStore(tmp_path), key_parts("folds", ENTRY, {})
+    first: list[Reference] = []
+
+    def overtaken(out: Path) -> None:
+        first.append(store.build("folds", "", parts, lambda out: (out / "value.txt").write_text("theirs") and None))
+        (out / "value.txt").write_text("mine", encoding="utf-8")
+
+    second = store.build("folds", "", parts, overtaken)
+    assert second == first[0] == store.find("folds", second.key)
+    assert (store.path(second) / "value.txt").read_text(encoding="utf-8") == "theirs"
+    assert not list((tmp_path / ".partial").iterdir())
+
+
 @pytest.mark.parametrize("harm", ["delete", "truncate", "same_size", "record"])
 def test_a_damaged_output_is_rebuilt(tmp_path: Path, harm: str) -> None:
     store, calls = ArtifactStore(tmp_path), []
