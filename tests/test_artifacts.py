@@ -128,3 +128,10 @@ def test_a_stage_knows_the_code_behind_it() -> None:
     assert not {name for name in gbdt if name.startswith(("pricing.neural", "pricing.config", "pricing.errors"))}
     assert "lightgbm" in codehash.library_versions("pricing.gbdt.stage")
     assert "torch" not in codehash.library_versions("pricing.gbdt.stage")
+
+
+@pytest.mark.parametrize("entry", ["pricing.gbdt.stage", "pricing.gbdt.tuning.stage"])
+def test_training_and_search_know_the_three_libraries(entry: str) -> None:
+    """The search once found its trainers by name, which no digest sees: another LightGBM was served old settings."""
+    assert {f"pricing.gbdt.{name}" for name in ("lgbm", "xgb", "cat")} <= set(codehash.code_digests(entry))
+    assert {"lightgbm", "xgboost", "catboost"} <= set(codehash.library_versions(entry))

@@ -1,6 +1,7 @@
 """The stage functions on small stage outputs: what they write, who learns from whom, what they refuse."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,10 @@ def test_seeds_of_a_fold_are_averaged_and_saved(stages: Path, tiny: GBDTConfig, 
     assert json.loads((tmp_path / "three" / "member.json").read_text())["best_round"] == rounds[1]
     with pytest.raises(ArtifactError, match="holds no models"):
         Bag.load(tmp_path)
+    # a copy that lost its last model once priced with the others, unnoticed
+    shutil.rmtree(tmp_path / "three" / "model" / "2")
+    with pytest.raises(ArtifactError, match=r"2.schema\.json"):
+        Bag.load(tmp_path / "three" / "model")
 
 
 @each_library

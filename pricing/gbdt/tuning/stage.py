@@ -43,7 +43,7 @@ def tune(
     for fold, folder in enumerate(price_features[: config.search.n_splits]):
         learning, validating = rows.learning(fold), (rows.part == "train") & (rows.fold == fold)
         tables = labelled_tables(rows, features, folder)
-        schema, values = encode_fold(tables, learning, config.min_category_rows, settings.terms)
+        schema, values = encode_fold(tables.table, tables.tfidf, learning, config.min_category_rows, settings.terms)
         parts = (Matrix(values[part], rows.log_price[part]) for part in (learning, validating))
         judged.append(FoldData(schema, *parts))
     result = optimize_member(
