@@ -41,7 +41,7 @@ def train_fold(
     *,
     threads: int = 1,
     rounds: int | None = None,
-    params: Path | None = None,
+    tuned: Path | None = None,
 ) -> None:
     """Train one library on one fold and predict the rest.
 
@@ -63,8 +63,8 @@ def train_fold(
         Threads used.
     rounds : int, optional
         Boosting rounds of the refit: the folds' median best round.
-    params : Path, optional
-        Output of the search, whose settings are laid over the configuration.
+    tuned : Path, optional
+        Folder with a search's settings.toml, which are laid over the configuration.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def train_fold(
         See the message.
     """
     started = time.perf_counter()
-    settings = with_tuned(member_settings(config, member), params)
+    settings = with_tuned(member_settings(config, member), member, tuned)
     if fold is None and rounds is None:
         raise TrainingError(f"{member}: the refit has no validation part to stop on; give rounds, the folds' median")
     rows = load_rows(catalogue, folds)

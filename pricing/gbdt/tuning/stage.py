@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from pricing.config.gbdt import GBDTConfig
@@ -31,7 +32,7 @@ def tune(
     price_features : list of Path
         One folder a fold, in fold order; a trial is judged on the first ``config.search.n_splits`` of them.
     out : Path
-        Receives params.json (the best settings and their SMAPE) and search.json (every trial, importances).
+        Receives settings.toml (the best settings) and search.json (every trial, their SMAPE, importances).
     work : Path
         Keeps the study, so that a killed search goes on where it was.
 
@@ -57,3 +58,8 @@ def tune(
         device=config.device,
     )
     write_search(result, out)
+
+
+def take_settings(found: Path, out: Path) -> None:
+    """Copy the settings alone out of a search's output: what training reads, and all that its key should hold."""
+    shutil.copy(found / "settings.toml", out)
