@@ -136,11 +136,11 @@ class Graph:
 
     @cached_property
     def tuned(self) -> dict[str, PrefectFuture]:
-        """The settings that the search chose, by library; nothing without a budget."""
+        """The search for settings, by library; nothing without a budget."""
         config = self.config
         if not config.gbdt.search.enabled:
             return {}
-        judged_by = [self.price_features[fold] for fold in range(config.folds.n_splits)][: config.gbdt.search.n_splits]
+        judged_by = [self.price_features[fold] for fold in range(config.gbdt.search.n_splits)]
         return {
             member: self._submit(
                 self.tables, stages.tune_gbdt, catalogue=self.catalogue, folds=self.folds, features=self.features,
@@ -149,6 +149,14 @@ class Graph:
             )
             for member in config.gbdt.members
         }  # fmt: skip
+
+    @cached_property
+    def chosen(self) -> dict[str, PrefectFuture]:
+        """The choices of the searches without their histories, by library."""
+        return {
+            member: self._submit(self.tables, stages.take_settings, tuned=search, member=member)
+            for member, search in self.tuned.items()
+        }
 
     @cached_property
     def gbdt(self) -> dict[str, dict[int | None, PrefectFuture]]:
@@ -161,7 +169,7 @@ class Graph:
                 member,
                 self.fold_numbers,
                 config=config.gbdt.only("device", "seeds", "min_category_rows", member),
-                tuned=self.tuned.get(member),
+                tuned=self.chosen.get(member),
             )
             for member in config.gbdt.members
         }
