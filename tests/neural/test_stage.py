@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from pricing import artifacts
 from pricing.config.neural import NeuralConfig
 from pricing.errors import ArtifactError, WeightsError
 from pricing.features.load import load_features
@@ -175,6 +176,33 @@ def test_a_kill_in_the_second_phase_does_not_repeat_the_first(
     assert epochs == ["TextPriceModel", *["OptimizedMultimodalModel"] * 3]
     for file in ("predictions.parquet", "model/model.safetensors", "curves.parquet"):
         assert (out / file).read_bytes() == (undisturbed / file).read_bytes(), file
+
+
+@pytest.mark.parametrize("changed", ["library_versions", "code_digests"])
+def test_other_code_or_libraries_do_not_take_up_a_killed_training(
+    changed: str, inputs: dict[str, Path], text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Else weights of the old code would be stored under the new code's key."""
+    config = tiny_config(text_encoders["bert"], image_encoder, training={"epochs": 3})
+    started: list[int] = []
+    train_epoch = training._Run.train_epoch
+
+    def counted(self: Any, stop: Any) -> None:
+        started.append(self.epoch)
+        if self.epoch == 2:
+            raise KeyboardInterrupt
+        train_epoch(self, stop)
+
+    monkeypatch.setattr(training._Run, "train_epoch", counted)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run(inputs, config, tmp_path)
+        shutil.rmtree(tmp_path / "out0")
+    monkeypatch.setattr(artifacts, changed, lambda entry: {"torch": f"other, behind {entry}"})
+    with pytest.raises(KeyboardInterrupt):
+        run(inputs, config, tmp_path)
+    assert started == [0, 1, 2, 2, 0, 1, 2]
 
 
 @pytest.mark.parametrize(("max_length", "long"), [(12, True), (40, False)])
