@@ -3,7 +3,9 @@
 Kept activations are bfloat16, written as uint16 ``.npy`` and read memory-mapped (NumPy has no bfloat16).
 """
 
+import copy
 import random
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,13 +176,26 @@ class PictureFiles:
     ) -> None:
         self.paths, self.plain, self.augmented = list(paths), plain, augmented
         self.present = np.array([path is not None for path in paths], dtype=bool)
+        self.number = 0
+
+    def view(self, number: int) -> "PictureFiles":
+        """The same pictures, seen in another way for each number from 1: always as pictures that are augmented.
+
+        The way depends on the number and the file's bytes alone, so a product is seen, and priced, alike in every
+        catalogue that it stands in.
+        """
+        other = copy.copy(self)
+        other.number = number
+        return other
 
     def get(self, row: int, seed: int | None) -> torch.Tensor | None:
         """Pixels (3, S, S); a missing or unreadable file gives None. Augmentation depends on the seed alone."""
         path = self.paths[row]
         picture = None if path is None else open_picture(path)
-        if picture is None:
+        if path is None or picture is None:
             return None
+        if seed is None and self.number:
+            seed = zlib.crc32(path.read_bytes(), self.number)
         if seed is None or self.augmented is None:
             return self.plain(picture)
         state = random.getstate()

@@ -43,7 +43,8 @@ def run(inputs: dict[str, Path], config: NeuralConfig, root: Path, fold: int | N
 
 
 def price_again(inputs: dict[str, Path], model: Path, encoders: Path | None = None) -> pl.DataFrame:
-    frame = pl.read_parquet(inputs["catalogue"] / "test.parquet").reverse()  # another order than the features'
+    frame = pl.read_parquet(inputs["catalogue"] / "test.parquet")
+    frame = frame.gather_every(2, offset=1).reverse()  # other rows than the run's, in another order than the features'
     images = pl.read_parquet(inputs["images"] / "images.parquet")
     price = pl.read_parquet(inputs["price_features"] / "test.parquet")
     features = load_features(inputs["features"], "test")
@@ -85,9 +86,9 @@ def test_a_saved_model_prices_new_rows_as_the_fold_did(
     predictions = pl.read_parquet(out / "predictions.parquet")
     assert predictions["part"].value_counts().sort("part").rows() == [("holdout", 10), ("test", 8), ("valid", 30)]
     both = price_again(inputs, out / "model").join(predictions, on="sample_id")
-    # the batches are others, so the padding is, and sums differ in the last bits; kept activations are bf16 on both
-    # ways
-    np.testing.assert_allclose(both["again"], both["log_price"], atol=5e-3)
+    assert both.height == 4
+    # the batches are others, so the padding is, and sums differ in the last bits; other crops of the pictures make 3e-4
+    np.testing.assert_allclose(both["again"], both["log_price"], atol=1e-5)
 
 
 def test_equal_inputs_give_equal_bytes(
