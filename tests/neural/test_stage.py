@@ -18,7 +18,7 @@ from pricing import artifacts
 from pricing.config.neural import NeuralConfig
 from pricing.errors import ArtifactError, WeightsError
 from pricing.features.load import load_features
-from pricing.neural import stage, training
+from pricing.neural import runtime, stage, training
 from pricing.pretrained.saved_encoders import SavedEncoders
 from tests.neural.builders import tiny_config, write_image_encoder, write_inputs, write_text_encoder
 
@@ -100,6 +100,29 @@ def test_equal_inputs_give_equal_bytes(
         assert (first / file).read_bytes() == (second / file).read_bytes(), file
     for file in ("text_states.npy", "picture_patches.npy", "rows.parquet", "encoded.json"):
         assert (tmp_path / "a/encoded" / file).read_bytes() == (tmp_path / "b/encoded" / file).read_bytes(), file
+
+
+@pytest.mark.parametrize(("wish", "place"), [("cpu", "cpu"), ("auto", "auto"), ("cuda", "auto")])
+def test_prices_are_made_where_the_configuration_says(
+    wish: str, place: str, inputs: dict[str, Path], text_encoders: dict[str, Path], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """A model of a GPU is good on a machine without one; one that was made on the CPU stays there, to the bit."""
+    out = run(inputs, tiny_config(text_encoders["bert"], tmp_path, image={"enabled": False}), tmp_path)
+    path = out / "model/model.json"
+    saved = json.loads(path.read_text())
+    saved["config"]["device"] = wish
+    path.write_text(json.dumps(saved))
+    asked: list[str] = []
+    prepare = runtime.prepare_torch
+
+    def spy(device: Any, threads: int) -> torch.device:
+        asked.append(device)
+        return prepare(device, threads)
+
+    monkeypatch.setattr(runtime, "prepare_torch", spy)
+    price_again(inputs, out / "model")
+    assert set(asked) == {place}
 
 
 def test_only_what_is_trained_and_no_machine_path_is_saved(
