@@ -102,6 +102,19 @@ def test_equal_inputs_give_equal_bytes(
         assert (tmp_path / "a/encoded" / file).read_bytes() == (tmp_path / "b/encoded" / file).read_bytes(), file
 
 
+@pytest.mark.parametrize("frozen", ["early", "all"])
+def test_a_transformer_sees_pictures_of_another_side_than_its_own(
+    frozen: str, inputs: dict[str, Path], text_encoders: dict[str, Path], tmp_path: Path
+) -> None:
+    """Made for 160 pixels; its position embeddings are resampled alike in the run and when new rows are priced."""
+    encoder = write_image_encoder(tmp_path / "image", "test_vit3")
+    config = tiny_config(text_encoders["bert"], encoder, image={"frozen": frozen, "side": 40})
+    out = run(inputs, config, tmp_path)
+    predictions = pl.read_parquet(out / "predictions.parquet")
+    both = price_again(inputs, out / "model").join(predictions, on="sample_id")
+    np.testing.assert_allclose(both["again"], both["log_price"], atol=1e-5)
+
+
 @pytest.mark.parametrize(("wish", "place"), [("cpu", "cpu"), ("auto", "auto"), ("cuda", "auto")])
 def test_prices_are_made_where_the_configuration_says(
     wish: str, place: str, inputs: dict[str, Path], text_encoders: dict[str, Path], tmp_path: Path,
