@@ -77,6 +77,7 @@ def train_multimodal(
     tables = {name: numbers_of(part.features, part.price, svd=config.fusion.svd) for name, part in parts.items()}
     scaler = TabularScaler.fit(tables["learn"])
     encoders = SavedEncoders(encoded_folder / "encoders", encoded.record["encoders"])
+    torch.manual_seed(seed)  # LoRA draws its adapters in the towers
     towers = Towers(config, encoded, encoders)
     datasets = {
         name: towers.dataset(
