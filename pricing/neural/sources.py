@@ -84,8 +84,24 @@ def tokenize(
     return [text_windows(np.asarray(ids, dtype=np.int32), max_length, windows, before, after) for ids in whole]
 
 
+class _Mapped:
+    """Pickled, as for a loader's processes, without the data of its memory-mapped ``.npy`` files: they are mapped there
+    anew."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            name: Path(str(value.filename)) if isinstance(value, np.memmap) else value
+            for name, value in vars(self).items()
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            mapped = isinstance(value, Path)
+            setattr(self, name, np.load(value, mmap_mode="r", allow_pickle=False) if mapped else value)
+
+
 @dataclass
-class StoredTexts:
+class StoredTexts(_Mapped):
     """Texts one after the other, usually memory-mapped; a text may have several windows, stored in a row.
 
     Parameters
@@ -142,7 +158,7 @@ class KeptTexts(StoredTexts):
 
 
 @dataclass
-class KeptPictures:
+class KeptPictures(_Mapped):
     """Patches of the frozen encoder; ``rows`` (n,) int64 is -1 where there is no picture."""
 
     patches: np.ndarray
