@@ -119,18 +119,23 @@ def stage_task(stage: str, entry: str, slot: str = "", **options: Any) -> Callab
 
     Notes
     -----
-    The function takes ``out`` (an empty folder) and keyword arguments, ``runtime`` among them. The task takes the same
-    without ``out`` and returns the output's Reference as a dictionary.
+    The function takes ``out`` (an empty folder) and keyword arguments, ``runtime`` among them; if it has a parameter
+    ``key``, it is told its output's key, which names what work in progress may be taken up. The task takes the same
+    without ``out`` and ``key`` and returns the output's Reference as a dictionary.
     """
 
     def decorate(make: Callable[..., None]) -> Task:
+        signature = inspect.signature(make)
+
         @functools.wraps(make)
         def body(**inputs: Any) -> dict[str, Any]:
             runtime, keyed = split_inputs(inputs)
             parts = key_parts(stage, entry, keyed)
+            told = {"key": key_of(parts)} if "key" in signature.parameters else {}
             reference = runtime.store.build(
-                stage, slot.format(**keyed), parts, lambda out: make(out, runtime=runtime, **keyed), runtime.threads
-            )
+                stage, slot.format(**keyed), parts, lambda out: make(out, runtime=runtime, **keyed, **told),
+                runtime.threads,
+            )  # fmt: skip
             log = get_run_logger()
             log.info(
                 "%s %s: %.1f s on %d threads, %s resident at most, %s written", stage, reference.slot,
@@ -138,11 +143,10 @@ def stage_task(stage: str, entry: str, slot: str = "", **options: Any) -> Callab
             )  # fmt: skip
             return reference.model_dump()
 
-        signature = inspect.signature(make)
         rest = [
             parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=Any)
             for name, parameter in signature.parameters.items()
-            if name != "out"
+            if name not in ("out", "key")
         ]
         body.__signature__ = signature.replace(parameters=rest)  # type: ignore[attr-defined]
         return Task(

@@ -170,23 +170,16 @@ def encode(
 def train_neural(
     out: Path, *, catalogue: Reference, folds: Reference, features: Reference, price_features: Reference,
     images: Reference | None, encoded: Reference | None, config: NeuralConfig, member: str, fold: int | None, seed: int,
-    fold_models: list[Reference], runtime: Runtime,
+    fold_models: list[Reference], runtime: Runtime, key: str,
 ) -> None:  # fmt: skip
-    """One network on one fold."""
+    """One network on one fold; a killed training is taken up by the same code and libraries on the same inputs."""
     from pricing.neural import stage
 
-    kept = encoded.digest if encoded else None
-    identity = key_of(
-        {
-            "member": member, "fold": fold, "seed": seed, "config": config.model_dump(mode="json"),
-            "inputs": [features.digest, price_features.digest, kept],
-        }
-    )  # fmt: skip
     stage.train_fold(
         runtime.path(catalogue), runtime.path(folds), runtime.path(features), runtime.path(price_features),
         runtime.path(images) if images else None, runtime.path(encoded) if encoded else None, config,
         member, fold, seed, out,  # type: ignore[arg-type]
-        runtime.work("checkpoints", identity), pictures=runtime.work("images"), threads=runtime.threads,
+        runtime.work("checkpoints", key), pictures=runtime.work("images"), threads=runtime.threads,
         epochs=_median_round(fold_models, runtime),
     )  # fmt: skip
 

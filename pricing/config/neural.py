@@ -66,7 +66,8 @@ class FusionConfig(Section):
     dropout: float = Field(0.1, ge=0, lt=1)
     """Dropout in fusion and head."""
     modality_dropout: float = Field(0.1, ge=0, lt=1)
-    """Chance that a whole modality is replaced by its learnt missing embedding in training."""
+    """Chance that the text or the picture of a row with both is replaced by its learnt missing embedding in
+    training."""
 
 
 class TrainingConfig(Section):

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from pricing.config.neural import NeuralConfig
 from pricing.errors import ArtifactError
-from pricing.neural.encoders import as_patches, split_text_encoder
+from pricing.neural.encoders import fit_to_side, picture_patches, split_text_encoder
 from pricing.neural.optimisation import Precision, choose_precision
 from pricing.neural.sources import (
     KeptPictures,
@@ -218,13 +218,9 @@ def _encode_pictures(
     precision: Precision,
 ) -> tuple[list[str], dict[str, Any]]:
     encoder: Any = encoders.image()
+    shape = fit_to_side(encoder, config.image.side)  # (P, C)
     encoder.to(device).requires_grad_(False)
     transform = picture_transform(encoder, config.image.side, training=False)
-    with precision.autocast():
-        probe = as_patches(
-            encoder.forward_features(torch.zeros(1, 3, config.image.side, config.image.side, device=device))
-        )
-    shape = tuple(probe.shape[1:])  # (P, C)
     patches = _create(out / "picture_patches.npy", (max(1, len(links)), *shape))
     kept: list[str] = []
     for start in _progress(range(0, len(links), config.encode_batch), "pictures"):
@@ -238,7 +234,7 @@ def _encode_pictures(
             with precision.autocast():
                 # one shape for every batch: see shape_batches
                 pixels += [torch.zeros_like(pixels[0])] * (config.encode_batch - len(pixels))
-                features = as_patches(encoder.forward_features(torch.stack(pixels).to(device)))[: len(chosen)]
+                features = picture_patches(encoder, torch.stack(pixels).to(device))[: len(chosen)]
             patches[len(kept) : len(kept) + len(chosen)] = _bits(features)
             kept += chosen
     _close(patches)

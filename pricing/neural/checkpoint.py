@@ -48,7 +48,7 @@ class CheckpointManager:
         self.folder, self.keep = folder, keep
         folder.mkdir(parents=True, exist_ok=True)
         for scratch in folder.glob("*.part"):  # left by a killed run
-            scratch.unlink()
+            scratch.unlink(missing_ok=True)  # another process that trains along may have been first
 
     def save_checkpoint(
         self,
@@ -122,24 +122,25 @@ class CheckpointManager:
 
     def get_latest_checkpoint(self) -> dict[str, Any] | None:
         """The newest checkpoint that is whole; warns about damaged ones on the way back; None if there is none."""
-        for path in sorted(self.folder.glob("step-*.json"), reverse=True):
-            try:
-                return self.load_checkpoint(path)
-            except ArtifactError as error:
-                warnings.warn(f"{error}; going back to the checkpoint before", RuntimeWarning, stacklevel=2)
-        return None
+        return self._newest("step-", "going back to the checkpoint before")
 
     def get_best_checkpoint(self) -> dict[str, Any] | None:
         """The best one; None if there is none or it is damaged (with a warning)."""
-        for path in sorted(self.folder.glob("best-*.json"), reverse=True):
+        return self._newest("best-", "the best checkpoint is lost")
+
+    def _newest(self, prefix: str, consequence: str) -> dict[str, Any] | None:
+        for path in sorted(self.folder.glob(f"{prefix}*.json"), reverse=True):
             try:
                 return self.load_checkpoint(path)
             except ArtifactError as error:
-                warnings.warn(f"{error}; the best checkpoint is lost", RuntimeWarning, stacklevel=2)
+                warnings.warn(f"{error}; {consequence}", RuntimeWarning, stacklevel=3)
+                # else it would take a place of those that are kept, being newer than what is written next
+                path.unlink(missing_ok=True)
+                path.with_suffix(".safetensors").unlink(missing_ok=True)
         return None
 
     def clear(self) -> None:
-        """Delete all checkpoints, once the training's result is written elsewhere."""
+        """Delete all checkpoints."""
         for pattern in ("step-*", "best-*", "*.part"):
             for path in self.folder.glob(pattern):
                 path.unlink()

@@ -4,15 +4,16 @@ import copy
 import inspect
 from typing import Any, Literal
 
-from pricing.pretrained import vision_ops  # isort: skip  # before transformers
+from pricing.pretrained import vision_ops  # isort: skip  # before timm and transformers
 
 import torch
+from timm.models import group_parameters
 from torch import nn
 from transformers.modeling_outputs import BaseModelOutput
 
 from pricing.errors import WeightsError
 
-__all__ = ["ImageTower", "TextTower", "split_text_encoder"]
+__all__ = ["ImageTower", "TextTower", "fit_to_side", "picture_patches", "split_text_encoder"]
 
 _KEEP = vision_ops.declare_vision_ops
 
@@ -120,8 +121,13 @@ class ImageTower(nn.Module):
     width : int
         Channels of a patch.
     frozen : {"all", "early", "none"}
-        What is not trained: ``early`` freezes the stem and the first half of the blocks. Batch norms keep their
-        pretrained statistics in every case, since micro-batches are small.
+        What is not trained: ``early`` freezes the stem and the first half of the blocks (of the stages, where an
+        encoder has stages). Batch norms keep their pretrained statistics in every case, since micro-batches are small.
+
+    Raises
+    ------
+    WeightsError
+        timm does not tell the encoder's early parts from its late ones.
     """
 
     def __init__(self, encoder: nn.Module | None, width: int, frozen: Literal["all", "early", "none"] = "all") -> None:
@@ -132,24 +138,7 @@ class ImageTower(nn.Module):
         if encoder is not None:
             encoder.requires_grad_(frozen != "all")
             if frozen == "early":
-                self._freeze_early(encoder)
-
-    @staticmethod
-    def _freeze_early(encoder: nn.Module) -> None:
-        children = dict(encoder.named_children())
-        blocks = children.get("blocks")
-        if blocks is None or not isinstance(blocks, nn.Sequential | nn.ModuleList):
-            raise WeightsError(
-                f"{type(encoder).__name__} has no blocks to freeze early ones of; set neural.image.frozen"
-            )
-        first = list(children)[: list(children).index("blocks")]  # stem, patch and position embeddings
-        for name in first:
-            children[name].requires_grad_(False)
-        for name, parameter in encoder.named_parameters(recurse=False):
-            del name
-            parameter.requires_grad_(False)
-        for block in list(blocks)[: len(blocks) // 2]:
-            block.requires_grad_(False)
+                _freeze_early(encoder)
 
     def train(self, mode: bool = True) -> "ImageTower":
         """Training mode for all but the batch norms."""
@@ -163,11 +152,66 @@ class ImageTower(nn.Module):
         """Pictures (M, 3, S, S) or patches (M, P, C) -> patches (M, P, C)."""
         if self.encoder is None:
             return pictures.float()
-        return as_patches(self.encoder.forward_features(pictures))  # type: ignore[operator]
+        return picture_patches(self.encoder, pictures)
 
 
-def as_patches(features: torch.Tensor) -> torch.Tensor:
-    """Feature map (M, C, H, W) of a convolutional encoder, or tokens (M, P, C) of a transformer -> (M, P, C)."""
+def _freeze_early(encoder: Any) -> None:
+    if not hasattr(encoder, "group_matcher"):
+        raise WeightsError(
+            f"{type(encoder).__name__} names no groups of layers to freeze the early ones of; set neural.image.frozen "
+            "to all or none"
+        )
+    # 0 the stem (position embeddings among it), then each stage or block, the last with the norm before the head or
+    # that norm alone
+    group = group_parameters(encoder, encoder.group_matcher(coarse=True), reverse=True)
+    half = max(group.values()) // 2
+    for name, parameter in encoder.named_parameters():
+        if group[name] <= half:
+            parameter.requires_grad_(False)
+
+
+def fit_to_side(encoder: Any, side: int) -> tuple[int, int]:
+    """Fit a timm encoder to pictures of ``side`` pixels, and see that it takes them; patches and channels it gives.
+
+    Transformers made for one size get their position embeddings resampled to the other.
+
+    Raises
+    ------
+    WeightsError
+        It does not take pictures of this side.
+    """
+    try:
+        if hasattr(encoder, "set_input_size"):
+            encoder.set_input_size(img_size=(side, side))
+        with torch.inference_mode():
+            _, patches, channels = picture_patches(encoder, torch.zeros(1, 3, side, side)).shape
+    except WeightsError:
+        raise
+    except Exception as error:  # encoders refuse a size in many ways
+        usual = getattr(encoder, "pretrained_cfg", {}).get("input_size", ("?",))[-1]
+        raise WeightsError(
+            f"{type(encoder).__name__} does not take pictures of neural.image.side = {side} pixels "
+            f"({type(error).__name__}: {error}); it was trained with {usual}"
+        ) from None
+    return patches, channels
+
+
+def picture_patches(encoder: Any, pictures: torch.Tensor) -> torch.Tensor:
+    """Pictures (M, 3, S, S) -> patches (M, P, C) of a timm encoder, whose feature map is (M, C, H, W), (M, H, W, C) or
+    tokens (M, P, C).
+
+    Raises
+    ------
+    WeightsError
+        It gives something else.
+    """
+    features = encoder.forward_features(pictures)
     if features.ndim == 4:
-        return features.flatten(2).transpose(1, 2)  # (M, C, H, W) -> (M, H*W, C)
+        last = getattr(encoder, "output_fmt", "NCHW") == "NHWC"  # Swin and its like
+        features = features.flatten(1, 2) if last else features.flatten(2).transpose(1, 2)
+    if features.ndim != 3 or features.shape[2] != encoder.num_features:
+        raise WeightsError(
+            f"{type(encoder).__name__} gives features of shape {tuple(features.shape)}, from which no patches of its "
+            f"{encoder.num_features} channels can be told; choose another neural.image.name"
+        )
     return features

@@ -12,7 +12,7 @@ from torch import nn
 
 from pricing.errors import ArtifactError
 
-__all__ = ["load_model", "load_tensors", "pack", "save_model", "trained_state", "unpack"]
+__all__ = ["load_model", "load_tensors", "pack", "put_trained", "save_model", "trained_state", "unpack"]
 
 WEIGHTS, CONFIG = "model.safetensors", "model.json"
 
@@ -42,14 +42,24 @@ def load_model(model: nn.Module, folder: Path) -> dict[str, Any]:
     ArtifactError
         A file is missing, damaged or poisoned, or its tensors are not those that this model trains.
     """
-    state = load_tensors(folder / WEIGHTS)
+    put_trained(model, load_tensors(folder / WEIGHTS), folder / WEIGHTS)
+    return read_config(folder)
+
+
+def put_trained(model: nn.Module, state: Mapping[str, torch.Tensor], source: Path) -> None:
+    """Put what `trained_state` gave into a model of the same shape.
+
+    Raises
+    ------
+    ArtifactError
+        Names or shapes are not those that this model trains; it is left as it was. Names ``source``.
+    """
     expected = {name: tuple(tensor.shape) for name, tensor in trained_state(model).items()}
     found = {name: tuple(tensor.shape) for name, tensor in state.items()}
     if expected != found:
         wrong = sorted(set(expected.items()) ^ set(found.items()))[:3]
-        raise ArtifactError(f"{folder / WEIGHTS}: tensors are not those of this model, first differences {wrong}")
+        raise ArtifactError(f"{source}: tensors are not those of this model, first differences {wrong}")
     model.load_state_dict(state, strict=False)
-    return read_config(folder)
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -112,7 +112,7 @@ class OptimizedMultimodalModel(nn.Module):
         vectors = [self.tabular_projection(tabular)]  # [(B, D)]
         text, text_mask, image = self._text(batch), batch.mask, self._image(batch)  # (B, T, D), (B, T), (B, P, D)
         if text is not None and image is not None:
-            text, image = self._drop_modalities(text, image)
+            text, image = self._drop_modalities(text, image, batch.picture_mask)
             if self.cross is not None:
                 assert text_mask is not None
                 text, image, _, _ = self.cross(text, text_mask, image)
@@ -166,13 +166,16 @@ class OptimizedMultimodalModel(nn.Module):
         where = mask.nonzero().squeeze(-1)  # (M,)
         return full.index_copy(0, where, patches)
 
-    def _drop_modalities(self, text: torch.Tensor, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """In training, replace a row's whole text or picture (never both) by its learnt missing embedding."""
+    def _drop_modalities(
+        self, text: torch.Tensor, image: torch.Tensor, pictured: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """In training, replace the whole text or the picture of a row that has a picture (never both) by its learnt
+        missing embedding; a row without a picture (``pictured`` (B,) False) keeps its text, which is all it has."""
         chance = self.config.modality_dropout
-        if not self.training or chance == 0:
+        if not self.training or chance == 0 or pictured is None:
             return text, image
         draw = torch.rand(len(text), device=text.device)  # (B,): [0, p/2) loses the text, [p/2, p) the picture
-        no_text = (draw < chance / 2).view(-1, 1, 1)
+        no_text = ((draw < chance / 2) & pictured).view(-1, 1, 1)
         no_image = ((draw >= chance / 2) & (draw < chance)).view(-1, 1, 1)
         text = torch.where(no_text, self.missing_text.to(text.dtype), text)
         return text, torch.where(no_image, self.missing_image.to(image.dtype), image)

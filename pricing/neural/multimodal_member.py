@@ -13,6 +13,7 @@ import polars as pl
 import torch
 from torch import nn
 
+from pricing.artifacts import key_of, key_parts
 from pricing.config import NeuralConfig
 from pricing.config.neural import TrainingConfig
 from pricing.features.load import FeatureSet
@@ -76,6 +77,7 @@ def train_multimodal(
     tables = {name: numbers_of(part.features, part.price, svd=config.fusion.svd) for name, part in parts.items()}
     scaler = TabularScaler.fit(tables["learn"])
     encoders = SavedEncoders(encoded_folder / "encoders", encoded.record["encoders"])
+    torch.manual_seed(seed)  # LoRA draws its adapters in the towers
     towers = Towers(config, encoded, encoders)
     datasets = {
         name: towers.dataset(
@@ -204,10 +206,12 @@ def _save(model: nn.Module, scaler: TabularScaler, config: NeuralConfig, encoder
 
 
 def _fingerprint(config: NeuralConfig, parts: Mapping[str, Part], seed: int, epochs: int) -> str:
-    """Says whether a checkpoint belongs to this training."""
-    digest = hashlib.sha256(f"{config.model_dump_json(exclude={'checkpoint'})} {seed} {epochs}".encode())
+    """Says whether a checkpoint belongs to this training: by these rows, with these settings, code and libraries."""
+    rows = hashlib.sha256()
     for name, part in sorted(parts.items()):
-        digest.update(f"{name}:".encode() + "\n".join(part.frame["sample_id"]).encode())
+        rows.update(f"{name}:".encode() + "\n".join(part.frame["sample_id"]).encode())
         if name != "test":
-            digest.update(part.log_price.tobytes())
-    return digest.hexdigest()
+            rows.update(part.log_price.tobytes())
+    settings = config.model_dump(mode="json", exclude={"checkpoint"})
+    inputs = {"config": settings, "rows": rows.hexdigest(), "seed": seed, "epochs": epochs}
+    return key_of(key_parts("neural", "pricing.neural.stage", inputs))

@@ -12,6 +12,7 @@ from pricing.errors import TrainingError
 from pricing.neural.dataset import AmazonMLDataset, get_dataloader
 from pricing.neural.optimisation import Precision
 from pricing.neural.ranks import Ranks
+from pricing.neural.sources import PictureFiles
 
 __all__ = ["predict", "predict_with_tta"]
 
@@ -85,7 +86,8 @@ def predict_with_tta(
 
     That is: the plain view; the further windows of a text that is longer than one (see
     `pricing.pretrained.text.text_windows`), as far as the data set has them; and ``views - 1`` augmented views of the
-    pictures (flips and crops), where they are decoded here. Kept activations of pictures cannot be augmented.
+    pictures (flips and crops), where they are decoded here. Kept activations of pictures cannot be augmented. Each is
+    the same for a row whatever other rows stand beside it.
     """
     total = predict(model, dataset, precision, batch_size=batch_size, workers=workers)
     seen = np.ones(len(dataset))
@@ -96,12 +98,11 @@ def predict_with_tta(
             other.text = dataset.text.window(number)
             total += predict(model, other, precision, rows=rows, batch_size=batch_size, workers=workers)
             seen[rows] += 1
-    if dataset.pictures is not None and getattr(dataset.pictures, "augmented", None) is not None:
+    if isinstance(dataset.pictures, PictureFiles):
         rows = np.flatnonzero(dataset.pictures.present)
-        shaken = copy.copy(dataset)
-        shaken.training = True
-        for view in range(1, views):
-            shaken.epoch = -view  # seeds of its own, never those of a training epoch
-            total += predict(model, shaken, precision, rows=rows, batch_size=batch_size, workers=workers)
+        for number in range(1, views):
+            other = copy.copy(dataset)
+            other.pictures = dataset.pictures.view(number)
+            total += predict(model, other, precision, rows=rows, batch_size=batch_size, workers=workers)
             seen[rows] += 1
     return total / seen

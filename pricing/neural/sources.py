@@ -3,7 +3,9 @@
 Kept activations are bfloat16, written as uint16 ``.npy`` and read memory-mapped (NumPy has no bfloat16).
 """
 
+import copy
 import random
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,8 +84,24 @@ def tokenize(
     return [text_windows(np.asarray(ids, dtype=np.int32), max_length, windows, before, after) for ids in whole]
 
 
+class _Mapped:
+    """Pickled, as for a loader's processes, without the data of its memory-mapped ``.npy`` files: they are mapped there
+    anew."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            name: Path(str(value.filename)) if isinstance(value, np.memmap) else value
+            for name, value in vars(self).items()
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            mapped = isinstance(value, Path)
+            setattr(self, name, np.load(value, mmap_mode="r", allow_pickle=False) if mapped else value)
+
+
 @dataclass
-class StoredTexts:
+class StoredTexts(_Mapped):
     """Texts one after the other, usually memory-mapped; a text may have several windows, stored in a row.
 
     Parameters
@@ -140,7 +158,7 @@ class KeptTexts(StoredTexts):
 
 
 @dataclass
-class KeptPictures:
+class KeptPictures(_Mapped):
     """Patches of the frozen encoder; ``rows`` (n,) int64 is -1 where there is no picture."""
 
     patches: np.ndarray
@@ -174,13 +192,26 @@ class PictureFiles:
     ) -> None:
         self.paths, self.plain, self.augmented = list(paths), plain, augmented
         self.present = np.array([path is not None for path in paths], dtype=bool)
+        self.number = 0
+
+    def view(self, number: int) -> "PictureFiles":
+        """The same pictures, seen in another way for each number from 1: always as pictures that are augmented.
+
+        The way depends on the number and the file's bytes alone, so a product is seen, and priced, alike in every
+        catalogue that it stands in.
+        """
+        other = copy.copy(self)
+        other.number = number
+        return other
 
     def get(self, row: int, seed: int | None) -> torch.Tensor | None:
         """Pixels (3, S, S); a missing or unreadable file gives None. Augmentation depends on the seed alone."""
         path = self.paths[row]
         picture = None if path is None else open_picture(path)
-        if picture is None:
+        if path is None or picture is None:
             return None
+        if seed is None and self.number:
+            seed = zlib.crc32(path.read_bytes(), self.number)
         if seed is None or self.augmented is None:
             return self.plain(picture)
         state = random.getstate()

@@ -142,7 +142,7 @@ def predict_member(
     encoded: Path,
     threads: int = 1,
 ) -> np.ndarray:
-    """Price new rows with a trained member.
+    """Price new rows with a trained member, on the CPU if its run's ``neural.device`` was cpu, else as ``auto`` does.
 
     Parameters
     ----------
@@ -179,19 +179,22 @@ def predict_member(
     from pricing.neural.io import read_config
     from pricing.neural.runtime import prepare_torch
 
-    device = prepare_torch("auto", threads)
     features = features.reorder(frame["sample_id"])
-    member = read_config(model_dir)["member"]
-    if member == "sparse_mlp":
+    saved = read_config(model_dir)
+    if saved["member"] == "sparse_mlp":
         from pricing.neural.sparse_member import predict_sparse_mlp
 
+        prepare_torch("cpu", threads)
         return predict_sparse_mlp(model_dir, features)
-    if member == "gaussian_process":
+    if saved["member"] == "gaussian_process":
         from pricing.neural.gaussian_process_member import predict_gaussian_process
 
+        prepare_torch("cpu", threads)
         return predict_gaussian_process(model_dir, features, price_features)
     from pricing.neural.multimodal_member import predict_multimodal
 
+    # trained on a GPU, it prices on a machine without one too
+    device = prepare_torch("cpu" if saved["config"]["device"] == "cpu" else "auto", threads)
     return predict_multimodal(
         model_dir, encoders, frame, features, price_features, images, pictures, encoded, device=device
     )

@@ -10,7 +10,7 @@ import polars as pl
 from pricing.config import NeuralConfig
 from pricing.neural.activations import Activations, keeps_pictures
 from pricing.neural.dataset import AmazonMLDataset
-from pricing.neural.encoders import ImageTower, TextTower, split_text_encoder
+from pricing.neural.encoders import ImageTower, TextTower, fit_to_side, split_text_encoder
 from pricing.neural.lora import LoraReport, merge_lora, setup_lora
 from pricing.neural.sources import PictureFiles, picture_transform
 from pricing.pretrained.saved_encoders import SavedEncoders
@@ -69,6 +69,7 @@ class Towers:
             assert kept is not None
             return ImageTower(None, kept["width"]), None
         encoder: Any = encoders.image()
+        fit_to_side(encoder, settings.side)
         transforms = [picture_transform(encoder, settings.side, training=training) for training in (False, True)]
         return ImageTower(encoder, int(encoder.num_features), settings.frozen), transforms
 

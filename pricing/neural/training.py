@@ -5,6 +5,7 @@ and the position in the data, whose order is a function of seed and epoch. The s
 a run that is killed and resumed ends with the same weights as one that was not, bit for bit on a CPU.
 """
 
+import copy
 import logging
 import math
 import signal
@@ -21,11 +22,11 @@ from torch import nn
 from tqdm import tqdm
 
 from pricing.config.neural import CheckpointConfig, TrainingConfig
-from pricing.errors import TrainingError
+from pricing.errors import ArtifactError, TrainingError
 from pricing.neural.checkpoint import CheckpointManager, rng_state, set_rng_state
 from pricing.neural.dataset import AmazonMLDataset, BucketSampler, get_dataloader
 from pricing.neural.ema import ModelEMA
-from pricing.neural.io import trained_state
+from pricing.neural.io import put_trained, trained_state
 from pricing.neural.losses import make_loss
 from pricing.neural.optimisation import choose_precision, learning_rate_factor, make_optimizer, set_learning_rate
 from pricing.neural.prediction import predict
@@ -36,7 +37,7 @@ __all__ = ["TrainingResult", "smape", "train_neural_network"]
 
 logger = logging.getLogger(__name__)
 
-MAX_SKIPPED = 20  # steps with a non-finite loss or gradient in a row before giving up
+MAX_SKIPPED = 20  # steps with a non-finite loss or gradient in a row that are borne; one more ends the training
 
 
 @dataclass
@@ -78,14 +79,15 @@ def train_neural_network(
         An optimiser step takes ``batch_size * accumulation`` rows of each process (see `pricing.neural.ranks`); the
         gradient is that of their mean loss.
     work : Path
-        Folder of the checkpoints; a training found there is continued if its ``fingerprint`` is the same.
+        Folder of the checkpoints; a training found there is continued if its ``fingerprint`` is the same and its
+        checkpoints can be read, else deleted.
     seed : int
         Of order, dropout and augmentation.
 
     Raises
     ------
     TrainingError
-        The loss stays non-finite for 20 steps in a row.
+        The loss or its gradient is not finite in more than 20 steps in a row.
     """
     device = device or torch.device("cpu")
     run = _Run(model.to(device), train, valid, config, checkpoints, work, seed, device, workers, fingerprint)
@@ -168,34 +170,48 @@ class _Run:
         self.saved_at = time.monotonic()
 
     def resume(self) -> None:
-        state = self.manager.get_latest_checkpoint()
-        if state is None or "position" not in state:
-            return
+        """Go on where the newest checkpoint stopped; where none can be used, start anew in an empty folder."""
+        found = self.manager.get_latest_checkpoint()
+        if found is not None:
+            before = copy.deepcopy(self.state() | {"step": 0})
+            try:
+                self.load(self.with_best(found))
+                logger.info("resumed at epoch %d, batch %d, step %d", self.epoch + 1, self.batch, self.step)
+                return
+            except torch.OutOfMemoryError:
+                raise  # the checkpoint is good, the device is full
+            except Exception as error:  # another program's state may fail anywhere; all of it means the same
+                logger.warning("%s: %s; starting anew", self.manager.folder, error)
+                self.load(before)
+        self.ranks.wait()  # no process reads any more
+        if self.ranks.first:
+            # what is left there has higher step numbers, and would push each new checkpoint out as the oldest
+            self.manager.clear()
+
+    def with_best(self, state: dict[str, Any]) -> dict[str, Any]:
+        """A checkpoint's state with the best weights, which may lie in a file of their own."""
         position = state["position"]
         if position["fingerprint"] != self.fingerprint:
-            logger.warning("checkpoints in %s belong to another training; starting anew", self.manager.folder)
-            self.ranks.wait()
-            if self.ranks.first:
-                self.manager.clear()
-            return
-        best = state.get("best")
-        if best is None and position["best_epoch"]:
-            kept = self.manager.get_best_checkpoint()
-            if kept is None:
-                logger.warning("the best weights in %s are lost; starting anew", self.manager.folder)
-                return
-            best = kept["model"]
-        self.model.load_state_dict(state["model"], strict=False)
+            raise ArtifactError("the checkpoints belong to another training")
+        if state.get("best") is not None or not position["best_epoch"]:
+            return state | {"best": state.get("best")}
+        kept = self.manager.get_best_checkpoint()
+        if kept is None:
+            raise ArtifactError("the best weights are lost")
+        return state | {"best": kept["model"]}
+
+    def load(self, state: dict[str, Any]) -> None:
+        position = state["position"]
+        put_trained(self.model, state["model"], self.manager.folder)
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
-        if self.ema and state["ema"]:
+        if self.ema:
             self.ema.load_state_dict(state["ema"])
-        self.best_state, self.step = best, state["step"]
+        self.best_state, self.step = state["best"], state["step"]
         for name in ("epoch", "batch", "bad_epochs", "skipped", "best_epoch", "epoch_loss", "curves"):
             setattr(self, name, position[name])
         self.best_smape = math.inf if position["best_smape"] is None else position["best_smape"]
         set_rng_state(state["rng"][self.ranks.rank])
-        logger.info("resumed at epoch %d, batch %d, step %d", self.epoch + 1, self.batch, self.step)
 
     # -- one epoch
 

@@ -177,9 +177,9 @@ def write_inputs(root: Path, *, rows: int = 60, test_rows: int = 8, terms: int =
     for number in range(total):
         if number not in missing:
             shade = 230 if bright[number] else 25
-            Image.new("RGB", (24, 24), (shade, shade, int(rng.integers(0, 255)))).save(
-                paths["pictures"] / f"{number}.jpg"
-            )
+            pixels = np.full((24, 24, 3), (shade, shade, int(rng.integers(0, 255))), np.uint8)
+            pixels[: 4 + number % 17, : 4 + number % 13] //= 2  # a corner of its own, so that crops and flips show
+            Image.fromarray(pixels).save(paths["pictures"] / f"{number}.jpg")
     (paths["pictures"] / "3.jpg").write_bytes(b"\xff\xd8 broken")  # present in the table, unreadable on disk
     pl.DataFrame(
         {

@@ -121,6 +121,9 @@ def test_a_damaged_newest_falls_back_with_a_warning(tmp_path: Path, file: str, d
     assert loaded is not None
     assert loaded["step"] == 1
     assert torch.equal(loaded["model"]["w"], torch.arange(50.0))
+    manager.keep = 1  # what is saved next, at a step below the damaged one's, is not thrown away for it
+    newest = manager.save_checkpoint({"model": {}}, 1)
+    assert {path.stem for path in tmp_path.iterdir()} == {newest.stem}
 
 
 class Bomb:

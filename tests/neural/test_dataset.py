@@ -1,6 +1,7 @@
 """Rows merged with features, tokens, pictures; batches and their order."""
 
 import io
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from PIL import Image
 
 from pricing.errors import SchemaError
 from pricing.neural.dataset import AmazonMLDataset, BucketSampler, collate, get_dataloader
-from pricing.neural.sources import KeptTexts, PictureFiles, TokenTexts, picture_transform, tokenize
+from pricing.neural.sources import KeptPictures, KeptTexts, PictureFiles, TokenTexts, picture_transform, tokenize
 from pricing.neural.tabular import TabularScaler
 from pricing.pretrained.text import compose_text, text_windows
 from pricing.pretrained.weights import find_encoder, load_image_encoder, load_tokenizer
@@ -281,6 +282,24 @@ def test_kept_hidden_states_are_cut_at_the_right_rows() -> None:
     assert second.lengths.tolist() == [3, 2]
     assert second.get(0).tolist() == [[2, 3], [4, 5], [6, 7]]
     assert second.get(1).tolist() == several.get(1).tolist()
+
+
+def test_kept_activations_are_not_copied_to_a_loaders_processes(tmp_path: Path) -> None:
+    """Each epoch starts them anew, and a catalogue's hidden states are gigabytes."""
+    np.save(tmp_path / "states.npy", np.arange(200_000, dtype=np.uint16).reshape(-1, 4))
+    np.save(tmp_path / "patches.npy", np.arange(80_000, dtype=np.uint16).reshape(-1, 4, 2))
+    states, patches = (np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in ("states", "patches"))
+    ids = ["a", "b", "c"]
+    data = AmazonMLDataset(
+        pl.DataFrame({"sample_id": ids}),
+        table(ids),
+        text=KeptTexts(states, np.array([0, 5, 9, 30_000]), np.array([1, 0, 1]), np.ones(3, np.int64)),
+        pictures=KeptPictures(patches, np.array([9_999, -1, 3])),
+    )
+    assert len(pickle.dumps(data)) < 5_000
+    ((one,), (other,)) = (get_dataloader(data, 3, shuffle=False, workers=n) for n in (0, 1))
+    assert torch.equal(one.tokens, other.tokens)
+    assert torch.equal(one.pictures, other.pictures)
 
 
 @given(tokens=st.integers(2, 300), limit=st.integers(8, 40), most=st.integers(1, 5))

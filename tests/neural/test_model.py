@@ -3,8 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from pricing.pretrained import vision_ops  # isort: skip  # before timm
+
 import numpy as np
 import pytest
+import timm
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,13 +17,14 @@ from pricing.config.neural import LoraConfig
 from pricing.errors import ArtifactError, WeightsError
 from pricing.neural.dataset import collate
 from pricing.neural.ema import ModelEMA
-from pricing.neural.encoders import ImageTower, split_text_encoder
+from pricing.neural.encoders import ImageTower, fit_to_side, picture_patches, split_text_encoder
 from pricing.neural.io import load_model, save_model
 from pricing.neural.lora import merge_lora, setup_lora
 from pricing.neural.multimodal import Batch
 from pricing.pretrained.weights import find_encoder, load_image_encoder, load_text_encoder
-from tests.neural.builders import toy_dataset, toy_model
+from tests.neural.builders import Features, toy_dataset, toy_model
 
+assert vision_ops is not None
 KINDS = ["bert", "mpnet", "deberta"]
 
 
@@ -118,6 +122,18 @@ def test_missing_embeddings_learn_and_modality_dropout_is_for_training() -> None
     torch.testing.assert_close(model(batch), model(batch), atol=0, rtol=0)
 
 
+def test_a_row_without_a_picture_keeps_its_text() -> None:
+    """The text is all that it has, and 93 % of the real rows are so."""
+    model = toy_model(modality_dropout=0.9, dropout=0.0)
+    nn.init.normal_(model.head[-1].weight)
+    batch = random_batch(60, 5, [True, False, False] * 20)
+    with torch.inference_mode():
+        changed = (model.train()(batch) - model.eval()(batch)).abs() > 1e-5
+    assert batch.picture_mask is not None
+    assert not changed[~batch.picture_mask].any()
+    assert changed[batch.picture_mask].float().mean() > 0.5
+
+
 def test_training_starts_at_the_given_linear_model() -> None:
     model = toy_model().eval()
     model.initialise_output(torch.tensor([0.5, 0, 0, 0, -1.0]), 3.0, 0.2)
@@ -171,6 +187,55 @@ def test_picture_tower_freezes_what_it_says(frozen: Any, image_encoder: Path) ->
     running = encoder.bn1.running_mean.clone()
     tower(torch.rand(2, 3, 64, 64) + 5)
     assert torch.equal(encoder.bn1.running_mean, running)  # statistics of micro-batches would be noise
+
+
+@pytest.mark.parametrize(
+    ("name", "early", "late"),
+    [
+        ("test_vit", ["patch_embed.proj.weight", "pos_embed", "blocks.2.mlp.fc1.weight"], "blocks.3.mlp.fc1.weight"),
+        ("test_resnet", ["conv1.0.weight", "layer2.0.conv1.weight"], "layer3.0.conv1.weight"),
+        ("test_convnext", ["stem.0.weight", "stages.1.blocks.0.conv_dw.weight"], "stages.2.blocks.0.conv_dw.weight"),
+        ("test_mambaout", ["stem.conv1.weight", "stages.1.blocks.0.fc1.weight"], "stages.2.blocks.0.fc1.weight"),
+    ],
+)  # fmt: skip
+def test_the_first_half_of_every_architecture_can_be_frozen(name: str, early: list[str], late: str) -> None:
+    encoder: Any = timm.create_model(name, pretrained=False, num_classes=0)
+    assert fit_to_side(encoder, 64)[1] == encoder.num_features
+    tower = ImageTower(encoder, encoder.num_features, "early").train()
+    tower(torch.rand(2, 3, 64, 64)).square().mean().backward()
+    moved = {name for name, p in encoder.named_parameters() if p.grad is not None}
+    assert not moved & set(early)
+    assert late in moved
+    assert {name for name, _ in encoder.named_parameters()} > {*early, late}
+
+
+def test_an_encoder_without_known_groups_cannot_be_frozen_early() -> None:
+    with pytest.raises(WeightsError, match=r"neural\.image\.frozen to all or none"):
+        ImageTower(Features(), 6, "early")
+
+
+def test_maps_with_channels_last_become_patches_unscrambled() -> None:
+    """Read as channels first, each patch was a row of the map, of all channels mixed."""
+    encoder: Any = timm.create_model("test_mambaout", pretrained=False, num_classes=0).eval()
+    pictures = torch.rand(2, 3, 96, 64)
+    with torch.inference_mode():
+        features, patches = encoder.forward_features(pictures), picture_patches(encoder, pictures)
+    assert features.shape == (2, 3, 2, 64)
+    for row, column in ((0, 0), (1, 1), (2, 0)):
+        assert torch.equal(patches[:, 2 * row + column], features[:, row, column])
+
+
+def test_features_in_an_unknown_layout_are_refused() -> None:
+    encoder = Features()
+    encoder.num_features = 2  # as if its channels stood last, and it did not say so
+    with pytest.raises(WeightsError, match="shape"):
+        picture_patches(encoder, torch.rand(1, 3, 16, 16))
+
+
+def test_a_side_that_an_encoder_does_not_take_is_named() -> None:
+    with pytest.raises(WeightsError, match=r"VisionTransformer .* neural\.image\.side = 260 .* trained with 160"):
+        fit_to_side(timm.create_model("test_vit", pretrained=False, num_classes=0), 260)
+    assert fit_to_side(timm.create_model("test_vit3", pretrained=False, num_classes=0), 260) == (257, 96)
 
 
 @settings(max_examples=6)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from safetensors.torch import load_file
 from pricing.config.neural import CheckpointConfig, TrainingConfig
 from pricing.errors import TrainingError
 from pricing.neural import training
+from pricing.neural.checkpoint import CheckpointManager
 from pricing.neural.io import trained_state
 from pricing.neural.optimisation import choose_precision, learning_rate_factor, make_optimizer
 from pricing.neural.prediction import predict
@@ -41,6 +43,18 @@ def cut_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
         whole(self, loss)
 
     monkeypatch.setattr(training._Run, "optimizer_step", step_or_die)
+
+
+def count_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Filled with the number of each step that is taken."""
+    whole, done = training._Run.optimizer_step, []
+
+    def counted(self: Any, loss: float) -> None:
+        done.append(self.step)
+        whole(self, loss)
+
+    monkeypatch.setattr(training._Run, "optimizer_step", counted)
+    return done
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +147,72 @@ def test_a_damaged_newest_checkpoint_costs_a_step_and_nothing_else(
     newest.write_bytes(newest.read_bytes()[:-1])
     with pytest.warns(RuntimeWarning, match="going back"):
         model, _ = training_case.train(tmp_path)
+    assert equal(trained_state(model), undisturbed)
+
+
+@pytest.mark.parametrize("harm", ["truncate", "delete"])
+def test_a_lost_best_costs_the_training_and_not_its_checkpoints(
+    harm: str, tmp_path: Path, undisturbed: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left of the first run, with its higher step numbers, once pushed out each new checkpoint."""
+    cut_at(10, monkeypatch)
+    with pytest.raises(PowerCut):
+        training_case.train(tmp_path)
+    (best,) = tmp_path.glob("best-*.safetensors")
+    best.write_bytes(best.read_bytes()[:-1]) if harm == "truncate" else best.with_suffix(".json").unlink()
+    monkeypatch.undo()
+    cut_at(7, monkeypatch)
+    lost = pytest.warns(RuntimeWarning, match="is lost") if harm == "truncate" else nullcontext()
+    with lost, pytest.raises(PowerCut):
+        training_case.train(tmp_path)
+    assert {path.stem for path in tmp_path.iterdir()} == {"step-000000006", "step-000000007", "best-000000004"}
+    monkeypatch.undo()
+    done = count_steps(monkeypatch)
+    model, _ = training_case.train(tmp_path)
+    assert done == list(range(7, 12))
+    assert equal(trained_state(model), undisturbed)
+
+
+def test_a_best_that_outlived_the_checkpoints_does_not_push_out_the_new_best(
+    tmp_path: Path, undisturbed: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training_case.train(tmp_path)
+    for path in tmp_path.glob("step-*.json"):
+        path.write_bytes(b"")
+    cut_at(6, monkeypatch)
+    with pytest.warns(RuntimeWarning, match="going back"), pytest.raises(PowerCut):
+        training_case.train(tmp_path)
+    assert [path.stem for path in tmp_path.glob("best-*.json")] == ["best-000000004"]
+    monkeypatch.undo()
+    done = count_steps(monkeypatch)
+    model, _ = training_case.train(tmp_path)
+    assert done == list(range(6, 12))
+    assert equal(trained_state(model), undisturbed)
+
+
+@pytest.mark.parametrize("part", ["model", "optimizer", "ema"])
+def test_a_checkpoint_that_does_not_fit_is_left_for_a_new_start(
+    part: str, tmp_path: Path, undisturbed: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """Whole, with the right fingerprint, but not what this program writes; nothing of it may stay in the model."""
+    cut_at(7, monkeypatch)
+    with pytest.raises(PowerCut):
+        training_case.train(tmp_path)
+    monkeypatch.undo()
+    manager = CheckpointManager(tmp_path)
+    state = manager.get_latest_checkpoint()
+    assert state is not None
+    tensors = {"model": state["model"], "ema": state["ema"]["shadow"]}
+    if part == "optimizer":
+        state["optimizer"]["param_groups"].pop()
+    else:
+        tensors[part]["head.1.weight"] = tensors[part]["head.1.weight"][:, 1:]
+    manager.save_checkpoint(state, state["step"], kind="quick")
+    done = count_steps(monkeypatch)
+    model, _ = training_case.train(tmp_path)
+    assert "starting anew" in caplog.text
+    assert done == list(range(12))
     assert equal(trained_state(model), undisturbed)
 
 
