@@ -12,6 +12,7 @@ What stays unprotected: an output that is damaged after the look and before its 
 import functools
 import inspect
 import json
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,9 +129,13 @@ def stage_task(stage: str, entry: str, slot: str = "", **options: Any) -> Callab
         def body(**inputs: Any) -> dict[str, Any]:
             runtime, keyed = split_inputs(inputs)
             parts = key_parts(stage, entry, keyed)
-            reference = runtime.store.build(
-                stage, slot.format(**keyed), parts, lambda out: make(out, runtime=runtime, **keyed), runtime.threads
-            )
+            try:
+                reference = runtime.store.build(
+                    stage, slot.format(**keyed), parts, lambda out: make(out, runtime=runtime, **keyed), runtime.threads
+                )
+            except SystemExit:  # a training took SIGTERM and has saved: now the end, else the next in line would start
+                signal.raise_signal(signal.SIGTERM)
+                raise
             log = get_run_logger()
             log.info(
                 "%s %s: %.1f s on %d threads, %s resident at most, %s written", stage, reference.slot,
