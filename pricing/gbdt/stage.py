@@ -110,9 +110,10 @@ def train_fold(
     if fold is not None:
         valid_smape = smape_of_logs(parts[0]["log_price"].to_numpy(), rows.log_price[validating])
     _write_member(trained, bag, member, fold, valid_smape, settings, int(learning.sum()), out)
+    shown = valid_smape and round(valid_smape, 2)
     log.info(
         "%s fold %s: %d rows x %d features, %d rounds, valid SMAPE %s, %.1f s on %d threads",
-        *(member, fold, learning.sum(), len(schema.names), median_round(trained), valid_smape),
+        *(member, fold, learning.sum(), len(schema.names), median_round(trained), shown),
         *(time.perf_counter() - started, threads),
     )
 
