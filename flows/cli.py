@@ -102,6 +102,8 @@ def stage(
         console.print(_models_table(metrics))
     if run["images"]:
         console.print(f"pictures: {run['images']}")
+    for path in sorted(output.glob("search/*.toml")) if name == "tune" else ():
+        console.print(f"settings for a preset: {path}", soft_wrap=True)
 
 
 @app.command("fetch-data")

@@ -137,11 +137,11 @@ class Graph:
 
     @cached_property
     def tuned(self) -> dict[str, PrefectFuture]:
-        """The settings that the search chose, by library; nothing without a budget."""
+        """The search for settings, by library; nothing without a budget."""
         config = self.config
         if not config.gbdt.search.enabled:
             return {}
-        judged_by = [self.price_features[fold] for fold in range(config.folds.n_splits)][: config.gbdt.search.n_splits]
+        judged_by = [self.price_features[fold] for fold in range(config.gbdt.search.n_splits)]
         return {
             member: self._submit(
                 self.tables, stages.tune_gbdt, catalogue=self.catalogue, folds=self.folds, features=self.features,
@@ -150,6 +150,14 @@ class Graph:
             )
             for member in config.gbdt.members
         }  # fmt: skip
+
+    @cached_property
+    def chosen(self) -> dict[str, PrefectFuture]:
+        """The choices of the searches without their histories, by library."""
+        return {
+            member: self._submit(self.tables, stages.take_settings, tuned=search, member=member)
+            for member, search in self.tuned.items()
+        }
 
     @cached_property
     def gbdt(self) -> dict[str, dict[int | None, PrefectFuture]]:
@@ -162,7 +170,7 @@ class Graph:
                 member,
                 self.fold_numbers,
                 config=config.gbdt.only("device", "seeds", "min_category_rows", member),
-                tuned=self.tuned.get(member),
+                tuned=self.chosen.get(member),
             )
             for member in config.gbdt.members
         }
@@ -186,15 +194,17 @@ class Graph:
         for member in config.neural.members:
             refit = member != "multimodal" or config.neural.refit_multimodal
             folds = [fold for fold in self.fold_numbers if fold is not None or refit]
+            # the trees are done long before the encoder network: the Gaussian process takes their cores then
+            runner = self.tables if member == "gaussian_process" else self.neural_pool
             if member == "multimodal":
                 reads: dict[str, Any] = {
                     "images": self.images,
                     "encoded": self.encoded,
-                    "config": config.neural.without("members", "refit_multimodal", "sparse_mlp"),
+                    "config": config.neural.without("members", "refit_multimodal", "sparse_mlp", "gaussian_process"),
                 }
             else:
-                reads = {"images": None, "encoded": None, "config": config.neural.only("device", "sparse_mlp")}
-            made[member] = self._member(self.neural_pool, stages.train_neural, member, folds, **reads)
+                reads = {"images": None, "encoded": None, "config": config.neural.only("device", member)}
+            made[member] = self._member(runner, stages.train_neural, member, folds, **reads)
         return made
 
     def _member(

@@ -162,18 +162,29 @@ class ArtifactStore:
             )  # fmt: skip
             record = {"reference": reference.model_dump(), "parts": parts, "files": files}
             write_json(partial / RECORD, record)
-            self._move_in(partial, self.path(reference))
+            return self._move_in(partial, reference)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-        return reference
 
-    def _move_in(self, partial: Path, final: Path) -> None:
+    def _move_in(self, partial: Path, made: Reference) -> Reference:
+        """Put an output in its place, or serve the whole one that another run has put there in the meantime.
+
+        The first one stays, or what that run was told of its content would be wrong where the two differ.
+        """
+        final = self.path(made)
         final.parent.mkdir(parents=True, exist_ok=True)
-        if final.exists():  # damaged, or finished by another run in the meantime: the new one is as good
+        try:
+            partial.rename(final)  # never replaces a folder that holds something
+        except OSError:
+            if found := self.find(made.stage, made.key):
+                return found
+            if not final.exists():
+                raise
             aside = partial.with_name(partial.name + "-old")
-            final.replace(aside)
+            final.rename(aside)  # damaged
             shutil.rmtree(aside, ignore_errors=True)
-        partial.replace(final)
+            partial.rename(final)
+        return made
 
     def outputs(self, stage: str | None = None) -> list[dict[str, Any]]:
         """Readable records of the store, oldest first: ``{"reference", "parts", "files"}``."""

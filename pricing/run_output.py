@@ -79,10 +79,11 @@ def _metrics(ensemble: Path, evaluation: Path) -> dict[str, Any]:
 
 
 def copy_searches(store: ArtifactStore, searches: dict[str, Reference], folder: Path) -> None:
-    """Every library's search.json into ``search/LIBRARY.json`` of an existing folder."""
+    """Every library's search into ``search/`` of an existing folder: all of it as JSON, its choice as TOML."""
     for member, reference in searches.items():
         (folder / "search").mkdir(exist_ok=True)
         shutil.copy(store.path(reference) / "search.json", folder / "search" / f"{member}.json")
+        shutil.copy(store.path(reference) / "settings.toml", folder / "search" / f"{member}.toml")
 
 
 def describe_images(artifacts: Path, reference: Reference | dict | None) -> dict[str, Any]:

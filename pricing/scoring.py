@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import get_args
 
 import numpy as np
 import polars as pl
@@ -100,7 +101,7 @@ def score_catalogue(
         with TemporaryDirectory(prefix="pricing-") as encoded:
             for fold in members[name]:
                 folder = model / "members" / name / fold
-                if name in ("multimodal", "sparse_mlp"):
+                if name in get_args(neural.Member):
                     folds[fold] = neural.predict_member(
                         folder, frame, features, price_features[fold], images, pictures, encoders=model / "encoders",
                         encoded=Path(encoded), threads=threads,

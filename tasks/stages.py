@@ -5,7 +5,7 @@ from typing import Any
 
 from prefect import get_run_logger, task
 
-from pricing.artifacts import Reference, key_of
+from pricing.artifacts import Reference, key_of, key_parts
 from pricing.catalogue.progress import Progress
 from pricing.config import (
     CatalogueConfig,
@@ -119,18 +119,24 @@ def tune_gbdt(
     """Search one library's settings; the study is kept, and a larger budget goes on with it."""
     from pricing.gbdt.tuning import stage
 
+    # of the search only what a trial depends on: a larger budget goes on with the study
     judged_by = config.model_copy(update={"search": config.search.only("n_splits")})
-    identity = key_of(
-        {
-            "member": member, "seed": seed, "config": judged_by.model_dump(mode="json"),
-            "inputs": [made.digest for made in (catalogue, folds, features, *price_features)],
-        }
-    )  # fmt: skip
+    read = [catalogue, folds, features, *price_features]
+    identity = {"member": member, "seed": seed, "config": judged_by, "read": read}
+    study = key_of(key_parts("tune", "pricing.gbdt.tuning.stage", identity))
     stage.tune(
         runtime.path(catalogue), runtime.path(folds), runtime.path(features),
-        [runtime.path(made) for made in price_features], config, member, seed, out, runtime.work("studies", identity),
+        [runtime.path(made) for made in price_features], config, member, seed, out, runtime.work("studies", study),
         runtime.threads,
     )  # fmt: skip
+
+
+@stage_task("settings", "pricing.gbdt.tuning.stage", "{member}")
+def take_settings(out: Path, *, tuned: Reference, member: str, runtime: Runtime) -> None:
+    """The search's choice without its history: a longer search that chooses the same trains nothing again."""
+    from pricing.gbdt.tuning import stage
+
+    stage.take_settings(runtime.path(tuned), out)
 
 
 @stage_task("gbdt", "pricing.gbdt.stage", "{member}-{fold}")
@@ -145,7 +151,7 @@ def train_gbdt(
     stage.train_fold(
         runtime.path(catalogue), runtime.path(folds), runtime.path(features), runtime.path(price_features), config,
         member, fold, seed, out, threads=runtime.threads, rounds=_median_round(fold_models, runtime),
-        params=runtime.path(tuned) if tuned else None,
+        tuned=runtime.path(tuned) if tuned else None,
     )  # fmt: skip
 
 

@@ -32,6 +32,21 @@ def test_an_output_is_made_once(tmp_path: Path) -> None:
     assert (store.path(first) / "value.txt").read_text(encoding="utf-8") == "a"
 
 
+def test_of_two_runs_at_once_the_first_to_finish_stays(tmp_path: Path) -> None:
+    """Once the second one's output took its place, and the first went on with a digest that nothing had."""
+    store, parts = ArtifactStore(tmp_path), key_parts("folds", ENTRY, {})
+    first: list[Reference] = []
+
+    def overtaken(out: Path) -> None:
+        first.append(store.build("folds", "", parts, lambda out: (out / "value.txt").write_text("theirs") and None))
+        (out / "value.txt").write_text("mine", encoding="utf-8")
+
+    second = store.build("folds", "", parts, overtaken)
+    assert second == first[0] == store.find("folds", second.key)
+    assert (store.path(second) / "value.txt").read_text(encoding="utf-8") == "theirs"
+    assert not list((tmp_path / ".partial").iterdir())
+
+
 @pytest.mark.parametrize("harm", ["delete", "truncate", "same_size", "record"])
 def test_a_damaged_output_is_rebuilt(tmp_path: Path, harm: str) -> None:
     store, calls = ArtifactStore(tmp_path), []
@@ -113,3 +128,10 @@ def test_a_stage_knows_the_code_behind_it() -> None:
     assert not {name for name in gbdt if name.startswith(("pricing.neural", "pricing.config", "pricing.errors"))}
     assert "lightgbm" in codehash.library_versions("pricing.gbdt.stage")
     assert "torch" not in codehash.library_versions("pricing.gbdt.stage")
+
+
+@pytest.mark.parametrize("entry", ["pricing.gbdt.stage", "pricing.gbdt.tuning.stage"])
+def test_training_and_search_know_the_three_libraries(entry: str) -> None:
+    """The search once found its trainers by name, which no digest sees: another LightGBM was served old settings."""
+    assert {f"pricing.gbdt.{name}" for name in ("lgbm", "xgb", "cat")} <= set(codehash.code_digests(entry))
+    assert {"lightgbm", "xgboost", "catboost"} <= set(codehash.library_versions(entry))

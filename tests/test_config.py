@@ -76,6 +76,16 @@ def test_impossible_values_are_refused_with_their_path(setting: str, path: str) 
         load_config("demo", [setting])
 
 
+def test_a_search_by_more_folds_than_there_are_is_refused() -> None:
+    """It was once cut to those there are, silently. Without a search its default of 3 is in nobody's way."""
+    with pytest.raises(
+        ConfigError, match=r"refused: gbdt\.search\.n_splits is 3, and folds\.n_splits only 2; .{0,30}$"
+    ):
+        load_config("demo", ["folds.n_splits=2", "gbdt.search.trials=5"])
+    assert load_config("demo", ["folds.n_splits=2"]).gbdt.search.n_splits == 3
+    assert load_config("demo", ["folds.n_splits=2", "gbdt.search.trials=5", "gbdt.search.n_splits=2"])
+
+
 def test_the_tree_is_frozen_and_survives_json() -> None:
     config = load_config("cpu", ["seed=7"])
     with pytest.raises(ValidationError):

@@ -9,7 +9,7 @@ import tomllib
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -127,6 +127,13 @@ class PricingConfig(Section):
         except ConfigError as error:
             raise ValueError(str(error)) from None
 
+    @model_validator(mode="after")
+    def _folds_for_the_search(self) -> Self:
+        asked, there = self.gbdt.search.n_splits, self.folds.n_splits
+        if self.gbdt.search.enabled and asked > there:
+            raise ValueError(f"gbdt.search.n_splits is {asked}, and folds.n_splits only {there}; make it at most that")
+        return self
+
 
 def preset_names() -> list[str]:
     """Names of the presets that come with the package."""
@@ -166,6 +173,8 @@ def describe_validation_error(error: ValidationError) -> str:
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             lines.append(f"{key}: unknown key{_nearest(problem['loc'])}")
+        elif not key:  # of several keys, which the message names; what was found is the whole tree
+            lines.append(problem["msg"].removeprefix("Value error, "))
         else:
             lines.append(f"{key}: {problem['msg']} (found {problem['input']!r})")
     return "configuration refused: " + "; ".join(lines)

@@ -143,11 +143,28 @@ class SparseMLPConfig(Section):
     """Engineered numbers (all but svd_*) beside the TF-IDF terms."""
 
 
+class GaussianProcessConfig(Section):
+    """The Gaussian process with a learnt kernel."""
+
+    fit_rows: int = Field(1500, ge=2)
+    """Learning rows that the kernel is learnt on; time and memory grow with their cube and square."""
+    steps: int = Field(20, ge=0)
+    """Steps of Adam."""
+    learning_rate: float = Field(0.1, gt=0)
+    """Adam's rate, for logarithms of variances and length scales."""
+    landmarks: int = Field(7000, ge=2)
+    """Rows that the mean is spanned by; with all rows it is exact."""
+    huber_delta: float = Field(0.3, gt=0)
+    """A row that is missed by more than this, in log price, weighs less."""
+    passes: int = Field(2, ge=0)
+    """Times that the rows are weighted anew."""
+
+
 class NeuralConfig(Section):
     """Members and their settings."""
 
-    members: tuple[Literal["multimodal", "sparse_mlp"], ...] = ("multimodal", "sparse_mlp")
-    """Networks that are trained."""
+    members: tuple[Literal["multimodal", "sparse_mlp", "gaussian_process"], ...] = ("multimodal", "sparse_mlp")
+    """What is trained with torch."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where networks are trained."""
     workers: int = Field(0, ge=0)
@@ -172,6 +189,8 @@ class NeuralConfig(Section):
     """Checkpoints."""
     sparse_mlp: SparseMLPConfig = SparseMLPConfig()
     """Sparse MLP."""
+    gaussian_process: GaussianProcessConfig = GaussianProcessConfig()
+    """Gaussian process."""
 
     @model_validator(mode="after")
     def _first_phase_has_something_to_train(self) -> Self:

@@ -8,7 +8,7 @@ __all__ = ["timeline"]
 
 _BRANCHES = {
     "gbdt": ("gbdt", "lightgbm", "xgboost", "catboost"),
-    "neural": ("neural", "encode", "multimodal", "sparse_mlp"),
+    "neural": ("neural", "encode", "multimodal", "sparse_mlp", "gaussian_process"),
 }
 
 

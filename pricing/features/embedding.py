@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from pricing.config.features import EmbeddingConfig
 from pricing.errors import ArtifactError
+from pricing.pretrained.instructions import fast_bfloat16
 from pricing.pretrained.saved_encoders import SavedEncoders
 from pricing.pretrained.text import compose_text, shape_batches
 from pricing.pretrained.weights import find_encoder, load_text_encoder, load_tokenizer, tensors_sha256
@@ -111,6 +112,8 @@ class TextEmbedder:
     ) -> None:
         self.config = config
         self.threads = threads
+        wish = config.precision
+        self.precision = ("bf16" if fast_bfloat16() else "fp32") if wish == "auto" else wish
         self._encoder = encoder
         self._tokenizer = tokenizer
         self.sha256 = sha256
@@ -136,7 +139,7 @@ class TextEmbedder:
 
     def _identity(self) -> str:
         """What a text's numbers depend on besides the text."""
-        parts = (self.sha256, self.config.max_length, self.config.batch, self.config.precision, torch.__version__)
+        parts = (self.sha256, self.config.max_length, self.config.batch, self.precision, torch.__version__)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
     def embed(self, contents: Sequence[str | None]) -> np.ndarray:
@@ -145,7 +148,7 @@ class TextEmbedder:
         known = self._cache.get(list(dict.fromkeys(texts))) if self._cache else {}
         missing = [text for text in dict.fromkeys(texts) if text not in known]
         if missing:
-            logger.info("embedding %d texts, %d are known", len(missing), len(known))
+            logger.info("embedding %d texts in %s, %d are known", len(missing), self.precision, len(known))
         known |= self._compute(missing)
         vectors = np.zeros((len(texts), self.width), dtype=np.float32)
         for row, text in enumerate(texts):
@@ -183,7 +186,7 @@ class TextEmbedder:
         for row, text in enumerate(tokens):
             ids[row, : len(text)] = torch.tensor(text)
             mask[row, : len(text)] = 1
-        half = self.config.precision == "bf16"
+        half = self.precision == "bf16"
         with torch.autocast("cpu", torch.bfloat16) if half else nullcontext():
             hidden = self._encoder(input_ids=ids, attention_mask=mask).last_hidden_state
         kept = mask[:, :, None].float()  # (B, T, 1)

@@ -6,6 +6,7 @@ the real rows than one of them is on average (docs/LOG.md).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from pricing.errors import ArtifactError
 from pricing.gbdt.matrix import FeatureSchema, Values
 from pricing.gbdt.model import GBDTModel, TrainedModel
 
-__all__ = ["Bag", "curves", "median_round"]
+__all__ = ["Bag", "TrainedBag"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class Bag:
         return mean.sort(["importance", "feature"], descending=[True, False])
 
     def save(self, folder: Path) -> None:
-        """Write ``0``, ``1``, ... into an existing folder."""
+        """Write ``0``, ``1``, ... and how many there are into an existing folder."""
+        (folder / "bag.json").write_text(json.dumps({"models": len(self.models)}) + "\n", encoding="utf-8")
         for number, model in enumerate(self.models):
             (folder / str(number)).mkdir()
             model.save(folder / str(number))
@@ -62,24 +64,42 @@ class Bag:
         Raises
         ------
         ArtifactError
-            There is no model, one is damaged, or they read different columns.
+            It holds no bag, a model is missing or damaged, or they read different columns.
         """
-        count = len(list(folder.glob("*/schema.json")))
-        if not count:
-            raise ArtifactError(f"{folder}: holds no models; train the member again")
+        try:
+            count = int(json.loads((folder / "bag.json").read_text(encoding="utf-8"))["models"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ArtifactError(f"{folder}: holds no models ({error!r}); train the member again") from None
         models = [GBDTModel.load(folder / str(number)) for number in range(count)]
         if any(model.schema != models[0].schema for model in models):
             raise ArtifactError(f"{folder}: its models read different columns; train the member again")
         return cls(models)
 
 
-def median_round(trained: Sequence[TrainedModel]) -> int:
-    """Rounds that the models kept: their lower median, an int that one of them had."""
-    return median_low(model.best_round for model in trained)
+@dataclass(frozen=True)
+class TrainedBag:
+    """The models of a bag and how they came about.
 
+    Attributes
+    ----------
+    models : sequence of TrainedModel
+        One a seed.
+    """
 
-def curves(trained: Sequence[TrainedModel]) -> pl.DataFrame:
-    """Mean curve over the models as far as each goes: the columns of `TrainedModel.curves`."""
-    every = pl.concat([model.curves for model in trained])
-    mean = every.group_by("round", "split", "metric").agg(pl.col("value").mean())
-    return mean.sort("split", "metric", "round").select(trained[0].curves.columns)
+    models: Sequence[TrainedModel]
+
+    @property
+    def bag(self) -> Bag:
+        """What prices rows and is saved."""
+        return Bag([trained.model for trained in self.models])
+
+    @property
+    def best_round(self) -> int:
+        """Rounds that the models kept: their lower median, an int that one of them had."""
+        return median_low(trained.best_round for trained in self.models)
+
+    def curves(self) -> pl.DataFrame:
+        """Mean curve over the models as far as each goes: the columns of `TrainedModel.curves`."""
+        every = pl.concat([trained.curves for trained in self.models])
+        mean = every.group_by("round", "split", "metric").agg(pl.col("value").mean())
+        return mean.sort("split", "metric", "round").select(every.columns)

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing.config.gbdt import CatBoostConfig
-from pricing.errors import ArtifactError, TrainingError
+from pricing.errors import ArtifactError
 from pricing.gbdt.matrix import FeatureSchema, Matrix, Values, check_learnable
-from pricing.gbdt.model import GBDTModel, TrainedModel, curves_table
+from pricing.gbdt.model import GBDTModel, TrainedModel, curves_table, refused
 from pricing.gbdt.target import Target
 
 SUFFIX = ".cbm"
@@ -73,7 +73,7 @@ def train_catboost(
             early_stopping_rounds=config.early_stopping if stopping else None,
         )
     except catboost.CatBoostError as error:
-        raise TrainingError(f"CatBoost on {len(train)} rows x {len(schema.names)} features: {error}") from None
+        raise refused("CatBoost", train, device, error) from None
     history = model.get_evals_result()
     curves = {
         ({"learn": "train"}.get(split, "valid"), "mae"): values["MAE"]

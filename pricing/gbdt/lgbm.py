@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing.config.gbdt import LightGBMConfig
-from pricing.errors import ArtifactError, TrainingError
+from pricing.errors import ArtifactError
 from pricing.gbdt.matrix import FeatureSchema, Matrix, Values, check_learnable
-from pricing.gbdt.model import GBDTModel, TrainedModel, curves_table
+from pricing.gbdt.model import GBDTModel, TrainedModel, curves_table, refused
 from pricing.gbdt.objectives import lgb_smape_eval, lgb_smape_objective
 from pricing.gbdt.target import Target
 
@@ -84,7 +84,7 @@ def train_lightgbm(
     Raises
     ------
     TrainingError
-        Nothing to learn from, or LightGBM refused.
+        Nothing to learn from, no GPU where one was asked for, or LightGBM refused.
     """
     import lightgbm as lgb
 
@@ -111,7 +111,7 @@ def train_lightgbm(
             callbacks=callbacks,
         )
     except lgb.basic.LightGBMError as error:
-        raise TrainingError(f"LightGBM on {len(train)} rows x {len(schema.names)} features: {error}") from None
+        raise refused("LightGBM", train, device, error) from None
     trained = booster.current_iteration()
     best = min(booster.best_iteration if booster.best_iteration > 0 else trained, trained)
     if best < trained:

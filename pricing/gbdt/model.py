@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast, get_args
 
@@ -19,8 +18,8 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import sparse
 
-from pricing.errors import ArtifactError
-from pricing.gbdt.matrix import FeatureSchema, Values
+from pricing.errors import ArtifactError, TrainingError
+from pricing.gbdt.matrix import FeatureSchema, Matrix, Values
 from pricing.gbdt.target import Target
 
 Library = Literal["lightgbm", "xgboost", "catboost"]
@@ -28,8 +27,6 @@ LIBRARIES: tuple[Library, ...] = get_args(Library)
 
 FORMAT = 3
 """Version of schema.json."""
-
-_MODULES = {"lightgbm": "lgbm", "xgboost": "xgb", "catboost": "cat"}
 
 
 class Backend(Protocol):
@@ -50,9 +47,12 @@ class Backend(Protocol):
         """Read it back; ArtifactError where it is none."""
 
 
-def backend(library: str) -> Backend:
-    """The module that speaks to a library; imports neither library until it is used."""
-    return cast(Backend, import_module(f"pricing.gbdt.{_MODULES[library]}"))
+def backend(library: Library) -> Backend:
+    """The module that speaks to a library, which it imports when it is used; written out for the cache keys."""
+    from pricing.gbdt import cat, lgbm, xgb
+
+    modules: dict[Library, Backend] = {"lightgbm": lgbm, "xgboost": xgb, "catboost": cat}
+    return modules[library]
 
 
 @dataclass(frozen=True)
@@ -191,6 +191,14 @@ class TrainedModel:
     model: GBDTModel
     best_round: int
     curves: pl.DataFrame
+
+
+def refused(library: str, train: Matrix, device: str, reason: object) -> TrainingError:
+    """The error for what a library could not train; says what to do where it was to train on a GPU."""
+    rows, columns = train.values.shape
+    said = str(reason).strip().splitlines()[0]
+    way_out = "" if device == "cpu" else "; it was asked for a GPU, and without one needs gbdt.device=cpu"
+    return TrainingError(f"{library} on {rows} rows x {columns} features: {said}{way_out}")
 
 
 def curves_table(curves: dict[tuple[str, str], list[float]]) -> pl.DataFrame:

@@ -134,8 +134,13 @@ def labelled_tables(rows: Rows, features: Path, price_features: Path) -> Tables:
 
 
 def encode_fold(
-    tables: Tables, learning: NDArray[np.bool_], min_category_rows: int, terms: int
+    table: pl.DataFrame,
+    tfidf: sparse.csr_matrix | None,
+    learning: NDArray[np.bool_],
+    min_category_rows: int,
+    terms: int,
 ) -> tuple[FeatureSchema, Values]:
-    """The schema of the rows that a fold learns from, and all labelled rows encoded by it."""
-    schema = FeatureSchema.fit(tables.table.filter(learning), min_category_rows, tables.tfidf[learning], terms)
-    return schema, schema.encode(tables.table, tables.tfidf)
+    """The schema of the rows that a fold learns from (a mask of shape (n,)), and all n rows encoded by it."""
+    known = tfidf[learning] if tfidf is not None else None
+    schema = FeatureSchema.fit(table.filter(learning), min_category_rows, known, terms)
+    return schema, schema.encode(table, tfidf)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import tomllib
 from pathlib import Path
 
 from pricing.config.gbdt import GBDTConfig, MemberConfig
@@ -18,13 +18,13 @@ def member_settings(config: GBDTConfig, member: str) -> MemberConfig:
     return section
 
 
-def with_tuned(settings: MemberConfig, params: Path | None) -> MemberConfig:
-    """Lay the settings of a search's params.json over a section; raises ArtifactError where they do not fit it."""
-    if params is None:
+def with_tuned(settings: MemberConfig, member: str, tuned: Path | None) -> MemberConfig:
+    """Lay a search's settings.toml over a member's section; raises ArtifactError where it does not fit."""
+    if tuned is None:
         return settings
-    path = params / "params.json" if params.is_dir() else params
+    path = tuned / "settings.toml"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))["params"]
+        found = tomllib.loads(path.read_text(encoding="utf-8"))["gbdt"][member]
         return type(settings).model_validate({**settings.model_dump(), **found})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,18 +18,14 @@ from pricing.config.base import Section
 from pricing.config.gbdt import GBDTConfig
 from pricing.errors import TrainingError
 from pricing.features.load import FeatureSet
-from pricing.gbdt.bag import Bag, curves, median_round
+from pricing.gbdt.bag import Bag, TrainedBag
 from pricing.gbdt.matrix import ID, Matrix
-from pricing.gbdt.model import TrainedModel
 from pricing.gbdt.objectives import smape_of_logs
 from pricing.gbdt.rows import assemble, encode_fold, labelled_tables, load_rows, load_tables
 from pricing.gbdt.settings import member_settings, with_tuned
-from pricing.gbdt.training import train_member
+from pricing.gbdt.training import train_bag
 
 log = logging.getLogger(__name__)
-
-SEED_STEP = 1000
-"""Between the seeds of one member's models; runs of neighbouring seeds share none."""
 
 
 def train_fold(
@@ -46,7 +41,7 @@ def train_fold(
     *,
     threads: int = 1,
     rounds: int | None = None,
-    params: Path | None = None,
+    tuned: Path | None = None,
 ) -> None:
     """Train one library on one fold and predict the rest.
 
@@ -68,8 +63,8 @@ def train_fold(
         Threads used.
     rounds : int, optional
         Boosting rounds of the refit: the folds' median best round.
-    params : Path, optional
-        Output of the search, whose settings are laid over the configuration.
+    tuned : Path, optional
+        Folder with a search's settings.toml, which are laid over the configuration.
 
     Raises
     ------
@@ -77,43 +72,34 @@ def train_fold(
         See the message.
     """
     started = time.perf_counter()
-    settings = with_tuned(member_settings(config, member), params)
+    settings = with_tuned(member_settings(config, member), member, tuned)
     if fold is None and rounds is None:
         raise TrainingError(f"{member}: the refit has no validation part to stop on; give rounds, the folds' median")
     rows = load_rows(catalogue, folds)
     tables = labelled_tables(rows, features, price_features)
     learning = rows.learning(fold)
-    schema, values = encode_fold(tables, learning, config.min_category_rows, settings.terms)
-    validating = (
-        (rows.part == "train") & (rows.fold == fold) if fold is not None else np.zeros(len(learning), dtype=bool)
-    )
+    validating = (rows.part == "train") & (rows.fold == fold) if fold is not None else None
+    schema, values = encode_fold(tables.table, tables.tfidf, learning, config.min_category_rows, settings.terms)
     learn = Matrix(values[learning], rows.log_price[learning])
-    valid = Matrix(values[validating], rows.log_price[validating]) if fold is not None else None
-    trained = [
-        train_member(
-            member, learn, valid, schema, settings, seed=seed + number * SEED_STEP, threads=threads, rounds=rounds,
-            device=config.device,
-        )
-        for number in range(config.seeds)
-    ]  # fmt: skip
-    bag = Bag([one.model for one in trained])
+    judge = Matrix(values[validating], rows.log_price[validating]) if validating is not None else None
+    trained = train_bag(member, learn, judge, schema, settings, config, seed=seed, threads=threads, rounds=rounds)
+    bag = trained.bag
     parts = []
-    if fold is not None:
+    valid_smape = None
+    if validating is not None:
         for name, mask in (("valid", validating), ("holdout", rows.part == "holdout")):
             predicted = bag.predict_values(values[mask], threads=threads)
             parts.append(_predictions(rows.ids.filter(pl.Series(mask)), name, predicted))
+        valid_smape = smape_of_logs(parts[0]["log_price"].to_numpy(), rows.log_price[validating])
     test = load_tables(features, price_features, "test")
     priced = bag.predict_values(schema.encode(test.table, test.tfidf), threads=threads)
     parts.append(_predictions(test.ids, "test", priced))
     pl.concat(parts).write_parquet(out / "predictions.parquet")
-    valid_smape = None
-    if fold is not None:
-        valid_smape = smape_of_logs(parts[0]["log_price"].to_numpy(), rows.log_price[validating])
-    _write_member(trained, bag, member, fold, valid_smape, settings, int(learning.sum()), out)
+    _write_member(trained, bag, member, fold, valid_smape, settings, len(learn), out)
     shown = valid_smape and round(valid_smape, 2)
     log.info(
         "%s fold %s: %d rows x %d features, %d rounds, valid SMAPE %s, %.1f s on %d threads",
-        *(member, fold, learning.sum(), len(schema.names), median_round(trained), shown),
+        *(member, fold, len(learn), len(schema.names), trained.best_round, shown),
         *(time.perf_counter() - started, threads),
     )
 
@@ -126,7 +112,7 @@ def _predictions(ids: pl.Series, part: str, log_price: NDArray[np.float64]) -> p
 
 
 def _write_member(
-    trained: Sequence[TrainedModel],
+    trained: TrainedBag,
     bag: Bag,
     member: str,
     fold: int | None,
@@ -138,7 +124,7 @@ def _write_member(
     record = {
         "member": member,
         "fold": fold,
-        "best_round": median_round(trained),
+        "best_round": trained.best_round,
         "valid_smape": valid_smape,
         "rows": rows,
         "features": len(bag.schema.names),
@@ -146,7 +132,7 @@ def _write_member(
     }
     (out / "member.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     bag.importance().write_parquet(out / "importance.parquet")
-    curves(trained).write_parquet(out / "curves.parquet")
+    trained.curves().write_parquet(out / "curves.parquet")
     (out / "model").mkdir()
     bag.save(out / "model")
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -12,28 +12,74 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import sparse
 
-from pricing.config.gbdt import GBDTConfig
+from pricing.config.gbdt import GBDTConfig, MemberConfig
 from pricing.errors import ConfigError, TrainingError
+from pricing.gbdt.bag import TrainedBag
 from pricing.gbdt.matrix import FeatureSchema, Matrix
 from pricing.gbdt.model import LIBRARIES, TrainedModel
 from pricing.gbdt.objectives import smape_of_logs
+from pricing.gbdt.rows import encode_fold
 
-_TRAINERS = {
-    "lightgbm": ("pricing.gbdt.lgbm", "train_lightgbm"),
-    "xgboost": ("pricing.gbdt.xgb", "train_xgboost"),
-    "catboost": ("pricing.gbdt.cat", "train_catboost"),
-}
+log = logging.getLogger(__name__)
+
+SEED_STEP = 1000
+"""Between the seeds of one member's models; runs of neighbouring seeds share none."""
+
+
+def _trainer(member: str) -> Callable[..., TrainedModel]:
+    """The member's ``train_*`` function. The imports are written out: a cache key holds only modules that stand so."""
+    if member == "lightgbm":
+        from pricing.gbdt.lgbm import train_lightgbm
+
+        return train_lightgbm
+    if member == "xgboost":
+        from pricing.gbdt.xgb import train_xgboost
+
+        return train_xgboost
+    if member == "catboost":
+        from pricing.gbdt.cat import train_catboost
+
+        return train_catboost
+    raise ConfigError(f"gbdt: no member {member!r}; there are {', '.join(LIBRARIES)}")
 
 
 def train_member(
     member: str, train: Matrix, valid: Matrix | None, schema: FeatureSchema, settings: Any, **options: Any
 ) -> TrainedModel:
     """Call the member's ``train_*`` function; parameters, result and errors are that function's."""
-    if member not in LIBRARIES:
-        raise ConfigError(f"gbdt: no member {member!r}; there are {', '.join(LIBRARIES)}")
-    module, name = _TRAINERS[member]
-    trained: TrainedModel = getattr(import_module(module), name)(train, valid, schema, settings, **options)
-    return trained
+    return _trainer(member)(train, valid, schema, settings, **options)
+
+
+def train_bag(
+    member: str,
+    train: Matrix,
+    valid: Matrix | None,
+    schema: FeatureSchema,
+    settings: MemberConfig,
+    config: GBDTConfig,
+    *,
+    seed: int,
+    threads: int = 1,
+    rounds: int | None = None,
+) -> TrainedBag:
+    """Train one member on one fold, ``config.seeds`` times; a model that found nothing to split on is logged.
+
+    Other parameters, result and errors are those of the member's ``train_*`` function.
+    """
+    trained = [
+        train_member(
+            member, train, valid, schema, settings, seed=seed + number * SEED_STEP, threads=threads, rounds=rounds,
+            device=config.device,
+        )
+        for number in range(config.seeds)
+    ]  # fmt: skip
+    for one in trained:
+        if not one.model.importance()["importance"].sum():
+            log.warning(
+                "%s on %d rows: no tree has a split, so every row gets the same price; allow smaller leaves",
+                *(member, len(train)),
+            )
+    return TrainedBag(trained)
 
 
 @dataclass(frozen=True)
@@ -42,12 +88,12 @@ class GBDTResult:
 
     Attributes
     ----------
-    models : list of TrainedModel
-        One a fold, in fold order.
+    models : list of TrainedBag
+        One a fold, in fold order, each of ``config.seeds`` models.
     train : ndarray, shape (n,)
         Log price of each row by the models that learned it: their mean. Optimistic by nature.
     valid : ndarray, shape (n,)
-        Log price of each row by the one model that did not learn it (out of fold).
+        Log price of each row by the one bag that did not learn it (out of fold).
     test : ndarray, shape (t,)
         Log price of each test row, the mean over the folds.
     smape : float
@@ -56,7 +102,7 @@ class GBDTResult:
         feature, importance: mean share of the gain, largest first.
     """
 
-    models: list[TrainedModel]
+    models: list[TrainedBag]
     train: NDArray[np.float64]
     valid: NDArray[np.float64]
     test: NDArray[np.float64]
@@ -150,25 +196,18 @@ def _train_folds(member: str, data: _Tables, config: GBDTConfig, seed: int, thre
     numbers = np.unique(data.folds)
     for number in numbers:
         inside = data.folds == number
-        known = data.tfidf[~inside] if data.tfidf is not None else None
-        schema = FeatureSchema.fit(data.table.filter(~inside), config.min_category_rows, known, settings.terms)
-        values = schema.encode(data.table, data.tfidf)
-        trained = train_member(
-            member,
-            Matrix(values[~inside], log_price[~inside]),
-            Matrix(values[inside], log_price[inside]),
-            schema,
-            settings,
-            seed=seed,
-            threads=threads,
-            device=config.device,
-        )
-        predicted = trained.model.predict_values(values, threads=threads)
+        schema, values = encode_fold(data.table, data.tfidf, ~inside, config.min_category_rows, settings.terms)
+        learn = Matrix(values[~inside], log_price[~inside])
+        judge = Matrix(values[inside], log_price[inside])
+        trained = train_bag(member, learn, judge, schema, settings, config, seed=seed, threads=threads)
+        bag = trained.bag
+        predicted = bag.predict_values(values, threads=threads)
         valid[inside] = predicted[inside]
         learnt[~inside] += predicted[~inside] / (len(numbers) - 1)
-        unseen += trained.model.predict(data.test, data.test_tfidf, threads=threads) / len(numbers)
+        new = schema.encode(data.test, data.test_tfidf)
+        unseen += bag.predict_values(new, threads=threads) / len(numbers)
         models.append(trained)
-        importances.append(trained.model.importance())
+        importances.append(bag.importance())
     importance = (
         pl.concat(importances)
         .group_by("feature")

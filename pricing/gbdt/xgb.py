@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,23 +11,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing.config.gbdt import XGBoostConfig
-from pricing.errors import ArtifactError, TrainingError
+from pricing.errors import ArtifactError
 from pricing.gbdt.matrix import FeatureSchema, Matrix, Values, check_learnable
-from pricing.gbdt.model import GBDTModel, TrainedModel, curves_table
+from pricing.gbdt.model import GBDTModel, TrainedModel, curves_table, refused
 from pricing.gbdt.objectives import xgb_smape_eval, xgb_smape_objective
 from pricing.gbdt.target import Target
 
 SUFFIX = ".json"
 
 
-def xgboost_params(config: XGBoostConfig, *, seed: int, threads: int, device: str) -> dict[str, Any]:
-    """XGBoost's parameters, without those that say which objective."""
+def xgboost_params(config: XGBoostConfig, *, rows: int, seed: int, threads: int, device: str) -> dict[str, Any]:
+    """XGBoost's parameters, without those that say which objective.
+
+    ``rows`` training rows bound the least Hessian sum a leaf, so that tiny catalogues split too. A row's Hessian is 1
+    with l1 and l2; at the start, for log prices of deviation 1, it is 0.22 on average with a Huber slope of 0.3 (0.08
+    with 0.1) and 2.5 with smape. A fortieth of the rows is a fraction of each of these sums, and leaves 5, the default,
+    alone from 200 rows on, and all that the search tries from 2,000.
+    """
     return {
         "tree_method": "hist",
         "device": "cpu" if device == "cpu" else "cuda",
         "learning_rate": config.learning_rate,
         "max_depth": config.max_depth,
-        "min_child_weight": config.min_child_weight,
+        "min_child_weight": min(config.min_child_weight, rows / 40),
         "subsample": config.subsample,
         "colsample_bytree": config.colsample_bytree,
         "colsample_bynode": config.colsample_bynode,
@@ -56,7 +64,7 @@ def train_xgboost(
 
     check_learnable(train, valid)
     target = Target.fit(train, schema, config.amount_exponent)
-    params = xgboost_params(config, seed=seed, threads=threads, device=device)
+    params = xgboost_params(config, rows=len(train), seed=seed, threads=threads, device=device)
     custom = config.objective == "smape"
     if not custom:
         params["objective"] = {
@@ -72,6 +80,8 @@ def train_xgboost(
         data = xgboost.QuantileDMatrix(
             train.values, target.learnt(train, schema), feature_types=_feature_types(schema), **quantised
         )
+        if device != "cpu" and not _has_gpu(data):
+            raise refused("XGBoost", train, device, "No visible GPU is found")
         sets = [(data, "train")]
         if valid is not None:
             sets.append((_rows(valid.values, schema, threads, target.learnt(valid, schema)), "valid"))
@@ -87,14 +97,23 @@ def train_xgboost(
             verbose_eval=False,
         )
     except xgboost.core.XGBoostError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise TrainingError(f"XGBoost on {len(train)} rows x {len(schema.names)} features: {reason}") from None
+        raise refused("XGBoost", train, device, error) from None
     best = booster.num_boosted_rounds()
     if valid is not None and rounds is None:
         best = booster.best_iteration + 1
         booster = booster[:best]
     curves = {(split, metric): values for split, by in history.items() for metric, values in by.items()}
     return TrainedModel(GBDTModel("xgboost", schema, target, best, booster), best, curves_table(curves))
+
+
+def _has_gpu(data: Any) -> bool:
+    """Whether XGBoost finds a GPU; without one it would warn and train on the CPU."""
+    import xgboost
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        config = json.loads(xgboost.Booster({"device": "cuda"}, [data]).save_config())
+    return str(config["learner"]["generic_param"]["device"]).startswith("cuda")
 
 
 def _feature_types(schema: FeatureSchema) -> list[str]:

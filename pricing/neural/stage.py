@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from pricing.config import NeuralConfig
     from pricing.features.load import FeatureSet
 
-__all__ = ["encode", "predict_member", "train_fold"]
+__all__ = ["Member", "encode", "predict_member", "train_fold"]
 
-Member = Literal["multimodal", "sparse_mlp"]
+Member = Literal["multimodal", "sparse_mlp", "gaussian_process"]
 
 
 def encode(
@@ -84,8 +84,8 @@ def train_fold(
     ----------
     catalogue, folds, features, price_features, images, encoded : Path
         Outputs of the stages before; ``price_features`` of the same fold.
-    member : {"multimodal", "sparse_mlp"}
-        Which network.
+    member : {"multimodal", "sparse_mlp", "gaussian_process"}
+        Which one.
     work : Path
         Folder for checkpoints; a killed training found there is continued.
     out : Path
@@ -108,6 +108,11 @@ def train_fold(
         from pricing.neural.sparse_member import train_sparse_mlp
 
         train_sparse_mlp(catalogue, folds, features, price_features, config, fold, seed, out, epochs=epochs)
+        return
+    if member == "gaussian_process":
+        from pricing.neural.gaussian_process_member import train_gaussian_process
+
+        train_gaussian_process(catalogue, folds, features, price_features, config, fold, seed, out)
         return
     from pricing.neural.multimodal_member import train_multimodal, train_multimodal_here
 
@@ -176,10 +181,15 @@ def predict_member(
 
     device = prepare_torch("auto", threads)
     features = features.reorder(frame["sample_id"])
-    if read_config(model_dir)["member"] == "sparse_mlp":
+    member = read_config(model_dir)["member"]
+    if member == "sparse_mlp":
         from pricing.neural.sparse_member import predict_sparse_mlp
 
         return predict_sparse_mlp(model_dir, features)
+    if member == "gaussian_process":
+        from pricing.neural.gaussian_process_member import predict_gaussian_process
+
+        return predict_gaussian_process(model_dir, features, price_features)
     from pricing.neural.multimodal_member import predict_multimodal
 
     return predict_multimodal(

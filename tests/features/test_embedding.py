@@ -11,6 +11,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from pricing.config.features import EmbeddingConfig, FeaturesConfig
 from pricing.errors import ArtifactError, WeightsError
+from pricing.features import embedding
 from pricing.features.embedding import EmbeddingCache, TextEmbedder
 from pricing.features.engineer import FeatureEngineer
 from pricing.features.load import load_features
@@ -50,6 +51,15 @@ def test_a_text_has_the_same_numbers_whatever_comes_with_it(folder: Path, precis
     for row, text in enumerate(TEXTS):
         assert np.array_equal(embedder.embed([text])[0], together[row])
         assert np.array_equal(together[row + len(TEXTS)], together[row])
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_the_processor_decides_the_precision(folder: Path, fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """bfloat16 on a processor without its instructions would take hours for a catalogue."""
+    monkeypatch.setattr(embedding, "fast_bfloat16", lambda: fast)
+    asked = {wish: TextEmbedder.find(settings(folder, precision=wish)) for wish in ("auto", "fp32", "bf16")}
+    assert np.array_equal(asked["auto"].embed(TEXTS), asked["bf16" if fast else "fp32"].embed(TEXTS))
+    assert not np.array_equal(asked["bf16"].embed(TEXTS), asked["fp32"].embed(TEXTS))
 
 
 def test_a_new_row_costs_only_itself(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

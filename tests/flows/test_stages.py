@@ -8,13 +8,18 @@ from pathlib import Path
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.logging import disable_run_logger
 
 from flows.pipeline import price_catalogue
 from flows.stage_flows import run_stage
+from pricing.artifacts import ArtifactStore
 from pricing.catalogue.sample import SampleInfo, generate_sample
 from pricing.catalogue.serving import serve_folder
 from pricing.catalogue.sources import ImageSource
+from pricing.config import GBDTConfig, SearchConfig
 from pricing.errors import ConfigError
+from tasks import stages
+from tasks.caching import Runtime
 from tests.flows.conftest import small_config
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -54,8 +59,8 @@ def test_a_stage_brings_what_it_needs_and_the_whole_run_takes_it_up(sample: Samp
     alone = made["run"]
     assert {stage["name"] for stage in alone["stages"]} == {"catalogue", "folds", "features", "price_features", "gbdt"}
     price_catalogue(train=sample.train, test=sample.test, output=tmp_path / "out", config=config)
-    stages = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))["stages"]
-    assert {stage["key"] for stage in stages if stage["cached"]} == {stage["key"] for stage in alone["stages"]}
+    ran = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))["stages"]
+    assert {stage["key"] for stage in ran if stage["cached"]} == {stage["key"] for stage in alone["stages"]}
     whole = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
     figures = json.loads((tmp_path / "gbdt" / "metrics.json").read_text(encoding="utf-8"))
     assert set(figures["models"]) == set(config.gbdt.members)
@@ -83,25 +88,52 @@ def test_the_search_is_a_stage_whose_choice_the_trees_take(sample: SampleInfo, t
     history = json.loads((tmp_path / "tune" / "search" / "lightgbm.json").read_text(encoding="utf-8"))
     assert [trial["number"] for trial in history["trials"]] == [0, 1, 2]
     price_catalogue(train=sample.train, test=sample.test, output=tmp_path / "out", config=config)
-    stages = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))["stages"]
-    assert next(stage["cached"] for stage in stages if stage["name"] == "tune")
+    ran = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))["stages"]
+    assert next(stage["cached"] for stage in ran if stage["name"] == "tune")
     assert "Search for settings" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert (tmp_path / "out" / "plots" / "search.png").exists()
     trained = [
         json.loads((tmp_path / "artifacts" / "store" / "gbdt" / stage["key"] / "member.json").read_text())["params"]
-        for stage in stages
+        for stage in ran
         if stage["name"] == "gbdt"
     ]
     assert len(trained) == 2
     for params in trained:
         assert {name: params[name] for name in history["params"]} == history["params"]
 
-    # a larger budget goes on with the study
+    # a larger budget goes on with the study, and trains again only where the choice is another
     more = small_config(tmp_path / "artifacts", gbdt__search={"trials": 4, "n_splits": 2})
-    run_stage("tune", sample.train, tmp_path / "more", test=sample.test, config=more)
+    again = run_stage("gbdt", sample.train, tmp_path / "more", test=sample.test, config=more)["run"]["stages"]
     longer = json.loads((tmp_path / "more" / "search" / "lightgbm.json").read_text(encoding="utf-8"))
     assert longer["trials"][:3] == history["trials"]
+    assert not next(stage["cached"] for stage in again if stage["name"] == "tune")
+    same = longer["params"] == history["params"]
+    assert [stage["cached"] for stage in again if stage["name"] == "gbdt"] == [same, same]
     assert len(list((tmp_path / "artifacts" / "work" / "studies").iterdir())) == 1
+
+
+def test_a_study_is_of_one_code_and_its_libraries_whatever_the_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An old study once gave its trials, figures and all, to code that would have found others."""
+    made = ArtifactStore(tmp_path / "store").build("folds", "", {}, lambda out: (out / "x").touch())
+    opened: list[Path] = []
+    monkeypatch.setattr("pricing.gbdt.tuning.stage.tune", lambda *arguments: opened.append(arguments[8]))
+
+    def study(trials: int) -> Path:
+        with disable_run_logger():
+            stages.tune_gbdt.fn(
+                catalogue=made, folds=made, features=made, price_features=[made], member="lightgbm", seed=0,
+                config=GBDTConfig(search=SearchConfig(trials=trials)), runtime=Runtime(artifacts=tmp_path),
+            )  # fmt: skip
+        return opened.pop()
+
+    first = study(3)
+    assert study(4) == first
+    for part in ("code_digests", "library_versions"):
+        with monkeypatch.context() as other:
+            other.setattr(f"pricing.artifacts.{part}", lambda entry: {"lightgbm": "another"})
+            assert study(3) != first
 
 
 def test_a_search_without_a_budget_says_so(sample: SampleInfo, tmp_path: Path) -> None:

@@ -212,7 +212,8 @@ def test_twenty_rows_with_everything_wrong(library: str) -> None:
     result = train_gbdt_models(worst_table(), labels, fold, worst_table()[:3], config)[library]
     assert np.isfinite(result.valid).all()
     assert np.isfinite(result.test).all()
-    assert np.abs(result.train - labels).mean() < np.abs(np.median(labels) - labels).mean()
+    assert np.abs(result.train - labels).mean() < 0.9 * np.abs(np.median(labels) - labels).mean()
+    assert result.importance["importance"].sum() == pytest.approx(1)  # every fold's trees have splits
 
 
 @each_library

@@ -6,10 +6,13 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 
 from pricing.config.gbdt import LightGBMConfig, SearchConfig
@@ -73,6 +76,31 @@ def test_the_best_trial_is_returned_and_some_are_pruned(undisturbed: SearchResul
     assert sum(undisturbed.importances.values()) == pytest.approx(1)
 
 
+def test_a_trial_is_pruned_by_what_its_folds_so_far_come_to(tmp_path: Path) -> None:
+    """The first fold is much the easiest. Its SMAPE alone, less than anybody's mean over two, once kept every trial."""
+    folds = make_folds()
+    noise = np.random.default_rng(0)
+    for fold in folds[1:]:
+        fold.valid.labels[:] += noise.normal(0, 1, len(fold.valid))
+    optimize_lightgbm(folds, TINY.lightgbm, SearchConfig(trials=40), seed=3, work=tmp_path)
+    study = optuna.load_study(study_name="lightgbm-3", storage=f"sqlite:///{tmp_path / 'lightgbm.sqlite3'}")
+    so_far = [
+        [value + 200 * step for step, value in sorted(trial.intermediate_values.items())] for trial in study.trials
+    ]
+    pruned_after = [
+        len(means) for trial, means in zip(study.trials, so_far, strict=True) if trial.state.name == "PRUNED"
+    ]
+    assert {1, 2} == set(pruned_after)
+    for number, means in enumerate(so_far):
+        complete = [so_far[other] for other in range(number) if study.trials[other].state.name == "COMPLETE"]
+        if len(complete) >= 8:
+            allowed = np.percentile(np.array(complete), 25, axis=0)
+            beaten = [step for step in (0, 1) if step < len(means) and means[step] > allowed[step]]
+            assert len(means) == (beaten[0] + 1 if beaten else 3)
+        else:
+            assert len(means) == 3
+
+
 def test_resumed_in_pieces_it_finds_the_same(undisturbed: SearchResult, tmp_path: Path) -> None:
     for trials in (1, 7, TRIALS):
         resumed = search(tmp_path, trials)
@@ -86,19 +114,37 @@ def test_a_smaller_budget_does_not_profit_from_a_larger_study(undisturbed: Searc
     assert search(tmp_path, 4) == search(tmp_path / "fresh", 4)
 
 
-def test_two_workers_share_a_study(tmp_path: Path) -> None:
+def test_three_workers_share_a_study(tmp_path: Path) -> None:
     """Each starts trials of its own; together they keep to the budget, up to the trial that each has in hand."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    program = [sys.executable, "-c", PROGRAM, str(tmp_path)]
-    workers = [subprocess.Popen(program, env=environment, cwd=tmp_path) for _ in range(2)]
-    assert [worker.wait(timeout=120) for worker in workers] == [0, 0]
-    with sqlite3.connect(f"file:{tmp_path / 'lightgbm.sqlite3'}?mode=ro", uri=True) as study:
-        states = [state for (state,) in study.execute("select state from trials")]
-        spans = study.execute("select datetime_start, datetime_complete from trials order by datetime_start").fetchall()
-    assert set(states) <= {"COMPLETE", "PRUNED"}  # neither took the other's running trial for a dead one
-    assert TRIALS <= len(states) <= TRIALS + 1
+    budget, environment = 12, {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    program = [sys.executable, "-c", TOGETHER, str(tmp_path), str(budget)]
+    workers = [subprocess.Popen(program, env=environment, cwd=tmp_path) for _ in range(3)]
+    assert [worker.wait(timeout=120) for worker in workers] == [0, 0, 0]
+    states = [state for (state,) in ask(tmp_path, "select state from trials")]
+    assert set(states) <= {"COMPLETE", "PRUNED"}  # none took another's running trial for a dead one
+    assert budget <= len(states) <= budget + 2
+    spans = ask(tmp_path, "select datetime_start, datetime_complete from trials order by datetime_start")
     assert any(later[0] < earlier[1] for earlier, later in pairwise(spans))
-    assert len(search(tmp_path).trials) == TRIALS
+    # two that started with as many trials finished once drew the same one
+    assert len(set(ask(tmp_path, "select group_concat(param_value) from trial_params group by trial_id"))) == len(
+        states
+    )
+    assert len(search(tmp_path, budget).trials) == budget
+
+
+TOGETHER = """
+import sys, time
+from pathlib import Path
+import pricing.gbdt.tuning.search as search
+from tests.gbdt.test_search import ask, search as run
+work, train = Path(sys.argv[1]), search.train_member
+def together(*args, **options):
+    while len(ask(work, "select 1 from trials where state <> 'WAITING'")) < 3:
+        time.sleep(0.02)  # until all three have drawn their first
+    return train(*args, **options)
+search.train_member = together
+run(work, int(sys.argv[2]))
+"""
 
 
 PROGRAM = """
@@ -115,38 +161,41 @@ run(Path(sys.argv[1]))
 """
 
 
-def finished(work: Path) -> int:
+def ask(work: Path, question: str) -> list[tuple[Any, ...]]:
+    """Rows of the study; none before there is one."""
     try:
-        with sqlite3.connect(f"file:{work / 'lightgbm.sqlite3'}?mode=ro", uri=True) as study:
-            return int(study.execute("select count(*) from trials where state in ('COMPLETE', 'PRUNED')").fetchone()[0])
+        with closing(sqlite3.connect(f"file:{work / 'lightgbm.sqlite3'}?mode=ro", uri=True)) as study:
+            return study.execute(question).fetchall()
     except sqlite3.OperationalError:
-        return 0
+        return []
+
+
+def finished(work: Path) -> dict[int, tuple[str, str]]:
+    """When each finished trial started and ended."""
+    asked = "select trial_id, datetime_start, datetime_complete from trials where state in ('COMPLETE', 'PRUNED')"
+    return {trial: (start, end) for trial, start, end in ask(work, asked)}
 
 
 def test_kill_9_loses_no_finished_trial(undisturbed: SearchResult, tmp_path: Path) -> None:
     """Killed in its first trial (the defaults) and again later, then resumed: the undisturbed search's outcome."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    kept: dict[int, tuple[str, str]] = {}
     for least in (0, 4):
         process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path)], env=environment, cwd=tmp_path)
         deadline = time.monotonic() + 60
-        while finished(tmp_path) < least or not running(tmp_path):
+        while len(finished(tmp_path)) < least or not ask(tmp_path, "select 1 from trials where state = 'RUNNING'"):
             assert process.poll() is None, "it ended before it could be killed"
             assert time.monotonic() < deadline
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        before = finished(tmp_path)
-        assert least <= before < TRIALS
+        kept = finished(tmp_path)
+        assert least <= len(kept) < TRIALS
     resumed = search(tmp_path)
     assert resumed == undisturbed
-
-
-def running(work: Path) -> bool:
-    try:
-        with sqlite3.connect(f"file:{work / 'lightgbm.sqlite3'}?mode=ro", uri=True) as study:
-            return bool(study.execute("select count(*) from trials where state = 'RUNNING'").fetchone()[0])
-    except sqlite3.OperationalError:
-        return False
+    after = finished(tmp_path)
+    assert len(after) == TRIALS
+    assert {trial: after.get(trial) for trial in kept} == kept  # not run again to the same figures
 
 
 @pytest.mark.parametrize("member", ["xgboost", "catboost"])

@@ -1,6 +1,7 @@
 """The stage functions on small stage outputs: what they write, who learns from whom, what they refuse."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import polars as pl
 import pytest
 from scipy import sparse
 
+from pricing.config import load_config
 from pricing.config.gbdt import GBDTConfig, SearchConfig
 from pricing.errors import ArtifactError, ConfigError, SchemaError, TrainingError
 from pricing.features.load import FeatureSchema, FeatureSet, load_features, load_price_features, save_features
@@ -109,6 +111,10 @@ def test_seeds_of_a_fold_are_averaged_and_saved(stages: Path, tiny: GBDTConfig, 
     assert json.loads((tmp_path / "three" / "member.json").read_text())["best_round"] == rounds[1]
     with pytest.raises(ArtifactError, match="holds no models"):
         Bag.load(tmp_path)
+    # a copy that lost its last model once priced with the others, unnoticed
+    shutil.rmtree(tmp_path / "three" / "model" / "2")
+    with pytest.raises(ArtifactError, match=r"2.schema\.json"):
+        Bag.load(tmp_path / "three" / "model")
 
 
 @each_library
@@ -207,6 +213,23 @@ def test_a_fold_without_a_category_of_another(stages: Path, tiny: GBDTConfig, tm
     assert pl.read_parquet(out / "predictions.parquet")["log_price"].is_finite().all()
 
 
+def test_hold_out_prices_do_not_reach_the_search(stages: Path, tiny: GBDTConfig, tmp_path: Path) -> None:
+    _, *others, price = inputs(stages)
+    held = pl.read_parquet(stages / "folds" / "folds.parquet")["part"] == "holdout"
+    config = tiny.model_copy(update={"search": SearchConfig(trials=4, n_splits=2)})
+    found = []
+    for name, factor in (("as is", 1.0), ("changed", 1000.0)):
+        catalogue, out = tmp_path / name, tmp_path / f"{name} out"
+        catalogue.mkdir()
+        out.mkdir()
+        table = pl.read_parquet(stages / "catalogue" / "train.parquet")
+        cost = pl.when(pl.lit(held)).then(pl.col("price") * factor).otherwise(pl.col("price"))
+        table.with_columns(cost.alias("price")).write_parquet(catalogue / "train.parquet")
+        tune(catalogue, *others, [price] * 3, config, "lightgbm", 0, out, tmp_path / f"{name} work")
+        found.append((out / "search.json").read_bytes())
+    assert found[0] == found[1]
+
+
 def test_search_feeds_training(stages: Path, tiny: GBDTConfig, tmp_path: Path) -> None:
     catalogue, folds, features, price = inputs(stages)
     config = tiny.model_copy(update={"search": SearchConfig(trials=3, n_splits=2)})
@@ -214,14 +237,17 @@ def test_search_feeds_training(stages: Path, tiny: GBDTConfig, tmp_path: Path) -
     found.mkdir()
     out.mkdir()
     tune(catalogue, folds, features, [price] * 3, config, "lightgbm", 0, found, tmp_path / "work")
-    record = json.loads((found / "params.json").read_text())
-    assert record["smape"] <= record["default_smape"]
     history = json.loads((found / "search.json").read_text())
-    assert (history["member"], history["params"], len(history["trials"])) == ("lightgbm", record["params"], 3)
-    train_fold(*inputs(stages), config, "lightgbm", 0, 0, out, params=found)
+    assert (history["member"], len(history["trials"])) == ("lightgbm", 3)
+    assert history["smape"] <= history["default_smape"]
+    train_fold(*inputs(stages), config, "lightgbm", 0, 0, out, tuned=found)
     used = json.loads((out / "member.json").read_text())["params"]
-    assert {name: used[name] for name in record["params"]} == record["params"]
+    assert {name: used[name] for name in history["params"]} == history["params"]
 
-    (found / "params.json").write_text('{"params": {"num_leaves": "many"}}')
-    with pytest.raises(ArtifactError, match=r"params\.json"):
-        train_fold(*inputs(stages), config, "lightgbm", 0, 0, tmp_path, params=found)
+    # what was found is a piece of a preset: with it, the same training without a search
+    pasted = load_config(str(found / "settings.toml")).gbdt.lightgbm
+    assert {name: getattr(pasted, name) for name in history["params"]} == history["params"]
+
+    (found / "settings.toml").write_text("[gbdt.lightgbm]\nnum_leaves = 'many'\n")
+    with pytest.raises(ArtifactError, match=r"settings\.toml"):
+        train_fold(*inputs(stages), config, "lightgbm", 0, 0, tmp_path, tuned=found)

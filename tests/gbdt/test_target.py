@@ -99,10 +99,10 @@ def test_folds_take_their_own_means() -> None:
     config = GBDTConfig(members=("lightgbm",), lightgbm=TINY.lightgbm.model_copy(update={"amount_exponent": 1.0}))
     fold = np.arange(120) % 2
     result = train_gbdt_models(table, labels, fold, config=config)["lightgbm"]
-    for number, model in enumerate(result.models):
+    for number, bag in enumerate(result.models):
         learning = table.filter(pl.Series(fold != number)).with_columns(pl.col("ipq_log_amount").fill_nan(None))
         means = learning.group_by("ipq_family").agg(pl.col("ipq_log_amount").cast(pl.Float64).mean()).drop_nulls()
-        assert model.model.target.mean_log_amount == pytest.approx(dict(means.iter_rows()))
+        assert bag.models[0].model.target.mean_log_amount == pytest.approx(dict(means.iter_rows()))
 
 
 def test_refused(tmp_path: Path) -> None:

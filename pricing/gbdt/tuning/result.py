@@ -84,7 +84,7 @@ def read_study(
         {
             "number": number,  # Optuna's own numbers count killed trials too, and so depend on luck
             "state": trial.state.name.lower(),
-            "smape": trial.value,
+            "smape": trial.user_attrs.get("smape", trial.value),
             "settings": {name: trial.params[name] for name in names},
         }
         for number, trial in enumerate(counted)
@@ -109,9 +109,10 @@ def read_study(
 
 
 def write_search(result: SearchResult, out: Path) -> None:
-    """Write params.json (what training reads) and search.json (what the report reads) into an existing folder."""
-    record = asdict(result)
-    chosen = {name: record[name] for name in ("params", "smape", "default_smape", "rounds")}
-    for name, content in (("params", chosen), ("search", record)):
-        text = json.dumps(content, indent=1, sort_keys=True) + "\n"
-        (out / f"{name}.json").write_text(text, encoding="utf-8")
+    """Write settings.toml (what training reads, and a preset takes) and search.json (what the report reads)."""
+    # strings and numbers look alike in JSON and in TOML
+    lines = [f"{name} = {json.dumps(value)}" for name, value in sorted(result.params.items())]
+    settings = "\n".join([f"[gbdt.{result.member}]", *lines, ""])
+    (out / "settings.toml").write_text(settings, encoding="utf-8")
+    record = json.dumps(asdict(result), indent=1, sort_keys=True) + "\n"
+    (out / "search.json").write_text(record, encoding="utf-8")

@@ -3,20 +3,20 @@
 The study is a SQLite file in the work folder. A killed search goes on where it was: finished trials stay, and the one
 that was running is run again. Because the sampler is seeded anew by (seed, number of finished trials) before each
 trial, and only the first trials of the budget count, a search of one worker with a trial budget finds the same settings
-whether it was interrupted, resumed or extended; a time budget or several workers leave that promise.
+whether it was interrupted, resumed or extended; a time budget or several workers leave that promise. Of several, all
+but the first draw by chance, or two that have seen the same trials would both run the same one next.
 """
 
 from __future__ import annotations
 
 import fcntl
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -33,6 +33,10 @@ log = logging.getLogger(__name__)
 
 WARM_UP = 8
 """Trials before the sampler models the results and before a trial may be pruned."""
+
+STEP = 200.0
+"""SMAPE's range, taken off a trial's report at each fold: Optuna's percentile pruner compares the least of a trial's
+reports with the others' at its last step, and so the last one is always the least."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def optimize_lightgbm(
     seed : int
         Of the sampler and the models.
     work : Path
-        Folder of the study; several processes may share it.
+        Folder of the study of these folds, this configuration and this code; several processes may share it.
     threads, device
         As in training.
 
@@ -136,7 +140,13 @@ def optimize_member(
     space = space_around(member, config)
     objective = _objective(member, folds, config, space, seed=seed, threads=threads, device=device)
     path, name = work / f"{member}.sqlite3", f"{member}-{seed}"
-    with _worker(work / f"{member}.lock", lambda: _fail_orphans(_open_study(path, name))):
+
+    def when_alone() -> None:
+        study = _open_study(path, name)
+        _fail_orphans(study)
+        _enqueue_defaults(study, defaults(config, space))
+
+    with _worker(work, member, when_alone) as first:
         study = _open_study(path, name)
         started, spent = time.monotonic(), _seconds(study)  # of the budget, what earlier processes have used
         while True:
@@ -146,8 +156,8 @@ def optimize_member(
             late = search.seconds is not None and spent + time.monotonic() - started >= search.seconds
             if done and late:  # the defaults are always judged
                 break
-            _enqueue_defaults(study, defaults(config, space))
-            sampler_seed = int(np.random.SeedSequence((seed, done)).generate_state(1)[0])
+            entropy = (seed, done) if first else None
+            sampler_seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
             study.sampler = optuna.samplers.TPESampler(seed=sampler_seed, n_startup_trials=WARM_UP)
             study.optimize(objective, n_trials=1)
     return read_study(member, study, list(space), seed=seed, limit=search.trials or None, least=WARM_UP)
@@ -197,8 +207,9 @@ def _objective(
             scores.append(smape_of_logs(predicted, fold.valid.labels))
             rounds.append(trained.best_round)
             so_far = float(np.average(scores, weights=[len(judged.valid) for judged in folds[: step + 1]]))
-            trial.report(so_far, step)
+            trial.report(so_far - STEP * step, step)
             if step + 1 < len(folds) and not trial.user_attrs.get("defaults") and trial.should_prune():
+                trial.set_user_attr("smape", so_far)  # Optuna keeps what was reported
                 raise optuna.TrialPruned
         trial.set_user_attr("rounds", int(np.median(rounds)))
         log.info("%s trial %d: SMAPE %.3f, %s", member, trial.number, so_far, trial.params)
@@ -221,20 +232,23 @@ def _fail_orphans(study: Any) -> None:
 
 
 @contextmanager
-def _worker(lock: Path, when_alone: Callable[[], None]) -> Iterator[None]:
-    """Hold a shared lock while working; the kernel frees that of a killed process.
+def _worker(work: Path, member: str, when_alone: Callable[[], None]) -> Iterator[bool]:
+    """Hold a shared lock while working; the kernel frees that of a killed process. Yields whether it is the first.
 
-    The first worker calls ``when_alone`` under an exclusive lock: no other one creates the tables or starts a trial
-    meanwhile.
+    A worker that finds no other calls ``when_alone`` under an exclusive lock: no other one creates the tables or starts
+    a trial meanwhile. Of those at work at most one is the first.
     """
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with (work / f"{member}.lock").open("a") as lock, (work / f"{member}.first").open("a") as turn:
+        if _taken(lock):
             when_alone()
-        except BlockingIOError:
-            pass
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
-        yield
-    finally:
-        os.close(descriptor)
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        yield _taken(turn)
+
+
+def _taken(file: IO[str]) -> bool:
+    """Whether nobody else held the file's lock, and it is held now."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

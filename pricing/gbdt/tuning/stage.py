@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from pricing.config.gbdt import GBDTConfig
@@ -31,7 +32,7 @@ def tune(
     price_features : list of Path
         One folder a fold, in fold order; a trial is judged on the first ``config.search.n_splits`` of them.
     out : Path
-        Receives params.json (the best settings and their SMAPE) and search.json (every trial, importances).
+        Receives settings.toml (the best settings) and search.json (every trial, their SMAPE, importances).
     work : Path
         Keeps the study, so that a killed search goes on where it was.
 
@@ -43,7 +44,7 @@ def tune(
     for fold, folder in enumerate(price_features[: config.search.n_splits]):
         learning, validating = rows.learning(fold), (rows.part == "train") & (rows.fold == fold)
         tables = labelled_tables(rows, features, folder)
-        schema, values = encode_fold(tables, learning, config.min_category_rows, settings.terms)
+        schema, values = encode_fold(tables.table, tables.tfidf, learning, config.min_category_rows, settings.terms)
         parts = (Matrix(values[part], rows.log_price[part]) for part in (learning, validating))
         judged.append(FoldData(schema, *parts))
     result = optimize_member(
@@ -57,3 +58,8 @@ def tune(
         device=config.device,
     )
     write_search(result, out)
+
+
+def take_settings(found: Path, out: Path) -> None:
+    """Copy the settings alone out of a search's output: what training reads, and all that its key should hold."""
+    shutil.copy(found / "settings.toml", out)

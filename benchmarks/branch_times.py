@@ -1,0 +1,61 @@
+"""How long each branch works in a whole run, against the minutes that it may take.
+
+    python benchmarks/branch_times.py [--train FILE --test FILE] [--images DIR] [--preset cpu]
+
+Both branches run at the same time with half of the cores each, from an empty store; by default on the sample catalogue.
+A branch counts with what it alone needs: the GBDT branch with its 3 libraries' folds, the neural branch with the
+encoders' frozen parts. The features come before both and stand on a line of their own.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from pricing.catalogue.sample import generate_sample
+
+BRANCHES = {
+    "features": (("features", "price_features"), None),
+    "GBDT": (("gbdt",), 25),
+    "neural": (("encode", "neural"), 45),
+}
+"""Stages, and minutes wanted on the real rows with the `cpu` preset."""
+
+
+def run(train: Path, test: Path, root: Path, options: argparse.Namespace) -> dict:
+    """run.json of a run from an empty store."""
+    pictures = ["--images", options.images] if options.images else ["--set", "images.enabled=false"]
+    command = [sys.executable, "-m", "flows.cli", "run", "--train", train, "--test", test, *pictures, "--preset",
+               options.preset, "--output", root / "out", "--artifacts", root / "artifacts"]  # fmt: skip
+    subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)
+    return dict(json.loads((root / "out" / "run.json").read_text(encoding="utf-8")))
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name in ("train", "test", "images"):
+        parser.add_argument(f"--{name}", type=Path)
+    parser.add_argument("--preset", default="demo")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        train, test = options.train, options.test
+        if train is None:
+            sample = generate_sample(root / "sample", rows=1500, test_rows=500)
+            train, test, options.images = sample.train, sample.test, sample.images
+        stages = run(train, test, root, options)["stages"]
+    wall = max(stage["ended"] for stage in stages) - min(stage["started"] for stage in stages)
+    print(f"preset {options.preset}, {wall / 60:.1f} min from the first task to the last")
+    print(f"{'branch':<10}{'tasks':>7}{'minutes':>9}{'most wanted':>13}{'ratio':>7}")
+    for branch, (names, most) in BRANCHES.items():
+        seconds = [stage["seconds"] for stage in stages if stage["name"] in names]
+        minutes = sum(seconds) / 60
+        wanted = f"{most:>13}{minutes / most:>7.2f}" if most else ""
+        print(f"{branch:<10}{len(seconds):>7}{minutes:>9.1f}{wanted}")
+
+
+if __name__ == "__main__":
+    main()

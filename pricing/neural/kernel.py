@@ -1,0 +1,116 @@
+"""The covariance of two products' log prices, by what is alike between them.
+
+A sum of kernels, each of which a price analyst would recognise: alike words; alike words at a like amount; alike
+prices of comparables, weighed by how alike the products are otherwise; alike engineered numbers; alike meaning (the
+sentence embedding) at a like amount; and a linear part in the price features (the ridge's prediction is one of them).
+Sums and products of kernels are kernels (Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006,
+section 4.2.4). Each group of columns has one length scale, and each kernel one weight; all are learnt.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import nn
+
+__all__ = ["GROUPS", "ProductKernel", "Products", "group_of"]
+
+GROUPS = ("price", "amount", "brand", "other")
+"""Groups of columns with a length scale of their own."""
+
+# where learning starts, near where it ended on real rows: variances, length scales, all as logarithms
+_START = {
+    "words": -2.8, "words_amount": -1.6, "price": -0.9, "numbers": -2.8, "meaning": -2.5, "linear": -2.6,
+    "amount_scale": -2.0, "meaning_scale": 0.9, "meaning_amount_scale": 1.0, "otherwise": -0.3, "noise": -1.6,
+    "group_price": -0.3, "group_amount": 0.3, "group_brand": -1.1, "group_other": -1.2,
+}  # fmt: skip
+
+
+def group_of(column: str) -> str:
+    """The group that a feature belongs to."""
+    prefix = column.split("_", 1)[0]
+    return {"price": "price", "ipq": "amount", "brand": "brand"}.get(prefix, "other")
+
+
+@dataclass(frozen=True)
+class Products:
+    """What the kernel reads of n products."""
+
+    numbers: torch.Tensor
+    """(n, p) standard scores, float64."""
+    terms: sparse.csr_matrix
+    """(n, v) TF-IDF rows of length 1, float32."""
+    meaning: torch.Tensor | None
+    """(n, d) embeddings of length 1, float64."""
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def take(self, rows: np.ndarray | slice) -> Self:
+        """Some of the products: positions or a slice."""
+        meaning = None if self.meaning is None else self.meaning[rows]
+        return type(self)(self.numbers[rows], self.terms[rows], meaning)
+
+
+class ProductKernel(nn.Module):
+    """Covariance in standard units of log price, and the variance of the noise.
+
+    Parameters
+    ----------
+    groups : sequence of str, length p
+        Group of each column of `Products.numbers`.
+    amounts : sequence of int
+        Columns that say how much of the product there is.
+    meaning : bool
+        Whether products have an embedding.
+    """
+
+    def __init__(self, groups: Sequence[str], amounts: Sequence[int], meaning: bool) -> None:
+        super().__init__()
+        self.columns = {
+            name: [place for place, group in enumerate(groups) if group == name] for name in GROUPS if name in groups
+        }
+        self.amounts = list(amounts)
+        self.meaning = meaning
+        names = [name for name in _START if meaning or not name.startswith("meaning")]
+        self.log = nn.ParameterDict(
+            {name: nn.Parameter(torch.tensor(_START[name], dtype=torch.float64)) for name in names}
+        )
+
+    @property
+    def noise(self) -> torch.Tensor:
+        """Variance of what the kernel does not explain, in standard units squared; at least 1e-3."""
+        return self.log["noise"].exp() + 1e-3
+
+    def forward(self, left: Products, right: Products) -> torch.Tensor:
+        """Covariances (n, m) float64 of n and m products."""
+        size = {name: value.exp() for name, value in self.log.items()}
+        words = torch.from_numpy((left.terms @ right.terms.T).toarray().astype(np.float64))  # (n, m) cosines
+        amount = _squared_distance(left.numbers[:, self.amounts], right.numbers[:, self.amounts])
+        near = {
+            name: size[f"group_{name}"].square() / len(columns)
+            * _squared_distance(left.numbers[:, columns], right.numbers[:, columns])
+            for name, columns in self.columns.items()
+        }  # fmt: skip
+        otherwise = sum((value for name, value in near.items() if name != "price"), torch.zeros_like(words))
+        total = words * (size["words"] + size["words_amount"] * torch.exp(-amount / (2 * size["amount_scale"] ** 2)))
+        total = total + size["numbers"] * torch.exp(-otherwise / 2)
+        if "price" in near:
+            columns = self.columns["price"]
+            linear = left.numbers[:, columns] @ right.numbers[:, columns].T / len(columns)
+            total = total + size["linear"] * linear
+            total = total + size["price"] * torch.exp(-near["price"] / 2 - size["otherwise"] * otherwise / 4)
+        if left.meaning is not None and right.meaning is not None and self.meaning:
+            apart = (1 - left.meaning @ right.meaning.T).clamp_min(0) / size["meaning_scale"]
+            like = amount / (2 * size["meaning_amount_scale"] ** 2)
+            total = total + size["meaning"] * torch.exp(-apart - like)
+        return total
+
+
+def _squared_distance(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """(n, p), (m, p) -> (n, m)."""
+    squares = left.square().sum(1)[:, None] + right.square().sum(1)[None, :]
+    return (squares - 2 * left @ right.T).clamp_min(0)
