@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect import Task
+from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectFuture
 from prefect.utilities.engine import collect_task_run_inputs_sync
 
@@ -16,7 +17,7 @@ from pricing.catalogue.sources import ImageSource
 from pricing.config import PricingConfig
 from tasks import stages
 from tasks.caching import Runtime
-from tasks.workers import ProcessPoolTaskRunner, branch_runner
+from tasks.workers import ProcessPoolTaskRunner, branch_runner, stop_workers
 
 
 class Graph:
@@ -277,7 +278,12 @@ def split_cores(config: PricingConfig) -> tuple[int, int]:
 def open_graph(
     train: Path, test: Path | None, config: PricingConfig, source: ImageSource, floor: dict | None = None
 ) -> Iterator[Graph]:
-    """A graph with its two pools."""
+    """A graph with its two pools; SIGTERM to this process is passed on to theirs."""
     tables, neural = split_cores(config)
-    with branch_runner(tables) as tables_pool, branch_runner(neural) as neural_pool:
-        yield Graph(tables_pool, neural_pool, train.absolute(), test and test.absolute(), config, source, floor)
+    weights = config.paths.work.absolute() / "weights"
+    with branch_runner(tables, weights) as tables_pool, branch_runner(neural, weights) as neural_pool:
+        try:
+            yield Graph(tables_pool, neural_pool, train.absolute(), test and test.absolute(), config, source, floor)
+        except TerminationSignal:
+            stop_workers()  # left alone, the pools would wait for the tasks at work to end
+            raise

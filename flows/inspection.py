@@ -1,6 +1,7 @@
 """Commands that look at finished runs and at the store; none of them starts Prefect."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,7 +9,7 @@ import typer
 from rich.console import Console
 
 from pricing.artifacts import ArtifactStore
-from pricing.config import PricingConfig
+from pricing.config import PathsConfig, PricingConfig
 from pricing.errors import ArtifactError, InputError
 
 app = typer.Typer()
@@ -75,7 +76,10 @@ def _short(value: Any) -> str:
 def prune(
     artifacts: Artifacts = Path("artifacts"),
     keep: Annotated[list[Path] | None, typer.Option(help="Runs whose stage outputs stay; repeatable.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Keep nothing.")] = False,
+    everything: Annotated[
+        bool,
+        typer.Option("--all", help="Keep nothing, checkpoints of killed trainings neither; not while a run is going."),
+    ] = False,
 ) -> None:
     """Remove stage outputs that none of the runs given uses, and half-written ones."""
     if not keep and not everything:
@@ -88,7 +92,11 @@ def prune(
             keys |= {stage["key"] for stage in json.loads((run / "run.json").read_text(encoding="utf-8"))["stages"]}
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{run}: is no run folder ({type(error).__name__}); nothing was removed") from None
-    removed, size = ArtifactStore(artifacts / "store").prune(keys)
+    paths = PathsConfig(artifacts=artifacts)
+    removed, size = ArtifactStore(paths.store).prune(keys)
+    if not keep and paths.checkpoints.exists():  # of trainings that were killed; a finished one removes its own
+        size += sum(path.stat().st_size for path in paths.checkpoints.rglob("*") if path.is_file())
+        shutil.rmtree(paths.checkpoints)
     console.print(f"{removed} outputs removed, {size / 1e6:.1f} MB")
 
 

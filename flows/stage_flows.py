@@ -12,7 +12,7 @@ from pricing.catalogue.sources import ImageSource
 from pricing.config import PricingConfig
 from pricing.ensemble.members import oof_smapes
 from pricing.errors import ConfigError
-from pricing.run_output import copy_missing_pictures, copy_searches, describe_images
+from pricing.run_output import copy_missing_pictures, copy_searches, describe_images, describe_networks
 
 STAGES = {
     "download": lambda graph: graph.images,
@@ -65,9 +65,14 @@ def run_stage(
         pictures = asked.result() if asked is not None else None
         searched = graph.__dict__.get("tuned", {})
         searches = {name: Reference.model_validate(future.result()) for name, future in searched.items()}
+        networks = {
+            name: {fold: Reference.model_validate(future.result()) for fold, future in made.items()}
+            for name, made in graph.__dict__.get("neural", {}).items()
+        }
     artifacts = graph.runtime.artifacts
     images = describe_images(artifacts, pictures) if pictures is not None else None
     run = {"stage": stage, "stages": stages, "images": images,
+           "networks": describe_networks(graph.runtime.store, networks),
            "config": config.model_dump(mode="json"),
            "inputs": {"train": str(train), "test": str(test) if test else None}}  # fmt: skip
     output.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 import json
 import shutil
 import uuid
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from pricing.run_evaluation import write_evaluation
 from pricing.run_parts import RunParts, fold_name
 from pricing.submission import create_submission
 
-__all__ = ["copy_missing_pictures", "copy_searches", "describe_images", "write_outputs"]
+__all__ = ["copy_missing_pictures", "copy_searches", "describe_images", "describe_networks", "write_outputs"]
 
 LIBRARIES = (
     "prefect", "polars", "numpy", "scikit-learn", "lightgbm", "xgboost", "catboost", "torch", "transformers", "timm",
@@ -56,6 +57,7 @@ def write_outputs(
             "versions": {name: metadata.version(name) for name in LIBRARIES},
             "folds": config.folds.model_dump(), "refit": config.holdout.refit, "stages": stages,
             "images": describe_images(artifacts, parts.images),
+            "networks": describe_networks(store, parts.members),
             "catalogue": json.loads((catalogue / "summary.json").read_text(encoding="utf-8")),
             "hashes": {"catalogue": parts.catalogue.digest, "ensemble": parts.ensemble.digest},
         }  # fmt: skip
@@ -91,6 +93,33 @@ def describe_images(artifacts: Path, reference: Reference | dict | None) -> dict
     found = Reference.model_validate(reference)
     path = ArtifactStore(artifacts / "store").path(found) / "summary.json"
     return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def describe_networks(store: ArtifactStore, members: Mapping[str, Mapping[int | None, Reference]]) -> dict[str, Any]:
+    """Precision and size of each network among the members, as run.json has it.
+
+    Parameters
+    ----------
+    members : mapping
+        Member by fold.
+
+    Returns
+    -------
+    dict
+        By network: ``precision`` (all that its folds ran with), and of the largest fold's ``parameters``,
+        ``trainable_parameters`` and ``lora_share`` (None without adapters): widths follow the fold's features.
+    """
+    networks: dict[str, Any] = {}
+    for name, made in members.items():
+        paths = [store.path(reference) / "member.json" for reference in made.values()]
+        records = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+        if not records or "precision" not in records[0]:  # trees have none
+            continue
+        found: dict[str, Any] = {"precision": ", ".join(sorted({record["precision"] for record in records}))}
+        for key in ("parameters", "trainable_parameters", "lora_share"):
+            found[key] = max((record[key] for record in records if record.get(key) is not None), default=None)
+        networks[name] = found
+    return networks
 
 
 def copy_missing_pictures(artifacts: Path, reference: Reference | dict | None, output: Path) -> None:

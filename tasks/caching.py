@@ -12,6 +12,7 @@ What stays unprotected: an output that is damaged after the look and before its 
 import functools
 import inspect
 import json
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,10 +133,14 @@ def stage_task(stage: str, entry: str, slot: str = "", **options: Any) -> Callab
             runtime, keyed = split_inputs(inputs)
             parts = key_parts(stage, entry, keyed)
             told = {"key": key_of(parts)} if "key" in signature.parameters else {}
-            reference = runtime.store.build(
-                stage, slot.format(**keyed), parts, lambda out: make(out, runtime=runtime, **keyed, **told),
-                runtime.threads,
-            )  # fmt: skip
+            try:
+                reference = runtime.store.build(
+                    stage, slot.format(**keyed), parts, lambda out: make(out, runtime=runtime, **keyed, **told),
+                    runtime.threads,
+                )  # fmt: skip
+            except SystemExit:  # a training took SIGTERM and has saved: now the end, else the next in line would start
+                signal.raise_signal(signal.SIGTERM)
+                raise
             log = get_run_logger()
             log.info(
                 "%s %s: %.1f s on %d threads, %s resident at most, %s written", stage, reference.slot,

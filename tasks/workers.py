@@ -1,33 +1,58 @@
 """The processes that do the work: one pool a branch, each with its own cores, gone when the run is gone."""
 
+import logging
+import multiprocessing
 import os
+import signal
 import threading
+import time
+from pathlib import Path
 
+from prefect.logging.configuration import ensure_logging_setup
 from prefect.task_runners import ProcessPoolTaskRunner
 
 from tasks.parent import wait_for_end_of
 
+GRACE_SECONDS = 20.0
+"""What a training has for the step in hand and a checkpoint once its run was killed."""
 
-def branch_runner(threads: int) -> ProcessPoolTaskRunner:
+
+def branch_runner(threads: int, weights: Path) -> ProcessPoolTaskRunner:
     """One process of its own for a branch, so that fifteen GBDT folds cannot starve the network.
 
     Parameters
     ----------
     threads : int
         Cores of this branch; numerical libraries that read it from the environment get it there.
+    weights : Path
+        Folder that encoders from packages are joined in, unless the user has named one by PRICING_WEIGHTS.
     """
-    return ProcessPoolTaskRunner(max_workers=1, initializer=prepare_worker, initargs=(os.getpid(), threads))
+    # the library's lines go where Prefect's go; a new process reads this before `prepare_worker`
+    os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "pricing")
+    return ProcessPoolTaskRunner(max_workers=1, initializer=prepare_worker, initargs=(os.getpid(), threads, weights))
 
 
-def prepare_worker(parent: int, threads: int) -> None:
+def prepare_worker(parent: int, threads: int, weights: Path) -> None:
     """Run once in a new process, before any numerical library is imported."""
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
         os.environ[variable] = str(threads)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    os.environ.setdefault("PRICING_WEIGHTS", str(weights))
+    ensure_logging_setup()
+    # an extra logger is only handed Prefect's handlers: without a level of its own it would keep the root's, WARNING
+    logging.getLogger("pricing").setLevel(logging.getLogger("prefect").getEffectiveLevel())
     threading.Thread(target=_exit_with, args=(parent,), daemon=True, name="parent-watch").start()
+
+
+def stop_workers() -> None:
+    """SIGTERM to the pools' processes: the end, but for a training, which first saves a checkpoint."""
+    for worker in multiprocessing.active_children():
+        worker.terminate()
 
 
 def _exit_with(parent: int) -> None:
     # a worker whose parent was killed would go on training for nobody
     wait_for_end_of(parent)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE_SECONDS)
     os._exit(1)

@@ -89,6 +89,7 @@ def build_report(run_dir: Path, config: ReportConfig) -> None:
         "failed": sorted(folder.run.get("images", {}).get("failed", {}).items(), key=lambda item: (-item[1], item[0])),
         "timeline": timeline(folder.run.get("stages", [])),
         "settings": _lines(folder.run.get("config", {})),
+        "networks": _lines(folder.run.get("networks", {})),
         "versions": _lines(folder.run.get("versions", {})),
     }
     environment = jinja2.Environment(

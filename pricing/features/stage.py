@@ -154,7 +154,7 @@ def build_price_features(
     (out / "member.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     logger.info(
         "price features, fold %s: %d learning rows, ridge SMAPE %s; %.1f s, %d threads",
-        fold, int(learning.sum()), valid_smape, time.perf_counter() - began, threads,
+        fold, int(learning.sum()), valid_smape and round(valid_smape, 2), time.perf_counter() - began, threads,
     )  # fmt: skip
 
 

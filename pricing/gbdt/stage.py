@@ -96,9 +96,10 @@ def train_fold(
     parts.append(_predictions(test.ids, "test", priced))
     pl.concat(parts).write_parquet(out / "predictions.parquet")
     _write_member(trained, bag, member, fold, valid_smape, settings, len(learn), out)
+    shown = valid_smape and round(valid_smape, 2)
     log.info(
         "%s fold %s: %d rows x %d features, %d rounds, valid SMAPE %s, %.1f s on %d threads",
-        *(member, fold, len(learn), len(schema.names), trained.best_round, valid_smape),
+        *(member, fold, len(learn), len(schema.names), trained.best_round, shown),
         *(time.perf_counter() - started, threads),
     )
 

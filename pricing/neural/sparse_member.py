@@ -53,13 +53,16 @@ def train_sparse_mlp(
     (model / "model.json").write_text(json.dumps({"member": "sparse_mlp"}) + "\n", encoding="utf-8")
     write_predictions(out, predictions)
     write_curves(out, ensemble.curves)
+    size = sum(p.numel() for net in ensemble.networks for p in net.parameters())
     record = {
         "member": "sparse_mlp",
         "fold": fold,
         "best_round": settings.epochs,
         "valid_smape": None if valid is None else smape(predictions["valid"][1], valid.log_price),
         "params": settings.model_dump(mode="json"),
-        "trainable_parameters": sum(p.numel() for net in ensemble.networks for p in net.parameters()),
+        "parameters": size,
+        "trainable_parameters": size,
+        "precision": "fp32",
     }
     (out / "member.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 

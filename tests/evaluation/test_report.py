@@ -247,6 +247,12 @@ def test_comparison_of_runs(run_dir: Path, tmp_path: Path) -> None:
         compare_runs(run_dir, tmp_path)
 
 
+def test_the_networks_precision_and_size_are_shown(run_dir: Path) -> None:
+    page = (run_dir / "report.html").read_text()
+    assert "<dt>multimodal.precision</dt><dd>bf16</dd>" in page
+    assert "<dt>multimodal.parameters</dt><dd>22000000</dd>" in page
+
+
 def test_search_section_shows_what_was_tried_and_chosen(run_dir: Path, tmp_path: Path) -> None:
     assert "Search for settings" not in (run_dir / "report.html").read_text()
     folder = Path(shutil.copytree(run_dir, tmp_path / "run"))

@@ -17,6 +17,7 @@ SMALL = [
     "--set", "folds.n_splits=2", "--set", "gbdt.members=['lightgbm']", "--set", "gbdt.lightgbm.rounds=30",
     "--set", "report.dpi=60", "--set", "neural.text.trainable_layers=1", "--set", "neural.training.epochs=2",
     "--set", "neural.image.enabled=false", "--set", "ensemble.bootstrap=50",
+    "--set", "neural.training.precision='bf16'",
 ]  # fmt: skip
 
 
@@ -77,6 +78,10 @@ def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path) -> None:
     assert metrics["holdout"]["smape_low"] <= metrics["holdout"]["smape"] <= metrics["holdout"]["smape_high"]
     assert metrics["floor"]["smape"] < metrics["holdout"]["smape"]
     assert (output / "report.html").stat().st_size > 10_000
+    network = run["networks"]["multimodal"]
+    assert network["precision"] == "bf16"
+    assert 0 < network["trainable_parameters"] <= network["parameters"]
+    assert run["networks"]["sparse_mlp"]["precision"] == "fp32"
 
     for part in ("noise floor", "from the cache", "report.html"):
         assert part in done.stdout

@@ -66,6 +66,14 @@ def test_a_stage_brings_what_it_needs_and_the_whole_run_takes_it_up(sample: Samp
     assert set(figures["models"]) == set(config.gbdt.members)
     for name, found in figures["models"].items():
         assert found["oof_smape"] == whole["models"][name]["oof_smape"]
+    networks = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))["networks"]
+    assert (
+        run_stage("neural", sample.train, tmp_path / "neural", test=sample.test, config=config)["run"]["networks"]
+        == networks
+    )
+    assert set(networks) == {"sparse_mlp"}
+    assert networks["sparse_mlp"]["precision"] == "fp32"
+    assert networks["sparse_mlp"]["parameters"] == networks["sparse_mlp"]["trainable_parameters"] > 0
 
 
 def test_an_unknown_stage_is_named(sample: SampleInfo, tmp_path: Path) -> None:

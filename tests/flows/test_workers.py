@@ -1,0 +1,44 @@
+"""What a branch's process is given: where weights go, and where its log lines go."""
+
+import logging
+import os
+from pathlib import Path
+
+import pytest
+from prefect import flow, task
+from prefect.client.orchestration import get_client
+from prefect.logging.handlers import APILogHandler
+
+from flows.graph import open_graph
+from pricing.catalogue.sources import ImageSource
+from tests.flows.conftest import small_config
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+@task
+def probe() -> str:
+    logging.getLogger("pricing.neural.training").info("epoch 7: training loss 0.5")
+    return os.environ["PRICING_WEIGHTS"]
+
+
+@pytest.mark.parametrize("named", [None, "mine"])
+def test_weights_go_into_the_artifacts_and_log_lines_to_the_task_run(
+    named: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if named:
+        monkeypatch.setenv("PRICING_WEIGHTS", named)
+
+    @flow
+    def ask() -> str:
+        config = small_config(tmp_path / "artifacts")
+        with open_graph(tmp_path / "train.csv", None, config, ImageSource.web()) as graph:
+            return str(graph.tables.submit(probe, {}).result())
+
+    assert ask() == (named or str(tmp_path / "artifacts" / "work" / "weights"))
+    assert capfd.readouterr().err.count("epoch 7: training loss 0.5") == 1
+    APILogHandler().flush()
+    with get_client(sync_client=True) as client:
+        lines = [log for log in client.read_logs() if log.name == "pricing.neural.training"]
+    assert lines[-1].message == "epoch 7: training loss 0.5"
+    assert lines[-1].task_run_id is not None
