@@ -10,7 +10,7 @@ from rich.table import Table
 
 from flows import inspection
 from flows.server import local_server
-from pricing.config import ImagesConfig, PricingConfig, SubmissionConfig, load_config
+from pricing.config import PricingConfig, SubmissionConfig, load_config
 from pricing.errors import InputError, PricingError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -144,8 +144,9 @@ def score(
     """Price new products with a finished run."""
     import json
 
+    from pricing.catalogue.progress_display import live_progress
     from pricing.catalogue.reading import read_catalogue_file
-    from pricing.scoring import fetch_pictures, score_catalogue
+    from pricing.scoring import fetch_pictures, reads_pictures, rows_without_picture, score_catalogue
     from pricing.submission import write_comparables, write_intervals, write_submission
 
     model = run_dir / "model" if (run_dir / "model").is_dir() else run_dir
@@ -154,11 +155,17 @@ def score(
     except (OSError, ValueError) as error:
         raise InputError(f"{model}: is no model folder ({type(error).__name__}); give a run's --output") from None
     frame = read_catalogue_file(catalogue, labelled=False).frame
-    table, pictures = None, None
-    if images or image_mirror:
-        allowed = ImagesConfig(**(config.images.model_dump() | {"allow_hosts": tuple(allow_host or ())}))
-        source, pictures = _source(images, image_mirror), artifacts / "work" / "images"
-        table = fetch_pictures(frame, allowed, source, pictures)
+    source, pictures, table = _source(images, image_mirror), artifacts / "work" / "images", None
+    if reads_pictures(config):  # from where a run would take them
+        # a model folder may come from anywhere: it lets nobody into the user's own network
+        allowed = config.images.model_copy(update={"allow_hosts": tuple(allow_host or ())})
+        with live_progress(console.print) as show:
+            table = fetch_pictures(frame, allowed, source, pictures, progress=show)
+        if failed := rows_without_picture(frame, table):
+            reasons = ", ".join(f"{reason} {count}" for reason, count in failed.items())
+            console.print(f"{sum(failed.values())} rows have a link and no picture: {reasons}", soft_wrap=True)
+    elif images or image_mirror:
+        console.print("the run's models read no pictures; none were fetched")
     scored = score_catalogue(model, frame, images=table, pictures=pictures, comparables=comparables)
     header = SubmissionConfig(price_column=price_column or config.submission.price_column)
     statistics = write_submission(frame["sample_id"], scored.price, header, output)
