@@ -13,6 +13,7 @@ from pricing.catalogue.progress import ProgressCallback
 from pricing.catalogue.sources import ImageSource
 from pricing.config import ImagesConfig, PricingConfig
 from pricing.errors import ArtifactError
+from pricing.run_parts import MODEL_FORMAT
 
 __all__ = ["ScoredPrices", "fetch_pictures", "reads_pictures", "rows_without_picture", "score_catalogue"]
 
@@ -79,9 +80,14 @@ def score_catalogue(
 
     try:
         record = json.loads((model / "model.json").read_text(encoding="utf-8"))
-        members, branch = record["members"], record["threads"]
-    except (OSError, ValueError, KeyError) as error:
+        found, members, branch = record["format"], record["members"], record["threads"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{model}: is not a model folder ({error!r}); give the model folder of a run") from None
+    if found != MODEL_FORMAT:
+        raise ArtifactError(
+            f"{model / 'model.json'}: format {found!r}, this version reads {MODEL_FORMAT}; score with the version that "
+            "trained the model, or run again"
+        )
     engineer = FeatureEngineer.load(model / "engineer", model / "encoders")
     features = engineer.transform(frame)
     price_features, ridge, similar = {}, {}, None
