@@ -63,7 +63,7 @@ class NetworkModel:
     def predict(self, members: Floats) -> Floats:
         """Log prices of shape (n,) for members of shape (n, m)."""
         base = self.base.predict(members)
-        seen = members[:, list(self.members)]
+        seen = self.base.clipped(members)[:, list(self.members)]
         low, high = float(self.atoms[0]), float(self.atoms[-1])
         grid = np.linspace(max(low, -1.5), min(high, 1.5), 121)
         found = np.empty(len(members))
@@ -177,7 +177,7 @@ def fit_network(
     torch.set_num_threads(1)  # of the calling thread
     n = len(log_true)
     start = base.predict(members)
-    inputs = disagreement(members[:, list(seen)], start)
+    inputs = disagreement(base.clipped(members)[:, list(seen)], start)
     centre, scale = inputs.mean(axis=0), inputs.std(axis=0)
     scale = np.where(scale > 1e-9, scale, 1.0)
     rest = log_true - start
