@@ -8,11 +8,13 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
 
 from pricing.catalogue.serving import serve_folder
+from tests.ensemble.synthetic import make_members
 from tests.neural.builders import write_image_encoder, write_text_encoder
 
 SMALL = [
@@ -58,6 +60,33 @@ def test_wrong_requests_exit_2_without_a_traceback(tmp_path: Path, arguments: tu
     assert "Traceback" not in done.stderr
 
 
+def test_anybodys_predictions_become_a_priced_submission(tmp_path: Path) -> None:
+    members, log_price = make_members(160, 2)
+    table = pl.DataFrame({"sample_id": [f"p{i}" for i in range(160)], "a": np.exp(members[:, 0]),
+                          "b": np.exp(members[:, 1])})  # fmt: skip
+    table[:120].with_columns(price=pl.Series(np.exp(log_price[:120]))).write_csv(tmp_path / "oof.csv")
+    table[120:].write_csv(tmp_path / "test.csv")
+    output = tmp_path / "out"
+    done = pricing(
+        "ensemble", "--oof", tmp_path / "oof.csv", "--test-predictions", tmp_path / "test.csv", "--output", output,
+        "--intervals", "--price-column", "price", "--set", "ensemble.meta_learners=['ridge']",
+        "--set", "ensemble.bootstrap=50", "--set", "ensemble.standalone_folds=3", home=tmp_path / "home",
+    )  # fmt: skip
+    metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
+    assert f"nested out-of-fold SMAPE {metrics['stack']['oof_smape']:.2f}" in done.stdout
+    assert set(metrics["models"]) == {"a", "b"}
+    submission = pl.read_csv(output / "submission.csv")
+    assert submission.columns == ["sample_id", "price"]
+    assert submission["sample_id"].to_list() == table["sample_id"][120:].to_list()
+    beside = pl.read_csv(output / "submission_intervals.csv")
+    assert beside.columns == ["sample_id", "price", "low_80", "high_80", "low_95", "high_95"]
+    assert beside.select("sample_id", "price").equals(submission)
+    # and an analyst may read about them, though no run made them
+    pricing("report", "--run", output, home=tmp_path / "home")
+    assert f"{metrics['stack']['oof_smape']:.2f}" in (output / "report.html").read_text(encoding="utf-8")
+    assert (output / "plots" / "calibration.png").exists()
+
+
 def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path) -> None:
     output, artifacts = tmp_path / "out", tmp_path / "artifacts"
     encoder, eyes = write_text_encoder(tmp_path / "encoder"), write_image_encoder(tmp_path / "eyes")
@@ -81,7 +110,11 @@ def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path) -> None:
     assert metrics["floor"]["smape"] < metrics["holdout"]["smape"]
     assert (output / "report.html").stat().st_size > 10_000
 
-    for part in ("noise floor", "from the cache", "report.html"):
+    price = table["predicted_price"]
+    facts = {"rows": 40, "min": price.min(), "median": price.median(), "mean": price.mean(), "max": price.max()}
+    assert run["submission"] == pytest.approx(facts)
+    told = f"40 prices from {price.min():.2f} to {price.max():.2f}, median {price.median():.2f}"
+    for part in ("noise floor", "from the cache", told, "report.html"):
         assert part in done.stdout
     pricing("verify", "--artifacts", artifacts, home=tmp_path / "home")
 
