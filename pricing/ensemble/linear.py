@@ -19,10 +19,9 @@ Floats = NDArray[np.float64]
 
 
 _MARGIN = 2.3
-"""ln(10): how far outside of the learnt log prices a member's, seen from its own median, is believable. Only what is
-absurd is clipped, as learners subtract members that err alike, and a member cut where another is not spoils that: with
-ln(1.35) instead, 2,000 heavy-tailed rows gain 0.6 SMAPE instead of 0.2, but correlated ones lose 0.15 and normal errors
-more than 0.05."""
+"""ln(10): how far outside of the learnt log prices a member's, seen from its own median, is believable. Learners
+subtract members that err alike, which a cut spoils, so little is cut: with ln(1.35) 2,000 heavy-tailed rows gain 0.6
+SMAPE instead of 0.2, but on normal errors the stack is more than 0.05 worse than ridge."""
 
 
 @dataclass(frozen=True)
