@@ -10,8 +10,9 @@ from rich.table import Table
 
 from flows import inspection
 from flows.server import local_server
-from pricing.config import ImagesConfig, PricingConfig, SubmissionConfig, load_config
+from pricing.config import PricingConfig, load_config
 from pricing.errors import InputError, PricingError
+from pricing.output_folder import check_file, check_folder, check_output
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Learn what products cost from their text and pictures, and price new ones.")  # fmt: skip
@@ -70,6 +71,7 @@ def demo(
 ) -> None:  # fmt: skip
     """Generate the sample catalogue, serve its pictures on loopback, run everything."""
     config = build_config(preset, setting, artifacts, allow_host, on_bad_rows, price_column, intervals)
+    check_output(output)
     with local_server():
         from flows.pipeline import price_sample
 
@@ -91,6 +93,7 @@ def stage(
     if name == "submission":  # needs everything before it
         _run(train, output, test, config, source)
         return
+    check_folder(output)
     _check_inputs(train, test, config)
     with local_server():
         from flows.stage_flows import run_stage
@@ -146,23 +149,33 @@ def score(
     """Price new products with a finished run."""
     import json
 
+    from pricing.catalogue.progress_display import live_progress
     from pricing.catalogue.reading import read_catalogue_file
-    from pricing.scoring import fetch_pictures, score_catalogue
+    from pricing.scoring import fetch_pictures, reads_pictures, rows_without_picture, score_catalogue
     from pricing.submission import write_comparables, write_intervals, write_submission
 
+    check_file(output)
     model = run_dir / "model" if (run_dir / "model").is_dir() else run_dir
     try:
         config = PricingConfig.model_validate(json.loads((model / "config.json").read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise InputError(f"{model}: is no model folder ({type(error).__name__}); give a run's --output") from None
+    header = config.submission
+    if price_column:
+        header = build_config("cpu", None, artifacts, price_column=price_column).submission
     frame = read_catalogue_file(catalogue, labelled=False).frame
-    table, pictures = None, None
-    if images or image_mirror:
-        allowed = ImagesConfig(**(config.images.model_dump() | {"allow_hosts": tuple(allow_host or ())}))
-        source, pictures = _source(images, image_mirror), artifacts / "work" / "images"
-        table = fetch_pictures(frame, allowed, source, pictures)
+    source, pictures, table = _source(images, image_mirror), artifacts / "work" / "images", None
+    if reads_pictures(config):  # from where a run would take them
+        # a model folder may come from anywhere: it lets nobody into the user's own network
+        allowed = config.images.model_copy(update={"allow_hosts": tuple(allow_host or ())})
+        with live_progress(console.print) as show:
+            table = fetch_pictures(frame, allowed, source, pictures, progress=show)
+        if failed := rows_without_picture(frame, table):
+            reasons = ", ".join(f"{reason} {count}" for reason, count in failed.items())
+            console.print(f"{sum(failed.values())} rows have a link and no picture: {reasons}", soft_wrap=True)
+    elif images or image_mirror:
+        console.print("the run's models read no pictures; none were fetched")
     scored = score_catalogue(model, frame, images=table, pictures=pictures, comparables=comparables)
-    header = SubmissionConfig(price_column=price_column or config.submission.price_column)
     statistics = write_submission(frame["sample_id"], scored.price, header, output)
     if intervals:
         beside = write_intervals(frame["sample_id"], scored.price, scored.intervals, header, output)
@@ -192,6 +205,7 @@ def _check_inputs(train: Path, test: Path | None, config: PricingConfig) -> None
 
 
 def _run(train: Path, output: Path, test: Path | None, config: PricingConfig, source: Any) -> None:
+    check_output(output)
     _check_inputs(train, test, config)
     with local_server():
         from flows.pipeline import price_catalogue
@@ -208,6 +222,10 @@ def print_summary(output: Path) -> None:
     record = json.loads((output / "run.json").read_text(encoding="utf-8"))
     console.print(_models_table(metrics))
     console.print(_stages_table(record["stages"]))
+    priced = record["submission"]
+    if priced and priced["rows"]:
+        console.print(f"{priced['rows']} prices from {priced['min']:.2f} to {priced['max']:.2f}, "
+                      f"median {priced['median']:.2f}")  # fmt: skip
     for name in ("submission.csv", "report.html"):
         if (output / name).exists():
             console.print(f"{name}: {output / name}", soft_wrap=True)

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from pricing.artifacts import ArtifactStore
-from pricing.config import PathsConfig, PricingConfig
+from pricing.config import PathsConfig, PricingConfig, ReportConfig
 from pricing.errors import ArtifactError, InputError
 
 app = typer.Typer()
@@ -22,11 +22,15 @@ def report(run_dir: Annotated[Path, typer.Option("--run")]) -> None:
     """Build report.html and plots/ of a run again."""
     from pricing.evaluation.report import build_report
 
-    try:
-        config = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))["config"]
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{run_dir}: is no run folder ({type(error).__name__}); give a run's --output") from None
-    build_report(run_dir, PricingConfig.model_validate(config).report)
+    config = ReportConfig()
+    # what `pricing ensemble` leaves has figures and no configuration
+    if (run_dir / "run.json").exists() or not (run_dir / "metrics.json").exists():
+        try:
+            run = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))
+            config = PricingConfig.model_validate(run["config"]).report
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"{run_dir}: is no run folder ({type(error).__name__}); give a run's --output") from None
+    build_report(run_dir, config)
     console.print(str(run_dir / "report.html"), soft_wrap=True)
 
 

@@ -20,6 +20,7 @@ from pricing.catalogue.serving import serve_folder
 from pricing.catalogue.sources import ImageSource
 from pricing.config import PricingConfig
 from pricing.evaluation.markdown import run_markdown
+from pricing.output_folder import check_output
 from pricing.run_output import write_outputs
 from pricing.run_parts import RunParts
 
@@ -84,6 +85,7 @@ def run_pipeline(
     floor: dict[str, Any] | None,
 ) -> dict[str, Any]:  # fmt: skip
     """The DAG. Returns metrics.json."""
+    check_output(output)
     with open_graph(train, test, config, image_source, floor) as graph:
         catalogue, folds, features = graph.catalogue, graph.folds, graph.features
         price_features = graph.price_features  # and with them the ridge, the first base model

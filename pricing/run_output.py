@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import uuid
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -14,8 +13,9 @@ from pricing.artifacts import ArtifactStore, Reference, write_json
 from pricing.config import PricingConfig
 from pricing.evaluation.report import build_report
 from pricing.evaluation.segments import segment_metrics
+from pricing.output_folder import fill_output
 from pricing.run_evaluation import write_evaluation
-from pricing.run_parts import RunParts, fold_name
+from pricing.run_parts import MODEL_FORMAT, RunParts, fold_name
 from pricing.submission import create_submission
 
 __all__ = ["copy_missing_pictures", "copy_searches", "describe_images", "describe_networks", "write_outputs"]
@@ -29,7 +29,7 @@ def write_outputs(
     output: Path, artifacts: Path, parts: RunParts, config: PricingConfig, *, train: Path, test: Path | None,
     stages: list[dict[str, Any]], threads: dict[str, int],
 ) -> dict[str, Any]:  # fmt: skip
-    """Assemble the run folder beside and put it in place.
+    """Assemble the run folder apart and put it in place.
 
     Returns
     -------
@@ -37,10 +37,8 @@ def write_outputs(
         ``run`` (run.json) and ``metrics`` (metrics.json).
     """
     store = ArtifactStore(artifacts / "store")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    beside = output.with_name(f".{output.name}.{uuid.uuid4().hex}")
-    try:
-        (beside / "evaluation").mkdir(parents=True)
+    with fill_output(output) as beside:
+        (beside / "evaluation").mkdir()
         catalogue, ensemble = store.path(parts.catalogue), store.path(parts.ensemble)
         _write_model(beside / "model", store, parts, config, threads)
         write_evaluation(beside / "evaluation", store, parts, artifacts, config)
@@ -49,23 +47,21 @@ def write_outputs(
         if (catalogue / "rejected.csv").exists():
             shutil.copy(catalogue / "rejected.csv", beside / "rejected.csv")
         copy_missing_pictures(artifacts, parts.images, beside)
+        priced = None
         if test is not None:
-            create_submission(catalogue, ensemble, config.submission, beside / "submission.csv")
+            priced = create_submission(catalogue, ensemble, config.submission, beside / "submission.csv")
         run = {
             "config": config.model_dump(mode="json"), "seed": config.seed,
             "inputs": {"train": str(train), "test": str(test) if test else None},
             "versions": {name: metadata.version(name) for name in LIBRARIES},
             "folds": config.folds.model_dump(), "refit": config.holdout.refit, "stages": stages,
             "images": describe_images(artifacts, parts.images),
-            "networks": describe_networks(store, parts.members),
+            "networks": describe_networks(store, parts.members), "submission": priced,
             "catalogue": json.loads((catalogue / "summary.json").read_text(encoding="utf-8")),
             "hashes": {"catalogue": parts.catalogue.digest, "ensemble": parts.ensemble.digest},
         }  # fmt: skip
         write_json(beside / "run.json", run)
         build_report(beside, config.report)
-        _put_in_place(beside, output)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     return {"run": run, "metrics": json.loads((output / "metrics.json").read_text(encoding="utf-8"))}
 
 
@@ -151,14 +147,4 @@ def _write_model(
     write_json(folder / "config.json", config.model_dump(mode="json"))
     members = {name: [fold_name(fold) for fold in made] for name, made in parts.members.items()}
     members["ridge"] = [fold_name(fold) for fold in parts.price_features]
-    write_json(folder / "model.json", {"format": 1, "members": members, "threads": threads})
-
-
-def _put_in_place(beside: Path, output: Path) -> None:
-    """Entry by entry, so that other files of the user's in the folder stay."""
-    output.mkdir(exist_ok=True)
-    for entry in sorted(beside.iterdir()):
-        target = output / entry.name
-        if target.is_dir():
-            shutil.rmtree(target)
-        entry.replace(target)
+    write_json(folder / "model.json", {"format": MODEL_FORMAT, "members": members, "threads": threads})

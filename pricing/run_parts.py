@@ -4,7 +4,10 @@ from pydantic import BaseModel, ConfigDict
 
 from pricing.artifacts import Reference
 
-__all__ = ["RunParts", "fold_name"]
+__all__ = ["MODEL_FORMAT", "RunParts", "fold_name"]
+
+MODEL_FORMAT = 1
+"""Of a model folder, in its model.json; another one is laid out otherwise."""
 
 
 class RunParts(BaseModel):

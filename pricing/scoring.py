@@ -10,11 +10,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pricing.catalogue.progress import ProgressCallback
 from pricing.catalogue.sources import ImageSource
-from pricing.config import ImagesConfig
+from pricing.config import ImagesConfig, PricingConfig
 from pricing.errors import ArtifactError
+from pricing.run_parts import MODEL_FORMAT
 
-__all__ = ["ScoredPrices", "fetch_pictures", "score_catalogue"]
+__all__ = ["ScoredPrices", "fetch_pictures", "reads_pictures", "rows_without_picture", "score_catalogue"]
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,15 @@ def score_catalogue(
 
     try:
         record = json.loads((model / "model.json").read_text(encoding="utf-8"))
-        members, threads = record["members"], threads or sum(record["threads"].values())
-    except (OSError, ValueError, KeyError) as error:
+        found, members = record["format"], record["members"]
+        threads = threads or sum(record["threads"].values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{model}: is not a model folder ({error!r}); give the model folder of a run") from None
+    if found != MODEL_FORMAT:
+        raise ArtifactError(
+            f"{model / 'model.json'}: format {found!r}, this version reads {MODEL_FORMAT}; score with the version that "
+            "trained the model, or run again"
+        )
     engineer = FeatureEngineer.load(model / "engineer", model / "encoders")
     features = engineer.transform(frame)
     price_features, ridge, similar = {}, {}, None
@@ -125,8 +133,20 @@ def _average(folds: dict[str, np.ndarray]) -> np.ndarray:
     return (mean + folds["refit"]) / 2 if "refit" in folds else mean
 
 
-def fetch_pictures(frame: pl.DataFrame, config: ImagesConfig, source: ImageSource, work: Path) -> pl.DataFrame:
-    """Fetch the pictures of new products; the download stage's table.
+def reads_pictures(config: PricingConfig) -> bool:
+    """Whether a run's prices depend on pictures: only one network looks at them, and both may be switched off."""
+    return config.images.enabled and "multimodal" in config.neural.members and config.neural.image.enabled
+
+
+def fetch_pictures(
+    frame: pl.DataFrame,
+    config: ImagesConfig,
+    source: ImageSource,
+    work: Path,
+    *,
+    progress: ProgressCallback | None = None,
+) -> pl.DataFrame:
+    """Fetch the pictures of new products; the download stage's table, in which those that failed are marked.
 
     Parameters
     ----------
@@ -134,13 +154,21 @@ def fetch_pictures(frame: pl.DataFrame, config: ImagesConfig, source: ImageSourc
         Has ``image_link``.
     work : Path
         The downloader's work folder; what it knows is not fetched again.
+    progress : callable, optional
+        As `pricing.catalogue.images_stage.fetch_shard` takes it.
     """
-    from pricing.catalogue.images_stage import collect_images, fetch_shard
+    from pricing.catalogue.images_stage import catalogue_links, collect_images, fetch_shard
 
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(prefix="pricing-") as folder:
         catalogue = Path(folder)
         frame.write_parquet(catalogue / "test.parquet")
-        links = frame["image_link"].drop_nulls().unique().sort().to_list()
-        fetch_shard(links, config, work, source=source)
+        fetch_shard(catalogue_links(catalogue), config, work, source=source, progress=progress)
         collect_images(catalogue, config, work, source, catalogue)
         return pl.read_parquet(catalogue / "images.parquet")
+
+
+def rows_without_picture(frame: pl.DataFrame, images: pl.DataFrame) -> dict[str, int]:
+    """Reason to the number of rows whose link gave no picture; rows without a link are not counted."""
+    failed = frame.join(images.filter(pl.col("status") != "ok"), on="image_link", how="inner")
+    counts = failed.group_by("reason").len().sort("len", "reason", descending=[True, False])
+    return dict(counts.iter_rows())

@@ -11,8 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pricing.config.ensemble import SubmissionConfig
-from pricing.ensemble.intervals import INTERVAL_COLUMNS
+from pricing.config.ensemble import INTERVAL_COLUMNS, SubmissionConfig
 from pricing.errors import ArtifactError, PredictionsError
 from pricing.evaluation.metrics import log_to_price
 
@@ -106,10 +105,8 @@ def write_intervals(
     Raises
     ------
     PredictionsError
-        An end that is not finite and positive, a price outside of its interval, a price column of an interval's name.
+        An end that is not finite and positive, a price outside of its interval.
     """
-    if config.price_column in ends:
-        raise PredictionsError(f"the price column cannot be called {config.price_column}, a column of the intervals")
     for name, values in ends.items():
         inside = values <= price if name.startswith("low") else values >= price
         bad = np.flatnonzero(~(np.isfinite(values) & (values > 0) & inside))
@@ -121,7 +118,7 @@ def write_intervals(
             )
     destination = intervals_file(submission)
     _write_csv(pl.DataFrame({"sample_id": ids, config.price_column: price, **ends}), destination)
-    log.info("intervals %s: %s", destination, ", ".join(ends))
+    log.info("%s: %s", destination.name, ", ".join(ends))
     return destination
 
 
@@ -143,7 +140,7 @@ def write_comparables(comparables: pl.DataFrame, submission: Path) -> Path:
     """
     destination = comparables_file(submission)
     _write_csv(comparables, destination)
-    log.info("comparables %s: %d rows", destination, comparables.height)
+    log.info("%s: %d rows", destination.name, comparables.height)
     return destination
 
 
@@ -151,6 +148,8 @@ def write_submission(
     ids: pl.Series, price: Floats, config: SubmissionConfig, destination: Path
 ) -> dict[str, float | int]:
     """Write ids and prices as CSV with the header ``sample_id`` and the configured one; atomic.
+
+    Intervals and comparables beside it are of earlier prices and go; they are written after the submission.
 
     Parameters
     ----------
@@ -179,10 +178,9 @@ def write_submission(
             f"{bad.size} of {len(price)} prices are not finite and positive, the first is {price[bad[0]]} of product "
             f"{ids[int(bad[0])]}; nothing was written"
         )
-    if config.price_column == "sample_id":
-        raise PredictionsError(
-            "the price column cannot be called sample_id; set submission.price_column to another name"
-        )
+    # what belongs to earlier prices would mislead beside these
+    for beside in (intervals_file(destination), comparables_file(destination)):
+        beside.unlink(missing_ok=True)
     table = pl.DataFrame({"sample_id": ids, config.price_column: price})
     _write_csv(table, destination)
     statistics: dict[str, float | int] = {"rows": len(price)}
@@ -193,7 +191,7 @@ def write_submission(
             "mean": float(price.mean()),
             "max": float(price.max()),
         }
-    log.info("submission %s: %s", destination, ", ".join(f"{key} {value:.6g}" for key, value in statistics.items()))
+    log.info("%s: %s", destination.name, ", ".join(f"{key} {value:.6g}" for key, value in statistics.items()))
     return statistics
 
 

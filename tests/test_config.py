@@ -69,7 +69,9 @@ def test_unknown_keys_are_refused_with_their_path(key: str) -> None:
 @pytest.mark.parametrize(
     ("setting", "path"),
     [("folds.n_splits=1", "folds.n_splits"), ("folds.n_splits=many", "folds.n_splits"), ("seed=-1", "seed"),
-     ("holdout.fraction=0.9", "holdout.fraction"), ("gbdt.members=['quantum']", "gbdt.members")],
+     ("holdout.fraction=0.9", "holdout.fraction"), ("gbdt.members=['quantum']", "gbdt.members"),
+     ("submission.price_column=sample_id", "submission.price_column"),
+     ("submission.price_column=high_95", "submission.price_column")],
 )  # fmt: skip
 def test_impossible_values_are_refused_with_their_path(setting: str, path: str) -> None:
     with pytest.raises(ConfigError, match=path):

@@ -8,10 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 
 from pricing.catalogue.sample import generate_sample
 from tests.conftest import ROOT
+from tests.ensemble.synthetic import make_members
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # what makes the presets small enough for a test; laid over whatever the README asks for
@@ -49,6 +52,10 @@ def test_the_pricing_commands_work(tmp_path: Path) -> None:
         shutil.copy(source, tmp_path / name)
     assert sample.images is not None
     shutil.copytree(sample.images, tmp_path / "pictures")
+    members, log_price = make_members(150, 2)
+    predictions = pl.DataFrame({"sample_id": range(150), "a": np.exp(members[:, 0]), "b": np.exp(members[:, 1])})
+    predictions[:120].with_columns(price=pl.Series(np.exp(log_price[:120]))).write_csv(tmp_path / "oof.csv")
+    predictions[120:].write_csv(tmp_path / "new_predictions.csv")
     (tmp_path / "small.toml").write_text(SMALL, encoding="utf-8")
     environment = os.environ | {"PREFECT_HOME": str(tmp_path / "home"), "DO_NOT_TRACK": "1", "PYTHONPATH": str(ROOT)}
     found = commands("pricing")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pricing.config.ensemble import SubmissionConfig
 from pricing.errors import ArtifactError, PredictionsError
-from pricing.submission import create_submission, intervals_file, write_intervals, write_submission
+from pricing.submission import create_submission, intervals_file, write_comparables, write_intervals, write_submission
 
 IDS = st.lists(st.text("0123456789abc-,\"' é", min_size=1, max_size=8), min_size=1, max_size=20, unique=True)
 
@@ -126,7 +126,6 @@ def test_intervals_stand_beside_the_submission(tmp_path: Path) -> None:
         ({"low_80": [1.0, 3.5]}, "low_80 is 3.5 for the price 3.0 of product b"),
         ({"high_80": [2.0, float("inf")]}, "high_80 is inf"),
         ({"low_80": [0.0, 1.0]}, "low_80 is 0.0 for the price 2.0 of product a"),
-        ({"price": [1.0, 1.0]}, "cannot be called price"),
     ],
 )
 def test_impossible_intervals_are_refused(tmp_path: Path, ends: dict[str, list[float]], words: str) -> None:
@@ -135,3 +134,18 @@ def test_impossible_intervals_are_refused(tmp_path: Path, ends: dict[str, list[f
     with pytest.raises(PredictionsError, match=words):
         write_intervals(pl.Series(["a", "b"]), np.array([2.0, 3.0]), arrays, config, tmp_path / "s.csv")
     assert not intervals_file(tmp_path / "s.csv").exists()
+
+
+def test_files_of_earlier_prices_go_with_them(tmp_path: Path) -> None:
+    """Intervals of the last catalogue beside the prices of this one would be taken for theirs."""
+    ids, price, target = pl.Series(["a"]), np.array([2.0]), tmp_path / "prices.csv"
+    ends = {name: np.array([2.0]) for name in ("low_80", "high_80", "low_95", "high_95")}
+    write_submission(ids, price, SubmissionConfig(), target)
+    write_intervals(ids, price, ends, SubmissionConfig(), target)
+    write_comparables(pl.DataFrame({"sample_id": ids}), target)
+    (tmp_path / "other_intervals.csv").write_text("mine")
+    with pytest.raises(PredictionsError):
+        write_submission(ids, -price, SubmissionConfig(), target)
+    assert intervals_file(target).exists()
+    write_submission(ids, price, SubmissionConfig(), target)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other_intervals.csv", "prices.csv"]

@@ -2,9 +2,14 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pricing.config.base import Section
+
+LEVELS = (80, 95)
+"""Coverages of the prediction intervals in percent."""
+INTERVAL_COLUMNS = tuple(f"{end}_{level}" for level in LEVELS for end in ("low", "high"))
+"""Columns of the ensemble's tables and of the file beside a submission: low_80, high_80, low_95, high_95."""
 
 
 class MetaLightGBMConfig(Section):
@@ -108,3 +113,10 @@ class SubmissionConfig(Section):
     """Header of the price column; the challenge's own upload wants price."""
     intervals: bool = False
     """Write 80 % and 95 % prediction intervals into a file beside the submission."""
+
+    @field_validator("price_column")
+    @classmethod
+    def _is_no_other_column(cls, name: str) -> str:
+        if name in ("sample_id", *INTERVAL_COLUMNS):
+            raise ValueError("the price column cannot be called like another column of the submission's files")
+        return name

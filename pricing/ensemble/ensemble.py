@@ -28,7 +28,7 @@ from pricing.errors import ArtifactError, PredictionsError, SchemaError
 
 __all__ = ["Ensemble"]
 
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -207,6 +207,8 @@ def _write_learner(folder: Path, name: str, model: Model) -> dict[str, Any]:
     """Write a learner's files; returns its entry in ensemble.json."""
     linear = linear_part(model)
     entry: dict[str, Any] = {"intercept": linear.intercept, "coefficients": linear.coefficients.tolist()}
+    if linear.low is not None and linear.high is not None:
+        entry |= {"low": linear.low.tolist(), "high": linear.high.tolist()}
     if isinstance(model, TreeModel):
         entry |= {"kind": "trees", "members": list(model.members), "models": len(model.texts)}
         for number, text in enumerate(model.texts):
@@ -224,9 +226,12 @@ def _tree_file(name: str, number: int) -> str:
 
 def _read_learner(folder: Path, name: str, item: dict[str, Any], count: int) -> Model:
     path = folder / "ensemble.json"
-    linear = LinearModel(float(item["intercept"]), np.array(item["coefficients"], dtype=np.float64))
-    if linear.coefficients.shape != (count,) or not np.isfinite([linear.intercept, *linear.coefficients]).all():
-        raise ArtifactError(f"{path}: learner {name} does not have one finite coefficient a member")
+    arrays = {key: np.array(item[key], dtype=np.float64) for key in ("coefficients", "low", "high") if key in item}
+    linear = LinearModel(float(item["intercept"]), **arrays)
+    if any(array.shape != (count,) for array in arrays.values()) or (linear.low is None) != (linear.high is None):
+        raise ArtifactError(f"{path}: learner {name} does not have one coefficient and one range a member")
+    if not np.isfinite([linear.intercept, *np.concatenate(list(arrays.values()))]).all():
+        raise ArtifactError(f"{path}: learner {name} has a number that is not finite")
     if item["kind"] == "linear":
         return linear
     if Path(name).name != name or "\\" in name:

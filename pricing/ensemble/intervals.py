@@ -15,18 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pricing.config.ensemble import LEVELS
 from pricing.ensemble.folds import cross_fitted
 from pricing.ensemble.spread import SpreadModel, fit_spread
 from pricing.errors import ArtifactError
 
-__all__ = ["INTERVAL_COLUMNS", "LEVELS", "Intervals", "fit_intervals"]
+__all__ = ["Intervals", "fit_intervals"]
 
 Floats = NDArray[np.float64]
-
-LEVELS = (80, 95)
-"""Coverages in percent."""
-INTERVAL_COLUMNS = tuple(f"{end}_{level}" for level in LEVELS for end in ("low", "high"))
-"""Columns of the ensemble's tables and of the file beside a submission: low_80, high_80, low_95, high_95."""
 
 
 @dataclass(frozen=True)

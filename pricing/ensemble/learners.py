@@ -1,7 +1,7 @@
 """Level 1: what maps the members' log prices to one log price.
 
 Members that know nothing are left out first (`pricing.ensemble.screening`). All learners read the same matrix Z (n, m)
-of log prices and nothing else:
+of log prices, clipped to what is believable, and nothing else:
 
 ============ ===================================================================================================
 mean         the plain mean in log space
@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing.config.ensemble import EnsembleConfig
-from pricing.ensemble.linear import LinearModel, fit_elasticnet, fit_ridge, fit_smape_linear
+from pricing.ensemble.linear import LinearModel, believable, fit_elasticnet, fit_ridge, fit_smape_linear
 from pricing.ensemble.network import NetworkModel, fit_network
 from pricing.ensemble.screening import informative_members
 from pricing.ensemble.selection import select_greedily
@@ -91,7 +91,8 @@ def fit_level_1(members: Floats, log_true: Floats, config: EnsembleConfig, seed:
     if not kept:
         constant = LinearModel(best_constant(log_true), np.zeros(m))
         return Level1(dict.fromkeys(names, constant), ())
-    seen = members[:, list(kept)]
+    low, high = believable(members, log_true)
+    seen = np.clip(members, low, high)[:, list(kept)]
     best = int(np.argmin([smape_of_logs(seen[:, j], log_true) for j in range(len(kept))]))
     weights = optimise_weights(seen, log_true, starts=config.weight_starts, seed=seed)
     greedy = select_greedily(seen, log_true, steps=config.greedy_steps, seed=seed)
@@ -103,7 +104,14 @@ def fit_level_1(members: Floats, log_true: Floats, config: EnsembleConfig, seed:
         "greedy": LinearModel(0.0, greedy),
         "smape_linear": free,
     }
-    base = _widened(free, kept, m)
+
+    def widened(model: LinearModel) -> LinearModel:
+        """The same model over all members; those left out have no say."""
+        coefficients = np.zeros(m)
+        coefficients[list(kept)] = model.coefficients
+        return LinearModel(model.intercept, coefficients, low, high)
+
+    base = widened(free)
     say = np.abs(free.coefficients) * seen.std(axis=0)
     ordered = tuple(kept[j] for j in np.argsort(-say, kind="stable")[: config.most_members])
     models: dict[str, Model] = {}
@@ -114,12 +122,5 @@ def fit_level_1(members: Floats, log_true: Floats, config: EnsembleConfig, seed:
             models[name] = fit_network(base, members, log_true, ordered, config.network, seed)
         else:
             fit = {"ridge": fit_ridge, "elasticnet": fit_elasticnet}.get(name)
-            models[name] = _widened(fit(seen, log_true, config) if fit else simple[name], kept, m)
+            models[name] = widened(fit(seen, log_true, config) if fit else simple[name])
     return Level1(models, ordered)
-
-
-def _widened(model: LinearModel, kept: tuple[int, ...], count: int) -> LinearModel:
-    """The same model over all members; those left out have no say."""
-    coefficients = np.zeros(count)
-    coefficients[list(kept)] = model.coefficients
-    return LinearModel(model.intercept, coefficients)

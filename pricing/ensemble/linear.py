@@ -13,26 +13,61 @@ from numpy.typing import NDArray
 
 from pricing.config.ensemble import EnsembleConfig
 
-__all__ = ["LinearModel", "fit_elasticnet", "fit_ridge", "fit_smape_linear"]
+__all__ = ["LinearModel", "believable", "fit_elasticnet", "fit_ridge", "fit_smape_linear"]
 
 Floats = NDArray[np.float64]
 
 
+_MARGIN = 2.3
+"""ln(10): how far outside of the learnt log prices a member's, seen from its own median, is believable. Learners
+subtract members that err alike, which a cut spoils, so little is cut: with ln(1.35) 2,000 heavy-tailed rows gain 0.6
+SMAPE instead of 0.2, but on normal errors the stack is more than 0.05 worse than ridge."""
+
+
 @dataclass(frozen=True)
 class LinearModel:
-    """``intercept + Z @ coefficients``."""
+    """``intercept + Z @ coefficients``, Z clipped to what is believable.
+
+    Attributes
+    ----------
+    intercept : float
+        In log price.
+    coefficients : ndarray of shape (m,)
+        One a member.
+    low, high : ndarray of shape (m,), optional
+        Least and largest log price of each member, see `believable`; None clips nothing.
+    """
 
     intercept: float
     coefficients: Floats
+    low: Floats | None = None
+    high: Floats | None = None
+
+    def clipped(self, members: Floats) -> Floats:
+        """The members' log prices of shape (n, m) as the model sees them."""
+        return members if self.low is None else np.clip(members, self.low, self.high)
 
     def predict(self, members: Floats) -> Floats:
         """Log prices of shape (n,) for members of shape (n, m)."""
+        seen = self.clipped(members)
         # a column at a time, always in this order: a BLAS product may round differently for another number of rows
         total = np.full(len(members), self.intercept)
         for j, coefficient in enumerate(self.coefficients):
             if coefficient != 0:
-                total += coefficient * members[:, j]
+                total += coefficient * seen[:, j]
         return total
+
+
+def believable(members: Floats, log_true: Floats) -> tuple[Floats, Floats]:
+    """Least and largest believable log price of each member, two arrays of shape (m,).
+
+    The range of the true prices and a factor of ten, moved to the member's median, so that a member that is off by a
+    constant factor keeps its range. One price of 1e-300 among 2,000, which is -691 in log space, would otherwise decide
+    what least squares makes of its member.
+    """
+    middle = np.median(log_true)
+    centre = np.median(members, axis=0)
+    return centre + (log_true.min() - middle - _MARGIN), centre + (log_true.max() - middle + _MARGIN)
 
 
 def fit_ridge(members: Floats, log_true: Floats, config: EnsembleConfig) -> LinearModel:

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pricing.ensemble.intervals import INTERVAL_COLUMNS
+from pricing.config.ensemble import INTERVAL_COLUMNS
 from pricing.ensemble.weights import smape_of_logs
 from pricing.errors import ArtifactError, SchemaError
 

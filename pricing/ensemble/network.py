@@ -63,7 +63,7 @@ class NetworkModel:
     def predict(self, members: Floats) -> Floats:
         """Log prices of shape (n,) for members of shape (n, m)."""
         base = self.base.predict(members)
-        seen = members[:, list(self.members)]
+        seen = self.base.clipped(members)[:, list(self.members)]
         low, high = float(self.atoms[0]), float(self.atoms[-1])
         grid = np.linspace(max(low, -1.5), min(high, 1.5), 121)
         found = np.empty(len(members))
@@ -78,12 +78,14 @@ class NetworkModel:
         inputs = np.zeros((_BLOCK, len(self.centre)), dtype=np.float32)
         standard = (disagreement(seen, base) - self.centre) / self.scale
         inputs[: len(seen)] = np.clip(standard, -_CLIP, _CLIP)
-        layers = self.layers
+        # BLAS may add up a row otherwise at another place in the block: in double precision, the difference of some
+        # 1e-16 is gone when the logits are rounded to single
+        layers = {name: values.astype(np.float64) for name, values in self.layers.items()}
         total = np.zeros((_BLOCK, len(self.atoms)))
         for net in range(len(layers["w1"])):
             hidden = _silu(inputs @ layers["w1"][net] + layers["b1"][net])  # (block, h)
             hidden = _silu(hidden @ layers["w2"][net] + layers["b2"][net])
-            logits = (hidden @ layers["w3"][net] + layers["b3"][net]).astype(np.float64)  # (block, k)
+            logits = np.float32(hidden @ layers["w3"][net] + layers["b3"][net]).astype(np.float64)  # (block, k)
             weights = np.exp(logits - logits.max(axis=1, keepdims=True))
             total += weights / weights.sum(axis=1, keepdims=True)
         return total / len(layers["w1"])
@@ -142,7 +144,7 @@ class NetworkModel:
         return None if fits and known and ordered else f"shapes {json.dumps({k: list(v) for k, v in shapes.items()})}"
 
 
-def _silu(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def _silu(values: Floats) -> Floats:
     with np.errstate(over="ignore"):  # exp of a very negative input: the result is then 0, as it should be
         return values / (1 + np.exp(-values))
 
@@ -175,7 +177,7 @@ def fit_network(
     torch.set_num_threads(1)  # of the calling thread
     n = len(log_true)
     start = base.predict(members)
-    inputs = disagreement(members[:, list(seen)], start)
+    inputs = disagreement(base.clipped(members)[:, list(seen)], start)
     centre, scale = inputs.mean(axis=0), inputs.std(axis=0)
     scale = np.where(scale > 1e-9, scale, 1.0)
     rest = log_true - start

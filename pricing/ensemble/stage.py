@@ -67,8 +67,12 @@ def fit_ensemble(
     trained = train_ensemble(matrix, log_price, train.folds, names, config, seed, threads=threads)
     held = {name: read[name].holdout for name in names}
     new = {name: read[name].test for name in names}
+    # what ships is matched to rows like those that it will price: their members hold the refits
     ensemble = trained.ensemble.matched(new if len(test_ids) else held)
     ensemble.save(out / "ensemble")
+    # the hold-out's members do not, and agree otherwise; so it is judged as the test rows are priced: by the same
+    # ensemble, matched to the rows themselves, without their prices
+    judged = ensemble.matched(held)
 
     oof = {name: read[name].oof for name in names}
     metrics = describe_training(
@@ -78,8 +82,8 @@ def fit_ensemble(
     prices = {name: np.exp(values) for name, values in oof.items()}
     pl.DataFrame({**base, **prices, "stack": np.exp(trained.oof)}).write_parquet(out / "oof.parquet")
 
-    stack = ensemble.predict(held)
-    ends = ensemble.predict_intervals(held, stack)
+    stack = judged.predict(held)
+    ends = judged.predict_intervals(held, stack)
     if len(holdout.price):
         describe_holdout(
             metrics, held, stack, holdout.price, best_constant(log_price), holdout.groups.to_numpy(), ends,

@@ -14,6 +14,7 @@ from pricing.ensemble.stacking import train_ensemble
 from pricing.ensemble.summary import describe_training, write_json
 from pricing.errors import PredictionsError
 from pricing.evaluation.metrics import log_to_price
+from pricing.output_folder import STACK, check_output, fill_output
 from pricing.submission import write_intervals, write_submission
 
 __all__ = ["stack_predictions"]
@@ -55,11 +56,18 @@ def stack_predictions(
     PredictionsError
         A column is missing or not known to both files, an id is there twice, a prediction is missing, not finite or
         not positive (its column and id are named).
+    InputError
+        The output folder holds what would be replaced and is no earlier stack, see `check_output`.
     """
+    check_output(output, STACK)
     labelled = _read(oof)
     new = _read(test)
     names = tuple(sorted(set(labelled.columns) - RESERVED))
     _check_columns(labelled, new, names, oof, test)
+    known = new["sample_id"].is_in(labelled["sample_id"].implode()).sum()
+    if known:
+        log.warning("%s: %d of %d ids are in %s too, with their prices: are these the test's rows?",
+                    test, known, len(new), oof)  # fmt: skip
     price = _positive(labelled, "price", oof)
     members = np.log(np.column_stack([_positive(labelled, name, oof) for name in names]))
     test_logs = {name: np.log(_positive(new, name, test)) for name in names}
@@ -70,34 +78,41 @@ def stack_predictions(
     metrics["folds"] = "given" if "fold" in labelled.columns else "seeded"
     ensemble = trained.ensemble.matched(test_logs)
     log_price = ensemble.predict(test_logs)
-    header, target = submission or SubmissionConfig(), output / "submission.csv"
-    statistics = write_submission(new["sample_id"], log_to_price(log_price), header, target)
-    if header.intervals:
-        ends = ensemble.predict_intervals(test_logs, log_price)
-        prices = {name: log_to_price(values) for name, values in ends.items()}
-        write_intervals(new["sample_id"], log_to_price(log_price), prices, header, target)
-    ensemble.save(output / "ensemble")
-    table = {"sample_id": labelled["sample_id"], "fold": pl.Series(folds), "price": price}
-    (output / "evaluation").mkdir(exist_ok=True)
-    pl.DataFrame(
-        table | {name: log_to_price(values) for name, values in logs.items()} | {"stack": log_to_price(trained.oof)}
-    ).write_parquet(output / "evaluation" / "oof.parquet")
-    metrics["submission"] = statistics
-    write_json(output / "metrics.json", metrics)
+    header = submission or SubmissionConfig()
+    with fill_output(output, STACK) as new_output:
+        target = new_output / "submission.csv"
+        metrics["submission"] = write_submission(new["sample_id"], log_to_price(log_price), header, target)
+        if header.intervals:
+            ends = ensemble.predict_intervals(test_logs, log_price)
+            prices = {name: log_to_price(values) for name, values in ends.items()}
+            write_intervals(new["sample_id"], log_to_price(log_price), prices, header, target)
+        ensemble.save(new_output / "ensemble")
+        table = {"sample_id": labelled["sample_id"], "fold": pl.Series(folds), "price": price}
+        (new_output / "evaluation").mkdir()
+        pl.DataFrame(
+            table | {name: log_to_price(values) for name, values in logs.items()} | {"stack": log_to_price(trained.oof)}
+        ).write_parquet(new_output / "evaluation" / "oof.parquet")
+        write_json(new_output / "metrics.json", metrics)
     log.info("stacked %d models on %d rows: nested SMAPE %.2f", len(names), len(price), metrics["stack"]["oof_smape"])
     return metrics
 
 
 def _read(path: Path) -> pl.DataFrame:
     """The table with ids as strings; CSV columns stay strings until they are checked one by one."""
+    header: list[str] = []
     try:
-        table = (
-            pl.read_parquet(path)
-            if path.suffix == ".parquet"
-            else pl.read_csv(path, infer_schema=False, null_values="")
-        )
+        if path.suffix == ".parquet":
+            table = pl.read_parquet(path)
+        else:
+            table = pl.read_csv(path, infer_schema=False, null_values="")
+            header = [str(name) for name in pl.read_csv(path, has_header=False, n_rows=1, infer_schema=False).row(0)]
     except (OSError, pl.exceptions.PolarsError, UnicodeDecodeError) as error:
         raise PredictionsError(f"{path}: cannot be read ({error}); expected a CSV or .parquet file") from None
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:  # the second one would be read under a name of polars' own, as a model of its own
+        raise PredictionsError(
+            f"{path}: column {twice[0]} is there more than once; a model has one name and one column"
+        )
     if "sample_id" not in table.columns:
         raise PredictionsError(f"{path}: has no column sample_id, only {', '.join(table.columns)}")
     if not len(table):

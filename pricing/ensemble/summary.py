@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing.ensemble.intervals import LEVELS
+from pricing.config.ensemble import LEVELS
 from pricing.ensemble.stacking import TrainedEnsemble
 from pricing.ensemble.weights import smape_of_logs
 from pricing.evaluation.bootstrap import bootstrap_interval, compare_predictions

@@ -35,7 +35,7 @@ class TreeModel:
         import lightgbm
 
         base = self.base.predict(members)
-        columns = meta_features(members[:, list(self.members)], base)
+        columns = meta_features(self.base.clipped(members)[:, list(self.members)], base)
         total = np.zeros(len(members))
         for text in self.texts:
             total += np.asarray(lightgbm.Booster(model_str=text).predict(columns, num_threads=1))
@@ -67,7 +67,7 @@ def fit_trees(
 
     n = len(log_true)
     start = base.predict(members)
-    columns = meta_features(members[:, list(seen)], start)
+    columns = meta_features(base.clipped(members)[:, list(seen)], start)
     # few rows carry few rounds: on 5,000 noisy ones, 50 rounds are 0.1 to 0.5 SMAPE better than 200
     rounds = min(config.rounds, max(_FEWEST_ROUNDS, n // _ROWS_A_ROUND))
     texts = []

@@ -14,6 +14,9 @@ from pricing.evaluation.markdown import markdown_table
 
 __all__ = ["RunComparison", "compare_runs"]
 
+_RECORDED = ("refit", "inputs", "hashes", "versions")
+"""Parts of run.json that are compared beside its configuration."""
+
 
 @dataclass(frozen=True)
 class RunComparison:
@@ -23,6 +26,10 @@ class RunComparison:
     ----------
     config : dict of str to (a, b)
         Settings that differ, by full key; None where a run does not have the key.
+    record : dict of str to (a, b)
+        What else differs: versions, inputs, hashes of what was made of them, the refit.
+    recorded : bool
+        Both runs have a run.json; without, nothing is known of settings and versions.
     metrics : dict of str to (a, b)
         SMAPE figures of both, by name.
     holdout : Comparison or None
@@ -33,6 +40,8 @@ class RunComparison:
     """
 
     config: dict[str, tuple[Any, Any]]
+    record: dict[str, tuple[Any, Any]]
+    recorded: bool
     metrics: dict[str, tuple[float | None, float | None]]
     holdout: Comparison | None
     notes: list[str] = field(default_factory=list)
@@ -41,7 +50,7 @@ class RunComparison:
     def verdict(self) -> str:
         """One sentence."""
         if self.holdout is None:
-            return "The runs share no rows, so they cannot be compared row by row."
+            return "The runs cannot be compared row by row."
         difference = self.holdout.difference
         span = f"95 % interval {difference.low:+.2f} to {difference.high:+.2f}, {self.holdout.rows} common products"
         if not self.holdout.beyond_noise:
@@ -50,11 +59,16 @@ class RunComparison:
         return f"{better}: {abs(difference.mean):.2f} SMAPE, beyond noise ({span})."
 
     def to_markdown(self) -> str:
-        """Verdict, figures, settings."""
+        """Verdict, figures, settings and what else differs."""
         figures = [(key, _text(a), _text(b), _change(a, b)) for key, (a, b) in self.metrics.items()]
-        settings = [(key, _text(a), _text(b)) for key, (a, b) in self.config.items()]
         parts = [self.verdict, *self.notes, markdown_table(("SMAPE %", "A", "B", "B - A"), figures)]
-        parts.append(markdown_table(("setting", "A", "B"), settings) if settings else "The configurations are equal.")
+        for header, changes in (("setting", self.config), ("record", self.record)):
+            if changes:
+                rows = [(key, _text(a), _text(b)) for key, (a, b) in changes.items()]
+                parts.append(markdown_table((header, "A", "B"), rows))
+        if self.recorded and not self.config:
+            equal = "configurations" if self.record else "configurations, versions and inputs"
+            parts.append(f"The {equal} are equal.")
         return "\n\n".join(parts) + "\n"
 
 
@@ -67,21 +81,29 @@ def compare_runs(a: Path, b: Path, *, resamples: int = 2000, seed: int = 0) -> R
         A run folder has no readable metrics.json.
     """
     runs = [(_json(folder / "run.json", optional=True), _json(folder / "metrics.json")) for folder in (a, b)]
-    left, right = (_flat(run.get("config", {})) for run, _ in runs)
-    config = {
-        key: (left.get(key), right.get(key))
-        for key in sorted(set(left) | set(right))
-        if left.get(key) != right.get(key) and not key.startswith("paths.")
-    }
+    records = [run for run, _ in runs]
+    recorded = all(records)
+    # where one run has no record, everything would seem to differ
+    left, right = records if recorded else ({}, {})
+    config = _differences(left.get("config", {}), right.get("config", {}))
+    config = {key: pair for key, pair in config.items() if not key.startswith("paths.")}
+    record = _differences(*({name: run.get(name) for name in _RECORDED} for run in (left, right)))
     figures = [_smape_figures(metrics) for _, metrics in runs]
     keys = list(dict.fromkeys([*figures[0], *figures[1]]))
     notes = []
-    kinds = [run.get("folds", {}).get("kind") for run, _ in runs]
-    if kinds[0] != kinds[1]:
+    if not recorded:
+        without = " and ".join(name for name, run in zip("AB", records, strict=True) if not run)
+        notes.append(f"no run.json in {without}: what the runs differ in is not known.")
+    if all(record.get("hashes.catalogue", (None,))):
+        notes.append("The catalogues differ (hashes.catalogue): other products, texts or prices.")
+    kinds = [run.get("folds", {}).get("kind") for run in records]
+    if recorded and kinds[0] != kinds[1]:
         notes.append(f"Folds differ ({kinds[0]} and {kinds[1]}): only the hold-out's figures can be compared.")
     paired, note = _paired(a, b, resamples, seed)
     notes += [note] if note else []
-    return RunComparison(config, {key: (figures[0].get(key), figures[1].get(key)) for key in keys}, paired, notes)
+    return RunComparison(
+        config, record, recorded, {key: (figures[0].get(key), figures[1].get(key)) for key in keys}, paired, notes
+    )
 
 
 def _paired(a: Path, b: Path, resamples: int, seed: int) -> tuple[Comparison | None, str]:
@@ -135,6 +157,12 @@ def _smape_figures(metrics: Mapping[str, Any]) -> dict[str, float]:
         found[f"out of fold, {name}"] = item.get("oof_smape")
         found[f"hold-out, {name}"] = item.get("holdout_smape")
     return {key: float(value) for key, value in found.items() if value is not None}
+
+
+def _differences(left: Any, right: Any) -> dict[str, tuple[Any, Any]]:
+    """Full key to both values, of the keys whose values differ."""
+    a, b = _flat(left), _flat(right)
+    return {key: (a.get(key), b.get(key)) for key in sorted(set(a) | set(b)) if a.get(key) != b.get(key)}
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -30,6 +30,13 @@ def make_members(n: int, m: int, seed: int = 0) -> tuple[Floats, Floats]:
     return np.column_stack(columns), log_price
 
 
+def make_plain_members(n: int, m: int, seed: int = 0) -> tuple[Floats, Floats]:
+    """The same shapes: independent normal errors of different size, which a ridge stack has nothing to fear of."""
+    rng = np.random.default_rng(seed)
+    log_price = rng.normal(2.9, 0.95, n)
+    return log_price[:, None] + rng.normal(0, 1, (n, m)) * rng.uniform(0.5, 0.9, m), log_price
+
+
 def write_stages(
     root: Path, *, train: int = 120, holdout: int = 40, test: int = 30, members: tuple[str, ...] = ("a", "b", "c"),
     folds: int = 3, refit: tuple[str, ...] = ("a",), seed: int = 0,

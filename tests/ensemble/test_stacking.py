@@ -4,12 +4,14 @@ import json
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.linear_model import Ridge
 
 from pricing.config.ensemble import EnsembleConfig
 from pricing.ensemble.decision import fit_decision
@@ -17,9 +19,9 @@ from pricing.ensemble.ensemble import Ensemble
 from pricing.ensemble.learners import LinearModel, best_constant, fit_level_1
 from pricing.ensemble.meta_features import disagreement, meta_features
 from pricing.ensemble.stacking import train_ensemble
-from pricing.ensemble.weights import smape_of_logs
+from pricing.ensemble.weights import optimise_weights, smape_of_logs
 from pricing.errors import ArtifactError, PredictionsError, SchemaError
-from tests.ensemble.synthetic import QUICK, make_members
+from tests.ensemble.synthetic import QUICK, make_members, make_plain_members
 
 
 def names(m: int) -> tuple[str, ...]:
@@ -153,6 +155,49 @@ def test_stack_beats_its_members_and_the_hold_out_agrees() -> None:
     assert nested == pytest.approx(fresh, abs=1.0)
 
 
+@pytest.mark.parametrize("make", [make_members, make_plain_members])
+def test_stack_is_never_much_worse_than_simpler_ones(make: Callable[[int, int, int], tuple]) -> None:
+    """Best single, plain mean, best simplex weights, ridge: each learnt on the other folds, as the stack is. On plain
+    errors ridge is the best there is, and the stack must find that out."""
+    members, log_price = make(2000, 5, 12)
+    folds = np.arange(2000) % 5
+    rivals = {name: np.empty(2000) for name in ("single", "mean", "simplex", "ridge")}
+    for fold in range(5):
+        out = folds == fold
+        z, y, new = members[~out], log_price[~out], members[out]
+        rivals["single"][out] = new[:, np.argmin([smape_of_logs(column, y) for column in z.T])]
+        rivals["mean"][out] = new.mean(axis=1)
+        rivals["simplex"][out] = new @ optimise_weights(z, y, starts=5, seed=0)
+        rivals["ridge"][out] = Ridge(1.0).fit(z, y).predict(new)
+    scores = {name: smape_of_logs(values, log_price) for name, values in rivals.items()}
+    if make is make_plain_members:
+        assert min(scores, key=lambda name: scores[name]) == "ridge"
+    trained = train_ensemble(members, log_price, folds, names(5), QUICK, 0)
+    assert smape_of_logs(trained.oof, log_price) <= min(scores.values()) + 0.05
+
+
+def test_one_absurd_price_ruins_no_learner() -> None:
+    """A product predicted at 1e-300, as a network that underflows gives it, is -691 in log space: unclipped, it is all
+    that least squares sees of its member."""
+    members, log_price = make_members(1000, 3, 13)
+    folds = np.arange(1000) % 3
+    clean = train_ensemble(members, log_price, folds, names(3), QUICK, 0)
+    wild = members.copy()
+    wild[7, 0] = np.log(1e-300)
+    trained = train_ensemble(wild, log_price, folds, names(3), QUICK, 0)
+    others = np.arange(1000) != 7
+    for name, values in trained.learner_oof.items():
+        before = smape_of_logs(clean.learner_oof[name][others], log_price[others])
+        assert smape_of_logs(values[others], log_price[others]) == pytest.approx(before, abs=0.3), name
+    # a member that is off by a constant factor, cents for dollars, loses nothing by it
+    shifted = members + np.array([np.log(100), 0, 0])
+    scores = [
+        smape_of_logs(train_ensemble(z, log_price, folds, names(3), QUICK, 0).learner_oof["ridge"], log_price)
+        for z in (members, shifted)
+    ]
+    assert scores[1] == pytest.approx(scores[0], abs=1e-6)
+
+
 def test_two_folds_are_enough() -> None:
     members, log_price = make_members(120, 2, 9)
     trained = train_ensemble(members, log_price, np.arange(120) % 2, names(2), QUICK, 0)
@@ -273,6 +318,8 @@ def renamed(record: dict, old: str, new: str) -> dict:
         lambda r: r | {"decision": r["decision"] | {"spread": r["decision"]["spread"] | {"members": [9]}}},
         lambda r: r | {"intervals": r["intervals"] | {"quantiles": {"80": [1.0, -1.0]}}},
         lambda r: r | {"learners": r["learners"] | {"ridge": {"intercept": 0, "coefficients": [1.0]}}},
+        lambda r: changed(r, "ridge", {"low": [0.0]}),
+        lambda r: changed(r, "ridge", {"high": [9.0, float("inf"), 9.0]}),
         lambda r: "not a record",
     ],
 )

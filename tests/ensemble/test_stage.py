@@ -61,6 +61,24 @@ def test_tables_and_metrics(tmp_path: Path) -> None:
     assert metrics["constant"]["oof_smape"] > metrics["stack"]["oof_smape"]
 
 
+def test_intervals_of_the_hold_out_are_those_of_its_own_members(tmp_path: Path) -> None:
+    """Refits are in the test rows' members only. Here they make them disagree more, and a spread matched to that would
+    be too small for the hold-out: its coverage would be called bad where the test's is not."""
+    catalogue, folds, members, refits = write_stages(
+        tmp_path / "in", train=900, holdout=400, test=400, refit=("a", "b", "c")
+    )
+    for seed, folder in enumerate(refits.values()):
+        table = pl.read_parquet(folder / "predictions.parquet")
+        noise = np.random.default_rng(seed).normal(0, 2.0, len(table))
+        table.with_columns(pl.col("log_price") + noise).write_parquet(folder / "predictions.parquet")
+    out = tmp_path / "out"
+    out.mkdir()
+    fit_ensemble(catalogue, folds, members, refits, QUICK, 0, out)
+    figures = json.loads((out / "metrics.json").read_text())["intervals"]
+    for level, slack in (("80", 4), ("95", 2)):
+        assert figures[level]["coverage"] == pytest.approx(float(level), abs=slack)
+
+
 def test_same_input_same_bytes_whatever_order_branches_ended_in(tmp_path: Path) -> None:
     out, (catalogue, folds, members, refits) = run(tmp_path)
     other = tmp_path / "other"

@@ -9,7 +9,7 @@ import pytest
 
 from pricing.config.ensemble import SubmissionConfig
 from pricing.ensemble.standalone import stack_predictions
-from pricing.errors import PredictionsError
+from pricing.errors import InputError, PredictionsError
 from pricing.evaluation.compare import compare_runs
 from pricing.evaluation.metrics import calculate_smape
 from tests.ensemble.synthetic import QUICK, make_members
@@ -72,6 +72,7 @@ def test_given_folds_are_used(tables: tuple[Path, Path], tmp_path: Path) -> None
     assert found.holdout is not None
     assert found.holdout.rows == 300
     assert "nested out-of-fold rows" in found.to_markdown()
+    assert "no run.json in A and B" in found.to_markdown()
 
 
 @pytest.mark.parametrize("value", ["", "nan", "inf", "-1.5", "0", "many"])
@@ -113,6 +114,32 @@ def test_wrong_tables_are_refused(tables, tmp_path: Path, which: int, edit, word
         stack_predictions(*tables, tmp_path / "out", QUICK, 0)
 
 
+@pytest.mark.parametrize("name", ["m1", "sample_id"])
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_header_that_is_there_twice_is_refused(
+    tables: tuple[Path, Path], tmp_path: Path, which: int, name: str
+) -> None:
+    """Two columns m1: which is the model? Read on, the second would be a model called m1_duplicated_0."""
+    header, *lines = tables[which].read_text().splitlines()
+    text = "\n".join([f"{header},{name}", *(f"{line},{line.split(',')[-1]}" for line in lines)])
+    tables[which].write_text(text + "\n")
+    with pytest.raises(PredictionsError, match=rf"{tables[which].name}: column {name} is there more than once"):
+        stack_predictions(*tables, tmp_path / "out", QUICK, 0)
+
+
+def test_labelled_products_among_the_tests_are_counted(
+    tables: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The wrong file given as the test's is noticed, not priced in silence."""
+    stack_predictions(*tables, tmp_path / "out", QUICK, 0)
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+    both = pl.concat([pl.read_csv(tables[1]), pl.read_csv(tables[0]).select("m2", "sample_id", "m0", "m1").head(7)])
+    both.write_csv(tables[1])
+    stack_predictions(*tables, tmp_path / "out", QUICK, 0)
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "test.csv: 7 of 107 ids are in" in warning
+
+
 def test_missing_file_is_refused(tables: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(PredictionsError, match=r"none\.csv: cannot be read"):
         stack_predictions(tmp_path / "none.csv", tables[1], tmp_path / "out", QUICK, 0)
@@ -130,3 +157,15 @@ def test_intervals_are_written_beside(tables: tuple[Path, Path], tmp_path: Path)
         )
         assert 100 * inside.mean() == pytest.approx(level, abs=slack)
         assert metrics["intervals"][str(level)]["oof_coverage"] == pytest.approx(level, abs=3)
+    # a second stack without intervals leaves none of the first one's, and touches nothing else
+    for name in ("report.html", "notes.txt"):
+        (out / name).write_text("old")
+    stack_predictions(*tables, out, QUICK, 0)
+    left = {path.name for path in out.iterdir()}
+    assert left == {"submission.csv", "metrics.json", "ensemble", "evaluation", "notes.txt"}
+
+
+def test_folders_of_the_users_are_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "out" / "evaluation").mkdir(parents=True)
+    with pytest.raises(InputError, match="has a folder evaluation/"):
+        stack_predictions(tmp_path / "none.csv", tmp_path / "none.csv", tmp_path / "out", QUICK, 0)

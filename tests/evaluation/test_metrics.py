@@ -97,7 +97,16 @@ def test_all_metrics_are_there(pairs: list[tuple[float, float]]) -> None:
         math.sqrt(statistics.fmean((math.log(1 + b) - math.log(1 + a)) ** 2 for a, b in pairs)), abs=1e-9
     )
     assert found["mdape"] == pytest.approx(100 * statistics.median(abs(b - a) / a for a, b in pairs))
-    assert found["within_10"] <= found["within_25"] <= found["within_50"]
+    mean = statistics.fmean(y)
+    spread = math.fsum((a - mean) ** 2 for a in y)
+    if spread > 0:
+        expected = 1 - math.fsum((b - a) ** 2 for a, b in pairs) / spread
+        assert found["r2"] == pytest.approx(expected, rel=1e-6, abs=1e-6)
+    for share in (10, 25, 50):
+        # a hair's breadth on either side of the bound may be rounded to the other
+        near = [abs(b - a) / a * 100 for a, b in pairs]
+        least, most = (100 * statistics.fmean(e <= share * (1 + off) for e in near) for off in (-1e-9, 1e-9))
+        assert least - 1e-9 <= found[f"within_{share}"] <= most + 1e-9
     assert found["bias"] == pytest.approx(100 * (math.exp(statistics.fmean(math.log(b / a) for a, b in pairs)) - 1))
 
 

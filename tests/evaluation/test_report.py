@@ -167,18 +167,22 @@ def test_broken_or_strange_pictures_do_not_stop_it(run_dir: Path, tmp_path: Path
     assert "no picture" in (copy / "report.html").read_text()
 
 
-@pytest.mark.parametrize("width", [1200, 500])
-def test_a_browser_shows_it(run_dir: Path, tmp_path: Path, width: int) -> None:
-    """Headless Chromium draws the page; skipped where there is none."""
+def browse(page: Path, profile: Path, *options: str) -> str:
+    """Show a page in headless Chromium; the test is skipped where there is none."""
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser is None:
         pytest.skip("no Chromium")
+    always = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}"]
+    done = subprocess.run(
+        [browser, *always, *options, page.as_uri()], check=True, capture_output=True, text=True, timeout=120
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize("width", [1200, 500])
+def test_a_browser_shows_it(run_dir: Path, tmp_path: Path, width: int) -> None:
     shot = tmp_path / "shot.png"
-    subprocess.run(
-        [browser, "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",
-         f"--window-size={width},2400", f"--screenshot={shot}", (run_dir / "report.html").as_uri()],
-        check=True, capture_output=True, timeout=120,
-    )  # fmt: skip
+    browse(run_dir / "report.html", tmp_path / "profile", f"--window-size={width},2400", f"--screenshot={shot}")
     with Image.open(shot) as picture:
         colours = picture.convert("RGB").getcolors(1 << 24) or []
     assert len(colours) > 200
@@ -186,6 +190,28 @@ def test_a_browser_shows_it(run_dir: Path, tmp_path: Path, width: int) -> None:
     shades = {colour for _, colour in colours}
     assert (17, 24, 39) in shades
     assert (0, 114, 178) in shades
+
+
+def test_nothing_is_wider_than_a_phone(run_dir: Path, tmp_path: Path) -> None:
+    """390 px, in a frame, as a browser's own window is at least 500 wide; the data's path has nowhere to break."""
+    folder = Path(shutil.copytree(run_dir, tmp_path / "run"))
+    run = json.loads((folder / "run.json").read_text())
+    run["inputs"]["train"] = f"/data/{'catalogue' * 15}.csv"
+    (folder / "run.json").write_text(json.dumps(run))
+    build_report(folder, CONFIG)
+    size = "document.documentElement.scrollWidth + ' ' + document.documentElement.clientWidth"
+    measured = f"<script>onload = () => parent.postMessage({size}, '*')</script>"
+    (tmp_path / "phone.html").write_text((folder / "report.html").read_text() + measured)
+    (tmp_path / "frame.html").write_text(
+        "<body><script>onmessage = event => document.body.dataset.found = event.data</script>"
+        '<iframe src="phone.html" style="width: 390px; height: 800px; border: 0"></iframe>'
+    )
+    options = ("--hide-scrollbars", "--virtual-time-budget=5000", "--dump-dom")
+    shown = browse(tmp_path / "frame.html", tmp_path / "profile", *options)
+    (found,) = re.findall(r'data-found="(\d+) (\d+)"', shown)
+    needed, there = map(int, found)
+    assert there == 390
+    assert needed <= there
 
 
 def test_timeline_measures_the_overlap() -> None:
@@ -241,8 +267,14 @@ def test_comparison_of_runs(run_dir: Path, tmp_path: Path) -> None:
     assert any("Folds differ" in note for note in found.notes)
     assert any(f"{len(table) - 5} products are in both" in note for note in found.notes)
     assert "| gbdt.lightgbm.rounds | 2000 | 500 |" in found.to_markdown()
+    assert found.record == {}
+    assert "equal" not in found.to_markdown()
     (better / "evaluation" / "holdout.parquet").unlink()
-    assert compare_runs(run_dir, better).holdout is None
+    unpaired = compare_runs(run_dir, better)
+    assert unpaired.holdout is None
+    assert unpaired.verdict == "The runs cannot be compared row by row."
+    assert "better has no table of its hold-out" in unpaired.to_markdown()
+    assert "share no rows" not in unpaired.to_markdown()
     with pytest.raises(ArtifactError, match="finished run"):
         compare_runs(run_dir, tmp_path)
 
@@ -251,6 +283,35 @@ def test_the_networks_precision_and_size_are_shown(run_dir: Path) -> None:
     page = (run_dir / "report.html").read_text()
     assert "<dt>multimodal.precision</dt><dd>bf16</dd>" in page
     assert "<dt>multimodal.parameters</dt><dd>22000000</dd>" in page
+
+
+def test_comparison_says_what_else_differs(run_dir: Path, tmp_path: Path) -> None:
+    """Equal settings over another catalogue, library or refit are no equal runs."""
+    assert "The configurations, versions and inputs are equal." in compare_runs(run_dir, run_dir).to_markdown()
+    other = Path(shutil.copytree(run_dir, tmp_path / "other"))
+    run = json.loads((other / "run.json").read_text())
+    old = run | {"hashes": {"catalogue": "c0ffee", "ensemble": "e1"}}
+    run |= {"hashes": {"catalogue": "decaf", "ensemble": "e1"}, "refit": False}
+    run["versions"] = run["versions"] | {"lightgbm": "4.8.0"}
+    run["inputs"] = run["inputs"] | {"train": "train2.csv"}
+    first = Path(shutil.copytree(run_dir, tmp_path / "first"))
+    for folder, record in ((first, old), (other, run)):
+        (folder / "run.json").write_text(json.dumps(record))
+    found = compare_runs(first, other)
+    assert found.config == {}
+    assert found.record == {
+        "refit": (True, False), "inputs.train": ("train.csv", "train2.csv"), "hashes.catalogue": ("c0ffee", "decaf"),
+        "versions.lightgbm": ("4.7.0", "4.8.0"),
+    }  # fmt: skip
+    told = found.to_markdown()
+    assert "The configurations are equal." in told
+    assert "The catalogues differ" in told
+    assert "| versions.lightgbm | 4.7.0 | 4.8.0 |" in told
+    (other / "run.json").unlink()
+    unknown = compare_runs(first, other).to_markdown()
+    assert "no run.json in B" in unknown
+    assert "equal" not in unknown
+    assert "differ (" not in unknown
 
 
 def test_search_section_shows_what_was_tried_and_chosen(run_dir: Path, tmp_path: Path) -> None:

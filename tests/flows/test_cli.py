@@ -8,16 +8,20 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 
-from tests.neural.builders import write_text_encoder
+from pricing.catalogue.serving import serve_folder
+from tests.ensemble.synthetic import make_members
+from tests.neural.builders import write_image_encoder, write_text_encoder
 
 SMALL = [
     "--set", "folds.n_splits=2", "--set", "gbdt.members=['lightgbm']", "--set", "gbdt.lightgbm.rounds=30",
     "--set", "report.dpi=60", "--set", "neural.text.trainable_layers=1", "--set", "neural.training.epochs=2",
-    "--set", "neural.image.enabled=false", "--set", "ensemble.bootstrap=50",
-    "--set", "neural.training.precision='bf16'",
+    "--set", "ensemble.bootstrap=50", "--set", "neural.training.precision='bf16'",
+    "--set", "neural.members=['multimodal', 'sparse_mlp', 'gaussian_process']", "--set", "neural.gaussian_process.steps=2",
 ]  # fmt: skip
 
 
@@ -57,11 +61,39 @@ def test_wrong_requests_exit_2_without_a_traceback(tmp_path: Path, arguments: tu
     assert "Traceback" not in done.stderr
 
 
+def test_anybodys_predictions_become_a_priced_submission(tmp_path: Path) -> None:
+    members, log_price = make_members(160, 2)
+    table = pl.DataFrame({"sample_id": [f"p{i}" for i in range(160)], "a": np.exp(members[:, 0]),
+                          "b": np.exp(members[:, 1])})  # fmt: skip
+    table[:120].with_columns(price=pl.Series(np.exp(log_price[:120]))).write_csv(tmp_path / "oof.csv")
+    table[120:].write_csv(tmp_path / "test.csv")
+    output = tmp_path / "out"
+    done = pricing(
+        "ensemble", "--oof", tmp_path / "oof.csv", "--test-predictions", tmp_path / "test.csv", "--output", output,
+        "--intervals", "--price-column", "price", "--set", "ensemble.meta_learners=['ridge']",
+        "--set", "ensemble.bootstrap=50", "--set", "ensemble.standalone_folds=3", home=tmp_path / "home",
+    )  # fmt: skip
+    metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
+    assert f"nested out-of-fold SMAPE {metrics['stack']['oof_smape']:.2f}" in done.stdout
+    assert set(metrics["models"]) == {"a", "b"}
+    submission = pl.read_csv(output / "submission.csv")
+    assert submission.columns == ["sample_id", "price"]
+    assert submission["sample_id"].to_list() == table["sample_id"][120:].to_list()
+    beside = pl.read_csv(output / "submission_intervals.csv")
+    assert beside.columns == ["sample_id", "price", "low_80", "high_80", "low_95", "high_95"]
+    assert beside.select("sample_id", "price").equals(submission)
+    # and an analyst may read about them, though no run made them
+    pricing("report", "--run", output, home=tmp_path / "home")
+    assert f"{metrics['stack']['oof_smape']:.2f}" in (output / "report.html").read_text(encoding="utf-8")
+    assert (output / "plots" / "calibration.png").exists()
+
+
 def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path) -> None:
     output, artifacts = tmp_path / "out", tmp_path / "artifacts"
-    encoder = write_text_encoder(tmp_path / "encoder")
+    encoder, eyes = write_text_encoder(tmp_path / "encoder"), write_image_encoder(tmp_path / "eyes")
     arguments = ["demo", "--rows", "120", "--output", output, "--artifacts", artifacts, "--intervals", *SMALL]
     arguments += ["--set", "features.spaces=['words', 'embedding']", "--set", "features.embedding.max_length=48"]
+    arguments += ["--set", f"neural.image.name={eyes}"]
     arguments += [
         part for name in ("neural.text", "features.embedding") for part in ("--set", f"{name}.name={encoder}")
     ]
@@ -83,7 +115,11 @@ def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path) -> None:
     assert 0 < network["trainable_parameters"] <= network["parameters"]
     assert run["networks"]["sparse_mlp"]["precision"] == "fp32"
 
-    for part in ("noise floor", "from the cache", "report.html"):
+    price = table["predicted_price"]
+    facts = {"rows": 40, "min": price.min(), "median": price.median(), "mean": price.mean(), "max": price.max()}
+    assert run["submission"] == pytest.approx(facts)
+    told = f"40 prices from {price.min():.2f} to {price.max():.2f}, median {price.median():.2f}"
+    for part in ("noise floor", "from the cache", told, "report.html"):
         assert part in done.stdout
     pricing("verify", "--artifacts", artifacts, home=tmp_path / "home")
 
@@ -98,25 +134,56 @@ def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path) -> None:
     assert set(metrics["holdout"]["segments"]) == {"category", "brand_frequency", "picture_there", "pack"}
     assert len(pl.read_parquet(output / "evaluation" / "comparables.parquet")) > 0
 
-    # one encoder reads for the network and for the comparables, and lies there once
-    assert len(list((output / "model" / "encoders").iterdir())) == 1
+    # one text encoder reads for the network and for the comparables, and lies there once, beside the pictures' one
+    assert len(list((output / "model" / "encoders").iterdir())) == 2
     held = pl.read_parquet(output / "evaluation" / "holdout.parquet")["sample_id"]
     assert len(held) > 0
 
-    # the model folder alone prices the run's own test rows exactly as the submission did, in another process
+    # the model folder alone prices the run's own test rows exactly as the submission did, in another process; it
+    # fetches the pictures again, as the run did
     shutil.copytree(output / "model", tmp_path / "elsewhere")
-    shutil.rmtree(output)
-    shutil.rmtree(artifacts / "store")
-    shutil.rmtree(encoder)
-    prices = tmp_path / "prices.csv"
-    score = ["score", "--run", tmp_path / "elsewhere", "--catalogue", run["inputs"]["test"], "--output", prices]
-    pricing(*score, "--intervals", home=tmp_path / "home")
+    for folder in (output, artifacts / "store", artifacts / "work" / "images", encoder, eyes):
+        shutil.rmtree(folder)
+    images = Path(run["inputs"]["test"]).parent / "images"
+    catalogue, prices = tmp_path / "new.csv", tmp_path / "prices.csv"
+    score = ["score", "--run", tmp_path / "elsewhere", "--catalogue", catalogue, "--output", prices]
+    score += ["--artifacts", tmp_path / "other"]
+    with serve_folder(images) as address:
+        test.with_columns(pl.col("image_link").str.replace(r"^.*/", f"{address}/")).write_csv(catalogue)
+        done = pricing(*score, "--allow-host", "127.0.0.1", "--intervals", home=tmp_path / "home")
     assert prices.read_bytes() == submission
     assert (tmp_path / "prices_intervals.csv").read_bytes() == beside
     assert not (tmp_path / "prices_comparables.csv").exists()
-    pricing(*score, "--price-column", "price", "--comparables", "3", home=tmp_path / "home")
-    assert prices.read_bytes() == submission.replace(b"predicted_price", b"price")
+    gone = check_missing_are_counted(done.stdout, test, images)
+
+    # what fails is counted, and costs no other row its price
+    (images / gone).unlink()
+    more = ["--images", images, "--price-column", "price", "--comparables", "3"]
+    done = pricing(*score, *more, home=tmp_path / "home")
+    check_missing_are_counted(done.stdout, test, images)
+    again = pl.read_csv(prices, infer_schema=False)
+    without = test["image_link"].str.ends_with(gone)
+    before = pl.read_csv(submission, infer_schema=False).rename({"predicted_price": "price"})
+    assert again.filter(~without).equals(before.filter(~without))
+    assert not again.filter(without)["price"].equals(before.filter(without)["price"])
     check_comparables(tmp_path / "prices_comparables.csv", pl.read_csv(run["inputs"]["train"]), test, 3, held)
+
+
+def check_missing_are_counted(told: str, priced: pl.DataFrame, images: Path) -> str:
+    """The rows with a link to no whole picture are counted; returns the name of a picture that is whole."""
+    whole = {}
+    for path in images.iterdir():
+        try:
+            with Image.open(path) as picture:
+                picture.load()
+                whole[path.name] = min(picture.size) > 1
+        except OSError:
+            whole[path.name] = False
+    names = [link.rsplit("/", 1)[-1] for link in priced["image_link"].drop_nulls()]
+    missing = sum(not whole.get(name, False) for name in names)
+    assert missing > 0
+    assert f"{missing} rows have a link and no picture: " in told
+    return next(name for name in names if whole.get(name))
 
 
 def check_comparables(path: Path, train: pl.DataFrame, priced: pl.DataFrame, count: int, held: pl.Series) -> None:

@@ -1,0 +1,111 @@
+"""The folder that a command leaves its results in: checked before any work, and replaced whole at the end."""
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pricing.errors import InputError
+
+__all__ = ["RUN", "STACK", "check_file", "check_folder", "check_output", "fill_output"]
+
+RUN = "run.json"
+"""What says that a folder holds a run (or a stage of one)."""
+STACK = "ensemble/ensemble.json"
+"""What says that a folder holds what `pricing ensemble` made."""
+_FOLDERS = {RUN: ("evaluation", "model", "plots"), STACK: ("ensemble", "evaluation", "plots")}
+_FILES = (
+    "metrics.json", "missing_pictures.csv", "rejected.csv", "report.html", "submission.csv", "submission_intervals.csv",
+)  # fmt: skip
+
+
+def check_folder(output: Path) -> None:
+    """Refuse an output folder that is a file, or lies under one.
+
+    Raises
+    ------
+    InputError
+        It is.
+    """
+    for path in (output, *output.absolute().parents):
+        if path.exists() and not path.is_dir():
+            raise InputError(f"--output {output}: {path} is a file; expected a folder, there or not")
+
+
+def check_file(output: Path) -> None:
+    """Refuse an output file that is a folder, or lies under a file.
+
+    Raises
+    ------
+    InputError
+        It is.
+    """
+    if output.is_dir():
+        raise InputError(f"--output {output}: is a folder; expected the name of the file to write")
+    check_folder(output.parent)
+
+
+def check_output(output: Path, mark: str = RUN) -> None:
+    """Refuse an output folder in which something would be replaced that this project did not make.
+
+    Parameters
+    ----------
+    output : Path
+        There or not.
+    mark : str
+        `RUN` or `STACK`: the file by which an earlier output of the same kind is known.
+
+    Raises
+    ------
+    InputError
+        It is a file, or has a folder of a name that is to be written and not the mark beside it.
+    """
+    check_folder(output)
+    taken = [name for name in _FOLDERS[mark] if (output / name).exists()]
+    if taken and not (output / mark).exists():
+        raise InputError(
+            f"--output {output}: has a folder {taken[0]}/ and no {mark}, so that it is not an earlier output of this "
+            "command; give another folder, nothing was touched"
+        )
+
+
+@contextmanager
+def fill_output(output: Path, mark: str = RUN) -> Iterator[Path]:
+    """A new folder to write to; at the end of the block its entries take their place in ``output``.
+
+    What an earlier output of the same kind left and this one lacks goes: old intervals beside new prices would
+    mislead. Other files of the user's stay. After an error in the block, everything is as it was.
+
+    Raises
+    ------
+    InputError
+        As `check_output`.
+    """
+    check_output(output, mark)
+    made = not output.exists()
+    # inside, so that moving into place is a rename even where the output is a mount or a link to another disk
+    new = output / f".{uuid.uuid4().hex}"
+    new.mkdir(parents=True)
+    try:
+        yield new
+        _put_in_place(new, output, mark)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        if made and not any(output.iterdir()):
+            output.rmdir()
+
+
+def _put_in_place(new: Path, output: Path, mark: str) -> None:
+    """Entry by entry; what is replaced is moved aside first, and removed when all is done."""
+    entries = {entry.name for entry in new.iterdir()}
+    stale = {*_FOLDERS[mark], *_FILES} - entries if (output / mark).exists() else set()
+    aside = new / ".replaced"
+    aside.mkdir()
+    # the mark first: killed in the middle, the folder is still known as an earlier output and may be filled again
+    for name in sorted(entries | stale, key=lambda name: (name != Path(mark).parts[0], name)):
+        target = output / name
+        if target.is_dir() or (name in stale and target.exists()):
+            target.rename(aside / name)
+        if name in entries:
+            (new / name).replace(target)

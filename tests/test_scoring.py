@@ -1,0 +1,56 @@
+"""Pricing new products: which models are taken, which pictures are looked at."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from PIL import Image
+
+from pricing.catalogue.serving import serve_folder
+from pricing.catalogue.sources import ImageSource
+from pricing.config import ImagesConfig, PricingConfig
+from pricing.errors import ArtifactError
+from pricing.scoring import fetch_pictures, reads_pictures, rows_without_picture, score_catalogue
+
+FRAME = pl.DataFrame({"sample_id": ["a"], "catalog_content": ["tea"], "image_link": [None]})
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        ({"format": 2, "members": {}, "threads": {}}, "format 2, this version reads 1"),
+        ({"members": {}, "threads": {}}, "is not a model folder"),
+        ([], "is not a model folder"),
+    ],
+)  # fmt: skip
+def test_models_of_another_format_are_refused(tmp_path: Path, record: Any, words: str) -> None:
+    """A model laid out otherwise must not be read as if it were not."""
+    (tmp_path / "model.json").write_text(json.dumps(record))
+    with pytest.raises(ArtifactError, match=words):
+        score_catalogue(tmp_path, FRAME)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [({}, True), ({"images": {"enabled": False}}, False), ({"neural": {"members": ["sparse_mlp"]}}, False),
+     ({"neural": {"image": {"enabled": False}}}, False)],
+)  # fmt: skip
+def test_pictures_are_fetched_for_models_that_read_them(changes: dict[str, Any], expected: bool) -> None:
+    assert reads_pictures(PricingConfig.model_validate({"preset": "demo", **changes})) is expected
+
+
+def test_pictures_that_fail_are_counted_by_rows(tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    Image.new("RGB", (60, 40), (200, 30, 30)).save(pictures / "a.jpg")
+    (pictures / "b.jpg").write_bytes(b"no picture")
+    config = ImagesConfig(allow_hosts=("127.0.0.1",), retries=0)
+    with serve_folder(pictures) as address:
+        links = [f"{address}/{name}.jpg" for name in ("a", "b", "a", "b", "gone")]
+        frame = pl.DataFrame({"sample_id": list("uvwxyz"), "image_link": [*links, None]})
+        table = fetch_pictures(frame, config, ImageSource.web(), tmp_path / "work")
+    assert len(table) == 3
+    # two rows share a broken picture, one picture is not there; the row without a link misses nothing
+    assert list(rows_without_picture(frame, table).items()) == [("not_an_image", 2), ("http_404", 1)]
