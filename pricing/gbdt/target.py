@@ -32,7 +32,7 @@ class Target:
     Attributes
     ----------
     center : float
-        Median of the shifted log prices of the training rows; boosting starts there.
+        Median of the shifted log prices of the training rows; boosting starts there (`pricing.gbdt.objectives`).
     amount_exponent : float
         Gamma above, 0 to 1.
     mean_log_amount : dict of str to float
