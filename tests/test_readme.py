@@ -25,7 +25,7 @@ n_splits = 2
 members = ["lightgbm"]
 lightgbm = {rounds = 20}
 [neural]
-members = ["sparse_mlp"]
+members = ["sparse_mlp", "gaussian_process"]
 [ensemble]
 bootstrap = 50
 [report]

@@ -72,7 +72,8 @@ class NearestRows:
     Notes
     -----
     Every block has the same shape, short ones are filled up with zeros, so a row's similarities do not depend on the
-    rows that it comes with. Threads take whole blocks: their number changes nothing either.
+    rows that it comes with. Threads take whole blocks: their number changes nothing either. Products are in double
+    precision and rounded to single, because some BLAS (OpenBLAS on AVX2) add up a row otherwise at another place.
     """
 
     def __init__(self, rows: sparse.csr_matrix | np.ndarray) -> None:
@@ -84,12 +85,12 @@ class NearestRows:
             rare[self._dense_columns] = False
             self._sparse_columns: np.ndarray | None = np.flatnonzero(rare)
             by_column = sparse.csc_matrix(rows)
-            self._dense = by_column[:, self._dense_columns].toarray().T.astype(np.float32, order="C")
+            self._dense = by_column[:, self._dense_columns].toarray().T.astype(np.float64, order="C")
             self._sparse = sparse.csr_matrix(by_column[:, self._sparse_columns].T)
         else:
             self._dense_columns = np.arange(width)
             self._sparse_columns = None
-            self._dense = np.ascontiguousarray(rows.T, dtype=np.float32)
+            self._dense = np.ascontiguousarray(rows.T, dtype=np.float64)
 
     def search(
         self,
@@ -141,13 +142,13 @@ class NearestRows:
     def _products(self, queries: sparse.csr_matrix | np.ndarray) -> np.ndarray:
         """Cosines of up to BLOCK query rows with all learning rows, (b, m) float32."""
         count = queries.shape[0]
-        left = np.zeros((BLOCK, len(self._dense_columns)), dtype=np.float32)
+        left = np.zeros((BLOCK, len(self._dense_columns)))
         if self._sparse_columns is None:
             left[:count] = queries
-            return (left @ self._dense)[:count]
+            return (left @ self._dense)[:count].astype(np.float32)
         by_column = sparse.csc_matrix(queries)
         left[:count] = by_column[:, self._dense_columns].toarray()
-        block = (left @ self._dense)[:count]
+        block = (left @ self._dense)[:count].astype(np.float32)
         rest = sparse.csr_matrix(by_column[:, self._sparse_columns]) @ self._sparse
         flat = block.reshape(-1)
         # every pair stands once in the sparse product, so that its sum is written and not accumulated

@@ -21,8 +21,6 @@ SMALL = [
     "--set", "folds.n_splits=2", "--set", "gbdt.members=['lightgbm']", "--set", "gbdt.lightgbm.rounds=30",
     "--set", "report.dpi=60", "--set", "neural.text.trainable_layers=1", "--set", "neural.training.epochs=2",
     "--set", "ensemble.bootstrap=50", "--set", "neural.training.precision='bf16'",
-    "--set", "neural.members=['multimodal', 'sparse_mlp', 'gaussian_process']",
-    "--set", "neural.gaussian_process.steps=2",
 ]  # fmt: skip
 
 

@@ -94,11 +94,8 @@ def killed_and_resumed(root: Path, undisturbed: Path, ready: list[Callable[[], b
     assert not list((artifacts / "store").glob(".partial/*/predictions.parquet"))
 
 
-def test_three_kills(tmp_path: Path, undisturbed: Path) -> None:
-    def seen(label: str) -> Callable[[], bool]:
-        return lambda: label in outputs(tmp_path / "artifacts")
-
-    killed_and_resumed(tmp_path, undisturbed, [seen("features"), seen("gbdt lightgbm-0"), seen("neural multimodal-0")])
+def test_a_kill_between_the_trees(tmp_path: Path, undisturbed: Path) -> None:
+    killed_and_resumed(tmp_path, undisturbed, [lambda: "gbdt lightgbm-0" in outputs(tmp_path / "artifacts")])
 
 
 def test_killed_while_the_server_starts_nothing_stays(tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ class Run:
         return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="has no SIGTERM")
 def test_a_stopped_training_leaves_a_checkpoint_and_goes_on_from_it(tmp_path: Path) -> None:
     train = generate_sample(tmp_path / "sample", rows=100, test_rows=20, images=False).train
