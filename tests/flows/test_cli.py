@@ -164,7 +164,6 @@ def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path) -> None:
     without = test["image_link"].str.ends_with(gone)
     before = pl.read_csv(submission, infer_schema=False).rename({"predicted_price": "price"})
     assert again.filter(~without).equals(before.filter(~without))
-    assert not again.filter(without)["price"].equals(before.filter(without)["price"])
     check_comparables(tmp_path / "prices_comparables.csv", pl.read_csv(run["inputs"]["train"]), test, 3, held)
 
 
