@@ -132,6 +132,8 @@ def _later(made: list[Callable[[], bool]], after: Callable[[float], Callable[[],
     return made[0]()
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_changed_code_runs_again_and_a_changed_comment_does_not(tmp_path: Path, undisturbed: Path) -> None:
     code, artifacts = tmp_path / "code", tmp_path / "artifacts"
     for room in ("pricing", "tasks", "flows"):
