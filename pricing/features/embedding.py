@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from pricing.config.features import EmbeddingConfig
 from pricing.errors import ArtifactError
-from pricing.pretrained.instructions import fast_bfloat16
+from pricing.pretrained.instructions import cpu_precision
 from pricing.pretrained.saved_encoders import SavedEncoders
 from pricing.pretrained.text import compose_text, shape_batches
 from pricing.pretrained.weights import find_encoder, load_text_encoder, load_tokenizer, tensors_sha256
@@ -112,8 +112,7 @@ class TextEmbedder:
     ) -> None:
         self.config = config
         self.threads = threads
-        wish = config.precision
-        self.precision = ("bf16" if fast_bfloat16() else "fp32") if wish == "auto" else wish
+        self.precision = cpu_precision() if config.precision == "auto" else config.precision
         self._encoder = encoder
         self._tokenizer = tokenizer
         self.sha256 = sha256

@@ -8,7 +8,7 @@ Mean. With landmarks z (all learning rows, where they are few) and K = L L^T the
 phi(x) = L^-1 k(z, x), and the mean is their ridge with the noise as penalty (subset of regressors, ibid. section
 8.3.1; with all rows as landmarks it is the exact mean). Prices have heavy tails, so the rows are weighted as by Huber:
 w = min(1, delta / |e|), where e is the row's residual were it left out, (y - f) / (1 - h) with leverage h, and the
-ridge is solved again. On the real rows that gains 0.5 to 1.0 SMAPE over the plain mean.
+ridge is solved again. On two folds of the real rows that gained 1.1 and 0.5 SMAPE over the plain mean.
 """
 
 import json

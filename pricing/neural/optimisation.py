@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from pricing.config.neural import TrainingConfig
-from pricing.pretrained.instructions import fast_bfloat16
+from pricing.pretrained.instructions import cpu_precision
 
 __all__ = ["Precision", "choose_precision", "learning_rate_factor", "make_optimizer", "set_learning_rate"]
 
@@ -45,7 +45,7 @@ def choose_precision(wish: Literal["auto", "fp32", "bf16", "fp16"], device: torc
         return Precision(wish, device.type)
     if device.type == "cuda":
         return Precision("bf16" if wish == "auto" and torch.cuda.is_bf16_supported() else "fp16", "cuda")
-    return Precision("bf16" if fast_bfloat16() else "fp32", "cpu")
+    return Precision(cpu_precision(), "cpu")
 
 
 def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
