@@ -6,8 +6,8 @@ from pricing.artifacts import Reference
 
 __all__ = ["MODEL_FORMAT", "RunParts", "fold_name"]
 
-MODEL_FORMAT = 1
-"""Of a model folder, in its model.json; another one is laid out otherwise."""
+MODEL_FORMAT = 2
+"""Of a model folder, in its model.json; another one is laid out otherwise (1: bags of trees without bag.json)."""
 
 
 class RunParts(BaseModel):

@@ -20,7 +20,7 @@ FRAME = pl.DataFrame({"sample_id": ["a"], "catalog_content": ["tea"], "image_lin
 @pytest.mark.parametrize(
     ("record", "words"),
     [
-        ({"format": 2, "members": {}, "threads": {}}, "format 2, this version reads 1"),
+        ({"format": 1, "members": {}, "threads": {}}, "format 1, this version reads 2"),
         ({"members": {}, "threads": {}}, "is not a model folder"),
         ([], "is not a model folder"),
     ],

@@ -47,8 +47,8 @@ class EmbeddingConfig(Section):
     """Texts a batch; a text's last bits depend on it."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Of the encoder's products; auto takes bf16 where the processor has instructions for it (avx512_bf16, amx), else
-    fp32. bf16 then is 1.8 times as fast and keeps 99.5 % of the 20 nearest; without them a product is 170 times as slow.
-    Dynamic int8 is 1.3 times faster yet and keeps 72 %."""
+    fp32. bf16 then is 1.8 times as fast and keeps 99.5 % of the 20 nearest; without them a product takes 170 times as
+    long. Dynamic int8 is 1.3 times faster yet and keeps 72 %."""
 
 
 class PriceFeaturesConfig(Section):
