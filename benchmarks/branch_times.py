@@ -4,7 +4,8 @@
 
 Both branches run at the same time with half of the cores each, from an empty store; by default on the sample catalogue.
 A branch counts with what it alone needs: the GBDT branch with its 3 libraries' folds, the neural branch with the
-encoders' frozen parts. The features come before both and stand on a line of their own.
+encoders' frozen parts and the Gaussian process, which works on the trees' cores. The features come before both and
+stand on a line of their own.
 """
 
 import argparse
@@ -40,6 +41,8 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path)
     parser.add_argument("--preset", default="demo")
     options = parser.parse_args()
+    if (options.train is None) != (options.test is None):
+        parser.error("--train and --test go together")
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         train, test = options.train, options.test
