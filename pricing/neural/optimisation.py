@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from timm.models import group_parameters
 from torch import nn
 
 from pricing.config.neural import TrainingConfig
@@ -13,7 +14,7 @@ from pricing.pretrained.instructions import cpu_precision
 
 __all__ = ["Precision", "choose_precision", "learning_rate_factor", "make_optimizer", "set_learning_rate"]
 
-_LAYER = re.compile(r"\.(?:layer|blocks)\.(\d+)\.")
+_TEXT_LAYER = re.compile(r"^text\..*\.layer\.(\d+)\.")
 
 
 @dataclass(frozen=True)
@@ -52,14 +53,13 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Adam
     """AdamW with layer-wise rates: the encoders' upper layer at its peak, each layer below at ``layer_decay`` of
     that above.
 
-    Biases, norms and the linear skip (whose start is a fitted model) are not decayed. Each group keeps its peak rate
-    under "peak".
+    What lies before a text encoder's layers counts as one below the lowest; a picture encoder's layers are timm's
+    coarse groups: stem, then each stage or block, then the head's convolution or norm. Biases, norms and the linear
+    skip (whose start is a fitted model) are not decayed. Each group keeps its peak rate under "peak".
     """
-    depth: dict[str, int] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad and (match := _LAYER.search(name)):
-            tower = name.split(".")[0]
-            depth[tower] = max(depth.get(tower, 0), int(match.group(1)))
+    layers = _text_layers(model) | _image_layers(model)
+    top = {tower: max((n for name, n in layers.items() if name.startswith(tower)), default=0)
+           for tower in ("text", "image")}  # fmt: skip
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
@@ -67,10 +67,7 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Adam
         tower = name.split(".")[0]
         rate = config.learning_rate
         if tower in ("text", "image"):
-            match = _LAYER.search(name)
-            # what stands before the blocks (embeddings, stem) lies one below the lowest
-            below = depth.get(tower, 0) - int(match.group(1)) if match else depth.get(tower, 0) + 1
-            rate = config.encoder_learning_rate * config.layer_decay**below
+            rate = config.encoder_learning_rate * config.layer_decay ** (top[tower] - layers[name])
         elif tower.startswith("skip"):
             rate = config.learning_rate * config.skip_rate
         decay = 0.0 if parameter.ndim < 2 or tower == "skip" else config.weight_decay
@@ -79,6 +76,23 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Adam
         [{"params": p, "lr": rate, "peak": rate, "weight_decay": decay} for (rate, decay), p in groups.items()],
         fused=True,  # 12 ms for 22.6 million parameters on two cores; foreach takes 50
     )
+
+
+def _text_layers(model: nn.Module) -> dict[str, int]:
+    """Layer of each of the text encoder's parameters, from 0; -1 for those before the layers."""
+    names = [name for name, _ in model.named_parameters() if name.startswith("text.")]
+    return {name: int(match.group(1)) if (match := _TEXT_LAYER.match(name)) else -1 for name in names}
+
+
+def _image_layers(model: nn.Module) -> dict[str, int]:
+    """Layer of each of the picture encoder's parameters, from 0; all in one where timm names no groups."""
+    encoder: Any = getattr(getattr(model, "image", None), "encoder", None)
+    if encoder is None:
+        return {}
+    groups: dict[str, int] = {}
+    if hasattr(encoder, "group_matcher"):
+        groups = group_parameters(encoder, encoder.group_matcher(coarse=True), reverse=True)
+    return {f"image.encoder.{name}": groups.get(name, 0) for name, _ in encoder.named_parameters()}
 
 
 def learning_rate_factor(step: int, total: int, warmup: float) -> float:

@@ -4,23 +4,29 @@ A micro-batch of all processes is one batch of the sampler, dealt out row by row
 loss. So two processes take the steps that one process with twice the batch takes.
 """
 
+import logging
+import queue
 import signal
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from logging.handlers import QueueHandler
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import distributed, nn
-from torch.multiprocessing import ProcessExitedException, ProcessRaisedException, start_processes
+from torch.multiprocessing import ProcessExitedException, ProcessRaisedException, get_context, start_processes
 from torch.nn.parallel import DistributedDataParallel
 
 from pricing.errors import TrainingError
 
 __all__ = ["Ranks", "launch"]
+
+LOG_SECONDS = 0.5
+"""How often the processes' log lines are handed on."""
 
 
 class Ranks:
@@ -80,6 +86,8 @@ class Ranks:
 def launch(function: Callable[..., None], processes: int, device: torch.device, args: tuple[Any, ...]) -> None:
     """Run ``function(device, *args)`` in so many processes that see each other as `Ranks`.
 
+    What the first process logs under ``pricing`` is logged here.
+
     Parameters
     ----------
     function : callable
@@ -99,13 +107,14 @@ def launch(function: Callable[..., None], processes: int, device: torch.device, 
             f"neural.processes is {processes}, but there are {torch.cuda.device_count()} GPUs; lower neural.processes"
         )
     threads = max(1, torch.get_num_threads() // (processes if device.type == "cpu" else 1))
+    lines = get_context("spawn").Queue()
     with tempfile.TemporaryDirectory(prefix="pricing-") as folder:
-        work = (processes, device.type, threads, str(Path(folder) / "meeting"), function, args)
+        work = (processes, device.type, threads, str(Path(folder) / "meeting"), lines, function, args)
         context: Any = start_processes(_enter, work, nprocs=processes, join=False, start_method="spawn")
         with _pass_on_sigterm(context.processes):
             try:
-                while not context.join():
-                    pass
+                while not context.join(timeout=LOG_SECONDS):
+                    _hand_on(lines)
             except ProcessExitedException as error:
                 if error.exit_code == 128 + signal.SIGTERM:
                     raise SystemExit(error.exit_code) from None
@@ -115,6 +124,18 @@ def launch(function: Callable[..., None], processes: int, device: torch.device, 
                 first = min(Path(folder).glob("error-*"), key=lambda path: path.stat().st_mtime_ns)
                 rank, text = first.name.removeprefix("error-"), first.read_text(encoding="utf-8")
                 raise TrainingError(f"training process {rank} of {processes} failed:\n{text}") from None
+            finally:
+                _hand_on(lines)
+
+
+def _hand_on(lines: Any) -> None:
+    """Log what has come; from this thread, which knows what task it works for."""
+    with suppress(queue.Empty):
+        while True:
+            record = lines.get_nowait()
+            logger = logging.getLogger(record.name)
+            if logger.isEnabledFor(record.levelno):
+                logger.handle(record)
 
 
 def _enter(
@@ -123,9 +144,13 @@ def _enter(
     kind: str,
     threads: int,
     meeting: str,
+    lines: Any,
     function: Callable[..., None],
     args: tuple[Any, ...],
 ) -> None:
+    if rank == 0:
+        logging.getLogger("pricing").addHandler(QueueHandler(lines))
+        logging.getLogger("pricing").setLevel(logging.INFO)
     torch.set_num_threads(threads)
     device = torch.device("cuda", rank) if kind == "cuda" else torch.device("cpu")
     if kind == "cuda":

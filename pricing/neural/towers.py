@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from pricing.config import NeuralConfig
+from pricing.errors import WeightsError
 from pricing.neural.activations import Activations, keeps_pictures
 from pricing.neural.dataset import AmazonMLDataset
 from pricing.neural.encoders import ImageTower, TextTower, fit_to_side, split_text_encoder
@@ -19,11 +20,20 @@ __all__ = ["Towers"]
 
 
 def enable_checkpointing(encoder: Any) -> None:
-    """Recompute activations in the backward pass; transformers 5 renamed the switch."""
-    if hasattr(encoder, "activation_checkpointing_enable"):
-        encoder.activation_checkpointing_enable()
-    else:
-        encoder.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    """Recompute activations in the backward pass; transformers 5 renamed the switch.
+
+    Raises
+    ------
+    WeightsError
+        The architecture cannot (MPNet is one).
+    """
+    try:
+        if hasattr(encoder, "activation_checkpointing_enable"):
+            encoder.activation_checkpointing_enable()
+        else:
+            encoder.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    except ValueError as error:
+        raise WeightsError(f"{error} Set neural.text.gradient_checkpointing to false.") from None
 
 
 class Towers:

@@ -299,7 +299,8 @@ class _Run:
                 self.bad_epochs += 1
             if self.ema:
                 self.ema.restore(self.model)
-            logger.info("epoch %d: training loss %.4f, validation SMAPE %.2f", self.epoch, loss, score)
+        found = f", validation SMAPE {self.curves[-1]['value']:.2f}" if self.valid is not None else ""
+        logger.info("epoch %d: training loss %.4f%s", self.epoch, loss, found)
         self.save()  # the last epoch's too: what follows (another phase, predictions) may be killed
 
     def finish(self) -> TrainingResult:

@@ -21,6 +21,7 @@ from pricing.neural.encoders import ImageTower, fit_to_side, picture_patches, sp
 from pricing.neural.io import load_model, save_model
 from pricing.neural.lora import merge_lora, setup_lora
 from pricing.neural.multimodal import Batch
+from pricing.neural.towers import enable_checkpointing
 from pricing.pretrained.weights import find_encoder, load_image_encoder, load_text_encoder
 from tests.neural.builders import Features, toy_dataset, toy_model
 
@@ -301,3 +302,14 @@ def test_saved_models_come_back_and_others_are_refused(tmp_path: Path) -> None:
     torch.save({"w": torch.ones(1)}, tmp_path / "model.safetensors")  # a pickle under the expected name
     with pytest.raises(ArtifactError, match="safetensors"):
         load_model(other, tmp_path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_encoder_recomputes_activations_or_says_that_it_cannot(kind: str, text_encoders: dict[str, Path]) -> None:
+    encoder = load_text_encoder(find_encoder(str(text_encoders[kind]), "text")).train()
+    if kind == "mpnet":
+        with pytest.raises(WeightsError, match=r"MPNetModel.*gradient_checkpointing to false"):
+            enable_checkpointing(encoder)
+    else:
+        enable_checkpointing(encoder)
+        assert any(getattr(module, "gradient_checkpointing", False) for module in encoder.modules())

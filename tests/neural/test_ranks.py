@@ -22,9 +22,12 @@ def together(root: Path, processes: int, rows: int = 29, terminate_at: int = -1,
     return [load_file(out / f"rank-{rank}") for rank in range(processes)]
 
 
-def test_two_processes_train_as_one_with_twice_the_batch(tmp_path: Path) -> None:
+def test_two_processes_train_as_one_with_twice_the_batch(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """29 rows by 8: the last batch has 5, of which one process gets 3 and the other 2."""
-    first, second = together(tmp_path / "two", 2, batch_size=4)
+    with caplog.at_level("INFO", logger="pricing"):
+        first, second = together(tmp_path / "two", 2, batch_size=4)
+    told = [record.getMessage().split(":")[0] for record in caplog.records if record.name == "pricing.neural.training"]
+    assert told == ["epoch 1", "epoch 2", "epoch 3"]
     (tmp_path / "one").mkdir()
     changes = {"batch_size": 8}
     ranks_case.train(CPU, tmp_path / "one/work", tmp_path / "one", 29, changes, -1)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from pricing.config.neural import CheckpointConfig, TrainingConfig
 from pricing.errors import TrainingError
 from pricing.neural import training
+from pricing.neural.encoders import ImageTower
 from pricing.neural.io import trained_state
 from pricing.neural.optimisation import choose_precision, learning_rate_factor, make_optimizer
 from pricing.neural.prediction import predict
@@ -186,6 +188,20 @@ def test_layer_wise_rates_fall_downwards() -> None:
     assert rate[id(model.text.encoder.embeddings.weight)] == 0.0125
     assert (rate[id(model.head.weight)], rate[id(model.skip.weight)]) == (1.0, 0.01)
     assert decay[id(model.head.bias)] == decay[id(model.skip.weight)] == 0.0 < decay[id(model.head.weight)]
+
+
+def test_a_picture_encoders_rates_fall_by_its_stages() -> None:
+    """A Swin's blocks are numbered anew in each stage."""
+    small = {"embed_dim": 8, "depths": (1, 2), "num_heads": (1, 1), "window_size": 2, "img_size": 16}
+    model = torch.nn.Module()
+    model.image = ImageTower(timm.create_model("swin_tiny_patch4_window7_224", num_classes=0, **small), 16, "none")
+    config = TrainingConfig(encoder_learning_rate=1.0, layer_decay=0.5)
+    groups = make_optimizer(model, config).param_groups
+    rate = {id(p): group["peak"] for group in groups for p in group["params"]}
+    found = {name: rate[id(parameter)] for name, parameter in model.image.encoder.named_parameters()}
+    assert (found["patch_embed.proj.weight"], found["norm.weight"]) == (0.125, 1.0)
+    assert {value for name, value in found.items() if name.startswith("layers.0")} == {0.25}
+    assert {value for name, value in found.items() if name.startswith("layers.1")} == {0.5}
 
 
 @pytest.mark.parametrize(
