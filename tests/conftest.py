@@ -1,6 +1,7 @@
-"""What all tests share: a derandomised Hypothesis profile and the place of the real rows."""
+"""What all tests share: a derandomised Hypothesis profile, the place of the real rows, a Prefect server."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,3 +23,17 @@ def real_rows() -> Path:
     if not (folder / "train.csv").exists():
         pytest.skip("no real rows; set PRICING_REAL_ROWS")
     return folder
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[str]:
+    """One temporary server and home; its address, for commands in processes of their own.
+
+    A command starts a server by itself where none is named, at 13 s of CPU on a small machine, 24 in a new home.
+    """
+    from prefect.settings import PREFECT_API_URL  # 2 s that most tests need not spend
+    from prefect.testing.utilities import prefect_test_harness
+
+    os.environ.update(PREFECT_SERVER_ANALYTICS_ENABLED="false", DO_NOT_TRACK="1")
+    with prefect_test_harness(server_startup_timeout=120):
+        yield PREFECT_API_URL.value()

@@ -46,7 +46,7 @@ def test_make_targets_exist(command: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_pricing_commands_work(tmp_path: Path) -> None:
+def test_the_pricing_commands_work(tmp_path: Path, prefect_server: str) -> None:
     sample = generate_sample(tmp_path / "sample", rows=100, test_rows=20)
     for source, name in ((sample.train, "train.csv"), (sample.test, "test.csv"), (sample.test, "new.csv")):
         shutil.copy(source, tmp_path / name)
@@ -57,7 +57,7 @@ def test_the_pricing_commands_work(tmp_path: Path) -> None:
     predictions[:120].with_columns(price=pl.Series(np.exp(log_price[:120]))).write_csv(tmp_path / "oof.csv")
     predictions[120:].write_csv(tmp_path / "new_predictions.csv")
     (tmp_path / "small.toml").write_text(SMALL, encoding="utf-8")
-    environment = os.environ | {"PREFECT_HOME": str(tmp_path / "home"), "DO_NOT_TRACK": "1", "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PREFECT_API_URL": prefect_server, "PYTHONPATH": str(ROOT)}
     found = commands("pricing")
     assert any(command.startswith("pricing run") for command in found)
     for command in found:

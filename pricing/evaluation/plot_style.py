@@ -6,7 +6,7 @@ another and no display is needed. Colours are Okabe and Ito's, told apart by col
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -23,9 +23,9 @@ _CYCLE = (BLUE, ORANGE, GREEN, PINK, SKY, RED)
 _DASHES = ("-", "--", "-.", ":")
 
 
-def save_figure(figure: Figure, path: Path, dpi: int) -> None:
+def save_figure(figure: Figure, file: Path | BinaryIO, dpi: int) -> None:
     """Write a PNG; the same figure gives the same bytes."""
-    figure.savefig(path, dpi=dpi, metadata={"Software": None})
+    figure.savefig(file, format="png", dpi=dpi, metadata={"Software": None})
 
 
 def new_figure(width: float, height: float, columns: int = 1, rows: int = 1) -> tuple[Figure, list[Axes]]:

@@ -1,11 +1,8 @@
-"""A Prefect server for the session, and a small catalogue that the whole pipeline runs on in seconds."""
+"""A small catalogue that the whole pipeline runs on in seconds."""
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from prefect.testing.utilities import prefect_test_harness
 
 from pricing.catalogue.sample import SampleInfo, generate_sample
 from pricing.config import PricingConfig
@@ -41,11 +38,3 @@ def small_config(artifacts: Path, **changes: object) -> PricingConfig:
 def sample(tmp_path_factory: pytest.TempPathFactory) -> SampleInfo:
     """100 rows with prices, 30 without."""
     return generate_sample(tmp_path_factory.mktemp("sample") / "s", rows=100, test_rows=30, images=False)
-
-
-@pytest.fixture(scope="session")
-def prefect_server() -> Iterator[None]:
-    """One temporary server and home."""
-    os.environ.update(PREFECT_SERVER_ANALYTICS_ENABLED="false", DO_NOT_TRACK="1")
-    with prefect_test_harness(server_startup_timeout=120):
-        yield

@@ -21,16 +21,13 @@ SMALL = [
     "--set", "folds.n_splits=2", "--set", "gbdt.members=['lightgbm']", "--set", "gbdt.lightgbm.rounds=30",
     "--set", "report.dpi=60", "--set", "neural.text.trainable_layers=1", "--set", "neural.training.epochs=2",
     "--set", "ensemble.bootstrap=50", "--set", "neural.training.precision='bf16'",
+    "--set", "gbdt.search={trials = 2, n_splits = 2}",
 ]  # fmt: skip
 
 
-def pricing(*arguments: str | Path, home: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run the command with a Prefect home of its own."""
-    environment = os.environ | {
-        "PREFECT_HOME": str(home),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "COLUMNS": "200",
-    }
+def pricing(*arguments: str | Path, server: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run the command; without a server it must need none."""
+    environment = os.environ | {"PREFECT_API_URL": server or "http://127.0.0.1:9/api", "COLUMNS": "200"}
     command = [sys.executable, "-m", "flows.cli", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=280, check=False)
     assert not check or done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -40,7 +37,7 @@ def pricing(*arguments: str | Path, home: Path, check: bool = True) -> subproces
 def test_bad_input_is_one_line_and_exit_2(tmp_path: Path) -> None:
     train = tmp_path / "train.csv"
     train.write_text("sample_id,catalog_content,image_link,price\n1,Item Name: tea,,free\n", encoding="utf-8")
-    done = pricing("run", "--train", train, "--output", tmp_path / "out", home=tmp_path, check=False)
+    done = pricing("run", "--train", train, "--output", tmp_path / "out", check=False)
     assert done.returncode == 2
     assert "train.csv" in done.stderr
     assert "free" in done.stderr
@@ -54,7 +51,7 @@ def test_bad_input_is_one_line_and_exit_2(tmp_path: Path) -> None:
      ("report", "--run", "absent"), ("score", "--run", "absent", "--catalogue", "c.csv", "--output", "p.csv")],
 )  # fmt: skip
 def test_wrong_requests_exit_2_without_a_traceback(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    done = pricing(*arguments, home=tmp_path, check=False)
+    done = pricing(*arguments, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("pricing: ")
     assert "Traceback" not in done.stderr
@@ -70,7 +67,7 @@ def test_anybodys_predictions_become_a_priced_submission(tmp_path: Path) -> None
     done = pricing(
         "ensemble", "--oof", tmp_path / "oof.csv", "--test-predictions", tmp_path / "test.csv", "--output", output,
         "--intervals", "--price-column", "price", "--set", "ensemble.meta_learners=['ridge']",
-        "--set", "ensemble.bootstrap=50", "--set", "ensemble.standalone_folds=3", home=tmp_path / "home",
+        "--set", "ensemble.bootstrap=50", "--set", "ensemble.standalone_folds=3",
     )  # fmt: skip
     metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
     assert f"nested out-of-fold SMAPE {metrics['stack']['oof_smape']:.2f}" in done.stdout
@@ -82,12 +79,12 @@ def test_anybodys_predictions_become_a_priced_submission(tmp_path: Path) -> None
     assert beside.columns == ["sample_id", "price", "low_80", "high_80", "low_95", "high_95"]
     assert beside.select("sample_id", "price").equals(submission)
     # and an analyst may read about them, though no run made them
-    pricing("report", "--run", output, home=tmp_path / "home")
+    pricing("report", "--run", output)
     assert f"{metrics['stack']['oof_smape']:.2f}" in (output / "report.html").read_text(encoding="utf-8")
     assert (output / "plots" / "calibration.png").exists()
 
 
-def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path) -> None:
+def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path, prefect_server: str) -> None:
     output, artifacts = tmp_path / "out", tmp_path / "artifacts"
     encoder, eyes = write_text_encoder(tmp_path / "encoder"), write_image_encoder(tmp_path / "eyes")
     arguments = ["demo", "--rows", "120", "--output", output, "--artifacts", artifacts, "--intervals", *SMALL]
@@ -96,7 +93,7 @@ def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path) -> None:
     arguments += [
         part for name in ("neural.text", "features.embedding") for part in ("--set", f"{name}.name={encoder}")
     ]
-    done = pricing(*arguments, home=tmp_path / "home")
+    done = pricing(*arguments, server=prefect_server)
     submission = (output / "submission.csv").read_bytes()
     run = json.loads((output / "run.json").read_text(encoding="utf-8"))
     metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
@@ -108,7 +105,8 @@ def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path) -> None:
     assert set(metrics["models"]) == {"ridge", "lightgbm", "sparse_mlp", "multimodal"}
     assert metrics["holdout"]["smape_low"] <= metrics["holdout"]["smape"] <= metrics["holdout"]["smape_high"]
     assert metrics["floor"]["smape"] < metrics["holdout"]["smape"]
-    assert (output / "report.html").stat().st_size > 10_000
+    assert "Search for settings" in (output / "report.html").read_text(encoding="utf-8")
+    assert (output / "plots" / "search.png").exists()
     network = run["networks"]["multimodal"]
     assert network["precision"] == "bf16"
     assert 0 < network["trainable_parameters"] <= network["parameters"]
@@ -120,7 +118,7 @@ def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path) -> None:
     told = f"40 prices from {price.min():.2f} to {price.max():.2f}, median {price.median():.2f}"
     for part in ("noise floor", "from the cache", told, "report.html"):
         assert part in done.stdout
-    pricing("verify", "--artifacts", artifacts, home=tmp_path / "home")
+    pricing("verify", "--artifacts", artifacts)
 
     beside = (output / "submission_intervals.csv").read_bytes()
     ends = pl.read_csv(output / "submission_intervals.csv", schema_overrides={"sample_id": pl.String})
@@ -149,7 +147,7 @@ def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path) -> None:
     score += ["--artifacts", tmp_path / "other"]
     with serve_folder(images) as address:
         test.with_columns(pl.col("image_link").str.replace(r"^.*/", f"{address}/")).write_csv(catalogue)
-        done = pricing(*score, "--allow-host", "127.0.0.1", "--intervals", home=tmp_path / "home")
+        done = pricing(*score, "--allow-host", "127.0.0.1", "--intervals")
     assert prices.read_bytes() == submission
     assert (tmp_path / "prices_intervals.csv").read_bytes() == beside
     assert not (tmp_path / "prices_comparables.csv").exists()
@@ -158,7 +156,7 @@ def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path) -> None:
     # what fails is counted, and costs no other row its price
     (images / gone).unlink()
     more = ["--images", images, "--price-column", "price", "--comparables", "3"]
-    done = pricing(*score, *more, home=tmp_path / "home")
+    done = pricing(*score, *more)
     check_missing_are_counted(done.stdout, test, images)
     again = pl.read_csv(prices, infer_schema=False)
     without = test["image_link"].str.ends_with(gone)

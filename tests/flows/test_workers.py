@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from prefect import flow, task
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.logging.handlers import APILogHandler
+from prefect.runtime import flow_run
 
 from flows.graph import open_graph
 from pricing.catalogue.sources import ImageSource
@@ -29,8 +31,11 @@ def test_weights_go_into_the_artifacts_and_log_lines_to_the_task_run(
     if named:
         monkeypatch.setenv("PRICING_WEIGHTS", named)
 
+    asked = []
+
     @flow
     def ask() -> str:
+        asked.append(flow_run.id)
         config = small_config(tmp_path / "artifacts")
         with open_graph(tmp_path / "train.csv", None, config, ImageSource.web()) as graph:
             return str(graph.tables.submit(probe, {}).result())
@@ -39,6 +44,7 @@ def test_weights_go_into_the_artifacts_and_log_lines_to_the_task_run(
     assert capfd.readouterr().err.count("epoch 7: training loss 0.5") == 1
     APILogHandler().flush()
     with get_client(sync_client=True) as client:
-        lines = [log for log in client.read_logs() if log.name == "pricing.neural.training"]
-    assert lines[-1].message == "epoch 7: training loss 0.5"
-    assert lines[-1].task_run_id is not None
+        logs = client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[asked[0]])))
+    (line,) = [log for log in logs if log.name == "pricing.neural.training"]
+    assert line.message == "epoch 7: training loss 0.5"
+    assert line.task_run_id is not None

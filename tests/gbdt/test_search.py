@@ -82,7 +82,7 @@ def test_a_trial_is_pruned_by_what_its_folds_so_far_come_to(tmp_path: Path) -> N
     noise = np.random.default_rng(0)
     for fold in folds[1:]:
         fold.valid.labels[:] += noise.normal(0, 1, len(fold.valid))
-    optimize_lightgbm(folds, TINY.lightgbm, SearchConfig(trials=40), seed=3, work=tmp_path)
+    optimize_lightgbm(folds, TINY.lightgbm, SearchConfig(trials=26), seed=3, work=tmp_path)
     study = optuna.load_study(study_name="lightgbm-3", storage=f"sqlite:///{tmp_path / 'lightgbm.sqlite3'}")
     so_far = [
         [value + 200 * step for step, value in sorted(trial.intermediate_values.items())] for trial in study.trials
