@@ -23,7 +23,7 @@ run: install  ## the sample catalogue, end to end (OUTPUT=DIR)
 	$(BIN)/pricing demo --output $(OUTPUT)
 
 test: install lint types  ## style, types and the tests, two files at a time
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: install  ## the tests that take long
 	$(BIN)/pytest -m slow --timeout 3600

@@ -1,11 +1,11 @@
 """How long each branch works in a whole run, against the minutes that it may take.
 
-    python benchmarks/branch_times.py [--train FILE --test FILE] [--images DIR] [--preset cpu]
+    python benchmarks/branch_times.py [--train FILE --test FILE] [--images DIR] [--preset cpu] [--keep DIR]
 
 Both branches run at the same time with half of the cores each, from an empty store; by default on the sample catalogue.
 A branch counts with what it alone needs: the GBDT branch with its 3 libraries' folds, the neural branch with the
 encoders' frozen parts and the Gaussian process, which works on the trees' cores. The features come before both and
-stand on a line of their own.
+stand on a line of their own. ``--keep`` names an empty folder for the run's output and store, which else are removed.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def run(train: Path, test: Path, root: Path, options: argparse.Namespace) -> dic
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in ("train", "test", "images"):
+    for name in ("train", "test", "images", "keep"):
         parser.add_argument(f"--{name}", type=Path)
     parser.add_argument("--preset", default="demo")
     options = parser.parse_args()
@@ -49,7 +49,7 @@ def main() -> None:
         if train is None:
             sample = generate_sample(root / "sample", rows=1500, test_rows=500)
             train, test, options.images = sample.train, sample.test, sample.images
-        stages = run(train, test, root, options)["stages"]
+        stages = run(train, test, options.keep or root, options)["stages"]
     wall = max(stage["ended"] for stage in stages) - min(stage["started"] for stage in stages)
     print(f"preset {options.preset}, {wall / 60:.1f} min from the first task to the last")
     print(f"{'branch':<10}{'tasks':>7}{'minutes':>9}{'most wanted':>13}{'ratio':>7}")

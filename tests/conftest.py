@@ -16,6 +16,13 @@ settings.load_profile("pricing")
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole runs first: a file of minutes at the end would leave the other process without work."""
+    items.sort(
+        key=lambda item: item.path.parent.name not in ("flows", "integration") and "readme" not in item.path.name
+    )
+
+
 @pytest.fixture(scope="session")
 def real_rows() -> Path:
     """Folder with the real train.csv, test.csv and images; the test is skipped where there is none."""

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.logging import disable_run_logger
 
 from flows.pipeline import price_catalogue
@@ -46,8 +47,10 @@ def test_download_says_what_is_there_and_what_is_not(tmp_path: Path) -> None:
     assert missing == images["failed"]
     # and how it went is on the Artifacts page, a line for each task run
     with get_client(sync_client=True) as client:
-        wanted = ArtifactFilter(key=ArtifactFilterKey(any_=["pictures"]))
-        shown = [one for one in client.read_artifacts(artifact_filter=wanted) if one.type == "progress"]
+        (latest,) = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)
+        wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[latest.id]))
+        shown = [one for one in client.read_artifacts(artifact_filter=wanted) if one.key == "pictures"]
+    assert {one.type for one in shown} == {"progress"}
     assert len(shown) == 3
     assert sorted(float(str(one.data)) for one in shown)[-1] == 100.0
     assert any(f"pictures {images['requested']}/{images['requested']}" in str(one.description) for one in shown)

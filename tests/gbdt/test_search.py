@@ -213,11 +213,12 @@ def test_budgets(tmp_path: Path) -> None:
         optimize_lightgbm(make_folds(), TINY.lightgbm, SearchConfig(), work=tmp_path)
     with pytest.raises(TrainingError, match="no folds"):
         optimize_lightgbm([], TINY.lightgbm, SearchConfig(trials=1), work=tmp_path)
-    timed = optimize_lightgbm(make_folds(), TINY.lightgbm, SearchConfig(seconds=0.2), work=tmp_path)
-    assert 1 <= len(timed.trials) < 100
-    # the seconds are the study's, not the process's: a search that was killed does not get them twice
-    again = optimize_lightgbm(make_folds(), TINY.lightgbm, SearchConfig(seconds=0.2), work=tmp_path)
-    assert again == timed
+    timed = optimize_lightgbm(make_folds(), TINY.lightgbm, SearchConfig(seconds=1), work=tmp_path)
+    assert 1 <= len(timed.trials) < 500
+    # the seconds are the study's, not the process's: a search that was killed does not get them twice; what passes
+    # between its trials does not count
+    again = optimize_lightgbm(make_folds(), TINY.lightgbm, SearchConfig(seconds=1), work=tmp_path)
+    assert len(again.trials) < 1.7 * len(timed.trials) + 1
 
 
 def test_space_holds_the_settings_it_starts_from() -> None:
