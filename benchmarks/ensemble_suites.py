@@ -16,9 +16,10 @@ from sklearn.linear_model import Ridge
 
 from pricing.config import EnsembleConfig, ResourcesConfig
 from pricing.ensemble.stacking import train_ensemble
-from pricing.ensemble.weights import optimise_weights, smape_of_logs, smape_rows
+from pricing.ensemble.weights import optimise_weights
 from pricing.evaluation.bootstrap import bootstrap_interval
 from pricing.evaluation.markdown import markdown_table
+from pricing.smape import smape_of_logs, smape_rows
 
 Floats = NDArray[np.float64]
 FOLDS = 5

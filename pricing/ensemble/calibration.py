@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing.ensemble.folds import cross_fitted
-from pricing.ensemble.weights import beyond_luck, smape_of_logs, smape_rows
+from pricing.ensemble.weights import beyond_luck
 from pricing.errors import ArtifactError
+from pricing.smape import smape_of_logs, smape_rows
 
 __all__ = ["Calibration", "ChosenCalibration", "choose_calibration", "fit_calibration"]
 

@@ -28,7 +28,8 @@ from pricing.ensemble.network import NetworkModel, fit_network
 from pricing.ensemble.screening import informative_members
 from pricing.ensemble.selection import select_greedily
 from pricing.ensemble.trees import TreeModel, fit_trees
-from pricing.ensemble.weights import optimise_weights, smape_of_logs
+from pricing.ensemble.weights import optimise_weights
+from pricing.smape import smape_of_logs
 
 __all__ = ["SIMPLE_LEARNERS", "Level1", "Model", "best_constant", "fit_level_1", "linear_part"]
 

@@ -10,8 +10,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pricing.config.ensemble import INTERVAL_COLUMNS
-from pricing.ensemble.weights import smape_of_logs
 from pricing.errors import ArtifactError, SchemaError
+from pricing.smape import smape_of_logs
 
 __all__ = ["RESERVED", "LabelledRows", "Member", "oof_smapes", "read_labelled", "read_member", "read_test_ids"]
 

@@ -26,8 +26,9 @@ from pricing.ensemble.folds import cross_fitted, nesting_folds
 from pricing.ensemble.intervals import fit_intervals
 from pricing.ensemble.learners import Level1, Model, best_constant, fit_level_1
 from pricing.ensemble.linear import LinearModel
-from pricing.ensemble.weights import optimise_weights, smape_of_logs
+from pricing.ensemble.weights import optimise_weights
 from pricing.errors import PredictionsError
+from pricing.smape import smape_of_logs
 
 __all__ = ["TrainedEnsemble", "train_ensemble"]
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from pricing.config.ensemble import LEVELS
 from pricing.ensemble.stacking import TrainedEnsemble
-from pricing.ensemble.weights import smape_of_logs
 from pricing.evaluation.bootstrap import bootstrap_interval, compare_predictions
 from pricing.evaluation.metrics import calculate_metrics_by_quantile, evaluate_predictions, smape_per_row
+from pricing.smape import smape_of_logs
 
 __all__ = ["describe_holdout", "describe_training", "member_weights", "write_json"]
 

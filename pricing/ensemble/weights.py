@@ -7,22 +7,14 @@ and not convex function of the weights w with p = Z w. Its gradient is ``100 sec
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["beyond_luck", "optimise_weights", "smape_of_logs", "smape_rows"]
+from pricing.smape import smape_of_logs
+
+__all__ = ["beyond_luck", "optimise_weights"]
 
 Floats = NDArray[np.float64]
 
 _SEARCH_ROWS = 8_000
 """Rows on which the starts compete; only the winner is polished on all rows."""
-
-
-def smape_rows(log_pred: Floats, log_true: Floats) -> Floats:
-    """SMAPE in percent of each row of log prices of shape (n,), by ``200 tanh(|d| / 2)``."""
-    return 200 * np.tanh(np.abs(log_pred - log_true) / 2)
-
-
-def smape_of_logs(log_pred: Floats, log_true: Floats) -> float:
-    """SMAPE in percent of log prices of shape (n,)."""
-    return float(smape_rows(log_pred, log_true).mean())
 
 
 def beyond_luck(gain: Floats) -> bool:

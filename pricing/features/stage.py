@@ -18,6 +18,7 @@ from pricing.features.engineer import FeatureEngineer
 from pricing.features.files import read_table
 from pricing.features.load import ID, load_features, save_features
 from pricing.features.price_features import PriceFeatures
+from pricing.smape import smape_of_logs
 
 __all__ = ["build_features", "build_price_features"]
 
@@ -141,8 +142,7 @@ def build_price_features(
             _member_rows(train.ids.filter(pl.Series(holdout)), "holdout", model.predict_ridge(train.take(holdout))),
             *predicted,
         ]
-        # SMAPE of one row is 2 tanh(|d| / 2), d the difference of logs
-        valid_smape = float(200 * np.mean(np.tanh(np.abs(log_valid - log_price[valid]) / 2))) if valid.any() else None
+        valid_smape = smape_of_logs(log_valid, log_price[valid]) if valid.any() else None
     pl.concat(predicted).write_parquet(out / "predictions.parquet")
     record = {
         "member": "ridge",

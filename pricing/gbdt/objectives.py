@@ -31,7 +31,9 @@ Hunter and Lange, "A Tutorial on MM Algorithms", The American Statistician 58 (2
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
+
+from pricing.smape import smape_of_logs
 
 FLOOR = 0.1
 """Least |d| in the Hessian, in log price."""
@@ -40,23 +42,6 @@ SMALLEST_HESSIAN = 1e-6
 """Keeps the Hessian of a row that is hopelessly far away positive (d over 16 or so)."""
 
 Floats = NDArray[np.floating[Any]]
-
-
-def smape_of_logs(predicted: ArrayLike, actual: ArrayLike) -> float:
-    """SMAPE of prices given as logs.
-
-    Parameters
-    ----------
-    predicted, actual : array_like, shape (n,)
-        Log prices.
-
-    Returns
-    -------
-    float
-        Mean of 2 tanh(|d| / 2), in percent, 0 to 200.
-    """
-    difference = np.asarray(predicted, dtype=np.float64) - np.asarray(actual, dtype=np.float64)
-    return float(200.0 * np.mean(np.tanh(0.5 * np.abs(difference))))
 
 
 def smape_gradient_hessian(difference: Floats, floor: float = FLOOR) -> tuple[Floats, Floats]:

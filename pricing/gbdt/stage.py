@@ -20,10 +20,10 @@ from pricing.errors import TrainingError
 from pricing.features.load import FeatureSet
 from pricing.gbdt.bag import Bag, TrainedBag
 from pricing.gbdt.matrix import ID, Matrix
-from pricing.gbdt.objectives import smape_of_logs
 from pricing.gbdt.rows import assemble, encode_fold, labelled_tables, load_rows, load_tables
 from pricing.gbdt.settings import member_settings, with_tuned
 from pricing.gbdt.training import train_bag
+from pricing.smape import smape_of_logs
 
 log = logging.getLogger(__name__)
 

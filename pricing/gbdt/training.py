@@ -17,8 +17,8 @@ from pricing.errors import ConfigError, TrainingError
 from pricing.gbdt.bag import TrainedBag
 from pricing.gbdt.matrix import FeatureSchema, Matrix
 from pricing.gbdt.model import LIBRARIES, TrainedModel
-from pricing.gbdt.objectives import smape_of_logs
 from pricing.gbdt.rows import encode_fold
+from pricing.smape import smape_of_logs
 
 log = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ ridge is solved again. On two folds of the real rows that gained 1.1 and 0.5 SMA
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,11 @@ def left_out(
     """
     spread = torch.linalg.solve_triangular(factor.float(), phi.T, upper=False).square().sum(0).double()
     return (target - phi.double() @ found) / (1 - weight * spread).clamp_min(1e-3)
+
+
+def _pieces(products: Products) -> Iterator[Products]:
+    """So many products at a time that a kernel's dozen matrices between them and the landmarks stay small."""
+    return (products.take(slice(start, start + CHUNK)) for start in range(0, len(products), CHUNK))
 
 
 class GaussianProcess:
@@ -114,12 +120,12 @@ class GaussianProcess:
         """The mean's coefficients, with Huber's weights."""
         rows = np.sort(rng.permutation(len(products))[: self.config.landmarks])
         self._landmarks = products.take(rows)
-        covariance = self.kernel(self._landmarks, self._landmarks)
+        covariance = torch.cat([self.kernel(self._landmarks, piece) for piece in _pieces(self._landmarks)], dim=1)
         covariance.diagonal().add_(JITTER * covariance.diagonal().mean())
         root = torch.linalg.cholesky(covariance)
         pieces = [
             torch.linalg.solve_triangular(root, self.kernel(self._landmarks, piece), upper=False).T.float()
-            for piece in (products.take(slice(start, start + CHUNK)) for start in range(0, len(products), CHUNK))
+            for piece in _pieces(products)
         ]
         phi, noise = torch.cat(pieces), float(self.kernel.noise)  # (n, m) float32
         weight = torch.ones(len(products), dtype=torch.float64)
@@ -137,10 +143,7 @@ class GaussianProcess:
     @torch.no_grad()
     def predict(self, products: Products) -> np.ndarray:
         """Log prices (n,) float64, to 8 decimals: the last bits of a product depend on how many rows it has."""
-        pieces = [
-            self.kernel(products.take(slice(start, start + CHUNK)), self._landmarks) @ self._dual
-            for start in range(0, len(products), CHUNK)
-        ]
+        pieces = [self.kernel(piece, self._landmarks) @ self._dual for piece in _pieces(products)]
         found = torch.cat([*pieces, torch.empty(0, dtype=torch.float64)]).numpy()
         return np.asarray(np.round(self.center + self.scale * found, 8))
 

@@ -15,7 +15,7 @@ from pricing.neural.io import read_config
 from pricing.neural.kernel import ProductKernel, Products, group_of
 from pricing.neural.rows import numbers_of, read_fold, write_curves, write_predictions
 from pricing.neural.tabular import TabularScaler
-from pricing.neural.training import smape
+from pricing.smape import smape_of_logs
 
 __all__ = ["predict_gaussian_process", "train_gaussian_process"]
 
@@ -58,7 +58,7 @@ def train_gaussian_process(
         "member": "gaussian_process",
         "fold": fold,
         "best_round": config.gaussian_process.steps,
-        "valid_smape": None if valid is None else smape(predictions["valid"][1], valid.log_price),
+        "valid_smape": None if valid is None else smape_of_logs(predictions["valid"][1], valid.log_price),
         "params": config.gaussian_process.model_dump(mode="json"),
         "kernel": {name: float(value.detach().exp()) for name, value in process.kernel.log.items()},
         "trainable_parameters": sum(parameter.numel() for parameter in process.kernel.parameters()),

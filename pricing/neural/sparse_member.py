@@ -11,7 +11,7 @@ from pricing.features.load import FeatureSet
 from pricing.neural.rows import read_fold, write_curves, write_predictions
 from pricing.neural.sparse_mlp import SparseMLPEnsemble
 from pricing.neural.tabular import TabularScaler
-from pricing.neural.training import smape
+from pricing.smape import smape_of_logs
 
 __all__ = ["predict_sparse_mlp", "train_sparse_mlp"]
 
@@ -58,7 +58,7 @@ def train_sparse_mlp(
         "member": "sparse_mlp",
         "fold": fold,
         "best_round": settings.epochs,
-        "valid_smape": None if valid is None else smape(predictions["valid"][1], valid.log_price),
+        "valid_smape": None if valid is None else smape_of_logs(predictions["valid"][1], valid.log_price),
         "params": settings.model_dump(mode="json"),
         "parameters": size,
         "trainable_parameters": size,

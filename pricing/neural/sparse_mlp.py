@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from pricing.config.neural import SparseMLPConfig
 from pricing.errors import ArtifactError, TrainingError
 from pricing.neural.io import load_tensors
-from pricing.neural.training import smape
+from pricing.smape import smape_of_logs
 
 __all__ = ["SparseMLP", "SparseMLPEnsemble"]
 
@@ -124,7 +124,7 @@ class SparseMLPEnsemble:
                 self._epoch(network, optimizer, matrix, numbers, target, config.batch_size << epoch, rng)
                 if valid is not None:
                     prediction = self._predict_one(network, _view(valid[0], number), valid[1])
-                    value = smape(prediction, valid[2])
+                    value = smape_of_logs(prediction, valid[2])
                     self.curves.append(
                         {"epoch": epoch + 1, "split": f"valid_{number}", "metric": "smape", "value": value}
                     )

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from tqdm import tqdm
@@ -32,8 +31,9 @@ from pricing.neural.optimisation import choose_precision, learning_rate_factor, 
 from pricing.neural.prediction import predict
 from pricing.neural.ranks import Ranks
 from pricing.neural.stopping import stop_on_sigterm
+from pricing.smape import smape_of_logs
 
-__all__ = ["TrainingResult", "smape", "train_neural_network"]
+__all__ = ["TrainingResult", "train_neural_network"]
 
 logger = logging.getLogger(__name__)
 
@@ -287,7 +287,7 @@ class _Run:
                 self.ema.apply_shadow(self.model)
             prediction = predict(self.model, self.valid, self.precision, workers=self.workers)
             assert self.valid.target is not None
-            score = smape(prediction, self.valid.target.numpy())
+            score = smape_of_logs(prediction, self.valid.target.numpy())
             self.curves.append({"epoch": self.epoch, "split": "valid", "metric": "smape", "value": score})
             if score < self.best_smape:
                 self.best_smape, self.best_epoch, self.bad_epochs = score, self.epoch, 0
@@ -311,8 +311,3 @@ class _Run:
         self.model.eval()
         found = self.best_smape if self.best_epoch else None
         return TrainingResult(self.best_epoch or self.epoch, found, self.curves, self.precision.name, self.step)
-
-
-def smape(prediction: np.ndarray, target: np.ndarray) -> float:
-    """SMAPE in percent (0 to 200) from log prices (n,), (n,): the mean of ``2 tanh(|d| / 2)``."""
-    return float(200.0 * np.mean(np.tanh(np.abs(prediction.astype(np.float64) - target) / 2.0)))

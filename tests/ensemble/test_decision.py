@@ -12,9 +12,9 @@ from pricing.ensemble.linear import LinearModel
 from pricing.ensemble.meta_features import disagreement
 from pricing.ensemble.network import NetworkModel, fit_network
 from pricing.ensemble.spread import fit_spread
-from pricing.ensemble.weights import smape_of_logs
 from pricing.errors import ArtifactError
 from pricing.evaluation.metrics import calculate_smape
+from pricing.smape import smape_of_logs
 
 GRID = np.linspace(-2, 2, 161)
 

@@ -19,8 +19,9 @@ from pricing.ensemble.ensemble import Ensemble
 from pricing.ensemble.learners import LinearModel, best_constant, fit_level_1
 from pricing.ensemble.meta_features import disagreement, meta_features
 from pricing.ensemble.stacking import train_ensemble
-from pricing.ensemble.weights import optimise_weights, smape_of_logs
+from pricing.ensemble.weights import optimise_weights
 from pricing.errors import ArtifactError, PredictionsError, SchemaError
+from pricing.smape import smape_of_logs
 from tests.ensemble.synthetic import QUICK, make_members, make_plain_members
 
 

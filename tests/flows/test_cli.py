@@ -107,6 +107,8 @@ def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path, prefect_server:
     assert metrics["floor"]["smape"] < metrics["holdout"]["smape"]
     assert "Search for settings" in (output / "report.html").read_text(encoding="utf-8")
     assert (output / "plots" / "search.png").exists()
+    started = {stage["label"]: stage["started"] for stage in run["stages"]}
+    assert started["encode"] < started["neural sparse_mlp-0"], "it reads no features and must not wait for them"
     network = run["networks"]["multimodal"]
     assert network["precision"] == "bf16"
     assert 0 < network["trainable_parameters"] <= network["parameters"]

@@ -13,10 +13,10 @@ from pricing.gbdt.objectives import (
     lgb_smape_eval,
     lgb_smape_objective,
     smape_gradient_hessian,
-    smape_of_logs,
     xgb_smape_eval,
     xgb_smape_objective,
 )
+from pricing.smape import smape_of_logs
 
 distances = st.floats(-12, 12).filter(lambda d: abs(d) > 1e-6)
 

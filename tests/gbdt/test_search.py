@@ -18,10 +18,10 @@ import pytest
 from pricing.config.gbdt import LightGBMConfig, SearchConfig
 from pricing.errors import ConfigError, TrainingError
 from pricing.gbdt.matrix import FeatureSchema, Matrix
-from pricing.gbdt.objectives import smape_of_logs
 from pricing.gbdt.tuning.result import SearchResult
 from pricing.gbdt.tuning.search import FoldData, optimize_lightgbm, optimize_member
 from pricing.gbdt.tuning.space import SPACES, space_around
+from pricing.smape import smape_of_logs
 from tests.gbdt.conftest import TINY, make_table
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,10 +15,10 @@ from pricing.errors import ArtifactError, ConfigError, SchemaError, TrainingErro
 from pricing.features.load import FeatureSchema, FeatureSet, load_features, load_price_features, save_features
 from pricing.gbdt.bag import Bag
 from pricing.gbdt.model import LIBRARIES, GBDTModel
-from pricing.gbdt.objectives import smape_of_logs
 from pricing.gbdt.rows import assemble
 from pricing.gbdt.stage import predict_member, train_fold
 from pricing.gbdt.tuning.stage import tune
+from pricing.smape import smape_of_logs
 from tests.gbdt.conftest import make_table
 
 ROWS, TESTS = 160, 20

@@ -111,7 +111,7 @@ def test_property_21_best_model_selection(scores: list[int], patience: int) -> N
     config = training_case.settings(epochs=6, patience=patience)
     with tempfile.TemporaryDirectory() as work, pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "predict", spy)
-        patch.setattr(training, "smape", lambda *_: float(scores[len(seen) - 1]))
+        patch.setattr(training, "smape_of_logs", lambda *_: float(scores[len(seen) - 1]))
         result = train_neural_network(model, toy_dataset(8), toy_dataset(4), config, CheckpointConfig(), Path(work))
     assert len(seen) == ends
     assert result.best_smape == min(scores[:ends])

@@ -24,10 +24,10 @@ from pricing.config.base import Section
 from pricing.config.gbdt import CatBoostConfig, LightGBMConfig, SearchConfig, XGBoostConfig
 from pricing.errors import ConfigError, TrainingError
 from pricing.gbdt.matrix import FeatureSchema, Matrix
-from pricing.gbdt.objectives import smape_of_logs
 from pricing.gbdt.training import train_member
 from pricing.gbdt.tuning.result import SearchResult, finished_trials, read_study
 from pricing.gbdt.tuning.space import Space, defaults, space_around, suggest
+from pricing.smape import smape_of_logs
 
 log = logging.getLogger(__name__)
 
