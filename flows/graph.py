@@ -193,7 +193,7 @@ class Graph:
         made: dict[str, dict[int | None, PrefectFuture]] = {}
         if "multimodal" in config.neural.members:
             # a pool takes its tasks in order: behind the first network this one would wait for the features, which it
-            # does not read (3 min of an idle core with `cpu`)
+            # does not read (5 min of an idle core with `cpu`)
             _ = self.encoded
         for member in config.neural.members:
             refit = member != "multimodal" or config.neural.refit_multimodal

@@ -18,9 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whole runs first: a file of minutes at the end would leave the other process without work."""
-    items.sort(
-        key=lambda item: item.path.parent.name not in ("flows", "integration") and "readme" not in item.path.name
-    )
+    whole = ("flows", "integration", "test_readme.py")
+    items.sort(key=lambda item: not any(name in item.path.parts for name in whole))
 
 
 @pytest.fixture(scope="session")

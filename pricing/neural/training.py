@@ -282,6 +282,7 @@ class _Run:
         loss = self.epoch_loss / len(self.train)
         self.epoch, self.batch, self.epoch_loss = self.epoch + 1, 0, 0.0
         self.curves.append({"epoch": self.epoch, "split": "train", "metric": "loss", "value": loss})
+        found = ""
         if self.valid is not None:
             if self.ema:
                 self.ema.apply_shadow(self.model)
@@ -299,7 +300,7 @@ class _Run:
                 self.bad_epochs += 1
             if self.ema:
                 self.ema.restore(self.model)
-        found = f", validation SMAPE {self.curves[-1]['value']:.2f}" if self.valid is not None else ""
+            found = f", validation SMAPE {score:.2f}"
         logger.info("epoch %d: training loss %.4f%s", self.epoch, loss, found)
         self.save()  # the last epoch's too: what follows (another phase, predictions) may be killed
 

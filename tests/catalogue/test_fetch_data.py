@@ -217,7 +217,7 @@ def refused(archive_bytes: bytes, tmp_path: Path, match: str, **options: int) ->
 
 
 @pytest.mark.parametrize("pack", [zipped, tarred])
-@pytest.mark.parametrize("path", ["../evil/train.csv", "/tmp/train.csv", "a/../../x", "..\\train.csv", "C:\\train.csv"])
+@pytest.mark.parametrize("path", ["../evil/train.csv", "/x/train.csv", "a/../../x", "..\\train.csv", "C:\\train.csv"])
 def test_a_path_that_escapes_is_refused(pack: object, path: str, tmp_path: Path) -> None:
     refused(pack({**GOOD, path: b"evil"}), tmp_path, "elsewhere")  # type: ignore[operator]
 
