@@ -24,8 +24,8 @@ class Graph:
     """The DAG of one run; a stage is submitted when it is first asked for.
 
     Two branches, each with a process pool and cores of its own: tables (catalogue, features, GBDT, ensemble) and
-    neural (pictures, encoders, networks). A pool takes its tasks in the order of submission, and no task of the tables
-    branch waits for the neural one but the ensemble, so neither starves nor blocks the other.
+    neural (pictures, encoders, networks). A pool takes its tasks in the order of submission, and the tables branch
+    waits for the neural one only once its trees are grown, so neither starves nor blocks the other.
     """
 
     def __init__(
@@ -165,7 +165,6 @@ class Graph:
         config = self.config
         return {
             member: self._member(
-                self.tables,
                 stages.train_gbdt,
                 member,
                 self.fold_numbers,
@@ -198,8 +197,6 @@ class Graph:
         for member in config.neural.members:
             refit = member != "multimodal" or config.neural.refit_multimodal
             folds = [fold for fold in self.fold_numbers if fold is not None or refit]
-            # the trees are done long before the encoder network: the Gaussian process takes their cores then
-            runner = self.tables if member == "gaussian_process" else self.neural_pool
             if member == "multimodal":
                 reads: dict[str, Any] = {
                     "images": self.images,
@@ -208,16 +205,23 @@ class Graph:
                 }
             else:
                 reads = {"images": None, "encoded": None, "config": config.neural.only("device", member)}
-            made[member] = self._member(runner, stages.train_neural, member, folds, **reads)
+            made[member] = self._member(stages.train_neural, member, folds, **reads)
         return made
 
+    def _pool_of(self, member: str, fold: int | None) -> ProcessPoolTaskRunner:
+        # the trees are done long before the encoder network: the Gaussian process takes their cores then, and after it
+        # the encoder network's last folds
+        late = self.config.folds.n_splits - self.config.resources.encoder_folds_beside
+        stays = member == "sparse_mlp" or (member == "multimodal" and (fold is None or fold < late))
+        return self.neural_pool if stays else self.tables
+
     def _member(
-        self, runner: ProcessPoolTaskRunner, what: Task, member: str, folds: list[int | None], **parameters: Any
+        self, what: Task, member: str, folds: list[int | None], **parameters: Any
     ) -> dict[int | None, PrefectFuture]:
         made: dict[int | None, PrefectFuture] = {}
         for fold in folds:
             made[fold] = self._submit(
-                runner, what, catalogue=self.catalogue, folds=self.folds, features=self.features,
+                self._pool_of(member, fold), what, catalogue=self.catalogue, folds=self.folds, features=self.features,
                 price_features=self.price_features[fold], member=member, fold=fold, seed=self.config.seed,
                 fold_models=list(made.values()) if fold is None else [], **parameters,
             )  # fmt: skip

@@ -75,6 +75,9 @@ class ResourcesConfig(Section):
     """Cores the run may use; None takes what the machine has, at most 64."""
     gbdt_share: float = Field(0.5, gt=0, lt=1)
     """Share of the cores that the GBDT branch gets while the neural branch runs."""
+    encoder_folds_beside: int = Field(0, ge=0)
+    """Folds of the encoder network that are trained on the GBDT branch's cores once it is done with them. With a GPU,
+    which all folds would share, leave it at 0."""
 
     def available(self) -> int:
         """Cores to use: those asked for, else those that this process may run on, at most 64."""

@@ -89,7 +89,8 @@ def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path, prefect_server:
     encoder, eyes = write_text_encoder(tmp_path / "encoder"), write_image_encoder(tmp_path / "eyes")
     arguments = ["demo", "--rows", "120", "--output", output, "--artifacts", artifacts, "--intervals", *SMALL]
     arguments += ["--set", "features.spaces=['words', 'embedding']", "--set", "features.embedding.max_length=48"]
-    arguments += ["--set", f"neural.image.name={eyes}"]
+    arguments += ["--set", f"neural.image.name={eyes}", "--set", "resources.encoder_folds_beside=1"]
+    arguments += ["--set", "resources.cores=3", "--set", "resources.gbdt_share=0.3"]
     arguments += [
         part for name in ("neural.text", "features.embedding") for part in ("--set", f"{name}.name={encoder}")
     ]
@@ -109,6 +110,9 @@ def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path, prefect_server:
     assert (output / "plots" / "search.png").exists()
     started = {stage["label"]: stage["started"] for stage in run["stages"]}
     assert started["encode"] < started["neural sparse_mlp-0"], "it reads no features and must not wait for them"
+    threads = {stage["label"]: stage["threads"] for stage in run["stages"] if stage["name"] in ("gbdt", "neural")}
+    assert threads["gbdt lightgbm-1"] == threads["neural multimodal-1"] == 1, "the last fold takes the trees' cores"
+    assert threads["neural multimodal-0"] == threads["neural sparse_mlp-1"] == 2
     network = run["networks"]["multimodal"]
     assert network["precision"] == "bf16"
     assert 0 < network["trainable_parameters"] <= network["parameters"]
