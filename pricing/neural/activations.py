@@ -9,7 +9,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,8 @@ class Activations:
 
     record: dict[str, Any]
     rows: pl.DataFrame
-    """sample_id String, text_row Int64 (first window), text_windows Int64, picture_row Int64 (-1 for none)."""
+    """part String ("train" or "test"), sample_id String, text_row Int64 (first window), text_windows Int64, picture_row
+    Int64 (-1 for none)."""
     folder: Path
 
     @classmethod
@@ -76,6 +77,10 @@ class Activations:
                 f"{folder}: kept activations cannot be read ({error}); rebuild the encode stage"
             ) from None
         return cls(record, rows, folder)
+
+    def of(self, part: str) -> "Activations":
+        """Those of the rows with a price ("train") or of those to be priced ("test"), which may share ids."""
+        return replace(self, rows=self.rows.filter(pl.col("part") == part))
 
     def texts(self, ids: pl.Series) -> StoredTexts:
         """Hidden states of these rows, in this order, or token ids where the whole encoder is trained."""
@@ -105,7 +110,13 @@ class Activations:
             raise ArtifactError(f"{self.folder / name}: cannot be read ({error}); rebuild the encode stage") from None
 
 
-_ROWS = {"sample_id": pl.String, "text_row": pl.Int64, "text_windows": pl.Int64, "picture_row": pl.Int64}
+_ROWS = {
+    "part": pl.String,
+    "sample_id": pl.String,
+    "text_row": pl.Int64,
+    "text_windows": pl.Int64,
+    "picture_row": pl.Int64,
+}
 
 
 def encode_rows(
@@ -121,7 +132,7 @@ def encode_rows(
     Parameters
     ----------
     frame : DataFrame
-        sample_id, catalog_content, image_link; ids are unique.
+        part ("train" or "test"), sample_id, catalog_content, image_link; ids are unique in a part.
     files : mapping
         image_link -> picture file, for the pictures that are there.
     config : NeuralConfig
@@ -141,7 +152,7 @@ def encode_rows(
         "text": None, "image": None, "precision": precision.name, "encoders": dict(encoders.records),
     }  # fmt: skip
     none = pl.lit(-1, pl.Int64)
-    rows = frame.select("sample_id", text_row=none, text_windows=none, picture_row=none)
+    rows = frame.select("part", "sample_id", text_row=none, text_windows=none, picture_row=none)
     if config.text.enabled:
         started = time.perf_counter()
         texts = [compose_text(content) for content in frame["catalog_content"]]

@@ -81,7 +81,12 @@ def train_multimodal(
     towers = Towers(config, encoded, encoders)
     datasets = {
         name: towers.dataset(
-            part.frame, scaler.transform(tables[name]), encoded, files, training=name == "learn", seed=seed
+            part.frame,
+            scaler.transform(tables[name]),
+            encoded.of("test" if name == "test" else "train"),
+            files,
+            training=name == "learn",
+            seed=seed,
         )
         for name, part in parts.items()
     }
@@ -184,7 +189,7 @@ def predict_multimodal(
     scaler = TabularScaler.load(folder / "scaler.json")
     files = picture_files(images, pictures, config)
     if not any(encoded_folder.iterdir()):
-        encode_rows(frame, files, config, encoders, encoded_folder, device)
+        encode_rows(frame.with_columns(part=pl.lit("test")), files, config, encoders, encoded_folder, device)
     encoded = Activations.load(encoded_folder)
     towers = Towers(config, encoded, encoders)
     model = build_model(towers, scaler.width, 0)

@@ -54,7 +54,8 @@ def encode(
 
     device = prepare_torch(config.device, threads)
     columns = ["sample_id", "catalog_content", "image_link"]
-    frame = pl.concat([read_catalogue_part(catalogue, part).select(columns) for part in ("train", "test")])
+    parts = {part: read_catalogue_part(catalogue, part).select(columns) for part in ("train", "test")}
+    frame = pl.concat([rows.with_columns(part=pl.lit(part)) for part, rows in parts.items()])
     text, image = (tower.name if tower.enabled else None for tower in (config.text, config.image))
     encoders = SavedEncoders.save(text, image, out / "encoders")
     encode_rows(frame, picture_files(images, pictures, config), config, encoders, out, device)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pricing.errors import SchemaError
+from pricing.errors import ArtifactError, SchemaError
 
 __all__ = ["TabularScaler"]
 
@@ -100,9 +100,18 @@ class TabularScaler:
 
     @classmethod
     def load(cls, path: Path) -> "TabularScaler":
-        """Read what `save` wrote."""
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        fields: dict[str, Any] = {
-            key: tuple(tuple(v) if isinstance(v, list) else v for v in value) for key, value in raw.items()
-        }
-        return cls(**fields)
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ArtifactError
+            The file is missing or damaged.
+        """
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            fields: dict[str, Any] = {
+                key: tuple(tuple(v) if isinstance(v, list) else v for v in value) for key, value in raw.items()
+            }
+            return cls(**fields)
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise ArtifactError(f"{path}: expected a scaler of numbers, got {error!r}; train again") from None

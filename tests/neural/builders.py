@@ -144,7 +144,8 @@ def write_inputs(root: Path, *, rows: int = 60, test_rows: int = 8, terms: int =
     total = rows + test_rows
     pack, bright, word = rng.integers(1, 9, total), rng.random(total) < 0.5, rng.integers(0, 6, total)
     log_price = 1.5 + np.log(pack) + 0.4 * bright + 0.1 * word
-    ids, links = [f"p{n}" for n in range(total)], [f"http://pictures.invalid/{n}.jpg" for n in range(total)]
+    ids = [f"p{n}" for n in [*range(rows), *range(test_rows)]]  # two files, each numbered from the start
+    links = [f"http://pictures.invalid/{n}.jpg" for n in range(total)]
     texts = [
         f"Item Name: {WORDS[word[n]]} {WORDS[n % len(WORDS)]} (Pack of {pack[n]})\nValue: {pack[n]}.0\nUnit: Ounce\n"
         for n in range(total)
