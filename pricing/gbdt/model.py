@@ -25,7 +25,7 @@ from pricing.gbdt.target import Target
 Library = Literal["lightgbm", "xgboost", "catboost"]
 LIBRARIES: tuple[Library, ...] = get_args(Library)
 
-FORMAT = 3
+FORMAT = 4
 """Version of schema.json."""
 
 

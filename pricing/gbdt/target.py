@@ -1,7 +1,7 @@
 r"""What the trees learn of a log price, and the way back to it.
 
 With :math:`y` the log price, :math:`a` the row's log amount and :math:`\bar a` the mean log amount of its family (mass,
-volume, count ...) over the learning rows, the trees learn
+volume, count ...) over the learning rows, :math:`a - \bar a` within what the learning rows have, the trees learn
 
 .. math:: z = y - \gamma\,(a - \bar a) - c,
 
@@ -13,7 +13,7 @@ log price less what an elasticity of :math:`\gamma` gives to the amount. A row w
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -37,11 +37,16 @@ class Target:
         Gamma above, 0 to 1.
     mean_log_amount : dict of str to float
         Of each family that has an amount in the training rows; natural log of its base unit. Empty at gamma 0.
+    least, greatest : float
+        Of a - a-bar over the training rows. Trees are flat beyond what they saw, and the shift must be too: a barcode
+        read as an amount must not price a row.
     """
 
     center: float
     amount_exponent: float = 0.0
     mean_log_amount: dict[str, float] = field(default_factory=dict)
+    least: float = 0.0
+    greatest: float = 0.0
 
     @classmethod
     def fit(cls, train: Matrix, schema: FeatureSchema, amount_exponent: float) -> Target:
@@ -65,8 +70,9 @@ class Target:
             for code, name in enumerate(schema.categories[FAMILY])
             if (own := (family == code) & ~np.isnan(amount)).any()
         }
-        uncentred = cls(0.0, amount_exponent, means)
-        return cls(float(np.median(uncentred.learnt(train, schema))), amount_exponent, means)
+        apart = cls(0.0, amount_exponent, means)._apart(train.values, schema)
+        uncentred = cls(0.0, amount_exponent, means, float(apart.min()), float(apart.max()))
+        return replace(uncentred, center=float(np.median(uncentred.learnt(train, schema))))
 
     def learnt(self, rows: Matrix, schema: FeatureSchema) -> NDArray[np.float64]:
         """What the trees learn of n labelled rows, shape (n,)."""
@@ -79,20 +85,27 @@ class Target:
     def _shift(self, values: Values, schema: FeatureSchema) -> NDArray[np.float64] | float:
         if self.amount_exponent == 0:
             return self.center
+        return self.center + self.amount_exponent * np.clip(self._apart(values, schema), self.least, self.greatest)
+
+    def _apart(self, values: Values, schema: FeatureSchema) -> NDArray[np.float64]:
+        """Log amounts less their family's mean, 0 where there is none, shape (n,)."""
         amount, family = _amounts(values, schema)
         means = np.array([self.mean_log_amount.get(name, np.nan) for name in schema.categories[FAMILY]] + [np.nan])
         apart = amount - means[family]
-        return self.center + self.amount_exponent * np.where(np.isnan(apart), 0.0, apart)
+        return np.where(np.isnan(apart), 0.0, apart)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready form; :meth:`from_json` reads it."""
-        return {name: getattr(self, name) for name in ("center", "amount_exponent", "mean_log_amount")}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Target:
         """Inverse of :meth:`to_json`."""
         means = {str(name): float(mean) for name, mean in record["mean_log_amount"].items()}
-        return cls(float(record["center"]), float(record["amount_exponent"]), means)
+        center, exponent, least, greatest = (
+            float(record[name]) for name in ("center", "amount_exponent", "least", "greatest")
+        )
+        return cls(center, exponent, means, least, greatest)
 
 
 def _amounts(values: Values, schema: FeatureSchema) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -34,11 +34,13 @@ def with_amounts(rows: int, seed: int = 0) -> tuple[pl.DataFrame, np.ndarray]:
 
 
 def shifts(table: pl.DataFrame, learning: int, exponent: float) -> np.ndarray:
-    """The formula by group means in polars: exponent x (log amount - its family's mean over the learning rows)."""
+    """The formula by group means in polars: exponent x (log amount - its family's mean over the learning rows), no
+    further from 0 than a learning row is."""
     known = table.select(pl.col("ipq_log_amount").cast(pl.Float64).fill_nan(None), "ipq_family")
     means = known[:learning].group_by("ipq_family").agg(pl.col("ipq_log_amount").mean().alias("mean"))
     joined = known.join(means, on="ipq_family", how="left", maintain_order="left")
-    return joined.select(exponent * (pl.col("ipq_log_amount") - pl.col("mean")).fill_null(0)).to_series().to_numpy()
+    apart = joined.select((pl.col("ipq_log_amount") - pl.col("mean")).fill_null(0)).to_series().to_numpy()
+    return exponent * np.clip(apart, apart[:learning].min(), apart[:learning].max())
 
 
 def fitted(table: pl.DataFrame, labels: np.ndarray, cut: int, library: str, exponent: float) -> TrainedModel:
@@ -91,6 +93,18 @@ def test_a_target_per_unit_is_training_on_shifted_prices(library: str, tmp_path:
     for rows in (table, without, table[:0]):
         assert loaded.predict(rows).tobytes() == trained.model.predict(rows).tobytes()
     assert np.isfinite(loaded.predict(without)).all()
+
+
+def test_a_barcode_read_as_an_amount_does_not_price_a_row() -> None:
+    table, labels = with_amounts(300)
+    model = fitted(table, labels, 200, "lightgbm", 1.0).model
+
+    def priced(log_amount: float) -> np.ndarray:
+        known = pl.col("ipq_log_amount").is_finite()
+        return model.predict(table.with_columns(ipq_log_amount=pl.when(known).then(pl.lit(log_amount, pl.Float32))))
+
+    assert priced(60.0).tolist() == priced(30.0).tolist()
+    assert (priced(60.0) > priced(6.0)).any()
 
 
 def test_folds_take_their_own_means() -> None:
