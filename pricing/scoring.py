@@ -91,7 +91,7 @@ def score_catalogue(
             f"{model / 'model.json'}: format {found!r}, this version reads {MODEL_FORMAT}; score with the version that "
             "trained the model, or run again"
         )
-    engineer = FeatureEngineer.load(model / "engineer", model / "encoders")
+    engineer = FeatureEngineer.load(model / "engineer", model / "encoders", threads)
     features = engineer.transform(frame)
     price_features, ridge, similar = {}, {}, None
     asked = "refit" if "refit" in members["ridge"] else members["ridge"][0]

@@ -7,6 +7,7 @@ import polars as pl
 from pricing.catalogue.raw_rows import RawBatch, Rejected
 
 _POSITIVE = "expected a positive number such as 4.99"
+_DEAREST = 1e15  # beyond it squared errors and reports overflow, and no currency goes there
 
 
 class RowChecker:
@@ -74,5 +75,6 @@ def _reasons(frame: pl.DataFrame, labelled: bool) -> list[pl.Expr]:
             pl.when(value.is_null()).then(pl.format("price {} is not a number; {}", shown, advice)),
             pl.when(~value.is_finite()).then(pl.format("price {} is not finite; {}", shown, advice)),
             pl.when(value <= 0).then(pl.format("price {} is not positive; {}", shown, advice)),
+            pl.when(value > _DEAREST).then(pl.format("price {} is above 1e15; {}", shown, advice)),
         ]
     return [reason.otherwise(None) for reason in reasons]

@@ -172,10 +172,11 @@ class FeatureEngineer:
         tabular = pl.concat(tables, how="vertical")
         matrix = matrices[0] if len(matrices) == 1 else sparse.csr_matrix(sparse.vstack(matrices, format="csr"))
         schema = self.schema
-        numbers = (pl.col(name).cast(pl.Float32).fill_null(np.nan) for name in schema.numeric)
+        # a number of forty digits is infinite in single precision, and no amount
+        numbers = pl.col(schema.numeric).cast(pl.Float32).replace([None, np.inf, -np.inf], np.nan)
         embedding = self.embedder.embed(frame["catalog_content"].to_list()) if self.embedder else None
         made = FeatureSet(
-            frame[ID].cast(pl.String), tabular.select(*numbers, *schema.categorical), matrix, schema,
+            frame[ID].cast(pl.String), tabular.select(numbers, *schema.categorical), matrix, schema,
             embedding=embedding,
         )  # fmt: skip
         if self.index is None:
@@ -244,7 +245,7 @@ class FeatureEngineer:
             self.index.save(folder / "index")
 
     @classmethod
-    def load(cls, folder: Path, encoders: Path | None = None) -> "FeatureEngineer":
+    def load(cls, folder: Path, encoders: Path | None = None, threads: int = 1) -> "FeatureEngineer":
         """Read what `save` wrote; transforms are equal to those before saving, bit by bit.
 
         Parameters
@@ -253,6 +254,8 @@ class FeatureEngineer:
             That folder.
         encoders : Path, optional
             Where the pretrained encoder lies, if not in that folder.
+        threads : int
+            Cores of embedding and search; they change no number.
 
         Raises
         ------
@@ -262,7 +265,7 @@ class FeatureEngineer:
         path = folder / "engineer.json"
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
-            engineer = cls(FeaturesConfig.model_validate(record["config"]), int(record["seed"]))
+            engineer = cls(FeaturesConfig.model_validate(record["config"]), int(record["seed"]), threads)
         except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
             raise ArtifactError(f"{path}: expected a FeatureEngineer, got {error!r}; rebuild the stage") from None
         engineer.brands = BrandNames.load(folder / "brands.json")
@@ -270,7 +273,7 @@ class FeatureEngineer:
         if "embedding" in engineer.config.spaces:
             from pricing.features.embedding import TextEmbedder
 
-            engineer.embedder = TextEmbedder.load(folder / "encoders", encoders=encoders)
+            engineer.embedder = TextEmbedder.load(folder / "encoders", encoders=encoders, threads=threads)
         if (folder / "index").exists():
             engineer.index = ComparableIndex.load(folder / "index")
         return engineer

@@ -91,6 +91,7 @@ def test_quarantine_keeps_exactly_the_rows_around_it(tmp_path: Path, case: str) 
         ("train.parquet", b"PAR1 and then nothing", "not a readable Parquet file"),
         ("train.xlsx", b"PK\x03\x04rest", ".xlsx are not read"),
         ("train.csv", HEADER + b"1,a,,0\n", "0 is not positive"),
+        ("train.csv", HEADER + b"1,a,,1e16\n", "1e16 is above 1e15"),
     ],
 )
 def test_a_file_that_cannot_be_used(tmp_path: Path, name: str, content: bytes, words: str) -> None:

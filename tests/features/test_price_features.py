@@ -6,6 +6,7 @@ import pytest
 from scipy import sparse
 
 from pricing.errors import ArtifactError, SchemaError
+from pricing.evaluation.feature_words import feature_words
 from pricing.features.engineer import FeatureEngineer
 from pricing.features.load import FeatureSet
 from pricing.features.neighbour_prices import SUMMARY, Amounts, summarise
@@ -126,6 +127,23 @@ def test_one_absurd_quantity_does_not_price_a_row_beyond_what_was_seen(
         features.schema,
     )
     assert ridge.predict(absurd).max() <= products.log_price.max()
+
+
+@pytest.mark.parametrize("line", ["Value: 1e39", "Value: 1e300\nUnit: Pound", "Item Name: Tea, " + "9" * 41 + " oz"])
+def test_a_number_beyond_single_precision_can_be_learnt_from(line: str, products: Products) -> None:
+    frame = products.frame.with_columns(
+        catalog_content=pl.when(pl.int_range(pl.len()) == 3).then(pl.lit(line)).otherwise("catalog_content")
+    )
+    features = FeatureEngineer(CONFIG).fit_transform(frame)
+    assert not np.isinf(features.tabular.select(features.schema.numeric).to_numpy()).any()
+    assert np.isfinite(PriceRidge(2.0, 0.2).fit(features, products.log_price).predict(features)).all()
+
+
+def test_the_report_has_words_for_every_feature(compared: FeatureSet, products: Products) -> None:
+    price = fitted(compared, products.log_price, products.groups)
+    named = {name: feature_words(name) for name in (*compared.schema.columns, *price.columns)}
+    assert [name for name, words in named.items() if not words] == []
+    assert any(name.startswith("price_words_") for name in named)
 
 
 def test_target_means_shrink_towards_the_overall_mean() -> None:
