@@ -1,5 +1,6 @@
 """The ``pricing`` command. Prefect is imported only inside the commands that run flows."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -39,16 +40,21 @@ def build_config(
     on_bad_rows: str | None = None, price_column: str | None = None, intervals: bool = False,
 ) -> PricingConfig:  # fmt: skip
     """A preset with the command line's options laid over it."""
-    laid = [*(settings or []), f"paths.artifacts={artifacts}"]
+    # quoted: a folder called 2024 is no number
+    laid = [*(settings or []), f"paths.artifacts={_quoted(str(artifacts))}"]
     if allow:
-        laid.append("images.allow_hosts=[" + ", ".join(f'"{host}"' for host in allow) + "]")
+        laid.append(f"images.allow_hosts={_quoted(allow)}")
     if on_bad_rows:
-        laid.append(f"catalogue.on_bad_rows={on_bad_rows}")
+        laid.append(f"catalogue.on_bad_rows={_quoted(on_bad_rows)}")
     if price_column:
-        laid.append(f"submission.price_column={price_column}")
+        laid.append(f"submission.price_column={_quoted(price_column)}")
     if intervals:
         laid.append("submission.intervals=true")
     return load_config(preset, laid)
+
+
+def _quoted(value: str | list[str]) -> str:
+    return json.dumps(value, ensure_ascii=False)  # of strings it is TOML too
 
 
 @app.command()

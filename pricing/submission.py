@@ -11,9 +11,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pricing.config.ensemble import INTERVAL_COLUMNS, SubmissionConfig
+from pricing.config.ensemble import SubmissionConfig
 from pricing.errors import ArtifactError, PredictionsError
 from pricing.evaluation.metrics import log_to_price
+from pricing.interval_levels import INTERVAL_COLUMNS
 
 __all__ = [
     "comparables_file",

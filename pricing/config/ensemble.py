@@ -5,11 +5,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from pricing.config.base import Section
-
-LEVELS = (80, 95)
-"""Coverages of the prediction intervals in percent."""
-INTERVAL_COLUMNS = tuple(f"{end}_{level}" for level in LEVELS for end in ("low", "high"))
-"""Columns of the ensemble's tables and of the file beside a submission: low_80, high_80, low_95, high_95."""
+from pricing.interval_levels import INTERVAL_COLUMNS
 
 
 class MetaLightGBMConfig(Section):

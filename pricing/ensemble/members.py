@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pricing.config.ensemble import INTERVAL_COLUMNS
 from pricing.errors import ArtifactError, SchemaError
+from pricing.interval_levels import INTERVAL_COLUMNS
 from pricing.smape import smape_of_logs
 
 __all__ = ["RESERVED", "LabelledRows", "Member", "oof_smapes", "read_labelled", "read_member", "read_test_ids"]

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing.config.ensemble import LEVELS
 from pricing.ensemble.stacking import TrainedEnsemble
 from pricing.evaluation.bootstrap import bootstrap_interval, compare_predictions
 from pricing.evaluation.metrics import calculate_metrics_by_quantile, evaluate_predictions, smape_per_row
+from pricing.interval_levels import LEVELS
 from pricing.smape import smape_of_logs
 
 __all__ = ["describe_holdout", "describe_training", "member_weights", "write_json"]

@@ -18,17 +18,21 @@ def timeline(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     Parameters
     ----------
     stages : sequence of mapping
-        ``name``, ``label``, ``seconds``, ``started`` and ``ended`` (ISO 8601 or seconds since the epoch), ``cached``.
+        ``name``, ``label``, ``seconds``, ``started`` and ``ended`` (ISO 8601 or seconds since the epoch), ``cached``;
+        what came from the cache has the times of the run that made it, and no bar.
 
     Returns
     -------
     dict
         ``lanes``: ``name``, ``branch`` (gbdt, neural, other), ``seconds`` (sum), ``runs``, ``cached`` (how many of
-        them), ``bars`` (``left``, ``width`` in percent, ``cached``, ``label``); ``seconds``: from the first start to
+        them), ``bars`` (``left``, ``width`` in percent, ``label``); ``seconds``: from the first start to
         the last end, 0 where times are missing; ``overlap``: seconds in which both branches were at work.
     """
     lanes: dict[str, dict[str, Any]] = {}
-    times = [(_moment(stage.get("started")), _moment(stage.get("ended"))) for stage in stages]
+    times = [
+        (None, None) if stage.get("cached") else (_moment(stage.get("started")), _moment(stage.get("ended")))
+        for stage in stages
+    ]
     known = [(start, end) for start, end in times if start is not None and end is not None]
     first = min((start for start, _ in known), default=0.0)
     last = max((end for _, end in known), default=0.0)
@@ -47,14 +51,13 @@ def timeline(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         lane["cached"] += bool(stage.get("cached"))
         if start is None or end is None:
             continue
-        if branch in busy and not stage.get("cached"):
+        if branch in busy:
             busy[branch].append((start, end))
         lane["bars"].append(
             {
                 "left": round(100 * (start - first) / span, 3),
                 # a bar below half a percent could not be seen
                 "width": round(max(0.5, 100 * (end - start) / span), 3),
-                "cached": bool(stage.get("cached")),
                 "label": f"{stage.get('label') or name}: {end - start:.1f} s",
             }
         )

@@ -113,4 +113,5 @@ def test_product_plots_draw_any_text() -> None:
 def test_features_are_explained_by_the_longest_beginning() -> None:
     assert feature_words("price_ridge_per_unit") != feature_words("price_ridge")
     assert "word" in feature_words("svd_017")
+    assert feature_words("price_words_best") != feature_words("price_words_best_amount")
     assert feature_words("something_else") == ""
