@@ -48,7 +48,8 @@ def meta_features(members: Floats, base: Floats) -> Floats:
     -------
     ndarray of shape (n, 2 m + 6 + pairs)
     """
-    off = members - base[:, None]
+    # chosen columns lie column by column, where from eight of them on a row's sum depends on how many rows there are
+    off = np.ascontiguousarray(members) - base[:, None]
     ranked = np.sort(off, axis=1)
     m = off.shape[1]
     median = (ranked[:, (m - 1) // 2] + ranked[:, m // 2]) / 2

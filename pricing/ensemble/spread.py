@@ -118,8 +118,10 @@ def _columns(members: Floats, stack: Floats) -> Floats:
     """f(x): constant, price, its square, log of the members' spread, its square, and each member's distance."""
     if not members.shape[1]:
         return np.column_stack([np.ones(len(stack)), stack, stack**2])
-    distance = np.abs(members - stack[:, None])
-    width = np.log(np.sqrt(np.square(members - stack[:, None]).mean(axis=1)) + 0.02)
+    # row by row, or from eight columns on a row's mean would depend on how many rows there are
+    off = np.ascontiguousarray(members) - stack[:, None]
+    distance = np.abs(off)
+    width = np.log(np.sqrt(np.square(off).mean(axis=1)) + 0.02)
     return np.column_stack([np.ones(len(stack)), stack, stack**2, width, width**2, np.log(distance + 0.05)])
 
 

@@ -18,6 +18,7 @@ from pricing.ensemble.decision import fit_decision
 from pricing.ensemble.ensemble import Ensemble
 from pricing.ensemble.learners import LinearModel, best_constant, fit_level_1
 from pricing.ensemble.meta_features import disagreement, meta_features
+from pricing.ensemble.spread import fit_spread
 from pricing.ensemble.stacking import train_ensemble
 from pricing.ensemble.weights import optimise_weights
 from pricing.errors import ArtifactError, PredictionsError, SchemaError
@@ -51,6 +52,17 @@ def test_stack_reads_only_out_of_fold_predictions(m: int, seed: int) -> None:
     assert columns[7, : 2 * m + 3] == pytest.approx(expected)
     assert columns[7, 2 * m + 6] == members[7, 0] - members[7, 1]
     assert disagreement(members, base)[7] == pytest.approx([*off, base[7]])
+
+
+@pytest.mark.parametrize("m", [3, 8, 17])
+def test_what_is_said_of_a_row_does_not_depend_on_the_rows_beside_it(m: int) -> None:
+    members, stack = make_members(300, m, 0)
+    chosen = members[:, list(range(m))]  # as a part of the members is taken: column by column in memory
+    spread = fit_spread(chosen, stack, np.random.default_rng(0).laplace(size=300), tuple(range(m)))
+    for row in range(0, 300, 7):
+        alone = chosen[row : row + 1], stack[row : row + 1]
+        assert (meta_features(*alone)[0] == meta_features(chosen, stack)[row]).all()
+        assert spread.predict(*alone)[0] == spread.predict(chosen, stack)[row]
 
 
 def test_no_part_of_the_judge_sees_the_judged_fold() -> None:
