@@ -7,7 +7,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED = false
 export DO_NOT_TRACK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow lint format types bench docs server deploy clean
+.PHONY: help install run test test-slow lint format types bench docs server deploy worker clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -48,8 +48,12 @@ docs: install  ## API documentation from the docstrings, in build/docs
 server: install  ## the Prefect server and UI on http://127.0.0.1:4200
 	$(BIN)/prefect server start
 
-deploy: install  ## register the deployments demo, cpu and full with the server
+deploy: install  ## make the work pool `pricing` and register the deployments demo, cpu and full with the server
+	$(BIN)/prefect work-pool inspect pricing > /dev/null 2>&1 || $(BIN)/prefect work-pool create pricing --type process
 	$(BIN)/prefect --no-prompt deploy --all
+
+worker: install  ## run what is deployed, until it is stopped
+	exec env PATH="$(abspath $(BIN)):$$PATH" $(BIN)/prefect worker start --pool pricing
 
 clean:  ## remove what was made; data/ and the virtual environment stay
 	rm -rf output build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

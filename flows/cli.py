@@ -1,9 +1,10 @@
 """The ``pricing`` command. Prefect is imported only inside the commands that run flows."""
 
+import errno
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -11,19 +12,22 @@ from rich.table import Table
 
 from flows import inspection
 from flows.server import local_server
-from pricing.config import PricingConfig, load_config
+from pricing.config import PathsConfig, PricingConfig, load_config
 from pricing.errors import InputError, PricingError
-from pricing.output_folder import check_file, check_folder, check_output
+from pricing.output_folder import check_file, check_folder, check_output, check_stage_output
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Learn what products cost from their text and pictures, and price new ones.")  # fmt: skip
 app.add_typer(inspection.app)
 console = Console()
+StageName = Literal["download", "features", "tune", "gbdt", "neural", "ensemble", "submission"]
+_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+"""A full disk, a folder that is not ours: nothing that a traceback would explain."""
 
 Train = Annotated[Path, typer.Option(help="CSV or Parquet: sample_id, catalog_content, image_link, price.")]
 Test = Annotated[Path | None, typer.Option(help="The same without price.")]
 Output = Annotated[Path, typer.Option(help="Folder for submission, report, metrics and model.")]
-Artifacts = Annotated[Path, typer.Option(help="The artifact store.")]
+Artifacts = Annotated[Path | None, typer.Option(help="The artifact store.", show_default="artifacts")]
 Preset = Annotated[str, typer.Option(help="demo, cpu, best, full, or a TOML file.")]
 Setting = Annotated[list[str] | None, typer.Option("--set", help="key.path=value, repeatable.")]
 Images = Annotated[Path | None, typer.Option(help="Folder with the pictures; nothing is fetched.")]
@@ -36,12 +40,13 @@ Comparables = Annotated[int, typer.Option(min=0, help="Most similar products a r
 
 
 def build_config(
-    preset: str, settings: list[str] | None, artifacts: Path, allow: list[str] | None = None,
+    preset: str, settings: list[str] | None, artifacts: Path | None = None, allow: list[str] | None = None,
     on_bad_rows: str | None = None, price_column: str | None = None, intervals: bool = False,
 ) -> PricingConfig:  # fmt: skip
     """A preset with the command line's options laid over it."""
-    # quoted: a folder called 2024 is no number
-    laid = [*(settings or []), f"paths.artifacts={_quoted(str(artifacts))}"]
+    laid = [*(settings or [])]
+    if artifacts:
+        laid.append(f"paths.artifacts={_quoted(str(artifacts))}")  # a folder called 2024 is no number
     if allow:
         laid.append(f"images.allow_hosts={_quoted(allow)}")
     if on_bad_rows:
@@ -60,7 +65,7 @@ def _quoted(value: str | list[str]) -> str:
 @app.command()
 def run(
     train: Train, output: Output, test: Test = None, images: Images = None, image_mirror: Mirror = None,
-    preset: Preset = "cpu", setting: Setting = None, artifacts: Artifacts = Path("artifacts"),
+    preset: Preset = "cpu", setting: Setting = None, artifacts: Artifacts = None,
     allow_host: AllowHost = None, on_bad_rows: OnBadRows = None, price_column: PriceColumn = None,
     intervals: Intervals = False,
 ) -> None:  # fmt: skip
@@ -72,12 +77,13 @@ def run(
 @app.command()
 def demo(
     output: Output = Path("output/demo"), rows: Annotated[int, typer.Option(min=50)] = 1500, preset: Preset = "demo",
-    setting: Setting = None, artifacts: Artifacts = Path("artifacts"), allow_host: AllowHost = None,
+    setting: Setting = None, artifacts: Artifacts = None, allow_host: AllowHost = None,
     on_bad_rows: OnBadRows = None, price_column: PriceColumn = None, intervals: Intervals = False,
 ) -> None:  # fmt: skip
     """Generate the sample catalogue, serve its pictures on loopback, run everything."""
     config = build_config(preset, setting, artifacts, allow_host, on_bad_rows, price_column, intervals)
     check_output(output)
+    check_folder(config.paths.artifacts, "--artifacts")
     with local_server():
         from flows.pipeline import price_sample
 
@@ -87,9 +93,9 @@ def demo(
 
 @app.command()
 def stage(
-    name: Annotated[str, typer.Argument(help="download, features, tune, gbdt, neural, ensemble or submission.")],
+    name: Annotated[StageName, typer.Argument()],
     train: Train, output: Output, test: Test = None, images: Images = None, image_mirror: Mirror = None,
-    preset: Preset = "cpu", setting: Setting = None, artifacts: Artifacts = Path("artifacts"),
+    preset: Preset = "cpu", setting: Setting = None, artifacts: Artifacts = None,
     allow_host: AllowHost = None, on_bad_rows: OnBadRows = None, price_column: PriceColumn = None,
     intervals: Intervals = False,
 ) -> None:  # fmt: skip
@@ -99,7 +105,7 @@ def stage(
     if name == "submission":  # needs everything before it
         _run(train, output, test, config, source)
         return
-    check_folder(output)
+    check_stage_output(output)
     _check_inputs(train, test, config)
     with local_server():
         from flows.stage_flows import run_stage
@@ -137,7 +143,7 @@ def ensemble(
     """Stack anybody's out-of-fold predictions (prices, one column a model)."""
     from pricing.ensemble.standalone import stack_predictions
 
-    config = build_config(preset, setting, Path("artifacts"), None, None, price_column, intervals)
+    config = build_config(preset, setting, None, None, None, price_column, intervals)
     metrics = stack_predictions(
         oof, test_predictions, output, config.ensemble, config.seed, submission=config.submission,
         threads=config.resources.available(),
@@ -149,12 +155,10 @@ def ensemble(
 def score(
     run_dir: Annotated[Path, typer.Option("--run", help="A run's output folder, or its model folder.")],
     catalogue: Annotated[Path, typer.Option()], output: Annotated[Path, typer.Option()], images: Images = None,
-    image_mirror: Mirror = None, allow_host: AllowHost = None, artifacts: Artifacts = Path("artifacts"),
+    image_mirror: Mirror = None, allow_host: AllowHost = None, artifacts: Artifacts = None,
     price_column: PriceColumn = None, intervals: Intervals = False, comparables: Comparables = 0,
 ) -> None:  # fmt: skip
     """Price new products with a finished run."""
-    import json
-
     from pricing.catalogue.progress_display import live_progress
     from pricing.catalogue.reading import read_catalogue_file
     from pricing.scoring import fetch_pictures, reads_pictures, rows_without_picture, score_catalogue
@@ -168,9 +172,11 @@ def score(
         raise InputError(f"{model}: is no model folder ({type(error).__name__}); give a run's --output") from None
     header = config.submission
     if price_column:
-        header = build_config("cpu", None, artifacts, price_column=price_column).submission
+        header = build_config("cpu", None, price_column=price_column).submission
     frame = read_catalogue_file(catalogue, labelled=False).frame
-    source, pictures, table = _source(images, image_mirror), artifacts / "work" / "images", None
+    paths = PathsConfig(artifacts=artifacts) if artifacts else PathsConfig()
+    check_folder(paths.artifacts, "--artifacts")
+    source, pictures, table = _source(images, image_mirror), paths.work / "images", None
     if reads_pictures(config):  # from where a run would take them
         # a model folder may come from anywhere: it lets nobody into the user's own network
         allowed = config.images.model_copy(update={"allow_hosts": tuple(allow_host or ())})
@@ -205,6 +211,7 @@ def _check_inputs(train: Path, test: Path | None, config: PricingConfig) -> None
     """Refuse bad input before anything is started."""
     from pricing.catalogue.reading import check_catalogue_file
 
+    check_folder(config.paths.artifacts, "--artifacts")
     check_catalogue_file(train, labelled=True, on_bad_rows=config.catalogue.on_bad_rows)
     if test is not None:
         check_catalogue_file(test, labelled=False, on_bad_rows=config.catalogue.on_bad_rows)
@@ -222,8 +229,6 @@ def _run(train: Path, output: Path, test: Path | None, config: PricingConfig, so
 
 def print_summary(output: Path) -> None:
     """The short table at the end of a run."""
-    import json
-
     metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
     record = json.loads((output / "run.json").read_text(encoding="utf-8"))
     console.print(_models_table(metrics))
@@ -268,12 +273,20 @@ def _stages_table(stages: list[dict[str, Any]]) -> Table:
 
 
 def main() -> None:
-    """Entry point: one line for what this project reports by itself, a traceback for bugs."""
+    """Entry point: one line for what this project reports by itself or the machine lacks, a traceback for bugs."""
     try:
         app()
     except PricingError as error:
-        Console(stderr=True).print(f"pricing: {error}", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(error.exit_code)
+        _complain(str(error), error.exit_code)
+    except OSError as error:
+        if error.errno not in _MACHINE:
+            raise
+        _complain(f"{error.filename or 'a file'}: {error.strerror}; what is finished is kept, run again", 1)
+
+
+def _complain(line: str, code: int) -> None:
+    Console(stderr=True).print(f"pricing: {line}", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

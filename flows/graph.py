@@ -17,6 +17,7 @@ from pricing.catalogue.sources import ImageSource
 from pricing.config import PricingConfig
 from tasks import stages
 from tasks.caching import Runtime
+from tasks.logs import shorten_expected_errors
 from tasks.workers import ProcessPoolTaskRunner, branch_runner, stop_workers
 
 
@@ -287,6 +288,7 @@ def open_graph(
     train: Path, test: Path | None, config: PricingConfig, source: ImageSource, floor: dict | None = None
 ) -> Iterator[Graph]:
     """A graph with its two pools; SIGTERM to this process is passed on to theirs."""
+    shorten_expected_errors()
     tables, neural = split_cores(config)
     weights = config.paths.work.absolute() / "weights"
     with branch_runner(tables, weights) as tables_pool, branch_runner(neural, weights) as neural_pool:

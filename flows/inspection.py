@@ -27,6 +27,10 @@ def report(run_dir: Annotated[Path, typer.Option("--run")]) -> None:
     if (run_dir / "run.json").exists() or not (run_dir / "metrics.json").exists():
         try:
             run = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))
+            if "stage" in run:
+                raise InputError(
+                    f"{run_dir}: holds the stage {run['stage']} alone, which has no report; give a run's --output"
+                )
             config = PricingConfig.model_validate(run["config"]).report
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{run_dir}: is no run folder ({type(error).__name__}); give a run's --output") from None
@@ -45,9 +49,10 @@ def compare(first: Path, second: Path) -> None:
 @app.command()
 def why(stage: str, artifacts: Artifacts = Path("artifacts")) -> None:
     """Why a stage ran again: what differs between its last two outputs."""
-    records = ArtifactStore(artifacts / "store").outputs(stage)
+    store = _store(artifacts)
+    records = store.outputs(stage)
     if not records:
-        known = sorted({record["reference"].stage for record in ArtifactStore(artifacts / "store").outputs()})
+        known = sorted({record["reference"].stage for record in store.outputs()})
         raise InputError(f"no output of stage {stage!r} in {artifacts}; there are {', '.join(known) or 'none'}")
     last = records[-1]
     slot = last["reference"].slot
@@ -76,6 +81,13 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:20] + "..."
 
 
+def _store(artifacts: Path) -> ArtifactStore:
+    folder = PathsConfig(artifacts=artifacts).store
+    if not folder.is_dir():
+        raise InputError(f"--artifacts {artifacts}: there is no store in it; give the folder that runs were given")
+    return ArtifactStore(folder)
+
+
 @app.command()
 def prune(
     artifacts: Artifacts = Path("artifacts"),
@@ -97,7 +109,7 @@ def prune(
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{run}: is no run folder ({type(error).__name__}); nothing was removed") from None
     paths = PathsConfig(artifacts=artifacts)
-    removed, size = ArtifactStore(paths.store).prune(keys)
+    removed, size = _store(artifacts).prune(keys)
     if not keep and paths.checkpoints.exists():  # of trainings that were killed; a finished one removes its own
         size += sum(path.stat().st_size for path in paths.checkpoints.rglob("*") if path.is_file())
         shutil.rmtree(paths.checkpoints)
@@ -107,7 +119,7 @@ def prune(
 @app.command()
 def verify(artifacts: Artifacts = Path("artifacts")) -> None:
     """Check that every stage output is whole."""
-    store = ArtifactStore(artifacts / "store")
+    store = _store(artifacts)
     problems = store.verify()
     for folder, lines in problems.items():
         console.print(f"{folder}: {'; '.join(lines)}", markup=False, soft_wrap=True)

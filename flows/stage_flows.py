@@ -12,7 +12,7 @@ from pricing.catalogue.sources import ImageSource
 from pricing.config import PricingConfig
 from pricing.ensemble.members import oof_smapes
 from pricing.errors import ConfigError
-from pricing.output_folder import check_folder
+from pricing.output_folder import check_stage_output
 from pricing.run_output import copy_missing_pictures, copy_searches, describe_images, describe_networks
 
 STAGES = {
@@ -57,7 +57,7 @@ def run_stage(
         raise ConfigError(f"no stage {stage!r}; there are {', '.join(STAGES)}")
     if stage == "tune" and not config.gbdt.search.enabled:
         raise ConfigError("the search has no budget; set gbdt.search.trials or gbdt.search.seconds")
-    check_folder(output)
+    check_stage_output(output)
     with open_graph(train, test, config, image_source) as graph:
         STAGES[stage](graph)
         stages = graph.finish()

@@ -7,23 +7,29 @@ Layout::
 
     store/STAGE/KEY/artifact.json    key parts, files with size and SHA-256, times
     store/STAGE/KEY/...              the output
-    store/.partial/...               outputs being written; swept by prune
+    store/.partial/...               outputs being written; swept by prune when nobody writes them any more
+    store/.locks/STAGE-KEY.lock      held by who makes an output, so that two runs do no work twice
 """
 
 import hashlib
 import json
+import logging
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pricing.codehash import code_digests, library_versions
 from pricing.errors import ArtifactError
+
+logger = logging.getLogger(__name__)
 
 RECORD = "artifact.json"
 
@@ -132,9 +138,10 @@ class ArtifactStore:
         return record["reference"] if not _damage(folder, record["files"]) else None
 
     def build(
-        self, stage: str, slot: str, parts: Mapping[str, Any], make: Callable[[Path], None], threads: int = 1
-    ) -> Reference:
-        """Serve the output with these key parts, or make it.
+        self, stage: str, slot: str, parts: Mapping[str, Any], make: Callable[[Path], None], threads: int = 1,
+        *, together: bool = False,
+    ) -> Reference:  # fmt: skip
+        """Serve the output with these key parts, or make it, or wait for the run that is at it.
 
         Parameters
         ----------
@@ -146,10 +153,20 @@ class ArtifactStore:
             Writes the output into the empty folder that it is given.
         threads : int
             Recorded, not part of the key.
+        together : bool
+            Several runs may be at it at once; the first to finish is the one that counts.
         """
         key = key_of(parts)
         if found := self.find(stage, key):
             return found
+        if together:
+            return self._make(stage, slot, key, parts, make, threads)
+        with self._alone(stage, key):
+            return self.find(stage, key) or self._make(stage, slot, key, parts, make, threads)
+
+    def _make(
+        self, stage: str, slot: str, key: str, parts: Mapping[str, Any], make: Callable[[Path], None], threads: int
+    ) -> Reference:
         partial = self.root / ".partial" / f"{stage}-{key}-{uuid.uuid4().hex}"
         partial.mkdir(parents=True)
         started = time.time()
@@ -165,6 +182,24 @@ class ArtifactStore:
             return self._move_in(partial, reference)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+    @contextmanager
+    def _alone(self, stage: str, key: str) -> Iterator[None]:
+        lock = self._lock(f"{stage}-{key}")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            logger.info("another run is making %s %s; waiting for it", stage, key)
+            lock.acquire()  # the kernel frees it when that process ends, however it does
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _lock(self, name: str) -> FileLock:
+        folder = self.root / ".locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(folder / f"{name}.lock")
 
     def _move_in(self, partial: Path, made: Reference) -> Reference:
         """Put an output in its place, or serve the whole one that another run has put there in the meantime.
@@ -210,14 +245,26 @@ class ArtifactStore:
         return problems
 
     def prune(self, keep: set[str]) -> tuple[int, int]:
-        """Remove outputs whose key is not in ``keep``, and half-written ones; returns their number and bytes."""
-        removed, size = 0, 0
-        for folder in [*self.root.glob("[!.]*/*"), *self.root.glob(".partial/*")]:
-            if folder.name not in keep:
-                removed += 1
-                size += sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-                shutil.rmtree(folder)
-        return removed, size
+        """Remove outputs whose key is not in ``keep``, and half-written ones that no run is at.
+
+        Returns
+        -------
+        tuple of int
+            Their number and bytes.
+        """
+        gone = [folder for folder in self.root.glob("[!.]*/*") if folder.name not in keep]
+        gone += [folder for folder in self.root.glob(".partial/*") if self._abandoned(folder)]
+        size = sum(path.stat().st_size for folder in gone for path in folder.rglob("*") if path.is_file())
+        for folder in gone:
+            shutil.rmtree(folder)
+        return len(gone), size
+
+    def _abandoned(self, partial: Path) -> bool:
+        try:
+            with self._lock(partial.name.rpartition("-")[0]).acquire(timeout=0):
+                return True
+        except Timeout:
+            return False
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -1,14 +1,16 @@
 """The folder that a command leaves its results in: checked before any work, and replaced whole at the end."""
 
+import json
 import shutil
-import uuid
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pricing.errors import InputError
 
-__all__ = ["RUN", "STACK", "check_file", "check_folder", "check_output", "fill_output"]
+__all__ = ["RUN", "STACK", "check_file", "check_folder", "check_output", "check_stage_output", "fill_output"]
 
 RUN = "run.json"
 """What says that a folder holds a run (or a stage of one)."""
@@ -18,19 +20,30 @@ _FOLDERS = {RUN: ("evaluation", "model", "plots"), STACK: ("ensemble", "evaluati
 _FILES = (
     "metrics.json", "missing_pictures.csv", "rejected.csv", "report.html", "submission.csv", "submission_intervals.csv",
 )  # fmt: skip
+_PARTIAL = ".pricing-partial-"
+"""Beginning of the name of what is being written into an output."""
+_ABANDONED = 3600.0
+"""Seconds after which nobody writes it any more; a minute is usual."""
 
 
-def check_folder(output: Path) -> None:
-    """Refuse an output folder that is a file, or lies under one.
+def check_folder(folder: Path, option: str = "--output") -> None:
+    """Refuse a folder that is a file, lies under one, or cannot be written to.
 
     Raises
     ------
     InputError
-        It is.
+        It is; names ``option``.
     """
-    for path in (output, *output.absolute().parents):
+    for path in (folder, *folder.absolute().parents):
         if path.exists() and not path.is_dir():
-            raise InputError(f"--output {output}: {path} is a file; expected a folder, there or not")
+            raise InputError(f"{option} {folder}: {path} is a file; expected a folder, there or not")
+    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
+    try:
+        tempfile.TemporaryFile(dir=nearest).close()
+    except OSError as error:
+        raise InputError(
+            f"{option} {folder}: nothing can be written to {nearest} ({error.strerror}); give another folder"
+        ) from None
 
 
 def check_file(output: Path) -> None:
@@ -70,6 +83,29 @@ def check_output(output: Path, mark: str = RUN) -> None:
         )
 
 
+def check_stage_output(output: Path) -> None:
+    """Refuse a folder that holds a whole run: a stage's run.json and metrics.json would replace the run's.
+
+    Raises
+    ------
+    InputError
+        It does, or as `check_folder`.
+    """
+    check_folder(output)
+    try:
+        record = json.loads((output / RUN).read_text(encoding="utf-8"))
+        known = "stage" in record
+    except FileNotFoundError:
+        known = not (output / "metrics.json").exists()
+    except (OSError, ValueError, TypeError):
+        known = False
+    if not known:
+        raise InputError(
+            f"--output {output}: holds a {RUN} or metrics.json that no stage wrote; give another folder, nothing was "
+            "touched"
+        )
+
+
 @contextmanager
 def fill_output(output: Path, mark: str = RUN) -> Iterator[Path]:
     """A new folder to write to; at the end of the block its entries take their place in ``output``.
@@ -85,8 +121,11 @@ def fill_output(output: Path, mark: str = RUN) -> Iterator[Path]:
     check_output(output, mark)
     made = not output.exists()
     # inside, so that moving into place is a rename even where the output is a mount or a link to another disk
-    new = output / f".{uuid.uuid4().hex}"
-    new.mkdir(parents=True)
+    output.mkdir(parents=True, exist_ok=True)
+    for left in output.glob(f"{_PARTIAL}*"):  # by a process that was killed
+        if time.time() - left.stat().st_mtime > _ABANDONED:
+            shutil.rmtree(left, ignore_errors=True)
+    new = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=output))
     try:
         yield new
         _put_in_place(new, output, mark)

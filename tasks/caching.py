@@ -103,7 +103,9 @@ def _revive(value: Any) -> Any:
     return [_revive(item) for item in value] if isinstance(value, list) else value
 
 
-def stage_task(stage: str, entry: str, slot: str = "", **options: Any) -> Callable[[Callable[..., None]], Task]:
+def stage_task(
+    stage: str, entry: str, slot: str = "", *, together: bool = False, **options: Any
+) -> Callable[[Callable[..., None]], Task]:
     """Make a cached Prefect task of a function that fills an output folder.
 
     Parameters
@@ -114,6 +116,8 @@ def stage_task(stage: str, entry: str, slot: str = "", **options: Any) -> Callab
         Module that does the work; its code and what it imports are in the key.
     slot : str
         Which of the stage's outputs, as a format string over the arguments ("{member}-{fold}").
+    together : bool
+        Runs at the same time may work on one output (see `ArtifactStore.build`); otherwise the later one waits.
     options
         Handed to ``prefect.task``: retries for what talks to a network or a disk, none for training, which would only
         fail again hours later.
@@ -136,7 +140,7 @@ def stage_task(stage: str, entry: str, slot: str = "", **options: Any) -> Callab
             try:
                 reference = runtime.store.build(
                     stage, slot.format(**keyed), parts, lambda out: make(out, runtime=runtime, **keyed, **told),
-                    runtime.threads,
+                    runtime.threads, together=together,
                 )  # fmt: skip
             except SystemExit:  # a training took SIGTERM and has saved: now the end, else the next in line would start
                 signal.raise_signal(signal.SIGTERM)

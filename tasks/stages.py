@@ -111,7 +111,7 @@ def build_price_features(
     )  # fmt: skip
 
 
-@stage_task("tune", "pricing.gbdt.tuning.stage", "{member}")
+@stage_task("tune", "pricing.gbdt.tuning.stage", "{member}", together=True)  # workers share a study
 def tune_gbdt(
     out: Path, *, catalogue: Reference, folds: Reference, features: Reference, price_features: list[Reference],
     config: GBDTConfig, member: str, seed: int, runtime: Runtime,

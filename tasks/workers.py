@@ -11,6 +11,7 @@ from pathlib import Path
 from prefect.logging.configuration import ensure_logging_setup
 from prefect.task_runners import ProcessPoolTaskRunner
 
+from tasks.logs import shorten_expected_errors
 from tasks.parent import wait_for_end_of
 
 GRACE_SECONDS = 20.0
@@ -39,6 +40,7 @@ def prepare_worker(parent: int, threads: int, weights: Path) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     os.environ.setdefault("PRICING_WEIGHTS", str(weights))
     ensure_logging_setup()
+    shorten_expected_errors()
     # an extra logger is only handed Prefect's handlers: without a level of its own it would keep the root's, WARNING
     logging.getLogger("pricing").setLevel(logging.getLogger("prefect").getEffectiveLevel())
     threading.Thread(target=_exit_with, args=(parent,), daemon=True, name="parent-watch").start()

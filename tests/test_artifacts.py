@@ -1,9 +1,12 @@
 """The store serves whole outputs under keys that mean what made them."""
 
 import ast
+import logging
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -38,13 +41,37 @@ def test_of_two_runs_at_once_the_first_to_finish_stays(tmp_path: Path) -> None:
     first: list[Reference] = []
 
     def overtaken(out: Path) -> None:
-        first.append(store.build("folds", "", parts, lambda out: (out / "value.txt").write_text("theirs") and None))
+        first.append(store.build("folds", "", parts, lambda out: (out / "value.txt").write_text("theirs") and None,
+                                 together=True))  # fmt: skip
         (out / "value.txt").write_text("mine", encoding="utf-8")
 
-    second = store.build("folds", "", parts, overtaken)
+    second = store.build("folds", "", parts, overtaken, together=True)
     assert second == first[0] == store.find("folds", second.key)
     assert (store.path(second) / "value.txt").read_text(encoding="utf-8") == "theirs"
     assert not list((tmp_path / ".partial").iterdir())
+
+
+def test_a_run_waits_for_another_that_makes_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two trainings in one folder of checkpoints would end each other; and pruning leaves the one at work alone."""
+    store, parts = ArtifactStore(tmp_path), key_parts("folds", ENTRY, {"text": "a"})
+    at_work, waiting, go_on = threading.Event(), threading.Event(), threading.Event()
+    monkeypatch.setattr(logging.getLogger("pricing.artifacts"), "info", lambda *_: waiting.set())
+    calls: list[str] = []
+
+    def slow(out: Path) -> None:
+        at_work.set()
+        assert go_on.wait(60)
+        (out / "value.txt").write_text("a", encoding="utf-8")
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(store.build, "folds", "", parts, slow)
+        assert at_work.wait(60)
+        assert store.prune(set()) == (0, 0)
+        second = pool.submit(build, store, calls=calls)
+        assert waiting.wait(60)
+        go_on.set()
+        assert first.result(60) == second.result(60)
+    assert calls == []
 
 
 @pytest.mark.parametrize("harm", ["delete", "truncate", "same_size", "record"])
@@ -74,7 +101,7 @@ def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError):
         store.build("folds", "", key_parts("folds", ENTRY, {}), make)
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".lock"]
 
 
 def test_a_file_counts_by_content_and_a_reference_by_digest(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pricing.errors import InputError
-from pricing.output_folder import RUN, STACK, check_file, check_output, fill_output
+from pricing.output_folder import RUN, STACK, check_file, check_folder, check_output, check_stage_output, fill_output
 
 
 def write(folder: Path, *names: str, text: str = "old") -> None:
@@ -75,6 +75,35 @@ def test_after_an_error_everything_is_as_it_was(tmp_path: Path) -> None:
             fail(folder)
     assert tree(tmp_path) == before
     assert not (tmp_path / "not" / "there").exists()
+
+
+def test_what_a_killed_command_left_goes_with_the_next_one(tmp_path: Path) -> None:
+    """With `best` it holds an encoder of 440 MB; what a command is still writing stays."""
+    write(tmp_path, ".pricing-partial-old/model/w", ".pricing-partial-new/model/w")
+    os.utime(tmp_path / ".pricing-partial-old", (0, 0))
+    with fill_output(tmp_path) as new:
+        write(new, "run.json", text="new")
+    assert tree(tmp_path) == {".pricing-partial-new/model/w": "old", "run.json": "new"}
+
+
+@pytest.mark.parametrize("there", [{"run.json": '{"seed": 0}'}, {"metrics.json": "{}"}, {"run.json": "mine"}])
+def test_a_stage_does_not_replace_a_runs_record(tmp_path: Path, there: dict[str, str]) -> None:
+    """`pricing prune --keep` would read the stage's record and remove what the run needs."""
+    for name, text in there.items():
+        write(tmp_path, name, text=text)
+    with pytest.raises(InputError, match="that no stage wrote"):
+        check_stage_output(tmp_path)
+    write(tmp_path, "run.json", text='{"stage": "gbdt"}')
+    check_stage_output(tmp_path)
+    check_stage_output(tmp_path / "new")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that nobody can write to, root neither")
+def test_a_folder_that_cannot_be_written_to_is_refused_before_any_work() -> None:
+    with pytest.raises(InputError, match="--output /proc/new: nothing can be written to /proc"):
+        check_output(Path("/proc/new"))
+    with pytest.raises(InputError, match="--artifacts"):
+        check_folder(Path("/proc/new"), "--artifacts")
 
 
 def test_here_and_a_link_are_folders_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -162,9 +162,11 @@ def _check_columns(path: Path, columns: list[str], labelled: bool) -> list[str]:
     needed = ["sample_id", "catalog_content", *(["price"] if labelled else [])]
     missing = [name for name in needed if name not in columns]
     if missing:
+        other = next((mark for mark in ";\t|" if len(columns) == 1 and mark in columns[0]), None)
+        advice = f"; columns are separated by {other!r} here, save the file with commas" if other else ""
         raise CatalogueError(
             f"{path}: missing columns {', '.join(missing)}; found {', '.join(columns[:20]) or 'none'}; "
-            f"expected {', '.join(needed)} and, if there are pictures, image_link"
+            f"expected {', '.join(needed)} and, if there are pictures, image_link{advice}"
         )
     wanted = [name for name in SCHEMA if name in columns and (labelled or name != "price")]
     twice = [name for name in wanted if columns.count(name) > 1]

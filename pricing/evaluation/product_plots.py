@@ -65,7 +65,7 @@ def plot_worst(products: Sequence[ShownProduct], *, columns: int = 4) -> Figure:
         else:
             axis.imshow(picture)
         text = f"{_short(product.title, 34)}\n{product.price:,.2f}, predicted {product.predicted:,.2f}\n"
-        axis.set_title(_plain(text + f"{product.factor:.1f} times {product.direction}"), fontsize=7.5, loc="center")
+        axis.set_title(_plain(text + product.miss), fontsize=7.5, loc="center")
     return figure
 
 

@@ -86,7 +86,9 @@ def build_report(run_dir: Path, config: ReportConfig) -> None:
         "drivers": _drivers(folder.importance),
         "searches": read_searches(run_dir / "evaluation"),
         "catalogue": _lines(folder.run.get("catalogue", {})),
-        "failed": sorted(folder.run.get("images", {}).get("failed", {}).items(), key=lambda item: (-item[1], item[0])),
+        "failed": sorted(
+            (folder.run.get("images") or {}).get("failed", {}).items(), key=lambda item: (-item[1], item[0])
+        ),
         "timeline": timeline(folder.run.get("stages", [])),
         "settings": _lines(folder.run.get("config", {})),
         "networks": _lines(folder.run.get("networks", {})),

@@ -70,9 +70,12 @@ class ShownProduct:
         return max(self.predicted / self.price, self.price / self.predicted)
 
     @property
-    def direction(self) -> str:
-        """``too dear`` or ``too cheap``."""
-        return "too dear" if self.predicted > self.price else "too cheap"
+    def miss(self) -> str:
+        """How far off the prediction is: ``2.3 times too dear``, or in percent where that would round to once."""
+        direction = "too dear" if self.predicted > self.price else "too cheap"
+        if self.factor < 1.5:
+            return f"{100 * abs(self.predicted / self.price - 1):.0f} % {direction}"
+        return f"{self.factor:.1f} times {direction}"
 
     @property
     def suspicion(self) -> str | None:

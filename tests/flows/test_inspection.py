@@ -73,6 +73,18 @@ def test_prune_all_removes_checkpoints_and_prune_for_a_run_leaves_them(tmp_path:
     assert (pictures / "x").exists(), "pictures are fetched over a network, and no run's alone"
 
 
+@pytest.mark.parametrize("command", [("verify",), ("prune", "--all"), ("why", "gbdt")])
+def test_a_store_that_is_not_there_is_an_error(tmp_path: Path, command: tuple[str, ...]) -> None:
+    with pytest.raises(InputError, match="there is no store"):
+        pricing(*command, "--artifacts", tmp_path / "misspelt")
+
+
+def test_a_stage_has_no_report(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"stage": "gbdt", "images": null}', encoding="utf-8")
+    with pytest.raises(InputError, match="holds the stage gbdt alone"):
+        pricing("report", "--run", tmp_path)
+
+
 def test_verify_names_the_damaged_file(tmp_path: Path) -> None:
     reference = fill(tmp_path, 3)
     assert pricing("verify", "--artifacts", tmp_path) == "1 outputs, all whole\n"

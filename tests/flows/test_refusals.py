@@ -1,5 +1,6 @@
 """What a command refuses, it refuses before any work: no server, no reading, no training."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,31 @@ def test_an_output_that_is_a_file(tmp_path: Path, command: str) -> None:
     with pytest.raises(InputError, match=r"prices\.csv is a file; expected a folder"):
         refused(*COMMANDS[command], "--output", "prices.csv")
     assert (tmp_path / "prices.csv").read_text() == "mine"
+
+
+def test_artifacts_that_are_a_file(tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("mine")
+    for command in ("run", "stage", "demo"):
+        with pytest.raises(InputError, match=r"--artifacts store: .*is a file"):
+            refused(*COMMANDS[command], "--output", "out", "--artifacts", "store")
+
+
+def test_artifacts_may_be_set_in_a_preset_too() -> None:
+    assert cli.build_config("demo", ["paths.artifacts=elsewhere"]).paths.artifacts == Path("elsewhere")
+    assert cli.build_config("demo", None, Path("2024"), price_column="5").paths.artifacts == Path("2024")
+
+
+def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "store/x")
+
+    monkeypatch.setattr(cli, "app", full)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == (
+        "pricing: store/x: No space left on device; what is finished is kept, run again\n"
+    )
 
 
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name != "stage"])

@@ -19,6 +19,8 @@ from tests.conftest import ROOT
 from tests.flows.conftest import small_config
 from tests.neural.builders import write_text_encoder
 
+MAKE = ("-o", "install", f"BIN={Path(sys.executable).parent}")
+"""The environment that the tests run in, as it is."""
 DEADLINE = 200.0
 """Seconds for anything to happen; a small busy machine starts a server in 20."""
 
@@ -40,7 +42,6 @@ class Server:
         self.environment = os.environ | {
             "PREFECT_HOME": str(root / "home"), "PREFECT_API_URL": self.api, "DO_NOT_TRACK": "1",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_WORKER_QUERY_SECONDS": "1", "COLUMNS": "200",
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }  # fmt: skip
 
     def prefect(self, *arguments: str) -> str:
@@ -51,12 +52,17 @@ class Server:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def make(self, target: str) -> None:
+        done = subprocess.run(
+            ["make", *MAKE, target], capture_output=True, text=True, env=self.environment, cwd=ROOT, timeout=DEADLINE,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+
     @contextmanager
-    def running(self, *arguments: str) -> Iterator[None]:
-        with (self.log / f"{arguments[0]}.log").open("w") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "prefect", *arguments], env=self.environment, cwd=ROOT, stdout=log, stderr=log
-            )
+    def running(self, name: str, *command: str) -> Iterator[None]:
+        with (self.log / f"{name}.log").open("w") as log:
+            process = subprocess.Popen(command, env=self.environment, cwd=ROOT, stdout=log, stderr=log)
             try:
                 yield
             finally:
@@ -97,11 +103,12 @@ class Server:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     it = Server(tmp_path_factory.mktemp("server"))
-    with it.running("server", "start", "--host", "127.0.0.1", "--port", str(it.port)):
+    start = (sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(it.port))
+    with it.running("server", *start):
         it.wait_until_up()
-        it.prefect("work-pool", "create", "pricing", "--type", "process")
-        it.prefect("--no-prompt", "deploy", "--all")
-        with it.running("worker", "start", "--pool", "pricing"):
+        it.make("deploy")
+        it.make("deploy")  # once more changes nothing
+        with it.running("worker", "make", *MAKE, "worker"):
             yield it
 
 
