@@ -116,4 +116,4 @@ def _comparables(
     found = find_comparables(
         shown.nearest, shown.ids, labelled, logs["price"].to_numpy(), logs["amount"].to_numpy(), _COMPARABLES
     )
-    return found.table.rename({"comparable": "comparable_id", "title": "name"}).select(*COMPARABLES)
+    return found.rename({"comparable": "comparable_id", "title": "name"}).select(*COMPARABLES)

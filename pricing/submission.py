@@ -133,8 +133,7 @@ def write_comparables(comparables: pl.DataFrame, submission: Path) -> Path:
     Parameters
     ----------
     comparables : DataFrame
-        As `pricing.features.comparables.Comparables` holds them: sample_id, rank, comparable, title, price, amount,
-        similarity.
+        As `pricing.features.comparables.find_comparables` gives them.
     submission : Path
         The submission; see `comparables_file`.
     """

@@ -29,7 +29,7 @@ _POUND, _OUNCE, _INCH = (UNITS[name].factor for name in ("lb", "oz", "in"))
 
 
 def unit_key(unit: pl.Expr) -> pl.Expr:
-    """Spelling as `SPELLINGS` holds it (see `normalize_unit`)."""
+    """Spelling as `SPELLINGS` holds it: lower case, no dots, single spaces."""
     return unit.str.to_lowercase().str.replace_all(r"[.\s]+", " ").str.strip_chars()
 
 

