@@ -40,7 +40,7 @@ def create_submission(
         Output of the catalogue stage; its test table fixes ids and order.
     ensemble : Path
         Output of `pricing.ensemble.stage.fit_ensemble`; ``stack`` in its test.parquet is a natural log price, turned
-        into a price here and nowhere else.
+        into a price here.
     destination : Path
         The CSV file. It appears whole or not at all.
 

@@ -130,7 +130,7 @@ def smape_scorer(*, log_target: bool = True) -> Callable[[Any, Any, ArrayLike], 
 
 
 def log_to_price(log_price: ArrayLike) -> Floats:
-    """Prices of natural log prices: ``exp``. The one place where log space is left."""
+    """Prices of natural log prices: ``exp``."""
     return np.exp(np.asarray(log_price, dtype=np.float64))
 
 

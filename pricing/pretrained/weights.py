@@ -1,8 +1,9 @@
 """Finds a named pretrained encoder: a local folder, an installed weight package, or the hub.
 
-Weights are data here: safetensors are read as such, and the one ``.pth`` file that a package carries is read with
-``weights_only=True``. Weights from a package have a pinned SHA-256; those from a folder or the hub have the hash of
-their tensors recorded beside every trained model, and are compared with it before a prediction.
+Weights are data here: safetensors are read as such, and the ``.pth`` file that a package carries, like the
+``pytorch_model.bin`` of models that have no safetensors, with ``weights_only=True``. Weights from a package have a
+pinned SHA-256; those from a folder or the hub have the hash of their tensors recorded beside every trained model, and
+are compared with it before a prediction.
 """
 
 import hashlib
@@ -108,9 +109,12 @@ def load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
 def load_text_encoder(source: Source) -> nn.Module:
     """The whole text encoder in float32, in evaluation mode; any architecture of ``AutoModel``."""
     try:
-        model = AutoModel.from_pretrained(str(source.path), dtype=torch.float32, trust_remote_code=False)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise WeightsError(f"{source.name}: the weights in {source.path} cannot be loaded ({error})") from None
+        model = AutoModel.from_pretrained(
+            str(source.path), dtype=torch.float32, trust_remote_code=False, weights_only=True
+        )
+    except Exception as error:  # a damaged or poisoned file may fail anywhere in two parsers
+        found = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+        raise WeightsError(f"{source.name}: the weights in {source.path} cannot be loaded ({found})") from None
     return model.eval()
 
 
