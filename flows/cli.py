@@ -10,7 +10,7 @@ from rich.table import Table
 
 from flows import inspection
 from flows.server import local_server
-from pricing.config import PricingConfig, load_config
+from pricing.config import PathsConfig, PricingConfig, load_config
 from pricing.errors import InputError, PricingError
 from pricing.output_folder import check_file, check_folder, check_output
 
@@ -18,6 +18,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
                   help="Learn what products cost from their text and pictures, and price new ones.")  # fmt: skip
 app.add_typer(inspection.app)
 console = Console()
+PATHS = PathsConfig()
 
 Train = Annotated[Path, typer.Option(help="CSV or Parquet: sample_id, catalog_content, image_link, price.")]
 Test = Annotated[Path | None, typer.Option(help="The same without price.")]
@@ -54,7 +55,7 @@ def build_config(
 @app.command()
 def run(
     train: Train, output: Output, test: Test = None, images: Images = None, image_mirror: Mirror = None,
-    preset: Preset = "cpu", setting: Setting = None, artifacts: Artifacts = Path("artifacts"),
+    preset: Preset = "cpu", setting: Setting = None, artifacts: Artifacts = PATHS.artifacts,
     allow_host: AllowHost = None, on_bad_rows: OnBadRows = None, price_column: PriceColumn = None,
     intervals: Intervals = False,
 ) -> None:  # fmt: skip
@@ -66,7 +67,7 @@ def run(
 @app.command()
 def demo(
     output: Output = Path("output/demo"), rows: Annotated[int, typer.Option(min=50)] = 1500, preset: Preset = "demo",
-    setting: Setting = None, artifacts: Artifacts = Path("artifacts"), allow_host: AllowHost = None,
+    setting: Setting = None, artifacts: Artifacts = PATHS.artifacts, allow_host: AllowHost = None,
     on_bad_rows: OnBadRows = None, price_column: PriceColumn = None, intervals: Intervals = False,
 ) -> None:  # fmt: skip
     """Generate the sample catalogue, serve its pictures on loopback, run everything."""
@@ -83,7 +84,7 @@ def demo(
 def stage(
     name: Annotated[str, typer.Argument(help="download, features, tune, gbdt, neural, ensemble or submission.")],
     train: Train, output: Output, test: Test = None, images: Images = None, image_mirror: Mirror = None,
-    preset: Preset = "cpu", setting: Setting = None, artifacts: Artifacts = Path("artifacts"),
+    preset: Preset = "cpu", setting: Setting = None, artifacts: Artifacts = PATHS.artifacts,
     allow_host: AllowHost = None, on_bad_rows: OnBadRows = None, price_column: PriceColumn = None,
     intervals: Intervals = False,
 ) -> None:  # fmt: skip
@@ -111,7 +112,7 @@ def stage(
 
 @app.command("fetch-data")
 def fetch_data(
-    url: str, sha256: Annotated[str | None, typer.Option()] = None, data: Annotated[Path, typer.Option()] = Path("data")
+    url: str, sha256: Annotated[str | None, typer.Option()] = None, data: Annotated[Path, typer.Option()] = PATHS.data
 ) -> None:
     """Download the challenge's archive (http, https or s3) and unpack train.csv and test.csv."""
     from pricing.catalogue.fetch_data import fetch_data as fetch
@@ -131,7 +132,7 @@ def ensemble(
     """Stack anybody's out-of-fold predictions (prices, one column a model)."""
     from pricing.ensemble.standalone import stack_predictions
 
-    config = build_config(preset, setting, Path("artifacts"), None, None, price_column, intervals)
+    config = build_config(preset, setting, PATHS.artifacts, None, None, price_column, intervals)
     metrics = stack_predictions(
         oof, test_predictions, output, config.ensemble, config.seed, submission=config.submission,
         threads=config.resources.available(),
@@ -143,7 +144,7 @@ def ensemble(
 def score(
     run_dir: Annotated[Path, typer.Option("--run", help="A run's output folder, or its model folder.")],
     catalogue: Annotated[Path, typer.Option()], output: Annotated[Path, typer.Option()], images: Images = None,
-    image_mirror: Mirror = None, allow_host: AllowHost = None, artifacts: Artifacts = Path("artifacts"),
+    image_mirror: Mirror = None, allow_host: AllowHost = None, artifacts: Artifacts = PATHS.artifacts,
     price_column: PriceColumn = None, intervals: Intervals = False, comparables: Comparables = 0,
 ) -> None:  # fmt: skip
     """Price new products with a finished run."""
@@ -164,7 +165,7 @@ def score(
     if price_column:
         header = build_config("cpu", None, artifacts, price_column=price_column).submission
     frame = read_catalogue_file(catalogue, labelled=False).frame
-    source, pictures, table = _source(images, image_mirror), artifacts / "work" / "images", None
+    source, pictures, table = _source(images, image_mirror), PathsConfig(artifacts=artifacts).work / "images", None
     if reads_pictures(config):  # from where a run would take them
         # a model folder may come from anywhere: it lets nobody into the user's own network
         allowed = config.images.model_copy(update={"allow_hosts": tuple(allow_host or ())})

@@ -14,6 +14,7 @@ from pricing.errors import ArtifactError, InputError
 
 app = typer.Typer()
 console = Console()
+PATHS = PathsConfig()
 Artifacts = Annotated[Path, typer.Option(help="The artifact store.")]
 
 
@@ -43,11 +44,12 @@ def compare(first: Path, second: Path) -> None:
 
 
 @app.command()
-def why(stage: str, artifacts: Artifacts = Path("artifacts")) -> None:
+def why(stage: str, artifacts: Artifacts = PATHS.artifacts) -> None:
     """Why a stage ran again: what differs between its last two outputs."""
-    records = ArtifactStore(artifacts / "store").outputs(stage)
+    store = ArtifactStore(PathsConfig(artifacts=artifacts).store)
+    records = store.outputs(stage)
     if not records:
-        known = sorted({record["reference"].stage for record in ArtifactStore(artifacts / "store").outputs()})
+        known = sorted({record["reference"].stage for record in store.outputs()})
         raise InputError(f"no output of stage {stage!r} in {artifacts}; there are {', '.join(known) or 'none'}")
     last = records[-1]
     slot = last["reference"].slot
@@ -78,7 +80,7 @@ def _short(value: Any) -> str:
 
 @app.command()
 def prune(
-    artifacts: Artifacts = Path("artifacts"),
+    artifacts: Artifacts = PATHS.artifacts,
     keep: Annotated[list[Path] | None, typer.Option(help="Runs whose stage outputs stay; repeatable.")] = None,
     everything: Annotated[
         bool,
@@ -105,9 +107,9 @@ def prune(
 
 
 @app.command()
-def verify(artifacts: Artifacts = Path("artifacts")) -> None:
+def verify(artifacts: Artifacts = PATHS.artifacts) -> None:
     """Check that every stage output is whole."""
-    store = ArtifactStore(artifacts / "store")
+    store = ArtifactStore(PathsConfig(artifacts=artifacts).store)
     problems = store.verify()
     for folder, lines in problems.items():
         console.print(f"{folder}: {'; '.join(lines)}", markup=False, soft_wrap=True)

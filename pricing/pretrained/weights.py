@@ -28,6 +28,7 @@ from torch import nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
+from pricing.config import PathsConfig
 from pricing.errors import WeightsError
 
 __all__ = ["Source", "find_encoder", "load_image_encoder", "load_text_encoder", "load_tokenizer", "tensors_sha256"]
@@ -194,7 +195,7 @@ def _joined_mpnet() -> Path | None:
     parts = list(_mpnet_parts())
     if len(parts) != len(MPNET_DISTRIBUTIONS):
         return None
-    target = Path(os.environ.get("PRICING_WEIGHTS", "artifacts/work/weights")) / "all-mpnet-base-v2"
+    target = Path(os.environ.get("PRICING_WEIGHTS") or PathsConfig().work / "weights") / "all-mpnet-base-v2"
     _sweep(target)
     if not (target / "DONE").exists():
         target.mkdir(parents=True, exist_ok=True)
