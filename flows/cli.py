@@ -20,6 +20,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
                   help="Learn what products cost from their text and pictures, and price new ones.")  # fmt: skip
 app.add_typer(inspection.app)
 console = Console()
+PATHS = PathsConfig()
 StageName = Literal["download", "features", "tune", "gbdt", "neural", "ensemble", "submission"]
 _MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 """A full disk, a folder that is not ours: nothing that a traceback would explain."""
@@ -27,7 +28,7 @@ _MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 Train = Annotated[Path, typer.Option(help="CSV or Parquet: sample_id, catalog_content, image_link, price.")]
 Test = Annotated[Path | None, typer.Option(help="The same without price.")]
 Output = Annotated[Path, typer.Option(help="Folder for submission, report, metrics and model.")]
-Artifacts = Annotated[Path | None, typer.Option(help="The artifact store.", show_default="artifacts")]
+Artifacts = Annotated[Path | None, typer.Option(help="The artifact store.", show_default=str(PATHS.artifacts))]
 Preset = Annotated[str, typer.Option(help="demo, cpu, best, full, or a TOML file.")]
 Setting = Annotated[list[str] | None, typer.Option("--set", help="key.path=value, repeatable.")]
 Images = Annotated[Path | None, typer.Option(help="Folder with the pictures; nothing is fetched.")]
@@ -123,7 +124,7 @@ def stage(
 
 @app.command("fetch-data")
 def fetch_data(
-    url: str, sha256: Annotated[str | None, typer.Option()] = None, data: Annotated[Path, typer.Option()] = Path("data")
+    url: str, sha256: Annotated[str | None, typer.Option()] = None, data: Annotated[Path, typer.Option()] = PATHS.data
 ) -> None:
     """Download the challenge's archive (http, https or s3) and unpack train.csv and test.csv."""
     from pricing.catalogue.fetch_data import fetch_data as fetch
@@ -174,7 +175,7 @@ def score(
     if price_column:
         header = build_config("cpu", None, price_column=price_column).submission
     frame = read_catalogue_file(catalogue, labelled=False).frame
-    paths = PathsConfig(artifacts=artifacts) if artifacts else PathsConfig()
+    paths = PathsConfig(artifacts=artifacts) if artifacts else PATHS
     check_folder(paths.artifacts, "--artifacts")
     source, pictures, table = _source(images, image_mirror), paths.work / "images", None
     if reads_pictures(config):  # from where a run would take them

@@ -14,7 +14,7 @@ from prefect.utilities.engine import collect_task_run_inputs_sync
 
 from pricing.artifacts import Reference
 from pricing.catalogue.sources import ImageSource
-from pricing.config import PricingConfig
+from pricing.config import PathsConfig, PricingConfig
 from tasks import stages
 from tasks.caching import Runtime
 from tasks.logs import shorten_expected_errors
@@ -35,10 +35,10 @@ class Graph:
     ) -> None:  # fmt: skip
         self.train, self.test, self.config, self.floor = train, test, config, floor
         gbdt_threads, neural_threads = split_cores(config)
-        artifacts = config.paths.artifacts.absolute()
+        paths = PathsConfig(artifacts=config.paths.artifacts.absolute())
         self.runtimes = {
-            id(tables): Runtime(artifacts=artifacts, threads=gbdt_threads, image_source=source),
-            id(neural): Runtime(artifacts=artifacts, threads=neural_threads, image_source=source),
+            id(tables): Runtime(paths=paths, threads=gbdt_threads, image_source=source),
+            id(neural): Runtime(paths=paths, threads=neural_threads, image_source=source),
         }
         self.tables, self.neural_pool, self.source = tables, neural, source
         self.submitted: list[PrefectFuture] = []
@@ -60,8 +60,8 @@ class Graph:
         runtime = self.runtimes[id(runner)]
         if threads:
             runtime = runtime.model_copy(update={"threads": threads})
-        runtime.records.mkdir(parents=True, exist_ok=True)
-        placed = what.with_options(result_storage=runtime.records) if what.persist_result else what
+        runtime.paths.records.mkdir(parents=True, exist_ok=True)
+        placed = what.with_options(result_storage=runtime.paths.records) if what.persist_result else what
         parameters["runtime"] = runtime
         dependencies = {name: collect_task_run_inputs_sync(value) for name, value in parameters.items()}
         future = runner.submit(placed, parameters, dependencies=dependencies)  # type: ignore[arg-type]

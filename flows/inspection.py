@@ -14,6 +14,7 @@ from pricing.errors import ArtifactError, InputError
 
 app = typer.Typer()
 console = Console()
+PATHS = PathsConfig()
 Artifacts = Annotated[Path, typer.Option(help="The artifact store.")]
 
 
@@ -47,7 +48,7 @@ def compare(first: Path, second: Path) -> None:
 
 
 @app.command()
-def why(stage: str, artifacts: Artifacts = Path("artifacts")) -> None:
+def why(stage: str, artifacts: Artifacts = PATHS.artifacts) -> None:
     """Why a stage ran again: what differs between its last two outputs."""
     store = _store(artifacts)
     records = store.outputs(stage)
@@ -90,7 +91,7 @@ def _store(artifacts: Path) -> ArtifactStore:
 
 @app.command()
 def prune(
-    artifacts: Artifacts = Path("artifacts"),
+    artifacts: Artifacts = PATHS.artifacts,
     keep: Annotated[list[Path] | None, typer.Option(help="Runs whose stage outputs stay; repeatable.")] = None,
     everything: Annotated[
         bool,
@@ -117,7 +118,7 @@ def prune(
 
 
 @app.command()
-def verify(artifacts: Artifacts = Path("artifacts")) -> None:
+def verify(artifacts: Artifacts = PATHS.artifacts) -> None:
     """Check that every stage output is whole."""
     store = _store(artifacts)
     problems = store.verify()

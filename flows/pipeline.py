@@ -69,7 +69,7 @@ def price_sample(output: Path, rows: int = 1500, config: PricingConfig = DEFAULT
     config : PricingConfig
         The typed tree; loopback is allowed for the pictures.
     """
-    folder = config.paths.artifacts / "work" / "sample" / f"{rows}-{config.seed}"
+    folder = config.paths.work / "sample" / f"{rows}-{config.seed}"
     sample = generate_sample(folder, rows=rows, test_rows=max(20, rows // 3), seed=config.seed)
     floor = {"smape": json.loads(sample.floor_file.read_text(encoding="utf-8"))["smape"]}
     images = config.images.model_copy(update={"allow_hosts": (*config.images.allow_hosts, "127.0.0.1")})
@@ -104,9 +104,7 @@ def run_pipeline(
                      for name, made in (gbdt | neural).items()},
             searches={name: future.result() for name, future in searches.items()},
         )  # fmt: skip
-        run = write_outputs(
-            output, graph.runtime.artifacts, parts, config, train=train, test=test, stages=stages, threads=graph.threads
-        )
+        run = write_outputs(output, parts, config, train=train, test=test, stages=stages, threads=graph.threads)
     publish(run)
     get_run_logger().info("submission, report, metrics and model in %s", output)
     return run["metrics"]

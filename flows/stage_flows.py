@@ -64,22 +64,22 @@ def run_stage(
         metrics = _metrics(stage, graph)
         # what the stage did not need was not asked for
         asked = graph.__dict__.get("images")
-        pictures = asked.result() if asked is not None else None
+        pictures = Reference.model_validate(asked.result()) if asked is not None else None
         searched = graph.__dict__.get("tuned", {})
         searches = {name: Reference.model_validate(future.result()) for name, future in searched.items()}
         networks = {
             name: {fold: Reference.model_validate(future.result()) for fold, future in made.items()}
             for name, made in graph.__dict__.get("neural", {}).items()
         }
-    artifacts = graph.runtime.artifacts
-    images = describe_images(artifacts, pictures) if pictures is not None else None
+    store = graph.runtime.store
+    images = describe_images(store, pictures) if pictures is not None else None
     run = {"stage": stage, "stages": stages, "images": images,
-           "networks": describe_networks(graph.runtime.store, networks),
+           "networks": describe_networks(store, networks),
            "config": config.model_dump(mode="json"),
            "inputs": {"train": str(train), "test": str(test) if test else None}}  # fmt: skip
     output.mkdir(parents=True, exist_ok=True)
-    copy_searches(graph.runtime.store, searches, output)
-    copy_missing_pictures(artifacts, pictures, output)
+    copy_searches(store, searches, output)
+    copy_missing_pictures(store, pictures, output)
     write_json(output / "run.json", run)
     if metrics:
         write_json(output / "metrics.json", metrics)

@@ -73,8 +73,8 @@ def key_parts(stage: str, entry: str, inputs: Mapping[str, Any]) -> dict[str, An
     entry : str
         Dotted name of the module that does the work.
     inputs : mapping
-        The stage's arguments: References count by digest, configuration sections by value, files by content
-        (:class:`FileInput`); anything else must be JSON.
+        The stage's arguments: References count by digest, configuration sections by value, files (Path) by
+        content; anything else must be JSON.
     """
     return {
         "stage": stage,

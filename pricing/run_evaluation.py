@@ -20,9 +20,7 @@ __all__ = ["write_evaluation"]
 _COMPARABLES = 5
 
 
-def write_evaluation(
-    folder: Path, store: ArtifactStore, parts: RunParts, artifacts: Path, config: PricingConfig
-) -> None:
+def write_evaluation(folder: Path, store: ArtifactStore, parts: RunParts, config: PricingConfig) -> None:
     """Fill the ``evaluation`` folder of a run.
 
     Parameters
@@ -46,7 +44,7 @@ def write_evaluation(
     known = pl.concat([worst, similar["comparable_id"].alias("sample_id")]).unique(maintain_order=True).to_frame()
     pictures = known.join(products.select("sample_id", "picture"), on="sample_id", maintain_order="left").drop_nulls()
     for sample_id, picture in pictures.iter_rows():
-        source = artifacts / "work" / "images" / picture
+        source = config.paths.work / "images" / picture
         if source.exists() and "/" not in sample_id:
             (folder / "pictures").mkdir(exist_ok=True)
             with Image.open(source) as image:
@@ -116,4 +114,4 @@ def _comparables(
     found = find_comparables(
         shown.nearest, shown.ids, labelled, logs["price"].to_numpy(), logs["amount"].to_numpy(), _COMPARABLES
     )
-    return found.table.rename({"comparable": "comparable_id", "title": "name"}).select(*COMPARABLES)
+    return found.rename({"comparable": "comparable_id", "title": "name"}).select(*COMPARABLES)

@@ -26,7 +26,7 @@ LIBRARIES = (
 
 
 def write_outputs(
-    output: Path, artifacts: Path, parts: RunParts, config: PricingConfig, *, train: Path, test: Path | None,
+    output: Path, parts: RunParts, config: PricingConfig, *, train: Path, test: Path | None,
     stages: list[dict[str, Any]], threads: dict[str, int],
 ) -> dict[str, Any]:  # fmt: skip
     """Assemble the run folder apart and put it in place.
@@ -36,17 +36,17 @@ def write_outputs(
     dict
         ``run`` (run.json) and ``metrics`` (metrics.json).
     """
-    store = ArtifactStore(artifacts / "store")
+    store = ArtifactStore(config.paths.store)
     with fill_output(output) as beside:
         (beside / "evaluation").mkdir()
         catalogue, ensemble = store.path(parts.catalogue), store.path(parts.ensemble)
         _write_model(beside / "model", store, parts, config, threads)
-        write_evaluation(beside / "evaluation", store, parts, artifacts, config)
+        write_evaluation(beside / "evaluation", store, parts, config)
         write_json(beside / "metrics.json", _metrics(ensemble, beside / "evaluation"))
         copy_searches(store, parts.searches, beside / "evaluation")
         if (catalogue / "rejected.csv").exists():
             shutil.copy(catalogue / "rejected.csv", beside / "rejected.csv")
-        copy_missing_pictures(artifacts, parts.images, beside)
+        copy_missing_pictures(store, parts.images, beside)
         priced = None
         if test is not None:
             priced = create_submission(catalogue, ensemble, config.submission, beside / "submission.csv")
@@ -55,7 +55,7 @@ def write_outputs(
             "inputs": {"train": str(train), "test": str(test) if test else None},
             "versions": {name: metadata.version(name) for name in LIBRARIES},
             "folds": config.folds.model_dump(), "refit": config.holdout.refit, "stages": stages,
-            "images": describe_images(artifacts, parts.images),
+            "images": describe_images(store, parts.images),
             "networks": describe_networks(store, parts.members), "submission": priced,
             "catalogue": json.loads((catalogue / "summary.json").read_text(encoding="utf-8")),
             "hashes": {"catalogue": parts.catalogue.digest, "ensemble": parts.ensemble.digest},
@@ -82,13 +82,11 @@ def copy_searches(store: ArtifactStore, searches: dict[str, Reference], folder: 
         shutil.copy(store.path(reference) / "settings.toml", folder / "search" / f"{member}.toml")
 
 
-def describe_images(artifacts: Path, reference: Reference | dict | None) -> dict[str, Any]:
+def describe_images(store: ArtifactStore, reference: Reference | None) -> dict[str, Any]:
     """Pictures requested, present and failed by reason, as run.json has it."""
     if reference is None:
         return {"requested": 0, "present": 0, "failed": {}}
-    found = Reference.model_validate(reference)
-    path = ArtifactStore(artifacts / "store").path(found) / "summary.json"
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+    return dict(json.loads((store.path(reference) / "summary.json").read_text(encoding="utf-8")))
 
 
 def describe_networks(store: ArtifactStore, members: Mapping[str, Mapping[int | None, Reference]]) -> dict[str, Any]:
@@ -118,11 +116,10 @@ def describe_networks(store: ArtifactStore, members: Mapping[str, Mapping[int | 
     return networks
 
 
-def copy_missing_pictures(artifacts: Path, reference: Reference | dict | None, output: Path) -> None:
+def copy_missing_pictures(store: ArtifactStore, reference: Reference | None, output: Path) -> None:
     """Leave ``missing_pictures.csv`` (image_link, reason) in an output folder, if pictures were asked for."""
     if reference is not None:
-        path = ArtifactStore(artifacts / "store").path(Reference.model_validate(reference))
-        shutil.copy(path / "missing.csv", output / "missing_pictures.csv")
+        shutil.copy(store.path(reference) / "missing.csv", output / "missing_pictures.csv")
 
 
 def _write_model(

@@ -30,7 +30,7 @@ class ScoredPrices:
     intervals : dict of str to ndarray of shape (n,)
         Prices at the ends of the prediction intervals: ``low_80``, ``high_80``, ``low_95``, ``high_95``.
     comparables : DataFrame, optional
-        The table of `pricing.features.comparables.Comparables`, where comparables were asked for.
+        The table of `pricing.features.comparables.find_comparables`, where comparables were asked for.
     """
 
     price: NDArray[np.float64]
@@ -102,7 +102,7 @@ def score_catalogue(
         if comparables > 0 and fold == asked:
             if engineer.index is None:
                 raise ArtifactError(f"{model / 'engineer'}: has no index of products; give the model folder of a run")
-            similar = fitted.comparables(features, engineer.index.products, comparables).table
+            similar = fitted.comparables(features, engineer.index.products, comparables)
     predicted = {"ridge": _average(ridge)}
     for name in sorted(set(members) - {"ridge"}):
         folds = {}

@@ -41,7 +41,7 @@ def create_submission(
         Output of the catalogue stage; its test table fixes ids and order.
     ensemble : Path
         Output of `pricing.ensemble.stage.fit_ensemble`; ``stack`` in its test.parquet is a natural log price, turned
-        into a price here and nowhere else.
+        into a price here.
     destination : Path
         The CSV file. It appears whole or not at all.
 
@@ -134,8 +134,7 @@ def write_comparables(comparables: pl.DataFrame, submission: Path) -> Path:
     Parameters
     ----------
     comparables : DataFrame
-        As `pricing.features.comparables.Comparables` holds them: sample_id, rank, comparable, title, price, amount,
-        similarity.
+        As `pricing.features.comparables.find_comparables` gives them.
     submission : Path
         The submission; see `comparables_file`.
     """

@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict
 
 from pricing.artifacts import ArtifactStore, Reference, key_of, key_parts
 from pricing.catalogue.sources import ImageSource
+from pricing.config import PathsConfig
 
 SERIALIZER = JSONSerializer(object_decoder=None)
 
@@ -36,23 +37,19 @@ class Runtime(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    artifacts: Path
+    paths: PathsConfig
+    """With artifacts made absolute."""
     threads: int = 1
     image_source: ImageSource = ImageSource()
 
     @property
     def store(self) -> ArtifactStore:
         """The artifact store."""
-        return ArtifactStore(self.artifacts / "store")
-
-    @property
-    def records(self) -> Path:
-        """Prefect's records of task results."""
-        return self.artifacts / "records"
+        return ArtifactStore(self.paths.store)
 
     def work(self, *parts: str) -> Path:
         """A folder for resumable work in progress."""
-        folder = self.artifacts.joinpath("work", *parts)
+        folder = self.paths.work.joinpath(*parts)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -74,7 +71,7 @@ class StagePolicy(CachePolicy):
         """Key of the record; removes a record that must not be served."""
         runtime, keyed = split_inputs(inputs)
         key = key_of(key_parts(self.stage, self.entry, keyed))
-        record = runtime.records / f"{self.stage}-{key}"
+        record = runtime.paths.records / f"{self.stage}-{key}"
         if record.exists() and not _servable(record, runtime.store.find(self.stage, key)):
             record.unlink()
         return record.name

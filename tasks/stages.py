@@ -179,7 +179,7 @@ def train_neural(
         runtime.path(catalogue), runtime.path(folds), runtime.path(features), runtime.path(price_features),
         runtime.path(images) if images else None, runtime.path(encoded) if encoded else None, config,
         member, fold, seed, out,  # type: ignore[arg-type]
-        runtime.work("checkpoints", key), pictures=runtime.work("images"), threads=runtime.threads,
+        runtime.paths.checkpoints / key, pictures=runtime.work("images"), threads=runtime.threads,
         epochs=_median_round(fold_models, runtime),
     )  # fmt: skip
 

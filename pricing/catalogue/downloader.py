@@ -228,7 +228,6 @@ class ResumableImageDownloader:
 
     def _keep(self, job: Job, data: bytes, fingerprint: str = "") -> PictureRecord:
         """Decode, store and commit; in one visit to a thread, since each costs the event loop two turns."""
-        self._meter.received(len(data))
         record = self._resume.success(job.link, job.tries, self._store.put(data), fingerprint)
         self._recorder.record(record)
         return record

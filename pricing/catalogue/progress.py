@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -99,8 +98,6 @@ class ShardReport(ShardTotals):
     """Pictures that were present before."""
     requests: int
     """HTTP requests, or files read."""
-    fetched_bytes: int
-    """Bytes of the pictures that arrived."""
     seconds: float
     """Wall time."""
 
@@ -124,8 +121,6 @@ class ProgressMeter:
         self.failed: Counter[str] = Counter()
         self._known = 0
         self._state = 0
-        self._bytes = 0
-        self._lock = threading.Lock()
         self._callback = callback
         self._interval = interval
         self._start = self._last = time.monotonic()
@@ -139,11 +134,6 @@ class ProgressMeter:
     def add(self, record: PictureRecord) -> None:
         """One outcome of this run."""
         self._count(record)
-
-    def received(self, size: int) -> None:
-        """A picture of so many bytes arrived, good or not; from any thread."""
-        with self._lock:
-            self._bytes += size
 
     def report(self) -> None:
         """Call back now."""
@@ -166,7 +156,6 @@ class ProgressMeter:
             reused=self.reused,
             failed=dict(sorted(self.failed.items())),
             requests=requests,
-            fetched_bytes=self._bytes,
             seconds=time.monotonic() - self._start,
             state=f"{self._state:064x}",
         )

@@ -35,10 +35,6 @@ class PreparedPicture:
     """Stored width, in pixels."""
     height: int
     """Stored height, in pixels."""
-    source_width: int
-    """Width as it came, in pixels."""
-    source_height: int
-    """Height as it came, in pixels."""
     format: str
     """Format as it came."""
 
@@ -154,8 +150,7 @@ def prepare(data: bytes, config: ImagesConfig) -> PreparedPicture:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 image.verify()
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            source = image.size
-            check_size(*source, config)
+            check_size(*image.size, config)
             picture = to_stored(image, config.side)
         buffer = io.BytesIO()
         picture.save(buffer, "JPEG", quality=config.quality)
@@ -165,7 +160,7 @@ def prepare(data: bytes, config: ImagesConfig) -> PreparedPicture:
     except Exception as error:
         reason = "truncated" if "truncated" in str(error) else "undecodable"
         raise PictureFailure(reason, f"{kind}: {type(error).__name__}: {error}"[:300]) from None
-    return PreparedPicture(buffer.getvalue(), *picture.size, *source, kind)
+    return PreparedPicture(buffer.getvalue(), *picture.size, kind)
 
 
 def _has_end(kind: str, data: bytes) -> bool:

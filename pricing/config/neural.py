@@ -90,7 +90,7 @@ class TrainingConfig(Section):
     encoder_learning_rate: float = Field(5e-5, gt=0)
     """Peak rate of the encoders' upper layer; lower layers decay from it."""
     skip_rate: float = Field(0.1, ge=0)
-    """Factor on learning_rate for the linear skip, which starts at the ridge's prediction."""
+    """Factor on learning_rate for the linear skip; see fusion.start."""
     layer_decay: float = Field(0.9, gt=0, le=1)
     """Factor on the rate, a layer downwards."""
     weight_decay: float = Field(0.01, ge=0)
@@ -116,9 +116,8 @@ class CheckpointConfig(Section):
     """Minutes between checkpoints inside an epoch."""
     keep: int = Field(2, ge=1)
     """Latest checkpoints kept beside the best."""
-    kind: Literal["quick", "full", "minimal"] = "quick"
-    """quick continues exactly in its folder, full carries the best weights too and can be moved, minimal is weights
-    alone."""
+    kind: Literal["quick", "full"] = "quick"
+    """Both continue exactly; quick in its own folder, full carries the best weights too and can be moved."""
 
 
 class SparseMLPConfig(Section):

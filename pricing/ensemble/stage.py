@@ -13,6 +13,7 @@ from pricing.ensemble.members import read_labelled, read_member, read_test_ids
 from pricing.ensemble.stacking import train_ensemble
 from pricing.ensemble.summary import describe_holdout, describe_training, write_json
 from pricing.errors import ArtifactError
+from pricing.evaluation.metrics import log_to_price
 
 __all__ = ["fit_ensemble"]
 
@@ -79,8 +80,8 @@ def fit_ensemble(
         trained, oof, train.price, resamples=config.bootstrap, seed=seed, groups=train.groups.to_numpy()
     )
     base = {"sample_id": train.ids, "fold": pl.Series(train.folds, dtype=pl.Int8), "price": train.price}
-    prices = {name: np.exp(values) for name, values in oof.items()}
-    pl.DataFrame({**base, **prices, "stack": np.exp(trained.oof)}).write_parquet(out / "oof.parquet")
+    prices = {name: log_to_price(values) for name, values in oof.items()}
+    pl.DataFrame({**base, **prices, "stack": log_to_price(trained.oof)}).write_parquet(out / "oof.parquet")
 
     stack = judged.predict(held)
     ends = judged.predict_intervals(held, stack)
@@ -89,8 +90,8 @@ def fit_ensemble(
             metrics, held, stack, holdout.price, best_constant(log_price), holdout.groups.to_numpy(), ends,
             resamples=config.bootstrap, seed=seed,
         )  # fmt: skip
-    prices = {name: np.exp(values) for name, values in held.items()}
-    prices |= {"stack": np.exp(stack)} | {name: np.exp(values) for name, values in ends.items()}
+    prices = {name: log_to_price(values) for name, values in held.items()}
+    prices |= {"stack": log_to_price(stack)} | {name: log_to_price(values) for name, values in ends.items()}
     pl.DataFrame({"sample_id": holdout.ids, "price": holdout.price, **prices}).write_parquet(out / "holdout.parquet")
 
     stack = ensemble.predict(new)

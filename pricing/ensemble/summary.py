@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pricing.ensemble.stacking import TrainedEnsemble
 from pricing.evaluation.bootstrap import bootstrap_interval, compare_predictions
-from pricing.evaluation.metrics import calculate_metrics_by_quantile, evaluate_predictions, smape_per_row
+from pricing.evaluation.metrics import calculate_metrics_by_quantile, evaluate_predictions, log_to_price, smape_per_row
 from pricing.interval_levels import LEVELS
 from pricing.smape import smape_of_logs
 
@@ -43,9 +43,10 @@ def describe_training(
     shares = member_weights(members, trained.oof)
     scores = {name: smape_of_logs(values, log_price) for name, values in members.items()}
     best = min(scores, key=lambda name: scores[name])
-    stack = np.exp(trained.oof)
+    stack = log_to_price(trained.oof)
     interval = bootstrap_interval(smape_per_row(price, stack), resamples=resamples, seed=seed, groups=groups)
-    versus = compare_predictions(price, np.exp(members[best]), stack, resamples=resamples, seed=seed, groups=groups)
+    single = log_to_price(members[best])
+    versus = compare_predictions(price, single, stack, resamples=resamples, seed=seed, groups=groups)
     mean = np.mean(list(members.values()), axis=0)
     return {
         "rows": len(price),
@@ -129,7 +130,7 @@ def describe_holdout(
         Log prices at the intervals' ends, as `Ensemble.predict_intervals` gives them.
     """
     log_price = np.log(price)
-    predicted = np.exp(stack)
+    predicted = log_to_price(stack)
     interval = bootstrap_interval(smape_per_row(price, predicted), resamples=resamples, seed=seed, groups=groups)
     metrics["holdout"] = {
         **evaluate_predictions(price, predicted),

@@ -78,7 +78,7 @@ def compare_runs(a: Path, b: Path, *, resamples: int = 2000, seed: int = 0) -> R
     Raises
     ------
     ArtifactError
-        A run folder has no readable metrics.json.
+        A run folder has no readable metrics.json, or a damaged table.
     """
     runs = [(_json(folder / "run.json", optional=True), _json(folder / "metrics.json")) for folder in (a, b)]
     records = [run for run, _ in runs]
@@ -131,11 +131,14 @@ def _paired(a: Path, b: Path, resamples: int, seed: int) -> tuple[Comparison | N
 
 
 def _table(folder: Path, name: str) -> pl.DataFrame | None:
+    """The table, or None where it is missing or empty."""
     path = folder / "evaluation" / f"{name}.parquet"
+    if not path.exists():
+        return None
     try:
         table = pl.read_parquet(path, columns=["sample_id", "price", "stack"])
-    except (OSError, pl.exceptions.PolarsError):
-        return None
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise ArtifactError(f"{path}: cannot be read ({error}); expected a table of a finished run") from None
     return table if len(table) else None
 
 

@@ -18,7 +18,6 @@ __all__ = [
     "evaluate_predictions",
     "log_to_price",
     "metrics_by_group",
-    "price_to_log",
     "smape_per_row",
     "smape_scorer",
 ]
@@ -131,26 +130,8 @@ def smape_scorer(*, log_target: bool = True) -> Callable[[Any, Any, ArrayLike], 
 
 
 def log_to_price(log_price: ArrayLike) -> Floats:
-    """Prices of natural log prices: ``exp``. The one place where log space is left."""
+    """Prices of natural log prices: ``exp``."""
     return np.exp(np.asarray(log_price, dtype=np.float64))
-
-
-def price_to_log(price: ArrayLike) -> Floats:
-    """Natural logs of prices.
-
-    Raises
-    ------
-    PredictionsError
-        A price that is not positive and finite.
-    """
-    values = np.asarray(price, dtype=np.float64)
-    bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
-    if bad.size:
-        raise PredictionsError(
-            f"{bad.size} of {values.size} prices have no logarithm, the first is {values.flat[bad[0]]} at position "
-            f"{bad[0]}; prices must be finite and positive"
-        )
-    return np.log(values)
 
 
 def evaluate_predictions(y_true: ArrayLike, y_pred: ArrayLike) -> dict[str, float]:

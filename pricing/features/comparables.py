@@ -7,7 +7,6 @@ rows and the hold-out are in the index and never in its features.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from pricing.features.files import read_array, read_sparse, read_table
 from pricing.features.load import ID, FeatureSet, Nearest
 from pricing.features.neighbours import NearestRows, unit_rows
 
-__all__ = ["KEPT", "ComparableIndex", "Comparables", "find_comparables"]
+__all__ = ["KEPT", "ComparableIndex", "find_comparables"]
 
 #: neighbours kept a row and space; a fold learns from 68 % of the labelled rows or more, so that some 130 remain
 KEPT = 200
@@ -110,18 +109,9 @@ class ComparableIndex:
         return cls(products, rows)
 
 
-@dataclass(frozen=True)
-class Comparables:
-    """What a product's comparables are, and what they cost."""
-
-    table: pl.DataFrame
-    """``sample_id``, ``rank`` (1 is the nearest), ``comparable`` (sample_id), ``title``, ``price`` (money),
-    ``amount`` (base unit of its family; null where unknown), ``similarity`` (cosine, mean over the spaces)."""
-
-
 def find_comparables(
     nearest: Nearest, ids: pl.Series, products: pl.DataFrame, log_price: np.ndarray, log_amount: np.ndarray, k: int
-) -> Comparables:
+) -> pl.DataFrame:
     """The k best comparables of n rows over all spaces.
 
     A product that several spaces know ranks by its mean cosine, counting 0 where a space does not list it.
@@ -138,6 +128,12 @@ def find_comparables(
         (m,) natural logs; products without a price (NaN) are left out.
     k : int
         Comparables a row.
+
+    Returns
+    -------
+    DataFrame
+        ``sample_id``, ``rank`` (1 is the nearest), ``comparable`` (sample_id), ``title``, ``price`` (money),
+        ``amount`` (base unit of its family; null where unknown), ``similarity`` (cosine, mean over the spaces).
     """
     priced = np.isfinite(log_price)
     parts = []
@@ -162,17 +158,15 @@ def find_comparables(
         .filter(pl.col("rank") <= k)
     )
     place = ranked["place"].to_numpy()
-    return Comparables(
-        pl.DataFrame(
-            {
-                ID: ids.gather(ranked["row"]),
-                "rank": ranked["rank"],
-                "comparable": products[ID].gather(ranked["place"]),
-                "title": products["title"].gather(ranked["place"]),
-                # to ten digits the exponential of a logarithm is the number that it was taken of
-                "price": pl.Series(np.exp(log_price[place])).round_sig_figs(10),
-                "amount": pl.Series(np.exp(log_amount[place])).round_sig_figs(10).fill_nan(None),
-                "similarity": ranked["similarity"],
-            }
-        )
+    return pl.DataFrame(
+        {
+            ID: ids.gather(ranked["row"]),
+            "rank": ranked["rank"],
+            "comparable": products[ID].gather(ranked["place"]),
+            "title": products["title"].gather(ranked["place"]),
+            # to ten digits the exponential of a logarithm is the number that it was taken of
+            "price": pl.Series(np.exp(log_price[place])).round_sig_figs(10),
+            "amount": pl.Series(np.exp(log_amount[place])).round_sig_figs(10).fill_nan(None),
+            "similarity": ranked["similarity"],
+        }
     )

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from pricing.config.features import PriceFeaturesConfig
 from pricing.errors import ArtifactError, SchemaError
-from pricing.features.comparables import Comparables, find_comparables
+from pricing.features.comparables import find_comparables
 from pricing.features.files import read_arrays, read_table
 from pricing.features.load import ID, FeatureSet, Nearest
 from pricing.features.neighbour_prices import SUMMARY, Amounts, summarise
@@ -173,7 +173,7 @@ class PriceFeatures:
             raise SchemaError("these PriceFeatures have learnt nothing yet; call fit or load first")
         return self.ridge.predict(features)
 
-    def comparables(self, features: FeatureSet, products: pl.DataFrame, k: int) -> Comparables:
+    def comparables(self, features: FeatureSet, products: pl.DataFrame, k: int) -> pl.DataFrame:
         """The k products with a known price that each of n rows is most like.
 
         Parameters

@@ -29,7 +29,7 @@ _POUND, _OUNCE, _INCH = (UNITS[name].factor for name in ("lb", "oz", "in"))
 
 
 def unit_key(unit: pl.Expr) -> pl.Expr:
-    """Spelling as `SPELLINGS` holds it (see `normalize_unit`)."""
+    """Spelling as `SPELLINGS` holds it: lower case, no dots, single spaces."""
     return unit.str.to_lowercase().str.replace_all(r"[.\s]+", " ").str.strip_chars()
 
 
@@ -49,38 +49,8 @@ def tokenize(titles: pl.Series) -> pl.DataFrame:
         containers or pieces), ``inner`` (the 6 of "4 packs of 6"); ``is_total`` ("420 in total"), ``is_each`` ("5.5 oz
         each"), ``is_guess`` (a second reading of another line's token: "6-8 oz" as six of eight ounces).
     """
-    found = (
-        titles.alias("title")
-        .to_frame()
-        .with_row_index("row")
-        .select("row", normalized_title(pl.col("title").fill_null("")).str.extract_all(TOKEN).alias("token"))
-        .explode("token", empty_as_null=False)
-    )
+    found = _find(titles)
     token, kind = pl.col("token"), pl.col("kind")
-    kinds, units = token.str.extract_groups(_KINDS), token.str.extract_all(_UNIT_FINDER)
-    plain = token.str.replace("weight", "", literal=True).str.replace_many(
-        list(NUMBER_WORDS), list(NUMBER_WORDS.values())
-    )
-    found = found.with_columns(
-        kind=pl.coalesce(pl.when(kinds.struct.field(name).is_not_null()).then(pl.lit(name)) for name in TOKEN_KINDS),
-        numbers=plain.str.extract_all(NUMBER).cast(pl.List(pl.Float64), strict=False),
-    ).with_columns(
-        # the unit behind the last number ("5 oz (142 g) each": the first), written with hyphens or not; or a lone one
-        unit_key=pl.coalesce(
-            unit_key(
-                pl.when(kind == "measure")
-                .then(units.list.first())
-                .otherwise(units.list.last())
-                .str.extract(_UNIT_FINDER)
-            ).str.replace_all("-", " "),
-            token.str.extract(r"^(?:half )?(gallon|quart)"),
-        ),
-    )
-    found = join_units(found).with_columns(
-        first=pl.col("numbers").list.get(0, null_on_oob=True),
-        second=pl.col("numbers").list.get(1, null_on_oob=True),
-        last=pl.col("numbers").list.last(),
-    )
     first, second, factor = pl.col("first"), pl.col("second"), pl.col("factor")
     whole = (first == first.round(0)) & first.is_between(1, 500)
     is_range = (second > first) & (second < 2 * first) & (kind == "range")
@@ -122,3 +92,39 @@ def tokenize(titles: pl.Series) -> pl.DataFrame:
         size="listed_size", number="listed_number", is_guess=pl.lit(True)
     )
     return pl.concat([read, guesses]).drop("listed_size", "listed_number").sort("row", maintain_order=True)
+
+
+def _find(titles: pl.Series) -> pl.DataFrame:
+    """A line a token: ``row``, ``token``, ``kind``; its ``first``, ``second`` and ``last`` number; its unit, joined."""
+    found = (
+        titles.alias("title")
+        .to_frame()
+        .with_row_index("row")
+        .select("row", normalized_title(pl.col("title").fill_null("")).str.extract_all(TOKEN).alias("token"))
+        .explode("token", empty_as_null=False)
+    )
+    token, kind = pl.col("token"), pl.col("kind")
+    kinds, units = token.str.extract_groups(_KINDS), token.str.extract_all(_UNIT_FINDER)
+    plain = token.str.replace("weight", "", literal=True).str.replace_many(
+        list(NUMBER_WORDS), list(NUMBER_WORDS.values())
+    )
+    found = found.with_columns(
+        kind=pl.coalesce(pl.when(kinds.struct.field(name).is_not_null()).then(pl.lit(name)) for name in TOKEN_KINDS),
+        numbers=plain.str.extract_all(NUMBER).cast(pl.List(pl.Float64), strict=False),
+    ).with_columns(
+        # the unit behind the last number ("5 oz (142 g) each": the first), written with hyphens or not; or a lone one
+        unit_key=pl.coalesce(
+            unit_key(
+                pl.when(kind == "measure")
+                .then(units.list.first())
+                .otherwise(units.list.last())
+                .str.extract(_UNIT_FINDER)
+            ).str.replace_all("-", " "),
+            token.str.extract(r"^(?:half )?(gallon|quart)"),
+        ),
+    )
+    return join_units(found).with_columns(
+        first=pl.col("numbers").list.get(0, null_on_oob=True),
+        second=pl.col("numbers").list.get(1, null_on_oob=True),
+        last=pl.col("numbers").list.last(),
+    )

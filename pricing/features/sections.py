@@ -6,9 +6,8 @@
 
 import polars as pl
 
-__all__ = ["SECTION_COLUMNS", "split_sections"]
+__all__ = ["split_sections"]
 
-SECTION_COLUMNS = ("item_name", "bullets", "description", "value", "unit")
 
 #: nobody reads further, and a text of megabytes must not cost more than a long one
 NAME_CHARACTERS = 2_000

@@ -4,14 +4,11 @@ Base units: gram (mass), millilitre (volume), piece (count), metre (length), squ
 SciPy's tables of the legal definitions (international avoirdupois pound, US liquid gallon, inch).
 """
 
-import math
 from dataclasses import dataclass
 
 from scipy import constants
 
-from pricing.errors import SchemaError
-
-__all__ = ["BASE_UNITS", "SPELLINGS", "UNITS", "Unit", "from_base", "lookup_unit", "normalize_unit", "to_base"]
+__all__ = ["BASE_UNITS", "SPELLINGS", "UNITS", "Unit"]
 
 #: base unit of each dimension
 BASE_UNITS = {"mass": "g", "volume": "ml", "count": "piece", "length": "m", "area": "m2"}
@@ -87,61 +84,3 @@ _TABLE: dict[str, tuple[str, float, tuple[str, ...]]] = {
 UNITS = {name: Unit(name, dimension, factor) for name, (dimension, factor, _) in _TABLE.items()}
 #: any spelling (lower case, single spaces, no dots) -> canonical name
 SPELLINGS = {spelling: name for name, (_, _, spellings) in reversed(_TABLE.items()) for spelling in (*spellings, name)}
-
-
-def normalize_unit(text: str) -> str:
-    """Spelling as the tables hold it: lower case, no dots, single spaces.
-
-    >>> normalize_unit(" Fl.  Oz. ")
-    'fl oz'
-    """
-    return " ".join(text.lower().replace(".", " ").split())
-
-
-def lookup_unit(text: str) -> Unit | None:
-    """The unit a spelling stands for, or None where it is not known."""
-    name = SPELLINGS.get(normalize_unit(text))
-    return UNITS[name] if name else None
-
-
-def to_base(amount: float, unit: str) -> tuple[float, str]:
-    """Convert to the dimension's base unit.
-
-    Parameters
-    ----------
-    amount : float
-        Finite amount.
-    unit : str
-        Any known spelling.
-
-    Returns
-    -------
-    (amount, base unit)
-
-    Raises
-    ------
-    SchemaError
-        The unit is not known, or the amount is not finite.
-    """
-    known = _known(amount, unit)
-    return amount * known.factor, BASE_UNITS[known.dimension]
-
-
-def from_base(amount: float, unit: str) -> float:
-    """Convert an amount in the base unit back into ``unit``; the inverse of `to_base`.
-
-    Raises
-    ------
-    SchemaError
-        The unit is not known, or the amount is not finite.
-    """
-    return amount / _known(amount, unit).factor
-
-
-def _known(amount: float, unit: str) -> Unit:
-    known = lookup_unit(unit)
-    if known is None:
-        raise SchemaError(f"unit {unit!r} is not known; known are {', '.join(sorted(UNITS))} and their spellings")
-    if not math.isfinite(amount):
-        raise SchemaError(f"amount {amount!r} {unit}: expected a finite number")
-    return known

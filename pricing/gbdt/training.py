@@ -44,7 +44,7 @@ def _trainer(member: str) -> Callable[..., TrainedModel]:
 
 
 def train_member(
-    member: str, train: Matrix, valid: Matrix | None, schema: FeatureSchema, settings: Any, **options: Any
+    member: str, train: Matrix, valid: Matrix | None, schema: FeatureSchema, settings: MemberConfig, **options: Any
 ) -> TrainedModel:
     """Call the member's ``train_*`` function; parameters, result and errors are that function's."""
     return _trainer(member)(train, valid, schema, settings, **options)

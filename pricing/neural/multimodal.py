@@ -48,8 +48,8 @@ class Batch:
 class OptimizedMultimodalModel(nn.Module):
     """Predicts log price from what there is of text, picture and numbers.
 
-    ``log price = skip(tabular) + scale * head(fused)``. The linear skip starts as the out-of-fold ridge prediction (see
-    `initialise_output`) and the head at zero, so that training starts from a good model and learns what is left.
+    ``log price = skip(tabular) + scale * head(fused)``. The linear skip starts as the out-of-fold ridge prediction or
+    as the median (``start``; see `initialise_output`) and the head at zero, so that training learns what is left.
 
     Parameters
     ----------

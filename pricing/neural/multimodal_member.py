@@ -105,24 +105,11 @@ def train_multimodal(
     result = train_neural_network(
         model, datasets["learn"], datasets.get("valid"), settings, config.checkpoint, work, **loop
     )
-    record = {
-        "member": "multimodal",
-        "fold": fold,
-        "best_round": result.best_epoch,
-        "valid_smape": result.best_smape,
-        "text_phase": first and {"best_epoch": first.best_epoch, "valid_smape": first.best_smape},
-        "params": settings.model_dump(mode="json"),
-        "parameters": model.count_parameters(),
-        "trainable_parameters": model.count_trainable_parameters(),
-        "lora_share": towers.lora and towers.lora.share,
-        "precision": result.precision,
-        "processes": Ranks().size,
-        "pictures": {name: int(data.pictures.present.sum()) for name, data in datasets.items() if data.pictures},
-    }
-    folder = out / "model"
+    record = {"fold": fold, "params": settings.model_dump(mode="json"), **_describe(model, towers, result, first)}
+    record["pictures"] = {name: int(data.pictures.present.sum()) for name, data in datasets.items() if data.pictures}
+    record |= {f"{kind}_encoder": encoders.records[kind] for kind in ("text", "image")}
     if Ranks().first:
-        folder.mkdir()
-        _save(model, scaler, config, encoders, folder)
+        _save(model, scaler, config, encoders, out / "model")
     towers.merge()
     precision = choose_precision(settings.precision, device)
     predictions = {
@@ -135,7 +122,6 @@ def train_multimodal(
     }
     if not Ranks().first:
         return
-    record |= {f"{kind}_encoder": encoders.records[kind] for kind in ("text", "image")}
     write_predictions(out, predictions)
     earlier = [curve | {"split": f"text_{curve['split']}"} for curve in first.curves] if first else []
     write_curves(out, earlier + result.curves)
@@ -201,8 +187,26 @@ def predict_multimodal(
     return predict_with_tta(model, data, precision, config.training.tta, workers=config.workers)
 
 
+def _describe(
+    model: OptimizedMultimodalModel, towers: Towers, result: TrainingResult, first: TrainingResult | None
+) -> dict[str, Any]:
+    """How the network was trained and how large it is, as member.json has it; ``first`` is of phase one."""
+    return {
+        "member": "multimodal",
+        "best_round": result.best_epoch,
+        "valid_smape": result.best_smape,
+        "text_phase": first and {"best_epoch": first.best_epoch, "valid_smape": first.best_smape},
+        "parameters": model.count_parameters(),
+        "trainable_parameters": model.count_trainable_parameters(),
+        "lora_share": towers.lora and towers.lora.share,
+        "precision": result.precision,
+        "processes": Ranks().size,
+    }
+
+
 def _save(model: nn.Module, scaler: TabularScaler, config: NeuralConfig, encoders: SavedEncoders, folder: Path) -> None:
     """Trained tensors, configuration, and what the encoders are; these lie once a run, not once a fold."""
+    folder.mkdir()
     tree = config.model_dump(mode="json")
     for kind, record in encoders.records.items():
         tree[kind]["name"] = record["name"] if record else ""  # no path of this machine

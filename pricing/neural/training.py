@@ -162,11 +162,9 @@ class _Run:
         }
 
     def save(self) -> None:
-        # a minimal checkpoint cannot be resumed from, so the loop's own are quick at the least
-        kind = "quick" if self.kind == "minimal" else self.kind
         state = self.state()
         if self.ranks.first:
-            self.manager.save_checkpoint(state, self.step, kind=kind)
+            self.manager.save_checkpoint(state, self.step, kind=self.kind)
         self.saved_at = time.monotonic()
 
     def resume(self) -> None:

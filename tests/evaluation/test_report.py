@@ -154,6 +154,9 @@ def test_damage_is_an_error(run_dir: Path, tmp_path: Path) -> None:
     (copy / "evaluation" / "oof.parquet").write_bytes(b"\x80\x04cos\nsystem\n")
     with pytest.raises(ArtifactError, match="cannot be read"):
         build_report(copy, CONFIG)
+    (copy / "evaluation" / "holdout.parquet").write_bytes(b"\x80\x04cos\nsystem\n")
+    with pytest.raises(ArtifactError, match=r"holdout\.parquet: cannot be read"):
+        compare_runs(run_dir, copy)
 
 
 def test_broken_or_strange_pictures_do_not_stop_it(run_dir: Path, tmp_path: Path) -> None:

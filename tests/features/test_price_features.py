@@ -208,7 +208,7 @@ def test_comparables_are_the_nearest_learnt_products_of_other_groups(
     assert indexed.index is not None
     learnt = np.arange(150) < 120
     model = fitted(compared.take(learnt), products.log_price[learnt], products.groups[learnt])
-    table = model.comparables(compared.take(np.array([3, 140])), indexed.index.products, 4).table
+    table = model.comparables(compared.take(np.array([3, 140])), indexed.index.products, 4)
     assert table["sample_id"].to_list() == ["p3"] * 4 + ["p140"] * 4
     assert table["rank"].to_list() == [1, 2, 3, 4] * 2
     spaces = [unit_rows(compared.space(name)).toarray() for name in ("words", "characters")]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pricing.artifacts import Reference
-from pricing.config import NeuralConfig
+from pricing.config import NeuralConfig, PathsConfig
 from pricing.errors import TrainingError
 from tasks.caching import Runtime
 from tasks.stages import train_neural
@@ -27,7 +27,7 @@ def test_checkpoints_belong_to_the_key_of_what_they_become(tmp_path: Path, monke
     inputs: dict[str, Any] = {
         "catalogue": made, "folds": made, "features": made, "price_features": made, "images": None, "encoded": None,
         "config": NeuralConfig(), "member": "multimodal", "fold": 0, "seed": 0, "fold_models": [],
-        "runtime": Runtime(artifacts=tmp_path),
+        "runtime": Runtime(paths=PathsConfig(artifacts=tmp_path)),
     }  # fmt: skip
     for version in ("1", "1", "2"):
         monkeypatch.setattr("pricing.artifacts.library_versions", lambda entry, version=version: {"torch": version})

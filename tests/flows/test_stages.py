@@ -17,7 +17,7 @@ from pricing.artifacts import ArtifactStore
 from pricing.catalogue.sample import SampleInfo, generate_sample
 from pricing.catalogue.serving import serve_folder
 from pricing.catalogue.sources import ImageSource
-from pricing.config import GBDTConfig, SearchConfig
+from pricing.config import GBDTConfig, PathsConfig, SearchConfig
 from pricing.errors import ConfigError
 from tasks import stages
 from tasks.caching import Runtime
@@ -124,7 +124,8 @@ def test_a_study_is_of_one_code_and_its_libraries_whatever_the_budget(
         with disable_run_logger():
             stages.tune_gbdt.fn(
                 catalogue=made, folds=made, features=made, price_features=[made], member="lightgbm", seed=0,
-                config=GBDTConfig(search=SearchConfig(trials=trials)), runtime=Runtime(artifacts=tmp_path),
+                config=GBDTConfig(search=SearchConfig(trials=trials)),
+                runtime=Runtime(paths=PathsConfig(artifacts=tmp_path)),
             )  # fmt: skip
         return opened.pop()
 

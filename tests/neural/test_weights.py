@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
+from safetensors.torch import load_file
 
 from pricing.errors import WeightsError
 from pricing.pretrained import weights
@@ -23,6 +25,7 @@ from pricing.pretrained.weights import (
     load_tokenizer,
     tensors_sha256,
 )
+from tests.flows.poison import Potion
 
 
 def test_the_folder_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,6 +138,19 @@ def test_a_broken_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"\x80\x04N.")
     with pytest.raises(WeightsError, match="cannot be loaded"):
         load_text_encoder(find_encoder(str(tmp_path), "text"))
+
+
+def test_weights_without_safetensors_are_read_and_run_nothing(text_encoders: dict[str, Path], tmp_path: Path) -> None:
+    folder, marker = tmp_path / "bert", tmp_path / "drunk"
+    shutil.copytree(text_encoders["bert"], folder)
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    torch.save(tensors, folder / "pytorch_model.bin")
+    assert load_text_encoder(find_encoder(str(folder), "text"))
+    torch.save(tensors | {"x": Potion(str(marker))}, folder / "pytorch_model.bin")
+    with pytest.raises(WeightsError, match="Weights only load failed"):
+        load_text_encoder(find_encoder(str(folder), "text"))
+    assert not marker.exists()
 
 
 def test_the_hash_sees_values_names_shapes_and_types() -> None:

@@ -20,8 +20,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from pricing.config.base import Section
-from pricing.config.gbdt import CatBoostConfig, LightGBMConfig, SearchConfig, XGBoostConfig
+from pricing.config.gbdt import CatBoostConfig, LightGBMConfig, MemberConfig, SearchConfig, XGBoostConfig
 from pricing.errors import ConfigError, TrainingError
 from pricing.gbdt.matrix import FeatureSchema, Matrix
 from pricing.gbdt.training import train_member
@@ -120,7 +119,7 @@ def optimize_catboost(
 def optimize_member(
     member: str,
     folds: Sequence[FoldData],
-    config: Section,
+    config: MemberConfig,
     search: SearchConfig,
     *,
     seed: int = 0,
@@ -186,7 +185,7 @@ def _enqueue_defaults(study: Any, settings: dict[str, Any]) -> None:
 def _objective(
     member: str,
     folds: Sequence[FoldData],
-    config: Section,
+    config: MemberConfig,
     space: Space,
     *,
     seed: int,
