@@ -15,9 +15,10 @@ import polars as pl
 from scipy import sparse
 
 from pricing.errors import ArtifactError, SchemaError
-from pricing.features.files import read_array, read_sparse, read_table
+from pricing.features.files import read_array, read_sparse
 from pricing.features.load import ID, FeatureSet, Nearest
 from pricing.features.neighbours import NearestRows, unit_rows
+from pricing.tables import read_table
 
 __all__ = ["KEPT", "ComparableIndex", "Comparables", "find_comparables"]
 

@@ -17,12 +17,13 @@ from threadpoolctl import threadpool_limits
 from pricing.config.features import PriceFeaturesConfig
 from pricing.errors import ArtifactError, SchemaError
 from pricing.features.comparables import Comparables, find_comparables
-from pricing.features.files import read_arrays, read_table
+from pricing.features.files import read_arrays
 from pricing.features.load import ID, FeatureSet, Nearest
 from pricing.features.neighbour_prices import SUMMARY, Amounts, summarise
 from pricing.features.ridge import PriceRidge
 from pricing.features.target_means import TargetMeans
 from pricing.features.units import BASE_UNITS
+from pricing.tables import read_table
 
 __all__ = ["PriceFeatures", "inner_fold_numbers"]
 
