@@ -45,6 +45,8 @@ def compare(first: Path, second: Path) -> None:
 @app.command()
 def why(stage: str, artifacts: Artifacts = Path("artifacts")) -> None:
     """Why a stage ran again: what differs between its last two outputs."""
+    from pricing.evaluation.compare import differences
+
     records = ArtifactStore(artifacts / "store").outputs(stage)
     if not records:
         known = sorted({record["reference"].stage for record in ArtifactStore(artifacts / "store").outputs()})
@@ -57,18 +59,9 @@ def why(stage: str, artifacts: Artifacts = Path("artifacts")) -> None:
         return
     console.print(f"{stage} {slot}: {before[-1]['reference'].key} -> {last['reference'].key}")
     changes = differences(before[-1]["parts"], last["parts"])
-    for line in changes or ["nothing differs: the earlier output was missing or damaged"]:
+    lines = [f"{name}: {_short(old)} -> {_short(new)}" for name, (old, new) in changes.items()]
+    for line in lines or ["nothing differs: the earlier output was missing or damaged"]:
         console.print(f"  {line}", markup=False, soft_wrap=True)
-
-
-def differences(old: Any, new: Any, path: str = "") -> list[str]:
-    """Paths at which two trees differ, with both values."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        lines = []
-        for name in sorted(set(old) | set(new)):
-            lines += differences(old.get(name), new.get(name), f"{path}.{name}" if path else name)
-        return lines
-    return [] if old == new else [f"{path}: {_short(old)} -> {_short(new)}"]
 
 
 def _short(value: Any) -> str:
