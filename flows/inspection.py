@@ -50,6 +50,8 @@ def compare(first: Path, second: Path) -> None:
 @app.command()
 def why(stage: str, artifacts: Artifacts = PATHS.artifacts) -> None:
     """Why a stage ran again: what differs between its last two outputs."""
+    from pricing.evaluation.compare import differences
+
     store = _store(artifacts)
     records = store.outputs(stage)
     if not records:
@@ -63,18 +65,9 @@ def why(stage: str, artifacts: Artifacts = PATHS.artifacts) -> None:
         return
     console.print(f"{stage} {slot}: {before[-1]['reference'].key} -> {last['reference'].key}")
     changes = differences(before[-1]["parts"], last["parts"])
-    for line in changes or ["nothing differs: the earlier output was missing or damaged"]:
+    lines = [f"{name}: {_short(old)} -> {_short(new)}" for name, (old, new) in changes.items()]
+    for line in lines or ["nothing differs: the earlier output was missing or damaged"]:
         console.print(f"  {line}", markup=False, soft_wrap=True)
-
-
-def differences(old: Any, new: Any, path: str = "") -> list[str]:
-    """Paths at which two trees differ, with both values."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        lines = []
-        for name in sorted(set(old) | set(new)):
-            lines += differences(old.get(name), new.get(name), f"{path}.{name}" if path else name)
-        return lines
-    return [] if old == new else [f"{path}: {_short(old)} -> {_short(new)}"]
 
 
 def _short(value: Any) -> str:

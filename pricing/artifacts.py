@@ -287,9 +287,10 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON beside and rename it into place."""
+    """Write JSON beside and rename it into place: sorted keys, so that equal values give equal bytes, and no NaN."""
     beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    beside.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False)
+    beside.write_text(text + "\n", encoding="utf-8")
     beside.replace(path)
 
 

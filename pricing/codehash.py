@@ -15,7 +15,7 @@ from pathlib import Path
 import pricing
 
 PACKAGE_ROOT = Path(pricing.__file__).resolve().parent
-# what these change is either in the key by value (configuration) or never in a stage's output (messages, pages)
+# what these change is either in the key by value (configuration) or no figure of an output (messages, pages, layout)
 EXCLUDED = ("pricing.config", "pricing.errors", "pricing.evaluation.report", "pricing.codehash", "pricing.artifacts")
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from pricing.artifacts import ArtifactStore
 from pricing.config import PricingConfig
-from pricing.evaluation.run_folder import COMPARABLES, product_title
+from pricing.evaluation.run_folder import COMPARABLES, shown_title
 from pricing.evaluation.segments import product_categories, product_segments
 from pricing.evaluation.shown_products import worst_rows
 from pricing.features.comparables import find_comparables
@@ -86,7 +86,7 @@ def _products(store: ArtifactStore, parts: RunParts, features: FeatureSet, confi
     products = products.join(groups, on="sample_id", how="left", maintain_order="left")
     features = features.reorder(products["sample_id"])
     vectors = features.tabular.select(pl.col("^svd_.*$")).to_numpy()
-    titles = products["catalog_content"].map_elements(product_title, return_dtype=pl.String, skip_nulls=False)
+    titles = products.select(shown_title(pl.col("catalog_content"))).to_series()
     category = product_categories(vectors, titles, config.report.categories, config.seed)
     brand_titles = np.expm1(features.tabular["brand_frequency"].cast(pl.Float64).to_numpy())
     segments = product_segments(category, brand_titles, features.tabular["ipq_pack"].to_numpy(), products["picture"])

@@ -11,7 +11,7 @@ __all__ = ["smape_of_logs", "smape_rows"]
 
 
 def smape_rows(log_pred: ArrayLike, log_true: ArrayLike) -> NDArray[np.float64]:
-    """SMAPE of each row in percent (0 to 200), shape (n,), from log prices (n,), (n,); in double precision."""
+    """SMAPE of each row in percent (0 to 200) from log prices of any shapes that broadcast; in double precision."""
     difference = np.asarray(log_pred, dtype=np.float64) - np.asarray(log_true, dtype=np.float64)
     return 200.0 * np.tanh(np.abs(difference) / 2.0)
 

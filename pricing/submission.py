@@ -15,6 +15,7 @@ from pricing.config.ensemble import SubmissionConfig
 from pricing.errors import ArtifactError, PredictionsError
 from pricing.evaluation.metrics import log_to_price
 from pricing.interval_levels import INTERVAL_COLUMNS
+from pricing.tables import read_table
 
 __all__ = [
     "comparables_file",
@@ -57,8 +58,8 @@ def create_submission(
     PredictionsError
         A price that is not finite and positive.
     """
-    wanted = _read(catalogue / "test.parquet", ["sample_id"])
-    predicted = _read(ensemble / "test.parquet", ["sample_id", "stack"])
+    wanted = read_table(catalogue / "test.parquet", ["sample_id"])
+    predicted = read_table(ensemble / "test.parquet", ["sample_id", "stack"])
     ids = predicted["sample_id"]
     if ids.n_unique() != len(ids):
         twice = ids.filter(ids.is_duplicated())[0]
@@ -75,7 +76,7 @@ def create_submission(
         price = log_to_price(joined["stack"].to_numpy())
     statistics = write_submission(joined["sample_id"], price, config, destination)
     if config.intervals:
-        ends = _read(ensemble / "test.parquet", ["sample_id", *INTERVAL_COLUMNS])
+        ends = read_table(ensemble / "test.parquet", ["sample_id", *INTERVAL_COLUMNS])
         ends = wanted.join(ends, on="sample_id", how="left", maintain_order="left")
         prices = {name: log_to_price(ends[name].to_numpy()) for name in INTERVAL_COLUMNS}
         write_intervals(joined["sample_id"], price, prices, config, destination)
@@ -215,10 +216,3 @@ def _write_csv(table: pl.DataFrame, destination: Path) -> None:
 
 def _example(ids: pl.Series) -> str:
     return f" (first {ids[0]})" if len(ids) else ""
-
-
-def _read(path: Path, columns: list[str]) -> pl.DataFrame:
-    try:
-        return pl.read_parquet(path, columns=columns)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise ArtifactError(f"{path}: cannot be read with columns {', '.join(columns)} ({error})") from None

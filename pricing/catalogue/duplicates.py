@@ -7,6 +7,8 @@ import polars as pl
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from pricing.title import title_of
+
 # longest first where one is the beginning of another; applied to lower-case words between blanks
 _UNITS = (
     "fl fluid oz ozs ounce ounces onz lb lbs pound pounds g gm gms gr gram grams kg kgs kilo kilos kilogram kilograms "
@@ -19,13 +21,6 @@ _PACK = (
 )
 _NOISE = frozenset(f"{_UNITS} {_PACK}".split())
 _SHORTEST = 6  # letters that a normalised title needs before it may join rows
-
-
-def title_of(content: pl.Expr) -> pl.Expr:
-    """The product's title: the ``Item Name:`` line, or the first line that is not blank where there is none."""
-    named = content.str.extract(r"(?im)^\s*Item Name:[ \t]*([^\r\n]*)", 1)
-    first = content.str.extract(r"([^\s][^\r\n]*)", 1)
-    return pl.coalesce(named, first, pl.lit(""))
 
 
 def normalise_title(title: pl.Expr) -> pl.Expr:

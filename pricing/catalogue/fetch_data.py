@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import random
 import re
@@ -15,6 +14,7 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 from yarl import URL
 
+from pricing.artifacts import file_digest
 from pricing.catalogue.archive import unpack_catalogue
 from pricing.catalogue.failures import PictureFailure, status_failure
 from pricing.catalogue.hosts import GuardedResolver, HostRules
@@ -75,7 +75,7 @@ def fetch_data(
         destination.mkdir(parents=True, exist_ok=True)
         asyncio.run(_Fetch(address, part, progress).run(retries, backoff_base))
         if sha256 is not None:
-            found = _digest(part)
+            found = file_digest(part)
             if found != sha256.lower():
                 _forget(part)
                 raise DownloadError(f"{url}: sha256 is {found}, expected {sha256.lower()}; the file was removed")
@@ -203,11 +203,6 @@ class _Fetch:
             if isinstance(state, dict):
                 return state
         return {}
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _forget(part: Path) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from pricing.artifacts import write_json
 from pricing.catalogue.downloader import ResumableImageDownloader
 from pricing.catalogue.manifest import Manifest, PictureRecord
 from pricing.catalogue.pictures import PictureStore
@@ -129,7 +129,7 @@ def collect_images(catalogue: Path, config: ImagesConfig, work: Path, source: Im
         "present": len(rows) - failed.total(),
         "failed": {str(reason): count for reason, count in sorted(failed.items())},
     }
-    (out / "summary.json").write_text(json.dumps(summary, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_json(out / "summary.json", summary)
 
 
 def _row(

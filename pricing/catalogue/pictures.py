@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+
 from pricing.catalogue.verification import prepare, sniff_format
 from pricing.errors import DownloadError
 
@@ -138,7 +140,7 @@ class PictureStore:
         """Remove what killed processes left half written."""
         for entry in self._incoming.iterdir():
             owner = entry.name.partition("-")[0]
-            if not owner.isdigit() or (int(owner) != os.getpid() and not _alive(int(owner))):
+            if not owner.isdigit() or (int(owner) != os.getpid() and not psutil.pid_exists(int(owner))):
                 with contextlib.suppress(OSError):
                     entry.unlink()
 
@@ -151,13 +153,3 @@ def disk_error(path: Path, error: OSError) -> DownloadError:
             "Free some space, or choose another folder with --artifacts, and start again"
         )
     return DownloadError(f"{path}: cannot be written ({error.strerror or error}); what was fetched stays")
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

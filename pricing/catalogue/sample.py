@@ -10,17 +10,19 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
+from pricing.artifacts import write_json
 from pricing.catalogue import sample_formula as formula
 from pricing.catalogue.drawing import draw_product, not_a_picture, truncated
 from pricing.catalogue.sample_text import DICE, TITLE_DICE, Product, write_content
 from pricing.errors import CatalogueError
+from pricing.smape import smape_rows
 
 IMAGE_BASE_URL = "http://images.sample.invalid/"
 """A host that never exists (RFC 2606): serve the pictures and pass their address as a mirror."""
@@ -134,7 +136,7 @@ def generate_sample(
         beside.chmod(0o755)
         _write(beside, rows, test_rows, seed, images, image_base_url)
         sizes = {path.name: path.stat().st_size for path in sorted(beside.iterdir()) if path.is_file()}
-        _write_json({"recipe": recipe, "sizes": sizes, "pictures": _count(beside / "images")}, beside / "sample.json")
+        write_json(beside / "sample.json", {"recipe": recipe, "sizes": sizes, "pictures": _count(beside / "images")})
         if folder.exists():
             shutil.rmtree(folder)
         beside.rename(folder)
@@ -159,7 +161,7 @@ def _write(folder: Path, rows: int, test_rows: int, seed: int, images: bool, bas
         "readable": share if images else 0.0,
         "noise": formula.NOISE,
     }
-    _write_json(floor, folder / "floor.json")
+    write_json(folder / "floor.json", floor)
 
 
 def _write_part(folder: Path, part: int, rows: int, seed: int, pictures: Path | None, base: str, tally: _Tally) -> None:
@@ -188,7 +190,7 @@ def _write_rows(
         count = min(CHUNK, rows - number * CHUNK)
         readable = (chunk.state == _GOOD) if pictures is not None else np.zeros(CHUNK, dtype=bool)
         best = chunk.formula + np.where(readable, 0.0, point - effects[chunk.grade])
-        errors = formula.row_smape(chunk.log_price - best)[:count]
+        errors = smape_rows(chunk.log_price, best)[:count]
         tally.rows += count
         tally.readable += int(readable[:count].sum())
         tally.error += float(errors.sum())
@@ -310,7 +312,3 @@ def _info(folder: Path, rows: int, test_rows: int, images: bool) -> SampleInfo:
         test_rows=test_rows,
         floor=float(json.loads(floor_file.read_text(encoding="utf-8"))["smape"]),
     )
-
-
-def _write_json(record: Mapping[str, object], path: Path) -> None:
-    path.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -31,6 +31,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pricing.smape import smape_rows
+
 NOISE = 0.0735
 """Standard deviation of the log price around the formula."""
 
@@ -129,11 +131,6 @@ def log_price_without_noise(
     )
 
 
-def row_smape(difference: np.ndarray) -> np.ndarray:
-    """SMAPE of rows in percent, from differences of log prices of any shape."""
-    return 200.0 * np.tanh(np.abs(difference) / 2)
-
-
 def expected_smape(offsets: tuple[float, ...], noise: float = NOISE) -> tuple[float, float]:
     """Least expected SMAPE where log price is an even mixture of normals.
 
@@ -156,7 +153,7 @@ def expected_smape(offsets: tuple[float, ...], noise: float = NOISE) -> tuple[fl
     weight /= weight.sum()
     centres = np.array(offsets)[:, None]  # (g, 1)
     points = np.linspace(min(offsets), max(offsets), 301 if len(set(offsets)) > 1 else 1)
-    costs = [float((row_smape(centres + x - point) @ weight).mean()) for point in points]
+    costs = [float((smape_rows(centres + x, point) @ weight).mean()) for point in points]
     best = int(np.argmin(costs))
     return costs[best], float(points[best])
 

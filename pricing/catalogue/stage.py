@@ -1,6 +1,5 @@
 """The catalogue stages: read the files, assign hold-out and folds."""
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
+from pricing.artifacts import write_json
 from pricing.catalogue.duplicates import duplicate_groups
 from pricing.catalogue.folds import make_folds
 from pricing.catalogue.reading import SCHEMA, Rejected, stream_catalogue_file, write_rejected
@@ -53,7 +53,7 @@ def read_catalogue(train: Path, test: Path | None, config: CatalogueConfig, out:
         "price": {f"q{round(100 * level):03d}": float(np.quantile(price, level)) for level in levels}
         | {"mean": float(price.mean())},
     }
-    _write_json(summary, out / "summary.json")
+    write_json(out / "summary.json", summary)
     logger.info("catalogue: %d rows with prices, %d to price, %d left out", len(price), test_figures["rows"],
                 len(rejected) + len(rejected_test))  # fmt: skip
 
@@ -109,7 +109,7 @@ def assign_folds(catalogue: Path, folds: FoldsConfig, holdout: HoldoutConfig, se
         "rows_sharing_a_group": int(sizes.filter(sizes > 1).sum()),
         "parts": _balance(table.with_columns(frame["price"])),
     }
-    _write_json(summary, out / "summary.json")
+    write_json(out / "summary.json", summary)
     logger.info("folds: %d rows in %d groups, the largest of %d", frame.height, len(sizes), summary["largest_group"])
 
 
@@ -147,7 +147,3 @@ def _balance(table: pl.DataFrame) -> dict[str, Any]:
         .sort("name")
     )
     return {row.pop("name"): row for row in figures.to_dicts()}
-
-
-def _write_json(record: dict[str, Any], path: Path) -> None:
-    path.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
+from pricing.artifacts import write_json
 from pricing.ensemble.calibration import Calibration
 from pricing.ensemble.decision import Decision
 from pricing.ensemble.intervals import Intervals
@@ -166,8 +167,7 @@ class Ensemble:
             "bounds": list(self.bounds),
             "intervals": self.intervals.to_dict() if self.intervals else None,
         }
-        text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False)
-        (folder / "ensemble.json").write_text(text + "\n", encoding="utf-8")
+        write_json(folder / "ensemble.json", record)
 
     @classmethod
     def load(cls, folder: Path) -> "Ensemble":

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pricing.errors import ArtifactError, SchemaError
 from pricing.interval_levels import INTERVAL_COLUMNS
 from pricing.smape import smape_of_logs
+from pricing.tables import read_split, read_table
 
 __all__ = ["RESERVED", "LabelledRows", "Member", "oof_smapes", "read_labelled", "read_member", "read_test_ids"]
 
@@ -58,11 +59,8 @@ def read_labelled(catalogue: Path, folds: Path) -> dict[str, LabelledRows]:
     ArtifactError
         A table is missing, or catalogue and folds do not hold the same rows in the same order.
     """
-    prices = _read(catalogue / "train.parquet", ["sample_id", "price"])
-    parts = _read(folds / "folds.parquet", ["sample_id", "group", "part", "fold"])
-    if not prices["sample_id"].equals(parts["sample_id"]):
-        raise ArtifactError(f"{folds}: its rows are not those of {catalogue}, in the same order; build the folds again")
-    rows = parts.with_columns(prices["price"])
+    prices = read_table(catalogue / "train.parquet", ["sample_id", "price"])
+    rows = read_split(folds, prices["sample_id"]).with_columns(prices["price"])
     found = {}
     for name in ("train", "holdout"):
         chosen = rows.filter(pl.col("part") == name)
@@ -77,7 +75,7 @@ def read_labelled(catalogue: Path, folds: Path) -> dict[str, LabelledRows]:
 
 def read_test_ids(catalogue: Path) -> pl.Series:
     """Ids of the test rows, in the test's order."""
-    return _read(catalogue / "test.parquet", ["sample_id"])["sample_id"]
+    return read_table(catalogue / "test.parquet", ["sample_id"])["sample_id"]
 
 
 def read_member(
@@ -158,7 +156,7 @@ def _read_predictions(folder: Path, name: str, fold: int | None) -> pl.DataFrame
         raise ArtifactError(f"{path}: cannot be read ({error!r}); train the member again") from None
     if found != (name, fold):
         raise ArtifactError(f"{path}: is member {found[0]} fold {found[1]}, expected member {name} fold {fold}")
-    return _read(folder / "predictions.parquet", ["sample_id", "part", "log_price"])
+    return read_table(folder / "predictions.parquet", ["sample_id", "part", "log_price"])
 
 
 def _part(table: pl.DataFrame, part: str, ids: pl.Series, folder: Path) -> Floats:
@@ -182,10 +180,3 @@ def _part(table: pl.DataFrame, part: str, ids: pl.Series, folder: Path) -> Float
             "training diverged, lower the learning rate"
         )
     return values
-
-
-def _read(path: Path, columns: list[str]) -> pl.DataFrame:
-    try:
-        return pl.read_parquet(path, columns=columns)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise ArtifactError(f"{path}: cannot be read with columns {', '.join(columns)} ({error})") from None

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from pricing.artifacts import write_json
 from pricing.config.ensemble import EnsembleConfig
 from pricing.ensemble.learners import best_constant
 from pricing.ensemble.members import read_labelled, read_member, read_test_ids
 from pricing.ensemble.stacking import train_ensemble
-from pricing.ensemble.summary import describe_holdout, describe_training, write_json
+from pricing.ensemble.summary import describe_holdout, describe_training
 from pricing.errors import ArtifactError
 from pricing.evaluation.metrics import log_to_price
 

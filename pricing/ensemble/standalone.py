@@ -8,10 +8,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pricing.artifacts import write_json
 from pricing.config.ensemble import EnsembleConfig, SubmissionConfig
 from pricing.ensemble.members import RESERVED
 from pricing.ensemble.stacking import train_ensemble
-from pricing.ensemble.summary import describe_training, write_json
+from pricing.ensemble.summary import describe_training
 from pricing.errors import PredictionsError
 from pricing.evaluation.metrics import log_to_price
 from pricing.output_folder import STACK, check_output, fill_output

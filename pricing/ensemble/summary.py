@@ -1,8 +1,6 @@
 """metrics.json: what the stack reached, and what it was made of."""
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,7 @@ from pricing.evaluation.metrics import calculate_metrics_by_quantile, evaluate_p
 from pricing.interval_levels import LEVELS
 from pricing.smape import smape_of_logs
 
-__all__ = ["describe_holdout", "describe_training", "member_weights", "write_json"]
+__all__ = ["describe_holdout", "describe_training", "member_weights"]
 
 Floats = NDArray[np.float64]
 
@@ -152,8 +150,3 @@ def describe_holdout(
     mean = np.mean(list(members.values()), axis=0)
     metrics["mean"]["holdout_smape"] = smape_of_logs(mean, log_price)
     metrics["constant"]["holdout_smape"] = smape_of_logs(np.full(len(price), constant), log_price)
-
-
-def write_json(path: Path, record: Mapping[str, Any]) -> None:
-    """Write a record with sorted keys; the same record gives the same bytes."""
-    path.write_text(json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")

@@ -12,7 +12,7 @@ from pricing.errors import ArtifactError
 from pricing.evaluation.bootstrap import Comparison, compare_predictions
 from pricing.evaluation.markdown import markdown_table
 
-__all__ = ["RunComparison", "compare_runs"]
+__all__ = ["RunComparison", "compare_runs", "differences"]
 
 _RECORDED = ("refit", "inputs", "hashes", "versions")
 """Parts of run.json that are compared beside its configuration."""
@@ -85,9 +85,10 @@ def compare_runs(a: Path, b: Path, *, resamples: int = 2000, seed: int = 0) -> R
     recorded = all(records)
     # where one run has no record, everything would seem to differ
     left, right = records if recorded else ({}, {})
-    config = _differences(left.get("config", {}), right.get("config", {}))
+    config = differences(left.get("config", {}), right.get("config", {}))
     config = {key: pair for key, pair in config.items() if not key.startswith("paths.")}
-    record = _differences(*({name: run.get(name) for name in _RECORDED} for run in (left, right)))
+    of_a, of_b = ({name: run.get(name) for name in _RECORDED} for run in (left, right))
+    record = differences(of_a, of_b)
     figures = [_smape_figures(metrics) for _, metrics in runs]
     keys = list(dict.fromkeys([*figures[0], *figures[1]]))
     notes = []
@@ -104,6 +105,23 @@ def compare_runs(a: Path, b: Path, *, resamples: int = 2000, seed: int = 0) -> R
     return RunComparison(
         config, record, recorded, {key: (figures[0].get(key), figures[1].get(key)) for key in keys}, paired, notes
     )
+
+
+def differences(old: Any, new: Any, path: str = "") -> dict[str, tuple[Any, Any]]:
+    """Where two trees differ: full key to both values, None where a tree does not have the key.
+
+    Examples
+    --------
+    >>> differences({"folds": {"kind": "grouped"}}, {"folds": {"kind": "random"}, "seed": 0})
+    {'folds.kind': ('grouped', 'random'), 'seed': (None, 0)}
+    """
+    if not (isinstance(old, dict | None) and isinstance(new, dict | None) and (old or new)):
+        return {} if old == new else {path: (old, new)}
+    old, new = old or {}, new or {}
+    found: dict[str, tuple[Any, Any]] = {}
+    for name in sorted({*old, *new}):
+        found |= differences(old.get(name), new.get(name), f"{path}.{name}" if path else name)
+    return found
 
 
 def _paired(a: Path, b: Path, resamples: int, seed: int) -> tuple[Comparison | None, str]:
@@ -160,22 +178,6 @@ def _smape_figures(metrics: Mapping[str, Any]) -> dict[str, float]:
         found[f"out of fold, {name}"] = item.get("oof_smape")
         found[f"hold-out, {name}"] = item.get("holdout_smape")
     return {key: float(value) for key, value in found.items() if value is not None}
-
-
-def _differences(left: Any, right: Any) -> dict[str, tuple[Any, Any]]:
-    """Full key to both values, of the keys whose values differ."""
-    a, b = _flat(left), _flat(right)
-    return {key: (a.get(key), b.get(key)) for key in sorted(set(a) | set(b)) if a.get(key) != b.get(key)}
-
-
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(tree, dict):
-        return {prefix: tree}
-    return {
-        key: value
-        for name, branch in tree.items()
-        for key, value in _flat(branch, f"{prefix}.{name}" if prefix else str(name)).items()
-    }
 
 
 def _json(path: Path, *, optional: bool = False) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from typing import Any
 import polars as pl
 
 from pricing.errors import ArtifactError
+from pricing.title import title_of
 
-__all__ = ["COMPARABLES", "RunFolder", "product_title", "read_run_folder"]
+__all__ = ["COMPARABLES", "RunFolder", "read_run_folder", "shown_title"]
 
 log = logging.getLogger(__name__)
 
@@ -88,9 +89,10 @@ def _table(path: Path, columns: list[str]) -> pl.DataFrame | None:
     return table if len(table) else None
 
 
-def product_title(content: str | None, length: int = 140) -> str:
-    """The item name out of a catalogue text, shortened."""
-    text = (content or "").strip()
-    first = text.splitlines()[0].strip() if text else ""
-    name = first.removeprefix("Item Name:").strip() or "(no text)"
-    return name if len(name) <= length else name[: length - 1].rstrip() + "…"
+def shown_title(content: pl.Expr, length: int = 140) -> pl.Expr:
+    """The title of catalogue texts, shortened; "(no text)" where there is none."""
+    title = title_of(content)
+    short = title.str.slice(0, length - 1).str.strip_chars_end() + "…"
+    return (
+        pl.when(title == "").then(pl.lit("(no text)")).when(title.str.len_chars() > length).then(short).otherwise(title)
+    )

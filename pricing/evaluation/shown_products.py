@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from pricing.evaluation.run_folder import RunFolder, product_title
+from pricing.evaluation.run_folder import RunFolder, shown_title
 
 __all__ = ["Comparable", "ShownProduct", "thumbnail", "worst_products", "worst_rows"]
 
@@ -118,7 +118,8 @@ def worst_products(folder: RunFolder, rows: pl.DataFrame | None, count: int) -> 
         return []
     chosen = worst_rows(rows, count)
     if folder.products is not None:
-        texts = folder.products.select("sample_id", "catalog_content")
+        content = pl.col("catalog_content")
+        texts = folder.products.select("sample_id", content, title=shown_title(content))
         chosen = chosen.join(texts, on="sample_id", how="left", maintain_order="left")
     members = [name for name in folder.metrics.get("models", {}) if name in rows.columns]
     found = []
@@ -127,7 +128,7 @@ def worst_products(folder: RunFolder, rows: pl.DataFrame | None, count: int) -> 
         found.append(
             ShownProduct(
                 id=row["sample_id"],
-                title=product_title(row.get("catalog_content")),
+                title=row.get("title") or "(no text)",
                 price=row["price"],
                 predicted=row["stack"],
                 text=(row.get("catalog_content") or "")[:_TEXT],

@@ -13,10 +13,12 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
+from pricing.artifacts import write_json
 from pricing.errors import ArtifactError, SchemaError
-from pricing.features.files import read_array, read_sparse, read_table
+from pricing.features.files import read_array, read_sparse
 from pricing.features.load import ID, FeatureSet, Nearest
 from pricing.features.neighbours import NearestRows, unit_rows
+from pricing.tables import read_table
 
 __all__ = ["KEPT", "ComparableIndex", "find_comparables"]
 
@@ -81,7 +83,7 @@ class ComparableIndex:
                 np.save(folder / f"rows_{space}.npy", rows, allow_pickle=False)
             else:
                 sparse.save_npz(folder / f"rows_{space}.npz", rows, compressed=False)
-        (folder / "spaces.json").write_text(json.dumps(list(self.rows)) + "\n", encoding="utf-8")
+        write_json(folder / "spaces.json", list(self.rows))
 
     @classmethod
     def load(cls, folder: Path) -> "ComparableIndex":

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from pricing.artifacts import write_json
 from pricing.config.features import EmbeddingConfig
 from pricing.errors import ArtifactError
 from pricing.pretrained.instructions import cpu_precision
@@ -196,7 +197,7 @@ class TextEmbedder:
         """Write the encoder and its tokenizer into a new folder: what scores must not need a package or the hub."""
         saved = SavedEncoders.save(self._name, None, folder)
         record = {"config": self.config.model_dump(mode="json"), "encoder": saved.records["text"]}
-        (folder / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        write_json(folder / RECORD, record)
 
     @classmethod
     def load(cls, folder: Path, *, encoders: Path | None = None, threads: int = 1) -> "TextEmbedder":

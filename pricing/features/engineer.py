@@ -25,6 +25,7 @@ import polars as pl
 from pydantic import ValidationError
 from scipy import sparse
 
+from pricing.artifacts import write_json
 from pricing.config.features import FeaturesConfig
 from pricing.errors import ArtifactError, SchemaError
 from pricing.features import brand, quantity, text_statistics, words
@@ -236,7 +237,7 @@ class FeatureEngineer:
         brands, tfidf = self._fitted()
         folder.mkdir(parents=True, exist_ok=True)
         record = {"config": self.config.model_dump(mode="json"), "seed": self.seed}
-        (folder / "engineer.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        write_json(folder / "engineer.json", record)
         brands.save(folder / "brands.json")
         tfidf.save(folder)
         if self.embedder is not None:

@@ -1,29 +1,14 @@
-"""Reads tables and arrays of plain numbers; nothing that would have to be unpickled."""
+"""Reads arrays of plain numbers; nothing that would have to be unpickled."""
 
 import zipfile
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 from scipy import sparse
 
 from pricing.errors import ArtifactError
 
-__all__ = ["read_array", "read_arrays", "read_sparse", "read_table"]
-
-
-def read_table(path: Path) -> pl.DataFrame:
-    """Read a Parquet table whole.
-
-    Raises
-    ------
-    ArtifactError
-        The file is missing or damaged.
-    """
-    try:
-        return pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise ArtifactError(f"{path}: cannot be read as Parquet ({error}); rebuild the stage that wrote it") from None
+__all__ = ["read_array", "read_arrays", "read_sparse"]
 
 
 def read_sparse(path: Path) -> sparse.csr_matrix:

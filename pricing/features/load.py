@@ -17,8 +17,9 @@ import polars as pl
 from scipy import sparse
 
 from pricing.errors import ArtifactError, SchemaError
-from pricing.features.files import read_array, read_arrays, read_sparse, read_table
+from pricing.features.files import read_array, read_arrays, read_sparse
 from pricing.features.neighbours import Neighbours
+from pricing.tables import read_table
 
 __all__ = ["FeatureSchema", "FeatureSet", "Nearest", "load_features", "load_price_features", "save_features"]
 

@@ -14,15 +14,17 @@ import polars as pl
 from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
+from pricing.artifacts import write_json
 from pricing.config.features import PriceFeaturesConfig
 from pricing.errors import ArtifactError, SchemaError
 from pricing.features.comparables import find_comparables
-from pricing.features.files import read_arrays, read_table
+from pricing.features.files import read_arrays
 from pricing.features.load import ID, FeatureSet, Nearest
 from pricing.features.neighbour_prices import SUMMARY, Amounts, summarise
 from pricing.features.ridge import PriceRidge
 from pricing.features.target_means import TargetMeans
 from pricing.features.units import BASE_UNITS
+from pricing.tables import read_table
 
 __all__ = ["PriceFeatures", "inner_fold_numbers"]
 
@@ -227,7 +229,7 @@ class PriceFeatures:
             raise SchemaError("these PriceFeatures have learnt nothing yet; call fit first")
         folder.mkdir(parents=True, exist_ok=True)
         record = {"config": self.config.model_dump(mode="json"), "seed": self.seed, "spaces": self.spaces}
-        (folder / "price_features.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", "utf-8")
+        write_json(folder / "price_features.json", record)
         self.ridge.save(folder)
         self.means.to_table().write_parquet(folder / "target_means.parquet")
         np.savez(folder / "labelled.npz", log_price=self.labelled_price, **vars(self.labelled))

@@ -14,6 +14,7 @@ import polars as pl
 from scipy import sparse
 from sklearn.linear_model import Ridge
 
+from pricing.artifacts import write_json
 from pricing.errors import ArtifactError, SchemaError
 from pricing.features.files import read_arrays
 from pricing.features.load import FeatureSet
@@ -153,7 +154,7 @@ class PriceRidge:
             "low": self.low,
             "high": self.high,
         }
-        (folder / "ridge.json").write_text(json.dumps(record, sort_keys=True) + "\n", encoding="utf-8")
+        write_json(folder / "ridge.json", record)
         np.savez(folder / "ridge.npz", coef=self.coef, mean=self.design.mean, scale=self.design.scale)
 
     @classmethod

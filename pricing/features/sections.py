@@ -6,6 +6,8 @@
 
 import polars as pl
 
+from pricing.title import title_of
+
 __all__ = ["split_sections"]
 
 
@@ -34,28 +36,26 @@ def split_sections(frame: pl.DataFrame, column: str = "catalog_content") -> pl.D
     -------
     DataFrame
         n rows: ``text`` (the whole text), ``prose`` (without the Value and Unit lines, whose labels are no words of
-        the seller), ``item_name`` (at most 2,000 characters), ``bullets`` (their texts, a line
-        each), ``description``, ``bullet_count`` (UInt32), ``value`` (Float64, null where none, not finite or not
-        positive), ``unit`` (String as written, null where none or "None"). Missing parts are empty strings. Where no
-        ``Item Name:`` line exists, the first non-empty line stands in for it.
+        the seller), ``item_name`` (the title, at most 2,000 characters), ``bullets`` (their texts, a line each),
+        ``description``, ``bullet_count`` (UInt32), ``value`` (Float64, null where none, not finite or not positive),
+        ``unit`` (String as written, null where none or "None"). Missing parts are empty strings.
     """
     content = frame.select(pl.col(column).fill_null("").alias("text"))
     text = pl.col("text")
     parts = content.select(
         "text",
-        _line("Item Name", text).alias("item_name"),
+        title_of(text).str.slice(0, NAME_CHARACTERS).alias("item_name"),
         text.str.extract_all(_BULLET).alias("bullet_lines"),
         text.str.extract(_DESCRIPTION).str.strip_chars().fill_null("").alias("description"),
         _line("Value", text).alias("value"),
         _line("Unit", text).alias("unit"),
     )
-    first_line = text.str.extract(r"([^\s][^\r\n]*)").str.strip_chars().fill_null("")
     number = pl.col("value").cast(pl.Float64, strict=False)
     known_unit = ~pl.col("unit").str.to_lowercase().is_in(["", "none", "nan", "null", "n/a"])
     return parts.select(
         "text",
         text.str.replace_all(r"(?m)^[ \t]*(?:Value|Unit)[ \t]*:[^\n]*", "").alias("prose"),
-        pl.coalesce("item_name", first_line).str.slice(0, NAME_CHARACTERS).alias("item_name"),
+        "item_name",
         pl.col("bullet_lines")
         .list.join("\n")
         .str.replace_all(r"(?m)^[ \t]*Bullet Point[ \t]*\d*[ \t]*:[ \t]*", "")

@@ -4,7 +4,6 @@
 for the refit). Same input, same bytes.
 """
 
-import json
 import logging
 import time
 from pathlib import Path
@@ -12,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from pricing.artifacts import write_json
 from pricing.config.features import FeaturesConfig, PriceFeaturesConfig
-from pricing.errors import SchemaError
+from pricing.errors import ArtifactError
 from pricing.features.engineer import FeatureEngineer
-from pricing.features.files import read_table
 from pricing.features.load import ID, load_features, save_features
 from pricing.features.price_features import PriceFeatures
 from pricing.smape import smape_of_logs
+from pricing.tables import fold_parts, read_split, read_table, write_predictions
 
 __all__ = ["build_features", "build_price_features"]
 
@@ -55,13 +55,12 @@ def build_features(
 
     Raises
     ------
-    SchemaError
+    ArtifactError
         The folds are not those of this catalogue.
     """
     began = time.perf_counter()
-    train = read_table(catalogue / "train.parquet").select(ID, "catalog_content")
-    test = read_table(catalogue / "test.parquet").select(ID, "catalog_content")
-    split = _read_folds(folds, train[ID])
+    train, test = (read_table(catalogue / f"{part}.parquet", [ID, "catalog_content"]) for part in ("train", "test"))
+    split = read_split(folds, train[ID])
     visible = pl.concat([train.filter(split["part"] == "train"), test])
     engineer = FeatureEngineer(config, seed, threads, cache).fit(visible)
     fitted = time.perf_counter()
@@ -108,21 +107,18 @@ def build_price_features(
 
     Raises
     ------
-    SchemaError
-        Folds or features are not those of this catalogue, or the fold has no learning rows.
+    ArtifactError
+        Folds or features are not those of this catalogue, or the fold has no rows.
     """
     began = time.perf_counter()
-    prices = read_table(catalogue / "train.parquet").select(ID, "price")
-    split = _read_folds(folds, prices[ID])
+    prices = read_table(catalogue / "train.parquet", [ID, "price"])
+    split = read_split(folds, prices[ID])
+    parts = fold_parts(split, fold)
+    learning = parts["learn"]
     train, test = load_features(features, "train"), load_features(features, "test")
     if not train.ids.equals(prices[ID]):
-        raise SchemaError(f"{features}: rows are not those of the catalogue; rebuild the features")
+        raise ArtifactError(f"{features}: rows are not those of the catalogue; rebuild the features")
     log_price = np.log(prices["price"].cast(pl.Float64).to_numpy())
-    in_train = (split["part"] == "train").to_numpy()
-    numbers = split["fold"].to_numpy()
-    learning = np.ones(len(train), dtype=bool) if fold is None else in_train & (numbers != fold)
-    if not learning.any():
-        raise SchemaError(f"{folds}: fold {fold} leaves no rows to learn from")
     model = PriceFeatures(config, seed, threads)
     model.fit(train.take(learning), log_price[learning], split["group"].to_numpy()[learning])
     own, others, unseen = model.out_of_fold(), train.take(~learning), model.transform(test)
@@ -132,18 +128,14 @@ def build_price_features(
     unseen.write_parquet(out / "test.parquet")
     model.save(out / "model")
 
-    predicted = [_member_rows(test.ids, "test", model.predict_ridge(test))]
-    valid_smape = None
-    if fold is not None:
-        valid, holdout = in_train & (numbers == fold), ~in_train
-        log_valid = model.predict_ridge(train.take(valid))
-        predicted = [
-            _member_rows(train.ids.filter(pl.Series(valid)), "valid", log_valid),
-            _member_rows(train.ids.filter(pl.Series(holdout)), "holdout", model.predict_ridge(train.take(holdout))),
-            *predicted,
-        ]
-        valid_smape = smape_of_logs(log_valid, log_price[valid]) if valid.any() else None
-    pl.concat(predicted).write_parquet(out / "predictions.parquet")
+    predicted = {
+        name: (train.ids.filter(pl.Series(mask)), model.predict_ridge(train.take(mask)))
+        for name, mask in parts.items()
+        if name != "learn"
+    }
+    valid_smape = None if fold is None else smape_of_logs(predicted["valid"][1], log_price[parts["valid"]])
+    predicted["test"] = (test.ids, model.predict_ridge(test))
+    write_predictions(out, predicted)
     record = {
         "member": "ridge",
         "fold": fold,
@@ -151,23 +143,8 @@ def build_price_features(
         "valid_smape": valid_smape,
         "params": config.model_dump(mode="json"),
     }
-    (out / "member.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    write_json(out / "member.json", record)
     logger.info(
         "price features, fold %s: %d learning rows, ridge SMAPE %s; %.1f s, %d threads",
         fold, int(learning.sum()), valid_smape and round(valid_smape, 2), time.perf_counter() - began, threads,
     )  # fmt: skip
-
-
-def _member_rows(ids: pl.Series, part: str, log_price: np.ndarray) -> pl.DataFrame:
-    return pl.DataFrame(
-        {ID: ids, "part": [part] * len(ids), "log_price": log_price},
-        schema={ID: pl.String, "part": pl.String, "log_price": pl.Float64},
-    )
-
-
-def _read_folds(folds: Path, ids: pl.Series) -> pl.DataFrame:
-    """folds.parquet in catalogue order."""
-    split = read_table(folds / "folds.parquet")
-    if not split[ID].equals(ids):
-        raise SchemaError(f"{folds}: folds are of {split.height} rows, not those of the catalogue ({len(ids)} rows)")
-    return split

@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pricing.artifacts import write_json
 from pricing.errors import ArtifactError
 from pricing.gbdt.matrix import FeatureSchema, Values
 from pricing.gbdt.model import GBDTModel, TrainedModel
@@ -52,7 +53,7 @@ class Bag:
 
     def save(self, folder: Path) -> None:
         """Write ``0``, ``1``, ... and how many there are into an existing folder."""
-        (folder / "bag.json").write_text(json.dumps({"models": len(self.models)}) + "\n", encoding="utf-8")
+        write_json(folder / "bag.json", {"models": len(self.models)})
         for number, model in enumerate(self.models):
             (folder / str(number)).mkdir()
             model.save(folder / str(number))

@@ -7,7 +7,6 @@ hash. Predictions after loading equal those before, bit for bit.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import sparse
 
+from pricing.artifacts import file_digest, write_json
 from pricing.errors import ArtifactError, TrainingError
 from pricing.gbdt.matrix import FeatureSchema, Matrix, Values
 from pricing.gbdt.target import Target
@@ -127,12 +127,12 @@ class GBDTModel:
             "format": FORMAT,
             "library": self.library,
             "model": path.name,
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "sha256": file_digest(path),
             "target": self.target.to_json(),
             "rounds": self.rounds,
             "features": self.schema.to_json(),
         }
-        (folder / "schema.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        write_json(folder / "schema.json", record)
 
     @classmethod
     def load(cls, folder: Path) -> GBDTModel:
@@ -148,7 +148,7 @@ class GBDTModel:
         schema = FeatureSchema.from_json(record["features"])
         path = folder / f"model{backend(library).SUFFIX}"
         try:
-            found = hashlib.sha256(path.read_bytes()).hexdigest()
+            found = file_digest(path)
         except OSError as error:
             raise ArtifactError(f"{path}: cannot be read ({error.strerror}); train the member again") from None
         if found != record["sha256"]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from scipy import sparse
 
-from pricing.errors import ArtifactError, SchemaError, TrainingError
-from pricing.features.files import read_table
+from pricing.errors import ArtifactError, SchemaError
 from pricing.features.load import FeatureSet, load_features, load_price_features
 from pricing.gbdt.matrix import ID, FeatureSchema, Values
+from pricing.tables import read_split, read_table
 
 
 @dataclass(frozen=True)
@@ -27,25 +26,13 @@ class Rows:
         sample_id.
     log_price : ndarray, shape (n,)
         Natural log of the price.
-    part : ndarray of str, shape (n,)
-        "train" or "holdout".
-    fold : ndarray of int, shape (n,)
-        Fold of a training row, -1 in the hold-out.
+    split : polars.DataFrame, n rows
+        See :func:`pricing.tables.read_split`.
     """
 
     ids: pl.Series
     log_price: NDArray[np.float64]
-    part: NDArray[Any]
-    fold: NDArray[np.int64]
-
-    def learning(self, fold: int | None) -> NDArray[np.bool_]:
-        """Rows that a fold learns from; all of them for the refit (None). Raises TrainingError on an unknown fold."""
-        if fold is None:
-            return np.ones(len(self.ids), dtype=bool)
-        if not (self.fold == fold).any():
-            known = sorted(set(self.fold[self.part == "train"].tolist()))
-            raise TrainingError(f"fold {fold} has no validation rows; the folds are {known}")
-        return (self.part == "train") & (self.fold != fold)
+    split: pl.DataFrame
 
 
 def load_rows(catalogue: Path, folds: Path) -> Rows:
@@ -56,19 +43,8 @@ def load_rows(catalogue: Path, folds: Path) -> Rows:
     ArtifactError
         A table is missing, or the two do not hold the same ids in the same order.
     """
-    labelled = read_table(catalogue / "train.parquet").select(ID, "price")
-    assigned = read_table(folds / "folds.parquet")
-    if not labelled[ID].equals(assigned[ID]):
-        raise ArtifactError(
-            f"{folds}: {assigned.height} rows that are not the catalogue's {labelled.height} in its order; "
-            "assign the folds of this catalogue again"
-        )
-    return Rows(
-        labelled[ID],
-        np.log(labelled["price"].to_numpy()),
-        assigned["part"].to_numpy(),
-        assigned["fold"].cast(pl.Int64).to_numpy(),
-    )
+    labelled = read_table(catalogue / "train.parquet", [ID, "price"])
+    return Rows(labelled[ID], np.log(labelled["price"].to_numpy()), read_split(folds, labelled[ID]))
 
 
 def assemble(features: FeatureSet, price_features: pl.DataFrame) -> pl.DataFrame:

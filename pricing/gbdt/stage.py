@@ -5,7 +5,6 @@ Each function reads finished stage outputs and writes into an existing empty fol
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from pathlib import Path
@@ -14,16 +13,18 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pricing.artifacts import write_json
 from pricing.config.base import Section
 from pricing.config.gbdt import GBDTConfig
 from pricing.errors import TrainingError
 from pricing.features.load import FeatureSet
 from pricing.gbdt.bag import Bag, TrainedBag
-from pricing.gbdt.matrix import ID, Matrix
+from pricing.gbdt.matrix import Matrix
 from pricing.gbdt.rows import assemble, encode_fold, labelled_tables, load_rows, load_tables
 from pricing.gbdt.settings import member_settings, with_tuned
 from pricing.gbdt.training import train_bag
 from pricing.smape import smape_of_logs
+from pricing.tables import fold_parts, write_predictions
 
 log = logging.getLogger(__name__)
 
@@ -77,37 +78,28 @@ def train_fold(
         raise TrainingError(f"{member}: the refit has no validation part to stop on; give rounds, the folds' median")
     rows = load_rows(catalogue, folds)
     tables = labelled_tables(rows, features, price_features)
-    learning = rows.learning(fold)
-    validating = (rows.part == "train") & (rows.fold == fold) if fold is not None else None
+    masks = fold_parts(rows.split, fold)
+    learning, validating = masks["learn"], masks.get("valid")
     schema, values = encode_fold(tables.table, tables.tfidf, learning, config.min_category_rows, settings.terms)
     learn = Matrix(values[learning], rows.log_price[learning])
     judge = Matrix(values[validating], rows.log_price[validating]) if validating is not None else None
     trained = train_bag(member, learn, judge, schema, settings, config, seed=seed, threads=threads, rounds=rounds)
     bag = trained.bag
-    parts = []
-    valid_smape = None
-    if validating is not None:
-        for name, mask in (("valid", validating), ("holdout", rows.part == "holdout")):
-            predicted = bag.predict_values(values[mask], threads=threads)
-            parts.append(_predictions(rows.ids.filter(pl.Series(mask)), name, predicted))
-        valid_smape = smape_of_logs(parts[0]["log_price"].to_numpy(), rows.log_price[validating])
+    predicted = {
+        name: (rows.ids.filter(pl.Series(mask)), bag.predict_values(values[mask], threads=threads))
+        for name, mask in masks.items()
+        if name != "learn"
+    }
+    valid_smape = None if validating is None else smape_of_logs(predicted["valid"][1], rows.log_price[validating])
     test = load_tables(features, price_features, "test")
-    priced = bag.predict_values(schema.encode(test.table, test.tfidf), threads=threads)
-    parts.append(_predictions(test.ids, "test", priced))
-    pl.concat(parts).write_parquet(out / "predictions.parquet")
+    predicted["test"] = (test.ids, bag.predict_values(schema.encode(test.table, test.tfidf), threads=threads))
+    write_predictions(out, predicted)
     _write_member(trained, bag, member, fold, valid_smape, settings, len(learn), out)
     shown = valid_smape and round(valid_smape, 2)
     log.info(
         "%s fold %s: %d rows x %d features, %d rounds, valid SMAPE %s, %.1f s on %d threads",
         *(member, fold, len(learn), len(schema.names), trained.best_round, shown),
         *(time.perf_counter() - started, threads),
-    )
-
-
-def _predictions(ids: pl.Series, part: str, log_price: NDArray[np.float64]) -> pl.DataFrame:
-    return pl.DataFrame(
-        {ID: ids, "part": [part] * len(ids), "log_price": log_price},
-        schema={ID: pl.String, "part": pl.String, "log_price": pl.Float64},
     )
 
 
@@ -130,7 +122,7 @@ def _write_member(
         "features": len(bag.schema.names),
         "params": settings.model_dump(mode="json"),
     }
-    (out / "member.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    write_json(out / "member.json", record)
     bag.importance().write_parquet(out / "importance.parquet")
     trained.curves().write_parquet(out / "curves.parquet")
     (out / "model").mkdir()

@@ -18,6 +18,7 @@ import polars as pl
 import torch
 from tqdm import tqdm
 
+from pricing.artifacts import write_json
 from pricing.config.neural import NeuralConfig
 from pricing.errors import ArtifactError
 from pricing.neural.encoders import fit_to_side, picture_patches, split_text_encoder
@@ -182,7 +183,7 @@ def encode_rows(
         logger.info("encoded %d pictures in %.1f s", len(kept), time.perf_counter() - started)
     if config.text.enabled or keeps_pictures(config):
         rows.write_parquet(out / "rows.parquet")
-    (out / "encoded.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    write_json(out / "encoded.json", record)
 
 
 @torch.inference_mode()

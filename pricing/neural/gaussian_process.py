@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from pricing.artifacts import write_json
 from pricing.config.neural import GaussianProcessConfig
 from pricing.errors import ArtifactError, TrainingError
 from pricing.features.files import read_sparse
@@ -158,7 +159,7 @@ class GaussianProcess:
         save_file({name: tensor.contiguous() for name, tensor in sorted(state.items())}, folder / "process.safetensors")
         sparse.save_npz(folder / "terms.npz", self._landmarks.terms, compressed=False)
         record = {"config": self.config.model_dump(mode="json"), "center": self.center, "scale": self.scale}
-        (folder / "process.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        write_json(folder / "process.json", record)
 
     @classmethod
     def load(cls, folder: Path, kernel: ProductKernel) -> "GaussianProcess":

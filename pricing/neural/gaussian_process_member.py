@@ -1,6 +1,5 @@
 """The member `gaussian_process`: one fold trained, and new rows predicted."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +7,16 @@ import polars as pl
 import torch
 from sklearn.preprocessing import normalize
 
+from pricing.artifacts import write_json
 from pricing.config import NeuralConfig
 from pricing.features.load import FeatureSet
 from pricing.neural.gaussian_process import GaussianProcess
 from pricing.neural.io import read_config
 from pricing.neural.kernel import ProductKernel, Products, group_of
-from pricing.neural.rows import numbers_of, read_fold, write_curves, write_predictions
+from pricing.neural.rows import numbers_of, read_fold, write_curves
 from pricing.neural.tabular import TabularScaler
 from pricing.smape import smape_of_logs
+from pricing.tables import write_predictions
 
 __all__ = ["predict_gaussian_process", "train_gaussian_process"]
 
@@ -49,8 +50,7 @@ def train_gaussian_process(
     model.mkdir()
     process.save(model)
     scaler.save(model / "scaler.json")
-    about = {"member": "gaussian_process", "meaning": meaning}
-    (model / "model.json").write_text(json.dumps(about, sort_keys=True) + "\n", encoding="utf-8")
+    write_json(model / "model.json", {"member": "gaussian_process", "meaning": meaning})
     write_predictions(out, predictions)
     write_curves(out, process.curves)
     valid = parts.get("valid")
@@ -63,7 +63,7 @@ def train_gaussian_process(
         "kernel": {name: float(value.detach().exp()) for name, value in process.kernel.log.items()},
         "trainable_parameters": sum(parameter.numel() for parameter in process.kernel.parameters()),
     }
-    (out / "member.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    write_json(out / "member.json", record)
 
 
 def predict_gaussian_process(model: Path, features: FeatureSet, price: pl.DataFrame) -> np.ndarray:

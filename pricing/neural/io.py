@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from pricing.artifacts import write_json
 from pricing.errors import ArtifactError
 
 __all__ = ["load_model", "load_tensors", "pack", "put_trained", "save_model", "trained_state", "unpack"]
@@ -31,7 +32,7 @@ def save_model(model: nn.Module, folder: Path, config: Mapping[str, Any]) -> Non
     """
     state = {name: tensor.cpu().contiguous().clone() for name, tensor in sorted(trained_state(model).items())}
     save_file(state, folder / WEIGHTS)
-    (folder / CONFIG).write_text(json.dumps(config, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    write_json(folder / CONFIG, config)
 
 
 def load_model(model: nn.Module, folder: Path) -> dict[str, Any]:

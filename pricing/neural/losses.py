@@ -12,12 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-__all__ = ["FocalSMAPELoss", "HuberSMAPELoss", "make_loss", "smape_of_logs"]
-
-
-def smape_of_logs(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """SMAPE a row as a fraction in [0, 2], from log prices of any equal shape; float32 or wider."""
-    return 2.0 * torch.tanh(_difference(prediction, target).abs() / 2.0)
+__all__ = ["FocalSMAPELoss", "HuberSMAPELoss", "make_loss"]
 
 
 class HuberSMAPELoss(nn.Module):

@@ -2,7 +2,6 @@
 
 import copy
 import hashlib
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ import polars as pl
 import torch
 from torch import nn
 
-from pricing.artifacts import key_of, key_parts
+from pricing.artifacts import key_of, key_parts, write_json
 from pricing.config import NeuralConfig
 from pricing.config.neural import TrainingConfig
 from pricing.features.load import FeatureSet
@@ -24,12 +23,13 @@ from pricing.neural.multimodal import OptimizedMultimodalModel
 from pricing.neural.optimisation import choose_precision
 from pricing.neural.prediction import predict_with_tta
 from pricing.neural.ranks import Ranks
-from pricing.neural.rows import Part, numbers_of, picture_files, read_fold, write_curves, write_predictions
+from pricing.neural.rows import Part, numbers_of, picture_files, read_fold, write_curves
 from pricing.neural.tabular import TabularScaler
 from pricing.neural.text_phase import TextPriceModel
 from pricing.neural.towers import Towers
 from pricing.neural.training import TrainingResult, train_neural_network
 from pricing.pretrained.saved_encoders import SavedEncoders
+from pricing.tables import write_predictions
 
 __all__ = ["build_model", "predict_multimodal", "train_multimodal", "train_multimodal_here"]
 
@@ -125,7 +125,7 @@ def train_multimodal(
     write_predictions(out, predictions)
     earlier = [curve | {"split": f"text_{curve['split']}"} for curve in first.curves] if first else []
     write_curves(out, earlier + result.curves)
-    (out / "member.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    write_json(out / "member.json", record)
     shutil.rmtree(work, ignore_errors=True)  # the result lies in out; checkpoints of finished folds only fill the disk
 
 

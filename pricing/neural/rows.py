@@ -1,6 +1,5 @@
 """The rows of a fold: which it learns from, which it predicts, with their features, joined by id."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,11 @@ import numpy as np
 import polars as pl
 
 from pricing.config import NeuralConfig
-from pricing.errors import ArtifactError, SchemaError
-from pricing.features.files import read_table
+from pricing.errors import SchemaError
 from pricing.features.load import FeatureSet, load_features, load_price_features
+from pricing.tables import fold_parts, read_split, read_table
 
-__all__ = ["FoldRows", "Part", "numbers_of", "picture_files", "read_catalogue_part", "read_fold", "write_predictions"]
+__all__ = ["FoldRows", "Part", "numbers_of", "picture_files", "read_catalogue_part", "read_fold", "write_curves"]
 
 ID = "sample_id"
 
@@ -52,28 +51,16 @@ def read_fold(catalogue: Path, folds: Path, features: Path, price_features: Path
 
     Raises
     ------
-    SchemaError
-        Stages do not hold the same ids.
     ArtifactError
-        An input is missing or damaged, or the fold has no rows.
+        An input is missing or damaged, the folds are of other rows, or the fold has no rows.
+    SchemaError
+        The features are of other rows.
     """
     train, test = read_catalogue_part(catalogue, "train"), read_catalogue_part(catalogue, "test")
-    split = read_table(folds / "folds.parquet")
-    if not split[ID].equals(train[ID]):
-        raise SchemaError(
-            f"{folds / 'folds.parquet'}: rows are not those of {catalogue / 'train.parquet'}, in that order"
-        )
+    chosen = fold_parts(read_split(folds, train[ID]), fold)
     train = train.with_columns(log_price=pl.col("price").log()).drop("price")
     train_features = load_features(features, "train").reorder(train[ID])
     train_price = load_price_features(price_features, "train", train[ID])
-    in_holdout = (split["part"] == "holdout").to_numpy()
-    if fold is None:
-        chosen = {"learn": np.ones(train.height, bool)}
-    else:
-        here = (split["fold"] == fold).to_numpy() & ~in_holdout
-        if not here.any():
-            raise ArtifactError(f"{folds / 'folds.parquet'}: no row has fold {fold}")
-        chosen = {"learn": ~here & ~in_holdout, "valid": here, "holdout": in_holdout}
     parts = {
         name: Part(name, train.filter(pl.Series(mask)), train_features.take(mask), train_price.filter(pl.Series(mask)))
         for name, mask in chosen.items()
@@ -108,16 +95,6 @@ def picture_files(images: Path | pl.DataFrame | None, pictures: Path | None, con
     table = read_table(images / "images.parquet") if isinstance(images, Path) else images
     present = table.filter((pl.col("status") == "ok") & pl.col("file").is_not_null())
     return {link: pictures / file for link, file in zip(present["image_link"], present["file"], strict=True)}
-
-
-def write_predictions(out: Path, parts: Mapping[str, tuple[pl.Series, np.ndarray]]) -> None:
-    """predictions.parquet: sample_id, part, log_price."""
-    tables = [
-        pl.DataFrame({ID: ids.cast(pl.String), "part": [name] * len(ids), "log_price": values.astype(np.float64)},
-                     schema={ID: pl.String, "part": pl.String, "log_price": pl.Float64})
-        for name, (ids, values) in parts.items()
-    ]  # fmt: skip
-    pl.concat(tables).write_parquet(out / "predictions.parquet")
 
 
 def write_curves(out: Path, curves: list[dict[str, Any]]) -> None:

@@ -1,17 +1,18 @@
 """The member `sparse_mlp`: one fold trained, and new rows predicted."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from pricing.artifacts import write_json
 from pricing.config import NeuralConfig
 from pricing.features.load import FeatureSet
-from pricing.neural.rows import read_fold, write_curves, write_predictions
+from pricing.neural.rows import read_fold, write_curves
 from pricing.neural.sparse_mlp import SparseMLPEnsemble
 from pricing.neural.tabular import TabularScaler
 from pricing.smape import smape_of_logs
+from pricing.tables import write_predictions
 
 __all__ = ["predict_sparse_mlp", "train_sparse_mlp"]
 
@@ -50,7 +51,7 @@ def train_sparse_mlp(
     ensemble.save(model)
     if scaler is not None:
         scaler.save(model / "scaler.json")
-    (model / "model.json").write_text(json.dumps({"member": "sparse_mlp"}) + "\n", encoding="utf-8")
+    write_json(model / "model.json", {"member": "sparse_mlp"})
     write_predictions(out, predictions)
     write_curves(out, ensemble.curves)
     size = sum(p.numel() for net in ensemble.networks for p in net.parameters())
@@ -64,7 +65,7 @@ def train_sparse_mlp(
         "trainable_parameters": size,
         "precision": "fp32",
     }
-    (out / "member.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    write_json(out / "member.json", record)
 
 
 def predict_sparse_mlp(model: Path, features: FeatureSet) -> np.ndarray:

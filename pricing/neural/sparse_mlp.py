@@ -19,6 +19,7 @@ from scipy import sparse
 from torch import nn
 from torch.nn import functional as F
 
+from pricing.artifacts import write_json
 from pricing.config.neural import SparseMLPConfig
 from pricing.errors import ArtifactError, TrainingError
 from pricing.neural.io import load_tensors
@@ -193,7 +194,7 @@ class SparseMLPEnsemble:
             "numbers": first.numbers.in_features if first.numbers is not None else 0,
             "std": self.std,
         }
-        (folder / "networks.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        write_json(folder / "networks.json", record)
 
     @classmethod
     def load(cls, folder: Path) -> "SparseMLPEnsemble":

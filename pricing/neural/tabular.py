@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from pricing.artifacts import write_json
 from pricing.errors import ArtifactError, SchemaError
 
 __all__ = ["TabularScaler"]
@@ -96,7 +97,7 @@ class TabularScaler:
 
     def save(self, path: Path) -> None:
         """Write as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        write_json(path, asdict(self))
 
     @classmethod
     def load(cls, path: Path) -> "TabularScaler":

@@ -38,7 +38,8 @@ def compose_text(content: str | None) -> str:
             fields[key] = value
         else:
             rest.append(value)
-    name = fields.get("item name", "")
+    rest = [line for line in rest if line]
+    name = fields["item name"] if "item name" in fields else rest.pop(0) if rest else ""
     pack = next((found for pattern in _PACKS if (found := pattern.search(name))), None)
     head = " ".join(part for part in (_number(fields.get("value", "")), fields.get("unit", "")) if part)
     if pack is not None:

@@ -28,6 +28,7 @@ from torch import nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
+from pricing.artifacts import file_digest
 from pricing.config import PathsConfig
 from pricing.errors import WeightsError
 
@@ -184,8 +185,7 @@ def _checked(module: str, relative: str, sha256: str, *, parent: bool = False) -
 
 
 def _check_hash(path: Path, expected: str) -> None:
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = file_digest(path)
     if found != expected:
         raise WeightsError(f"{path}: SHA-256 {found}, expected {expected}; reinstall the package that carries it")
 

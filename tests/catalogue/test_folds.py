@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricing.catalogue.duplicates import duplicate_groups, normalise_title, title_keys, title_of
+from pricing.catalogue.duplicates import duplicate_groups, normalise_title, title_keys
 from pricing.catalogue.folds import make_folds, stratified_folds
 from pricing.catalogue.stage import assign_folds, read_catalogue
 from pricing.config.catalogue import CatalogueConfig, FoldsConfig, HoldoutConfig
@@ -38,17 +38,6 @@ def catalogue(contents: list[str], links: list[str | None] | None = None) -> pl.
 )
 def test_quantities_case_and_punctuation_do_not_tell_titles_apart(title: str) -> None:
     assert pl.DataFrame({"t": [title]}).select(normalise_title(pl.col("t"))).item() == "taco sauce mild"
-
-
-def test_title_is_the_item_name_line_wherever_it_stands() -> None:
-    contents = [
-        "Item Name: Green Tea\nUnit: Oz",
-        "\n\nPlain first line\nsecond",
-        "Brand: x\nItem Name: Late Name\n",
-        "",
-    ]
-    found = pl.DataFrame({"c": contents}).select(title_of(pl.col("c"))).to_series().to_list()
-    assert found == ["Green Tea", "Plain first line", "Late Name", ""]
 
 
 def test_titles_that_say_nothing_merge_nothing() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pricing.errors import SchemaError
+from pricing.errors import ArtifactError
 from pricing.features.engineer import FeatureEngineer
 from pricing.features.load import load_features, load_price_features
 from pricing.features.price_features import PriceFeatures
@@ -129,7 +129,7 @@ def test_refit_learns_from_all_labelled_rows_and_predicts_test_only(
 def test_folds_of_another_catalogue_are_refused(tmp_path: Path, stage_inputs: tuple[Path, Path]) -> None:
     catalogue, folds = stage_inputs
     pl.read_parquet(folds / "folds.parquet").reverse().write_parquet(tmp_path / "folds.parquet")
-    with pytest.raises(SchemaError, match="folds"):
+    with pytest.raises(ArtifactError, match="in the same order"):
         build_features(catalogue, tmp_path, CONFIG, 0, tmp_path)
 
 

@@ -44,7 +44,7 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     catalogue = pl.DataFrame({"sample_id": ids[:ROWS], "price": np.exp(log_price[:ROWS])})
     catalogue.write_parquet(root / "catalogue" / "train.parquet")
     fold = np.arange(ROWS) % 4 - 1  # a quarter is the hold-out
-    folds = catalogue.select("sample_id", part=pl.Series(np.where(fold < 0, "holdout", "train")))
+    folds = catalogue.select("sample_id", group="sample_id", part=pl.Series(np.where(fold < 0, "holdout", "train")))
     folds.with_columns(fold=pl.Series(fold, dtype=pl.Int8)).write_parquet(root / "folds" / "folds.parquet")
     save_features(feature_set(table[:ROWS], ids[:ROWS]), root / "features", "train")
     save_features(feature_set(table[ROWS:], ids[ROWS:]), root / "features", "test")
@@ -171,7 +171,7 @@ def test_refit(library: str, stages: Path, tiny: GBDTConfig, tmp_path: Path) -> 
 def test_refused(stages: Path, tiny: GBDTConfig, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="rounds"):
         train_fold(*inputs(stages), tiny, "lightgbm", None, 0, tmp_path)
-    with pytest.raises(TrainingError, match=r"fold 7 .* \[0, 1, 2\]"):
+    with pytest.raises(ArtifactError, match=r"fold 7 .* \[0, 1, 2\]"):
         train_fold(*inputs(stages), tiny, "lightgbm", 7, 0, tmp_path)
     with pytest.raises(ConfigError, match="forest"):
         train_fold(*inputs(stages), tiny, "forest", 0, 0, tmp_path)

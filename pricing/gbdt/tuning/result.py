@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pricing.artifacts import write_json
 from pricing.errors import TrainingError
 
 
@@ -114,5 +115,4 @@ def write_search(result: SearchResult, out: Path) -> None:
     lines = [f"{name} = {json.dumps(value)}" for name, value in sorted(result.params.items())]
     settings = "\n".join([f"[gbdt.{result.member}]", *lines, ""])
     (out / "settings.toml").write_text(settings, encoding="utf-8")
-    record = json.dumps(asdict(result), indent=1, sort_keys=True) + "\n"
-    (out / "search.json").write_text(record, encoding="utf-8")
+    write_json(out / "search.json", asdict(result))

@@ -11,6 +11,7 @@ from pricing.gbdt.rows import encode_fold, labelled_tables, load_rows
 from pricing.gbdt.settings import member_settings
 from pricing.gbdt.tuning.result import write_search
 from pricing.gbdt.tuning.search import FoldData, optimize_member
+from pricing.tables import fold_parts
 
 
 def tune(
@@ -42,7 +43,8 @@ def tune(
     rows = load_rows(catalogue, folds)
     judged = []
     for fold, folder in enumerate(price_features[: config.search.n_splits]):
-        learning, validating = rows.learning(fold), (rows.part == "train") & (rows.fold == fold)
+        masks = fold_parts(rows.split, fold)
+        learning, validating = masks["learn"], masks["valid"]
         tables = labelled_tables(rows, features, folder)
         schema, values = encode_fold(tables.table, tables.tfidf, learning, config.min_category_rows, settings.terms)
         parts = (Matrix(values[part], rows.log_price[part]) for part in (learning, validating))
