@@ -74,7 +74,8 @@ def test_worst_products_come_with_their_comparables(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path, {}, {}, None, rows, None, None, None, similar)
     found = worst_products(folder, rows, 2)
     assert [product.id for product in found] == ["b", "c"]
-    assert (found[0].factor, found[0].direction, found[1].direction) == (8.0, "too dear", "too cheap")
+    assert (found[0].factor, found[0].miss, found[1].miss) == (8.0, "8.0 times too dear", "2.0 times too cheap")
+    assert shown(8.27, 7.91, []).miss == "4 % too cheap"
     assert [one.name for one in found[0].comparables] == ["Known"]
     assert found[1].comparables == []
     assert worst_products(folder, rows, 0) == []

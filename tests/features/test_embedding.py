@@ -51,6 +51,8 @@ def test_a_text_has_the_same_numbers_whatever_comes_with_it(folder: Path, precis
     for row, text in enumerate(TEXTS):
         assert np.array_equal(embedder.embed([text])[0], together[row])
         assert np.array_equal(together[row + len(TEXTS)], together[row])
+    threaded = TextEmbedder.find(settings(folder, precision=precision), threads=3)
+    assert np.array_equal(threaded.embed([*TEXTS, *TEXTS]), together)
 
 
 @pytest.mark.parametrize("fast", ["bf16", "fp32"])
