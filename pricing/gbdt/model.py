@@ -8,6 +8,7 @@ hash. Predictions after loading equal those before, bit for bit.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast, get_args
@@ -194,10 +195,14 @@ class TrainedModel:
 
 
 def refused(library: str, train: Matrix, device: str, reason: object) -> TrainingError:
-    """The error for what a library could not train; says what to do where it was to train on a GPU."""
+    """The error for what a library could not train; says what to do where it was to train on a GPU or on few rows."""
     rows, columns = train.values.shape
-    said = str(reason).strip().splitlines()[0]
-    way_out = "" if device == "cpu" else "; it was asked for a GPU, and without one needs gbdt.device=cpu"
+    said = re.sub(r"^\S+\.(?:cpp|h):\d+:\s*", "", str(reason).strip().splitlines()[0])
+    way_out = ""
+    if device != "cpu":
+        way_out = "; it was asked for a GPU, and without one needs gbdt.device=cpu"
+    elif rows < 50:
+        way_out = "; use fewer folds (folds.n_splits) or more rows"
     return TrainingError(f"{library} on {rows} rows x {columns} features: {said}{way_out}")
 
 

@@ -72,6 +72,13 @@ def test_without_a_gpu_one_error_names_the_way_out(library: str, small_table: Ca
         train(library, table, labels, 60, device="gpu")
 
 
+def test_too_few_rows_are_an_error_with_a_way_out(small_table: Callable[..., Any]) -> None:
+    """CatBoost names a file of its own sources and no setting of ours."""
+    table, labels = small_table(6)
+    with pytest.raises(TrainingError, match=r"^CatBoost on 3 rows x \d+ features: Too few .*use fewer folds .*or more"):
+        train("catboost", table, labels, 3, settings=GBDTConfig().catboost)
+
+
 @each_library
 @pytest.mark.skipif(not gpu, reason="this machine has no GPU")
 def test_on_a_gpu_it_learns(library: str, small_table: Callable[..., Any]) -> None:
