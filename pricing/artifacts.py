@@ -8,7 +8,8 @@ Layout::
     store/STAGE/KEY/artifact.json    key parts, files with size and SHA-256, times
     store/STAGE/KEY/...              the output
     store/.partial/...               outputs being written; swept by prune when nobody writes them any more
-    store/.locks/STAGE-KEY.lock      held by who makes an output, so that two runs do no work twice
+    store/.locks/...                 held while an output is made: by its key, so that two runs do no work twice, and
+                                     by the name in .partial
 """
 
 import hashlib
@@ -168,6 +169,8 @@ class ArtifactStore:
         self, stage: str, slot: str, key: str, parts: Mapping[str, Any], make: Callable[[Path], None], threads: int
     ) -> Reference:
         partial = self.root / ".partial" / f"{stage}-{key}-{uuid.uuid4().hex}"
+        lock = self._lock(partial.name)
+        lock.acquire()  # or prune would take it for abandoned
         partial.mkdir(parents=True)
         started = time.time()
         try:
@@ -182,6 +185,8 @@ class ArtifactStore:
             return self._move_in(partial, reference)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+            lock.release()
+            Path(lock.lock_file).unlink(missing_ok=True)  # nobody waits for this one
 
     @contextmanager
     def _alone(self, stage: str, key: str) -> Iterator[None]:
@@ -261,7 +266,7 @@ class ArtifactStore:
 
     def _abandoned(self, partial: Path) -> bool:
         try:
-            with self._lock(partial.name.rpartition("-")[0]).acquire(timeout=0):
+            with self._lock(partial.name).acquire(timeout=0):
                 return True
         except Timeout:
             return False

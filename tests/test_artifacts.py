@@ -51,6 +51,18 @@ def test_of_two_runs_at_once_the_first_to_finish_stays(tmp_path: Path) -> None:
     assert not list((tmp_path / ".partial").iterdir())
 
 
+def test_prune_leaves_what_several_runs_are_at(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+
+    def make(out: Path) -> None:
+        (tmp_path / ".partial" / "folds-0123-abandoned").mkdir()
+        assert store.prune(set())[0] == 1
+        (out / "value.txt").write_text("a", encoding="utf-8")
+
+    made = store.build("folds", "", key_parts("folds", ENTRY, {}), make, together=True)
+    assert (store.path(made) / "value.txt").exists()
+
+
 def test_a_run_waits_for_another_that_makes_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two trainings in one folder of checkpoints would end each other; and pruning leaves the one at work alone."""
     store, parts = ArtifactStore(tmp_path), key_parts("folds", ENTRY, {"text": "a"})
