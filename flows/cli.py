@@ -176,9 +176,9 @@ def score(
         header = build_config("cpu", None, price_column=price_column).submission
     frame = read_catalogue_file(catalogue, labelled=False).frame
     paths = PathsConfig(artifacts=artifacts) if artifacts else PATHS
-    check_folder(paths.artifacts, "--artifacts")
     source, pictures, table = _source(images, image_mirror), paths.work / "images", None
     if reads_pictures(config):  # from where a run would take them
+        check_folder(paths.artifacts, "--artifacts")
         # a model folder may come from anywhere: it lets nobody into the user's own network
         allowed = config.images.model_copy(update={"allow_hosts": tuple(allow_host or ())})
         with live_progress(console.print) as show:
