@@ -34,10 +34,11 @@ def check_folder(folder: Path, option: str = "--output") -> None:
     InputError
         It is; names ``option``.
     """
-    for path in (folder, *folder.absolute().parents):
-        if path.exists() and not path.is_dir():
+    there = [path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()]
+    for path in there:
+        if not path.is_dir():
             raise InputError(f"{option} {folder}: {path} is a file; expected a folder, there or not")
-    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
+    nearest = there[0]
     try:
         tempfile.TemporaryFile(dir=nearest).close()
     except OSError as error:

@@ -10,7 +10,6 @@ from pricing.title import title_of
 
 __all__ = ["split_sections"]
 
-
 #: nobody reads further, and a text of megabytes must not cost more than a long one
 NAME_CHARACTERS = 2_000
 

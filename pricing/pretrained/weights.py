@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Literal
 
 from pricing.pretrained import vision_ops  # isort: skip  # before timm and transformers
@@ -114,7 +115,7 @@ def load_text_encoder(source: Source) -> nn.Module:
         model = AutoModel.from_pretrained(
             str(source.path), dtype=torch.float32, trust_remote_code=False, weights_only=True
         )
-    except Exception as error:  # a damaged or poisoned file may fail anywhere in two parsers
+    except (OSError, ValueError, RuntimeError, EOFError, SafetensorError, UnpicklingError) as error:
         found = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
         raise WeightsError(f"{source.name}: the weights in {source.path} cannot be loaded ({found})") from None
     return model.eval()
