@@ -147,6 +147,11 @@ def test_a_deployed_run_fails_and_retried_takes_up_only_what_is_missing(server: 
     stages = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))["stages"]
     assert {stage["key"] for stage in stages if stage["cached"]} == before
     assert {stage["name"] for stage in stages if not stage["cached"]} == {"encode", "neural", "ensemble"}
+    # what failed is a line: tracebacks are for bugs
+    logs = server.post("logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}, "limit": 200})
+    said = [log["message"] for log in logs if "WeightsError" in log["message"]]
+    assert said
+    assert not any("Traceback" in message for message in said), said
     # what it gave is there, on the Artifacts page too
     assert (tmp_path / "out" / "submission.csv").exists()
     assert {"catalogue", "gbdt lightgbm-0", "neural multimodal-1", "ensemble"} <= set(server.task_states(run))
