@@ -1,6 +1,5 @@
 """Two finished runs side by side: what changed, what it gained, whether that is beyond noise."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,9 +7,9 @@ from typing import Any
 
 import polars as pl
 
-from pricing.errors import ArtifactError
 from pricing.evaluation.bootstrap import Comparison, compare_predictions
 from pricing.evaluation.markdown import markdown_table
+from pricing.evaluation.run_folder import RunFolder, read_run_folder
 
 __all__ = ["RunComparison", "compare_runs", "differences"]
 
@@ -80,8 +79,8 @@ def compare_runs(a: Path, b: Path, *, resamples: int = 2000, seed: int = 0) -> R
     ArtifactError
         A run folder has no readable metrics.json, or a damaged table.
     """
-    runs = [(_json(folder / "run.json", optional=True), _json(folder / "metrics.json")) for folder in (a, b)]
-    records = [run for run, _ in runs]
+    runs = [read_run_folder(folder) for folder in (a, b)]
+    records = [run.run for run in runs]
     recorded = all(records)
     # where one run has no record, everything would seem to differ
     left, right = records if recorded else ({}, {})
@@ -89,7 +88,7 @@ def compare_runs(a: Path, b: Path, *, resamples: int = 2000, seed: int = 0) -> R
     config = {key: pair for key, pair in config.items() if not key.startswith("paths.")}
     of_a, of_b = ({name: run.get(name) for name in _RECORDED} for run in (left, right))
     record = differences(of_a, of_b)
-    figures = [_smape_figures(metrics) for _, metrics in runs]
+    figures = [_smape_figures(run.metrics) for run in runs]
     keys = list(dict.fromkeys([*figures[0], *figures[1]]))
     notes = []
     if not recorded:
@@ -100,7 +99,7 @@ def compare_runs(a: Path, b: Path, *, resamples: int = 2000, seed: int = 0) -> R
     kinds = [run.get("folds", {}).get("kind") for run in records]
     if recorded and kinds[0] != kinds[1]:
         notes.append(f"Folds differ ({kinds[0]} and {kinds[1]}): only the hold-out's figures can be compared.")
-    paired, note = _paired(a, b, resamples, seed)
+    paired, note = _paired(*runs, resamples, seed)
     notes += [note] if note else []
     return RunComparison(
         config, record, recorded, {key: (figures[0].get(key), figures[1].get(key)) for key in keys}, paired, notes
@@ -124,14 +123,13 @@ def differences(old: Any, new: Any, path: str = "") -> dict[str, tuple[Any, Any]
     return found
 
 
-def _paired(a: Path, b: Path, resamples: int, seed: int) -> tuple[Comparison | None, str]:
+def _paired(a: RunFolder, b: RunFolder, resamples: int, seed: int) -> tuple[Comparison | None, str]:
     """The common hold-out rows; the common out-of-fold rows where neither run has a hold-out."""
-    part, tables = "hold-out", [_table(folder, "holdout") for folder in (a, b)]
-    if tables[0] is None and tables[1] is None:
-        part, tables = "out-of-fold rows", [_table(folder, "oof") for folder in (a, b)]
-    left, right = tables
+    part, left, right = "hold-out", a.holdout, b.holdout
+    if left is None and right is None:
+        part, left, right = "out-of-fold rows", a.oof, b.oof
     if left is None or right is None:
-        missing = a if left is None else b
+        missing = a.path if left is None else b.path
         return None, f"{missing} has no table of its {part}, so the rows cannot be paired."
     both = left.join(right, on="sample_id", suffix="_b", maintain_order="left")
     same = both.filter((pl.col("price") - pl.col("price_b")).abs() <= 1e-9 * pl.col("price"))
@@ -148,24 +146,11 @@ def _paired(a: Path, b: Path, resamples: int, seed: int) -> tuple[Comparison | N
     return compared, " ".join(notes)
 
 
-def _table(folder: Path, name: str) -> pl.DataFrame | None:
-    """The table, or None where it is missing or empty."""
-    path = folder / "evaluation" / f"{name}.parquet"
-    if not path.exists():
-        return None
-    try:
-        table = pl.read_parquet(path, columns=["sample_id", "price", "stack"])
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise ArtifactError(f"{path}: cannot be read ({error}); expected a table of a finished run") from None
-    return table if len(table) else None
-
-
-def _groups(run: Path, ids: pl.Series) -> Any:
+def _groups(run: RunFolder, ids: pl.Series) -> Any:
     """Near-duplicate group of each row where the run knows them: their errors are not independent."""
-    try:
-        products = pl.read_parquet(run / "evaluation" / "products.parquet", columns=["sample_id", "group"])
-    except (OSError, pl.exceptions.PolarsError):
+    if run.products is None or "group" not in run.products.columns:
         return None
+    products = run.products.select("sample_id", "group")
     found = pl.DataFrame({"sample_id": ids}).join(products, on="sample_id", how="left", maintain_order="left")["group"]
     return None if found.null_count() else found.to_numpy()
 
@@ -178,18 +163,6 @@ def _smape_figures(metrics: Mapping[str, Any]) -> dict[str, float]:
         found[f"out of fold, {name}"] = item.get("oof_smape")
         found[f"hold-out, {name}"] = item.get("holdout_smape")
     return {key: float(value) for key, value in found.items() if value is not None}
-
-
-def _json(path: Path, *, optional: bool = False) -> dict[str, Any]:
-    if optional and not path.exists():
-        return {}
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path}: cannot be read ({error}); expected the folder of a finished run") from None
-    if not isinstance(record, dict):
-        raise ArtifactError(f"{path}: expected an object, got {type(record).__name__}")
-    return record
 
 
 def _text(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Reading a finished run's folder for the report; whatever is optional may be missing."""
+"""Reading a finished run's folder for the report and comparisons; whatever is optional may be missing."""
 
 import json
 import logging
@@ -77,7 +77,7 @@ def _record(path: Path) -> dict[str, Any]:
 def _table(path: Path, columns: list[str]) -> pl.DataFrame | None:
     """The table, or None where it is missing or empty."""
     if not path.exists():
-        log.info("report: no %s", path)
+        log.info("%s is not there", path)
         return None
     try:
         table = pl.read_parquet(path)

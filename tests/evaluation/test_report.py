@@ -154,8 +154,7 @@ def test_damage_is_an_error(run_dir: Path, tmp_path: Path) -> None:
     (copy / "evaluation" / "oof.parquet").write_bytes(b"\x80\x04cos\nsystem\n")
     with pytest.raises(ArtifactError, match="cannot be read"):
         build_report(copy, CONFIG)
-    (copy / "evaluation" / "holdout.parquet").write_bytes(b"\x80\x04cos\nsystem\n")
-    with pytest.raises(ArtifactError, match=r"holdout\.parquet: cannot be read"):
+    with pytest.raises(ArtifactError, match=r"oof\.parquet: cannot be read"):
         compare_runs(run_dir, copy)
 
 
@@ -283,6 +282,9 @@ def test_comparison_of_runs(run_dir: Path, tmp_path: Path) -> None:
     assert "share no rows" not in unpaired.to_markdown()
     with pytest.raises(ArtifactError, match="finished run"):
         compare_runs(run_dir, tmp_path)
+    (better / "evaluation" / "products.parquet").write_bytes(b"PAR1 torn")
+    with pytest.raises(ArtifactError, match=r"products\.parquet: cannot be read"):
+        compare_runs(run_dir, better)
 
 
 def test_the_networks_precision_and_size_are_shown(run_dir: Path) -> None:
