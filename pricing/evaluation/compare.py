@@ -79,7 +79,7 @@ def compare_runs(a: Path, b: Path, *, resamples: int = 2000, seed: int = 0) -> R
     ArtifactError
         A run folder has no readable metrics.json, or a damaged table.
     """
-    runs = [read_run_folder(folder) for folder in (a, b)]
+    runs = read_run_folder(a), read_run_folder(b)
     records = [run.run for run in runs]
     recorded = all(records)
     # where one run has no record, everything would seem to differ
