@@ -267,7 +267,7 @@ class ArtifactStore:
     def _abandoned(self, partial: Path) -> bool:
         try:
             with self._lock(partial.name).acquire(timeout=0):
-                return True
+                return partial.exists()  # its run may have ended since it was listed
         except Timeout:
             return False
 
