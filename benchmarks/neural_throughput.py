@@ -5,6 +5,7 @@ given (by default the sample catalogue's). The Trainer pads dynamically, once in
 ``group_by_length``. The loss is that of held-out rows after the same number of rows; a second seed of each says how
 much of a difference is chance. The three take turns, and each one's fastest run counts: other work can only slow a run
 down. The checkpoint at the end of this loop's epoch is timed apart, since the Trainer is told to write none.
+``--random`` takes a deberta-v3-small of random weights, where none is at hand.
 """
 
 import argparse
@@ -25,6 +26,7 @@ import torch
 from torch import nn
 from transformers import Trainer, TrainingArguments
 
+from benchmarks.published_encoders import write_deberta_v3_small
 from pricing.catalogue.sample import generate_sample
 from pricing.config.neural import CheckpointConfig, TrainingConfig
 from pricing.neural.checkpoint import CheckpointManager
@@ -41,7 +43,7 @@ from pricing.pretrained.text import compose_text
 from pricing.pretrained.weights import find_encoder, load_text_encoder, load_tokenizer
 
 assert vision_ops is not None
-CPU, RATE, BATCH = torch.device("cpu"), 5e-5, 16
+RATE = 5e-5
 
 
 class ForTrainer(nn.Module):
@@ -87,7 +89,15 @@ class Epoch:
     tokens: int
 
 
-def train(kind: str, model: TextPriceModel, ids: list[np.ndarray], target: np.ndarray, seed: int) -> Epoch:
+def train(
+    kind: str,
+    model: TextPriceModel,
+    ids: list[np.ndarray],
+    target: np.ndarray,
+    seed: int,
+    batch: int,
+    device: torch.device,
+) -> Epoch:
     """One epoch."""
     saving, tokens = [], []
     write = CheckpointManager.save_checkpoint
@@ -100,31 +110,35 @@ def train(kind: str, model: TextPriceModel, ids: list[np.ndarray], target: np.nd
 
     counter = model.text.register_forward_pre_hook(lambda _, args: tokens.append(args[0].numel()))
     with patch.object(CheckpointManager, "save_checkpoint", timed), tempfile.TemporaryDirectory() as work:
-        epoch = prepare_epoch(kind, model, ids, target, seed, work)
+        epoch = prepare_epoch(kind, model, ids, target, seed, batch, device, work)
         started = time.perf_counter()
         epoch()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
         seconds = time.perf_counter() - started
     counter.remove()
     return Epoch(seconds - sum(saving), sum(saving), sum(tokens))
 
 
 def prepare_epoch(
-    kind: str, model: TextPriceModel, ids: list[np.ndarray], target: np.ndarray, seed: int, work: str
-) -> Callable[[], Any]:
+    kind: str, model: TextPriceModel, ids: list[np.ndarray], target: np.ndarray, seed: int, batch: int,
+    device: torch.device, work: str,
+) -> Callable[[], Any]:  # fmt: skip
     """What one of the three has to run."""
     if kind == "this loop":
         config = TrainingConfig(
-            epochs=1, batch_size=BATCH, accumulation=1, learning_rate=RATE, encoder_learning_rate=RATE,
+            epochs=1, batch_size=batch, accumulation=1, learning_rate=RATE, encoder_learning_rate=RATE,
             layer_decay=1.0, ema_decay=0.0, warmup=0.1,
         )  # fmt: skip
         rows = data(ids, target)
         arguments = (model, rows, None, config, CheckpointConfig(), Path(work))
-        return partial(train_neural_network, *arguments, seed=seed, device=CPU)
+        return partial(train_neural_network, *arguments, seed=seed, device=device)
     settings = TrainingArguments(
-        output_dir=work, num_train_epochs=1, per_device_train_batch_size=BATCH, learning_rate=RATE,
-        weight_decay=0.01, warmup_steps=round(0.1 * len(ids) / BATCH), lr_scheduler_type="linear", use_cpu=True,
-        bf16=choose_precision("auto", CPU).name == "bf16", seed=seed, save_strategy="no", report_to=[],
-        logging_strategy="no", disable_tqdm=True, remove_unused_columns=False, optim="adamw_torch_fused",
+        output_dir=work, num_train_epochs=1, per_device_train_batch_size=batch, learning_rate=RATE,
+        weight_decay=0.01, warmup_steps=round(0.1 * len(ids) / batch), lr_scheduler_type="linear",
+        use_cpu=device.type == "cpu", bf16=choose_precision("auto", device).name == "bf16", seed=seed,
+        save_strategy="no", report_to=[], logging_strategy="no", disable_tqdm=True, remove_unused_columns=False,
+        optim="adamw_torch_fused",
         train_sampling_strategy="group_by_length" if kind == "Trainer, group_by_length" else "random",
     )  # fmt: skip
     items: Any = [
@@ -137,6 +151,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--train", type=Path, help="a catalogue's train.csv; the sample catalogue if left out")
     parser.add_argument("--encoder", default="all-MiniLM-L6-v2")
+    parser.add_argument("--random", action="store_true", help="deberta-v3-small with random weights as the encoder")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rows", type=int, default=1280)
     parser.add_argument("--max-length", type=int, default=256)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
@@ -146,7 +163,9 @@ def main() -> None:
         frame = pl.read_csv(path, schema_overrides={"sample_id": pl.String})
     frame = frame.sample(given.rows + 320, seed=0)
     texts = [compose_text(text) for text in frame["catalog_content"]]
-    tokenizer = load_tokenizer(find_encoder(given.encoder, "text"))
+    device, own = torch.device(given.device), tempfile.TemporaryDirectory()
+    encoder = str(write_deberta_v3_small(Path(own.name), texts)) if given.random else given.encoder
+    tokenizer = load_tokenizer(find_encoder(encoder, "text"))
     ids = [windows[0] for windows in tokenize(tokenizer, texts, given.max_length)]
     target = frame["price"].log().to_numpy()
     rows, held = slice(0, given.rows), slice(given.rows, None)
@@ -154,9 +173,9 @@ def main() -> None:
     found: dict[str, list[tuple[Epoch, float]]] = {kind: [] for kind in kinds}
     for seed in given.seeds:
         for kind in kinds:
-            model = network(given.encoder, target[rows], seed)
-            epoch = train(kind, model, ids[rows], target[rows], seed)
-            prices = predict(model, data(ids[held], target[held]), choose_precision("fp32", CPU))
+            model = network(encoder, target[rows], seed)
+            epoch = train(kind, model, ids[rows], target[rows], seed, given.batch, device)
+            prices = predict(model, data(ids[held], target[held]), choose_precision("fp32", device))
             loss = float(make_loss("smooth_l1")(torch.from_numpy(prices), torch.tensor(target[held])))
             found[kind].append((epoch, loss))
             print(

@@ -87,15 +87,22 @@ def train_neural_network(
     Raises
     ------
     TrainingError
-        The loss or its gradient is not finite in more than 20 steps in a row.
+        The loss or its gradient is not finite in more than 20 steps in a row, or the GPU's memory is too small.
     """
     device = device or torch.device("cpu")
     run = _Run(model.to(device), train, valid, config, checkpoints, work, seed, device, workers, fingerprint)
     run.resume()
     with stop_on_sigterm() as stop:
-        while run.epoch < config.epochs and run.bad_epochs < config.patience:
-            run.train_epoch(stop)
-            run.finish_epoch()
+        try:
+            while run.epoch < config.epochs and run.bad_epochs < config.patience:
+                run.train_epoch(stop)
+                run.finish_epoch()
+        except torch.OutOfMemoryError as error:
+            raise TrainingError(
+                f"{device} has not enough memory for steps of {config.batch_size} rows; halve "
+                "neural.training.batch_size and double neural.training.accumulation, which learns the same, set "
+                "neural.text.gradient_checkpointing, or lower neural.text.max_length or neural.image.side"
+            ) from error
     return run.finish()
 
 
@@ -219,20 +226,20 @@ class _Run:
         self.sampler.set_position(self.epoch, self.batch)
         sizes = [len(batch) for batch in self.sampler.batches(self.epoch)]
         bar = tqdm(total=len(sizes), initial=self.batch, desc=f"epoch {self.epoch + 1}", disable=None, leave=False)
-        loss_sum = 0.0
+        losses: list[torch.Tensor] = []  # on the device: reading each one would make it wait for the next launch
         for batch in self.loader:
             group = self.batch // self.config.accumulation * self.config.accumulation
             rows = sum(sizes[group : group + self.config.accumulation])  # of this optimiser step
             last = (self.batch + 1) % self.config.accumulation == 0 or self.batch + 1 == len(sizes)
             with nullcontext() if last else self.ranks.accumulate(self.network):
-                loss_sum += self.backward(batch, rows, self.ranks.rank < sizes[self.batch])
+                losses.append(self.backward(batch, rows, self.ranks.rank < sizes[self.batch]))
             self.batch += 1
             bar.update()
             if last:
-                (loss_sum,) = self.ranks.sum([loss_sum], self.device)
-                self.optimizer_step(loss_sum)
-                self.epoch_loss += loss_sum * rows if math.isfinite(loss_sum) else 0.0
-                loss_sum = 0.0
+                (loss,) = self.ranks.sum([sum(torch.stack(losses).tolist())], self.device)
+                losses.clear()
+                self.optimizer_step(loss)
+                self.epoch_loss += loss * rows if math.isfinite(loss) else 0.0
                 due = self.ranks.first and time.monotonic() - self.saved_at > 60 * self.minutes
                 stopping, saving = self.ranks.sum([float(stop.is_set()), float(due)], self.device)
                 if stopping:
@@ -243,7 +250,7 @@ class _Run:
                     self.save()
         bar.close()
 
-    def backward(self, batch: Any, rows: int, counts: bool) -> float:
+    def backward(self, batch: Any, rows: int, counts: bool) -> torch.Tensor:
         """Add a micro-batch's gradients; ``counts`` is off for the row that stands in where a process has none."""
         batch = batch.to(self.device)
         with self.precision.autocast():
@@ -251,7 +258,7 @@ class _Run:
         loss = self.loss(prediction, batch.target) / rows * float(counts)
         # several processes' gradients are averaged, their losses shall be added
         self.scaler.scale(loss * self.ranks.size).backward()
-        return float(loss.detach())
+        return loss.detach()
 
     def optimizer_step(self, loss: float) -> None:
         set_learning_rate(self.optimizer, learning_rate_factor(self.step, self.total_steps, self.config.warmup))

@@ -10,8 +10,9 @@ from pricing.pretrained import vision_ops  # isort: skip  # before timm and tran
 import pytest
 import timm
 import torch
-from transformers import BertConfig, BertModel, DebertaV2Config, DebertaV2Model
+from transformers import BertConfig, BertModel
 
+from benchmarks.published_encoders import deberta_v3_small, efficientnet_b2
 from pricing.config.neural import FusionConfig, TrainingConfig
 from pricing.neural.encoders import ImageTower, TextTower
 from pricing.neural.memory import GIB, OVERHEAD, step_bytes, toy_batch, training_step
@@ -26,15 +27,9 @@ FULL = {"rows": 16, "tokens": 256, "side": 260, "width": 200}  # pricing/presets
 
 def full_model() -> OptimizedMultimodalModel:
     """deberta-v3-small, checkpointed, and EfficientNet-B2 with early blocks frozen, in their published sizes."""
-    text: Any = DebertaV2Model(
-        DebertaV2Config(
-            vocab_size=128_100, hidden_size=768, num_hidden_layers=6, num_attention_heads=12, intermediate_size=3072,
-            relative_attention=True, position_buckets=256, norm_rel_ebd="layer_norm", share_att_key=True,
-            pos_att_type=["p2c", "c2p"], position_biased_input=False, type_vocab_size=0, max_relative_positions=-1,
-        )
-    )  # fmt: skip
+    text: Any = deberta_v3_small()
     enable_checkpointing(text)
-    image: Any = timm.create_model("efficientnet_b2", pretrained=False, num_classes=0)
+    image: Any = efficientnet_b2()
     return OptimizedMultimodalModel(
         TextTower(text, 768, upper=False), ImageTower(image, image.num_features, "early"), FULL["width"], FusionConfig()
     )

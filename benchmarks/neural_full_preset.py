@@ -1,0 +1,139 @@
+"""Rows a second and peak memory of the `full` preset's training on a GPU: ``python benchmarks/neural_full_preset.py``.
+
+Prices and pictures of the sample catalogue; encoders of the published sizes with random weights; 200 numeric columns,
+as many as the real rows have; one epoch with validation and checkpoints through `train_neural_network`, as a fold is
+trained. Every text has ``neural.text.max_length`` tokens and every row a picture, so the memory is the most that a
+catalogue can take. What is timed is the training steps of an epoch's second half; validation and checkpoints are left
+out. The memory is what torch has reserved, over everything; the CUDA context, 0.5 GB or so, lies outside it. The ratio
+is to the first variant, the preset as it is.
+"""
+
+import argparse
+import gc
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from pricing.pretrained import vision_ops  # isort: skip  # before timm and transformers
+
+import numpy as np
+import polars as pl
+import torch
+
+from benchmarks.published_encoders import deberta_v3_small, efficientnet_b2
+from pricing.catalogue.sample import generate_sample
+from pricing.config import PricingConfig
+from pricing.config.neural import NeuralConfig
+from pricing.neural import training
+from pricing.neural.dataset import AmazonMLDataset
+from pricing.neural.encoders import ImageTower, TextTower
+from pricing.neural.multimodal import OptimizedMultimodalModel
+from pricing.neural.sources import PictureFiles, TokenTexts, picture_transform
+from pricing.neural.towers import enable_checkpointing
+from pricing.neural.training import train_neural_network
+
+assert vision_ops is not None
+WIDTH, VALID, SAMPLE, GIB = 200, 256, 500, 2**30
+SIX = "6 GB at most"
+LEFT = 5.4 * GIB  # what the context leaves of 6 GB
+FP16, LARGE = {"precision": "fp16"}, {"batch_size": 64, "accumulation": 1}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "as the preset has it": {},
+    SIX: {},
+    f"fp16, {SIX}": {"training": FP16},
+    "fp32": {"training": {"precision": "fp32"}},
+    "16 workers": {"workers": 16},
+    "64 rows at once": {"training": LARGE},
+    "64 rows at once, 16 workers": {"training": LARGE, "workers": 16},
+    "no gradient checkpointing": {"text": {"gradient_checkpointing": False}},
+    "no pictures": {"image": {"enabled": False}, "workers": 0},
+}
+
+
+def data(prices: np.ndarray, pictures: list[Path], config: NeuralConfig, encoder: Any, training: bool) -> Any:
+    """All texts of full length, a picture in every row."""
+    rng, rows = np.random.default_rng(0), len(prices)
+    names = pl.Series("sample_id", [str(row) for row in range(rows)])
+    values = pl.DataFrame(rng.normal(size=(rows, WIDTH)).astype(np.float32)).insert_column(0, names)
+    ids = [rng.integers(5, 128_000, config.text.max_length).astype(np.int32) for _ in range(rows)]
+    files: Any = None
+    if config.image.enabled:
+        transforms = [picture_transform(encoder, config.image.side, training=augmented) for augmented in (False, True)]
+        files = PictureFiles([pictures[row % len(pictures)] for row in range(rows)], *transforms)
+    frame = pl.DataFrame({"sample_id": names, "log_price": np.log(prices)})
+    return AmazonMLDataset(frame, values, text=TokenTexts.of(ids), pictures=files, training=training)
+
+
+def build(config: NeuralConfig) -> OptimizedMultimodalModel:
+    """The preset's network with random weights."""
+    torch.manual_seed(0)
+    text, image = deberta_v3_small(), efficientnet_b2() if config.image.enabled else None
+    if config.text.gradient_checkpointing:
+        enable_checkpointing(text)
+    picture_tower = None if image is None else ImageTower(image, image.num_features, config.image.frozen)
+    return OptimizedMultimodalModel(TextTower(text, 768, upper=False), picture_tower, WIDTH, config.fusion)
+
+
+def measure(
+    variant: str, prices: np.ndarray, pictures: list[Path], device: torch.device
+) -> tuple[float, float, float, str]:
+    """One epoch; rows a second, GiB reserved and allocated at most, precision."""
+    config = PricingConfig.model_validate({"preset": "full", "neural": VARIANTS[variant]}).neural
+    cuda = device.type == "cuda"
+    if cuda:
+        gc.collect()
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        total = torch.cuda.get_device_properties(device).total_memory
+        torch.cuda.set_per_process_memory_fraction(LEFT / total if variant.endswith(SIX) else 1.0)
+    model = build(config)
+    encoder = model.image and model.image.encoder
+    learn = data(prices[:-VALID], pictures, config, encoder, True)
+    valid = data(prices[-VALID:], pictures, config, encoder, False)
+    model.initialise_output(torch.zeros(WIDTH), float(np.median(np.log(prices))), 1.0)
+    ends: list[tuple[float, int]] = []
+    step = training._Run.optimizer_step
+
+    def timed(self: Any, loss: float) -> None:
+        step(self, loss)
+        if cuda:
+            torch.cuda.synchronize()
+        ends.append((time.perf_counter(), min(self.batch * self.config.batch_size, len(learn))))
+
+    settings = config.training.model_copy(update={"epochs": 1})
+    with patch.object(training._Run, "optimizer_step", timed), tempfile.TemporaryDirectory() as work:
+        options: dict[str, Any] = {"device": device, "workers": config.workers}
+        result = train_neural_network(model, learn, valid, settings, config.checkpoint, Path(work), **options)
+    (began, before), (ended, after) = ends[len(ends) // 2 - 1], ends[-1]
+    memory = [torch.cuda.max_memory_reserved(), torch.cuda.max_memory_allocated()] if cuda else [0, 0]
+    return (after - before) / (ended - began), memory[0] / GIB, memory[1] / GIB, result.precision
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=2048)
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        sample = generate_sample(Path(folder) / "sample", SAMPLE, 0)
+        assert sample.images is not None
+        pictures = sorted(sample.images.glob("*.jpg"))
+        prices = np.resize(pl.read_csv(sample.train)["price"].to_numpy(), given.rows + VALID)
+        name = torch.cuda.get_device_name() if given.device == "cuda" else "the CPU"
+        print(f"{name}, torch {torch.__version__}; full texts and a picture in all of {given.rows} rows")
+        print(f"{'':28s} rows/s      ratio  GiB reserved  allocated  precision", flush=True)
+        base = 0.0
+        for variant in given.variants:
+            rows, *memory, precision = measure(variant, prices, pictures, torch.device(given.device))
+            base = base or rows
+            print(
+                f"{variant:28s} {rows:6.1f}  {rows / base:7.2f} x  {memory[0]:12.2f}  {memory[1]:9.2f}  {precision}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
