@@ -1,11 +1,15 @@
-"""SIGTERM as a wish that the training loop can see."""
+"""What ends a training from outside: SIGTERM as a wish that the loop can see, a device that is full as an error."""
 
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["stop_on_sigterm"]
+import torch
+
+from pricing.errors import TrainingError
+
+__all__ = ["full_memory_is_an_error", "stop_on_sigterm"]
 
 
 @contextmanager
@@ -20,3 +24,16 @@ def stop_on_sigterm() -> Iterator[threading.Event]:
         yield stop
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def full_memory_is_an_error(device: torch.device, rows: int) -> Iterator[None]:
+    """A device without memory for a step of so many rows ends in a TrainingError that names the ways out."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(
+            f"{device} has not enough memory for steps of {rows} rows; halve neural.training.batch_size and double "
+            "neural.training.accumulation, which learns the same, set neural.text.gradient_checkpointing, or lower "
+            "neural.text.max_length or neural.image.side"
+        ) from error

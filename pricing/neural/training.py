@@ -30,7 +30,7 @@ from pricing.neural.losses import make_loss
 from pricing.neural.optimisation import choose_precision, learning_rate_factor, make_optimizer, set_learning_rate
 from pricing.neural.prediction import predict
 from pricing.neural.ranks import Ranks
-from pricing.neural.stopping import stop_on_sigterm
+from pricing.neural.stopping import full_memory_is_an_error, stop_on_sigterm
 from pricing.smape import smape_of_logs
 
 __all__ = ["TrainingResult", "train_neural_network"]
@@ -90,20 +90,14 @@ def train_neural_network(
         The loss or its gradient is not finite in more than 20 steps in a row, or the GPU's memory is too small.
     """
     device = device or torch.device("cpu")
-    run = _Run(model.to(device), train, valid, config, checkpoints, work, seed, device, workers, fingerprint)
-    run.resume()
-    with stop_on_sigterm() as stop:
-        try:
+    with full_memory_is_an_error(device, config.batch_size):
+        run = _Run(model.to(device), train, valid, config, checkpoints, work, seed, device, workers, fingerprint)
+        run.resume()
+        with stop_on_sigterm() as stop:
             while run.epoch < config.epochs and run.bad_epochs < config.patience:
                 run.train_epoch(stop)
                 run.finish_epoch()
-        except torch.OutOfMemoryError as error:
-            raise TrainingError(
-                f"{device} has not enough memory for steps of {config.batch_size} rows; halve "
-                "neural.training.batch_size and double neural.training.accumulation, which learns the same, set "
-                "neural.text.gradient_checkpointing, or lower neural.text.max_length or neural.image.side"
-            ) from error
-    return run.finish()
+        return run.finish()
 
 
 class _Run:

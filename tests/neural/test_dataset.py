@@ -1,6 +1,7 @@
 """Rows merged with features, tokens, pictures; batches and their order."""
 
 import io
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -267,6 +268,25 @@ def test_workers_do_not_change_the_batches() -> None:
         assert torch.equal(one.rows, other.rows)
         assert torch.equal(one.tokens, other.tokens)
         assert torch.equal(one.pictures, other.pictures)
+
+
+class Parents:
+    """Pictures that show which process the one that decodes them was forked from."""
+
+    present = np.ones(4, dtype=bool)
+
+    def get(self, row: int, seed: int | None) -> torch.Tensor:
+        return torch.tensor([[os.getppid()]])
+
+
+def test_decoding_processes_come_ready_from_one_that_is_not_this() -> None:
+    """Each epoch starts them anew: importing torch and timm in each would take longer than the epoch."""
+    ids = list("abcd")
+    data = AmazonMLDataset(pl.DataFrame({"sample_id": ids}), table(ids), pictures=Parents())
+    loader = get_dataloader(data, 2, shuffle=False, workers=2)
+    parents = {int(batch.pictures[0, 0, 0]) for _ in range(2) for batch in loader}
+    assert len(parents) == 1
+    assert os.getpid() not in parents
 
 
 def test_kept_hidden_states_are_cut_at_the_right_rows() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pricing.config.neural import CheckpointConfig, TrainingConfig
 from pricing.errors import TrainingError
 from pricing.neural import training
+from pricing.neural.checkpoint import CheckpointManager
 from pricing.neural.encoders import ImageTower
 from pricing.neural.io import trained_state
 from pricing.neural.optimisation import choose_precision, learning_rate_factor, make_optimizer
@@ -128,6 +129,22 @@ def test_one_bad_loss_is_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     train_neural_network(model, data, None, config, CheckpointConfig(), tmp_path)
     assert all(torch.isfinite(p).all() for p in model.parameters())
     assert caplog.text.count("skipped") == 1
+
+
+def test_a_full_device_is_one_error_that_names_the_ways_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was learnt before stays in the checkpoints."""
+    whole = training._Run.optimizer_step
+
+    def step(self: Any, loss: float) -> None:
+        whole(self, loss)
+        if self.step == 5:
+            raise torch.OutOfMemoryError("full")
+
+    arguments = (toy_dataset(30), None, training_case.settings(), CheckpointConfig(minutes=1e-9), tmp_path)
+    monkeypatch.setattr(training._Run, "optimizer_step", step)
+    with pytest.raises(TrainingError, match=r"halve neural\.training\.batch_size"):
+        train_neural_network(toy_model(), *arguments)
+    assert CheckpointManager(tmp_path, 1).get_latest_checkpoint() is not None
 
 
 def test_losses_that_stay_bad_end_the_training(tmp_path: Path) -> None:
