@@ -10,12 +10,14 @@ is to the first variant, the preset as it is.
 
 import argparse
 import gc
+import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from pricing.pretrained import vision_ops  # isort: skip  # before timm and transformers
 
 import numpy as np
@@ -115,8 +117,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=2048)
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", choices=["cpu", "cuda"], help="by default the GPU; without one nothing is measured")
     given = parser.parse_args()
+    given.device = given.device or ("cuda" if torch.cuda.is_available() else None)
+    if given.device is None:
+        print("no GPU here; --device cpu takes hours")
+        return
     with tempfile.TemporaryDirectory() as folder:
         sample = generate_sample(Path(folder) / "sample", SAMPLE, 0)
         assert sample.images is not None

@@ -9,6 +9,7 @@ down. The checkpoint at the end of this loop's epoch is timed apart, since the T
 """
 
 import argparse
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from pricing.pretrained import vision_ops  # isort: skip  # before transformers
 
 import numpy as np
