@@ -1,6 +1,7 @@
 """The same training on a GPU; skipped where torch sees none."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from pricing.neural.prediction import predict
 from pricing.neural.training import train_neural_network
 from tests.neural import training_case
 from tests.neural.builders import tiny_config, toy_dataset, toy_model, write_inputs
+from tests.neural.test_resuming import cut_at
 from tests.neural.test_stage import VARIANTS, price_again, run
 from tests.neural.training_case import PowerCut
 
@@ -32,12 +34,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return write_inputs(tmp_path_factory.mktemp("inputs"))
 
 
-def train(work: Path, device: torch.device = GPU, **changes: Any) -> tuple[Any, training.TrainingResult]:
-    model = toy_model(dropout=0.2, modality_dropout=0.3)
-    data = toy_dataset(96, training=True), toy_dataset(48, seed=1)
-    return model, train_neural_network(
-        model, *data, training_case.settings(**changes), EVERY, work, seed=5, device=device
-    )
+train = partial(training_case.train, rows=(96, 48), device=GPU)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
@@ -45,7 +42,7 @@ def test_it_learns_as_on_the_cpu(precision: str, tmp_path: Path) -> None:
     """In every precision; the CPU's validation SMAPE is the oracle, and the weights price alike there."""
     changes = {"epochs": 12, "patience": 12, "learning_rate": 1e-2}
     model, result = train(tmp_path / "gpu", precision=precision, **changes)
-    _, oracle = train(tmp_path / "cpu", CPU, **changes)
+    _, oracle = train(tmp_path / "cpu", device=CPU, **changes)
     assert result.precision == precision
     curve = [record["value"] for record in result.curves if record["split"] == "valid"]
     assert result.best_smape is not None
@@ -63,15 +60,8 @@ def test_cut_and_resumed_it_goes_on_where_it_was(
 ) -> None:
     """Weights, moments, scaler, average and the GPU's random state; a GPU's sums have no fixed order."""
     undisturbed, _ = train(tmp_path / "whole", precision=precision)
-    whole = training._Run.optimizer_step
-
-    def step_or_die(self: Any, loss: float) -> None:
-        if self.step == 17:
-            raise PowerCut
-        whole(self, loss)
-
     with monkeypatch.context() as patch:
-        patch.setattr(training._Run, "optimizer_step", step_or_die)
+        cut_at(17, patch)
         with pytest.raises(PowerCut):
             train(tmp_path / "cut", precision=precision)
     torch.cuda.manual_seed(99)

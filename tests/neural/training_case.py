@@ -37,13 +37,15 @@ def settings(**changes: Any) -> TrainingConfig:
     return TrainingConfig(**base | changes)
 
 
-def train(work: Path, **changes: Any) -> tuple[Any, TrainingResult]:
-    """Train, with a checkpoint after every step."""
+def train(
+    work: Path, *, rows: tuple[int, int] = (30, 12), device: torch.device | None = None, **changes: Any
+) -> tuple[Any, TrainingResult]:
+    """Train, with a checkpoint after every step; ``rows`` to learn from and to validate on."""
     torch.set_num_threads(1)
     model = toy_model(dropout=0.2, modality_dropout=0.3)
     every = CheckpointConfig(minutes=1e-9, kind=changes.pop("kind", "quick"))
-    data = toy_dataset(30, training=True), toy_dataset(12, seed=1)
-    return model, train_neural_network(model, *data, settings(**changes), every, work, seed=5)
+    data = toy_dataset(rows[0], training=True), toy_dataset(rows[1], seed=1)
+    return model, train_neural_network(model, *data, settings(**changes), every, work, seed=5, device=device)
 
 
 def main(work: str, out: str, when: str) -> None:
