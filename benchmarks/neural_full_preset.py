@@ -24,16 +24,13 @@ import numpy as np
 import polars as pl
 import torch
 
-from benchmarks.published_encoders import deberta_v3_small, efficientnet_b2
+from benchmarks.published_encoders import full_network
 from pricing.catalogue.sample import generate_sample
 from pricing.config import PricingConfig
 from pricing.config.neural import NeuralConfig
 from pricing.neural import training
 from pricing.neural.dataset import AmazonMLDataset
-from pricing.neural.encoders import ImageTower, TextTower
-from pricing.neural.multimodal import OptimizedMultimodalModel
 from pricing.neural.sources import PictureFiles, TokenTexts, picture_transform
-from pricing.neural.towers import enable_checkpointing
 from pricing.neural.training import train_neural_network
 
 assert vision_ops is not None
@@ -68,16 +65,6 @@ def data(prices: np.ndarray, pictures: list[Path], config: NeuralConfig, encoder
     return AmazonMLDataset(frame, values, text=TokenTexts.of(ids), pictures=files, training=training)
 
 
-def build(config: NeuralConfig) -> OptimizedMultimodalModel:
-    """The preset's network with random weights."""
-    torch.manual_seed(0)
-    text, image = deberta_v3_small(), efficientnet_b2() if config.image.enabled else None
-    if config.text.gradient_checkpointing:
-        enable_checkpointing(text)
-    picture_tower = None if image is None else ImageTower(image, image.num_features, config.image.frozen)
-    return OptimizedMultimodalModel(TextTower(text, 768, upper=False), picture_tower, WIDTH, config.fusion)
-
-
 def measure(
     variant: str, prices: np.ndarray, pictures: list[Path], device: torch.device
 ) -> tuple[float, float, float, str]:
@@ -90,7 +77,8 @@ def measure(
         torch.cuda.reset_peak_memory_stats()
         total = torch.cuda.get_device_properties(device).total_memory
         torch.cuda.set_per_process_memory_fraction(LEFT / total if variant.endswith(SIX) else 1.0)
-    model = build(config)
+    torch.manual_seed(0)
+    model = full_network(config, WIDTH)
     encoder = model.image and model.image.encoder
     learn = data(prices[:-VALID], pictures, config, encoder, True)
     valid = data(prices[-VALID:], pictures, config, encoder, False)

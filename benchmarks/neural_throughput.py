@@ -161,12 +161,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        path = given.train or generate_sample(Path(folder), rows=given.rows + 320, test_rows=0, images=False).train
-        frame = pl.read_csv(path, schema_overrides={"sample_id": pl.String})
+        compare(given, Path(folder))
+
+
+def compare(given: argparse.Namespace, folder: Path) -> None:
+    """Train all kinds with all seeds and print the table."""
+    path = given.train
+    if path is None:
+        path = generate_sample(folder / "sample", rows=given.rows + 320, test_rows=0, images=False).train
+    frame = pl.read_csv(path, schema_overrides={"sample_id": pl.String})
     frame = frame.sample(given.rows + 320, seed=0)
     texts = [compose_text(text) for text in frame["catalog_content"]]
-    device, own = torch.device(given.device), tempfile.TemporaryDirectory()
-    encoder = str(write_deberta_v3_small(Path(own.name), texts)) if given.random else given.encoder
+    device = torch.device(given.device)
+    encoder = str(write_deberta_v3_small(folder / "encoder", texts)) if given.random else given.encoder
     tokenizer = load_tokenizer(find_encoder(encoder, "text"))
     ids = [windows[0] for windows in tokenize(tokenizer, texts, given.max_length)]
     target = frame["price"].log().to_numpy()

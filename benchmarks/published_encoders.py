@@ -11,6 +11,11 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from torch import nn
 from transformers import DebertaV2Config, DebertaV2Model, PreTrainedTokenizerFast
 
+from pricing.config.neural import NeuralConfig
+from pricing.neural.encoders import ImageTower, TextTower
+from pricing.neural.multimodal import OptimizedMultimodalModel
+from pricing.neural.towers import enable_checkpointing
+
 assert vision_ops is not None
 
 
@@ -46,3 +51,12 @@ def write_deberta_v3_small(folder: Path, texts: Iterable[str]) -> Path:
     ).save_pretrained(folder)  # fmt: skip
     deberta_v3_small().save_pretrained(folder)
     return folder
+
+
+def full_network(config: NeuralConfig, width: int) -> OptimizedMultimodalModel:
+    """The `full` preset's network, or a variant's, over ``width`` numeric columns."""
+    text, image = deberta_v3_small(), efficientnet_b2() if config.image.enabled else None
+    if config.text.gradient_checkpointing:
+        enable_checkpointing(text)
+    pictures = None if image is None else ImageTower(image, image.num_features, config.image.frozen)
+    return OptimizedMultimodalModel(TextTower(text, 768, upper=False), pictures, width, config.fusion)

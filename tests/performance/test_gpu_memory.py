@@ -12,27 +12,25 @@ import timm
 import torch
 from transformers import BertConfig, BertModel
 
-from benchmarks.published_encoders import deberta_v3_small, efficientnet_b2
+from benchmarks.published_encoders import full_network
+from pricing.config import PricingConfig
 from pricing.config.neural import FusionConfig, TrainingConfig
 from pricing.neural.encoders import ImageTower, TextTower
 from pricing.neural.memory import GIB, OVERHEAD, step_bytes, toy_batch, training_step
 from pricing.neural.multimodal import OptimizedMultimodalModel
-from pricing.neural.towers import enable_checkpointing
 
 assert vision_ops is not None
 # what a GPU sold as 6 GB has
 LIMIT = 6 * GIB
-FULL = {"rows": 16, "tokens": 256, "side": 260, "width": 200}  # pricing/presets/full.toml
+NEURAL = PricingConfig.model_validate({"preset": "full"}).neural
+FULL = {
+    "rows": NEURAL.training.batch_size, "tokens": NEURAL.text.max_length, "side": NEURAL.image.side, "width": 200,
+}  # fmt: skip
 
 
 def full_model() -> OptimizedMultimodalModel:
-    """deberta-v3-small, checkpointed, and EfficientNet-B2 with early blocks frozen, in their published sizes."""
-    text: Any = deberta_v3_small()
-    enable_checkpointing(text)
-    image: Any = efficientnet_b2()
-    return OptimizedMultimodalModel(
-        TextTower(text, 768, upper=False), ImageTower(image, image.num_features, "early"), FULL["width"], FusionConfig()
-    )
+    """In its published sizes."""
+    return full_network(NEURAL, FULL["width"])
 
 
 def medium_model() -> OptimizedMultimodalModel:
