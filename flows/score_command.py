@@ -1,0 +1,73 @@
+"""`pricing score`: price new products with a finished run. Starts no Prefect."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from flows.options import (
+    PATHS,
+    AllowHost,
+    Artifacts,
+    Comparables,
+    Images,
+    Intervals,
+    Mirror,
+    PriceColumn,
+    build_config,
+    image_source,
+)  # fmt: skip
+from pricing.config import PathsConfig, PricingConfig
+from pricing.errors import InputError
+from pricing.output_folder import check_file, check_folder
+
+app = typer.Typer()
+console = Console()
+
+
+@app.command()
+def score(
+    run_dir: Annotated[Path, typer.Option("--run", help="A run's output folder, or its model folder.")],
+    catalogue: Annotated[Path, typer.Option()], output: Annotated[Path, typer.Option()], images: Images = None,
+    image_mirror: Mirror = None, allow_host: AllowHost = None, artifacts: Artifacts = None,
+    price_column: PriceColumn = None, intervals: Intervals = False, comparables: Comparables = 0,
+) -> None:  # fmt: skip
+    """Price new products with a finished run."""
+    from pricing.catalogue.progress_display import live_progress
+    from pricing.catalogue.reading import read_catalogue_file
+    from pricing.scoring import fetch_pictures, reads_pictures, rows_without_picture, score_catalogue
+    from pricing.submission import write_comparables, write_intervals, write_submission
+
+    check_file(output)
+    model = run_dir / "model" if (run_dir / "model").is_dir() else run_dir
+    try:
+        config = PricingConfig.model_validate(json.loads((model / "config.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{model}: is no model folder ({type(error).__name__}); give a run's --output") from None
+    header = config.submission
+    if price_column:
+        header = build_config("cpu", None, price_column=price_column).submission
+    frame = read_catalogue_file(catalogue, labelled=False).frame
+    paths = PathsConfig(artifacts=artifacts) if artifacts else PATHS
+    source, pictures, table = image_source(images, image_mirror), paths.work / "images", None
+    if reads_pictures(config):  # from where a run would take them
+        check_folder(paths.artifacts, "--artifacts")
+        # a model folder may come from anywhere: it lets nobody into the user's own network
+        allowed = config.images.model_copy(update={"allow_hosts": tuple(allow_host or ())})
+        with live_progress(console.print) as show:
+            table = fetch_pictures(frame, allowed, source, pictures, progress=show)
+        if failed := rows_without_picture(frame, table):
+            reasons = ", ".join(f"{reason} {count}" for reason, count in failed.items())
+            console.print(f"{sum(failed.values())} rows have a link and no picture: {reasons}", soft_wrap=True)
+    elif images or image_mirror:
+        console.print("the run's models read no pictures; none were fetched")
+    scored = score_catalogue(model, frame, images=table, pictures=pictures, comparables=comparables)
+    statistics = write_submission(frame["sample_id"], scored.price, header, output)
+    if intervals:
+        beside = write_intervals(frame["sample_id"], scored.price, scored.intervals, header, output)
+        console.print(f"intervals: {beside}", soft_wrap=True)
+    if scored.comparables is not None:
+        console.print(f"comparables: {write_comparables(scored.comparables, output)}", soft_wrap=True)
+    console.print(f"{statistics['rows']} rows priced, median {statistics['median']:.2f}: {output}")

@@ -1,0 +1,55 @@
+"""What a command prints at its end: figures of the models, times of the stages, what was priced."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+console = Console()
+
+
+def print_summary(output: Path) -> None:
+    """The short table at the end of a run."""
+    metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
+    record = json.loads((output / "run.json").read_text(encoding="utf-8"))
+    console.print(models_table(metrics))
+    console.print(stages_table(record["stages"]))
+    priced = record["submission"]
+    if priced and priced["rows"]:
+        console.print(f"{priced['rows']} prices from {priced['min']:.2f} to {priced['max']:.2f}, "
+                      f"median {priced['median']:.2f}")  # fmt: skip
+    for name in ("submission.csv", "report.html"):
+        if (output / name).exists():
+            console.print(f"{name}: {output / name}", soft_wrap=True)
+
+
+def models_table(metrics: dict[str, Any]) -> Table:
+    """Base models, then what is made of them, as far as it is known."""
+    table = Table("model", "out of fold", "hold-out", title="SMAPE, percent")
+
+    def add(name: str, figures: dict[str, Any], **style: Any) -> None:
+        table.add_row(name, *(f"{figures[key]:.2f}" if key in figures else ""
+                              for key in ("oof_smape", "holdout_smape")), **style)  # fmt: skip
+
+    for name, figures in sorted(metrics["models"].items(), key=lambda item: item[1]["oof_smape"]):
+        add(name, figures)
+    add("mean of logs", metrics["mean"])
+    if "stack" in metrics:
+        holdout = metrics["holdout"]
+        interval = f"{holdout['smape']:.2f} ({holdout['smape_low']:.2f} to {holdout['smape_high']:.2f})"
+        table.add_row("stack", f"{metrics['stack']['oof_smape']:.2f}", interval, style="bold")
+    if "floor" in metrics:
+        table.add_row("noise floor", "", f"{metrics['floor']['smape']:.2f}", style="dim")
+    return table
+
+
+def stages_table(stages: list[dict[str, Any]]) -> Table:
+    table = Table("stage", "tasks", "seconds", "from the cache", title="stages")
+    for name in dict.fromkeys(stage["name"] for stage in stages):
+        of = [stage for stage in stages if stage["name"] == name]
+        cached = sum(stage["cached"] for stage in of)
+        seconds = sum(stage["seconds"] for stage in of if not stage["cached"])
+        table.add_row(name, str(len(of)), f"{seconds:.1f}", "all" if cached == len(of) else str(cached or "-"))
+    return table
