@@ -12,8 +12,6 @@ from pathlib import Path
 
 from pricing.errors import CatalogueError
 
-_ENCODING_HINTS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
-
 
 @dataclass(frozen=True)
 class Record:
@@ -108,14 +106,8 @@ def scan_csv(path: Path) -> tuple[list[str], Iterator[Record]]:
     except csv.Error as error:
         raise CatalogueError(f"{path}, line 1: the header cannot be read ({error}); is this a CSV file?") from None
     if not lines.well_encoded:
-        hint = next((f" (it looks like {name})" for magic, name in _ENCODING_HINTS.items() if _starts(path, magic)), "")
-        raise CatalogueError(f"{path}, line 1: not UTF-8{hint}; save the file as UTF-8 CSV")
+        raise CatalogueError(f"{path}, line 1: not UTF-8; save the file as UTF-8 CSV")
     return [name.strip().removeprefix("\ufeff").strip() for name in header], _records(lines, header)
-
-
-def _starts(path: Path, magic: bytes) -> bool:
-    with path.open("rb") as stream:
-        return stream.read(len(magic)) == magic
 
 
 def _raw_lines(path: Path) -> Iterator[bytes]:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pricing.catalogue.csv_scan import scan_csv
+from pricing.catalogue.first_line import first_line_problem
 from pricing.errors import CatalogueError
 
 SCHEMA = {"sample_id": pl.String, "catalog_content": pl.String, "image_link": pl.String, "price": pl.Float64}
@@ -21,13 +22,7 @@ BATCH_ROWS = 20_000
 BATCH_CHARACTERS = 50_000_000
 """... or fewer, where they hold this much text."""
 
-_MAGIC = {
-    b"PK\x03\x04": "a zip archive or an Excel workbook",
-    b"\x1f\x8b": "a gzip archive",
-    b"%PDF": "a PDF",
-    b"\x89PNG": "a picture",
-    b"\xff\xd8\xff": "a picture",
-}
+_NEEDED = ("sample_id", "catalog_content")
 
 
 @dataclass(frozen=True)
@@ -70,7 +65,8 @@ def raw_batches(path: Path, labelled: bool) -> Iterator[RawBatch]:
     CatalogueError
         A file that is missing, empty, of another type, unreadable, or without a needed column.
     """
-    return _parquet_batches(path, labelled) if _check_file(path) == "parquet" else _csv_batches(path, labelled)
+    kind = _check_file(path, _needed(labelled))
+    return _parquet_batches(path, labelled) if kind == "parquet" else _csv_batches(path, labelled)
 
 
 def _csv_batches(path: Path, labelled: bool) -> Iterator[RawBatch]:
@@ -131,7 +127,12 @@ def _parquet_batches(path: Path, labelled: bool) -> Iterator[RawBatch]:
         raise CatalogueError(f"{path}: is not a readable Parquet file ({error}); export it again") from None
 
 
-def _check_file(path: Path) -> Literal["csv", "parquet"]:
+def _needed(labelled: bool) -> tuple[str, ...]:
+    """Columns without which a file cannot be used."""
+    return (*_NEEDED, "price") if labelled else _NEEDED
+
+
+def _check_file(path: Path, needed: tuple[str, ...]) -> Literal["csv", "parquet"]:
     suffix = path.suffix.lower()
     if not path.exists():
         raise CatalogueError(f"{path}: there is no such file; give the path of a .csv or .parquet catalogue")
@@ -142,6 +143,7 @@ def _check_file(path: Path) -> Literal["csv", "parquet"]:
     try:
         with path.open("rb") as stream:
             head = stream.read(4)
+        problem = None if suffix == ".parquet" or head == b"PAR1" else first_line_problem(path, needed)
     except OSError as error:
         raise CatalogueError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
     if not head:
@@ -151,22 +153,19 @@ def _check_file(path: Path) -> Literal["csv", "parquet"]:
             f"{path}: the content is {'' if head == b'PAR1' else 'not '}Parquet, but the name ends in {suffix}; "
             "rename the file or export it again"
         )
-    for magic, what in _MAGIC.items():
-        if head.startswith(magic):
-            raise CatalogueError(f"{path}: the content is {what}, not CSV; unpack or export it as UTF-8 CSV")
+    if problem:
+        raise CatalogueError(f"{path}: {problem}")
     return "parquet" if suffix == ".parquet" else "csv"
 
 
 def _check_columns(path: Path, columns: list[str], labelled: bool) -> list[str]:
     """The columns to read, in the order of SCHEMA."""
-    needed = ["sample_id", "catalog_content", *(["price"] if labelled else [])]
+    needed = _needed(labelled)
     missing = [name for name in needed if name not in columns]
     if missing:
-        other = next((mark for mark in ";\t|" if len(columns) == 1 and mark in columns[0]), None)
-        advice = f"; columns are separated by {other!r} here, save the file with commas" if other else ""
         raise CatalogueError(
             f"{path}: missing columns {', '.join(missing)}; found {', '.join(columns[:20]) or 'none'}; "
-            f"expected {', '.join(needed)} and, if there are pictures, image_link{advice}"
+            f"expected {', '.join(needed)} and, if there are pictures, image_link"
         )
     wanted = [name for name in SCHEMA if name in columns and (labelled or name != "price")]
     twice = [name for name in wanted if columns.count(name) > 1]

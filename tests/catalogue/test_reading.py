@@ -82,7 +82,11 @@ def test_quarantine_keeps_exactly_the_rows_around_it(tmp_path: Path, case: str) 
         ("train.csv", b"", "empty"),
         ("train.csv", HEADER, "no data rows"),
         ("train.csv", b"sample_id,price\n1,2\n", "missing columns catalog_content"),
-        ("train.csv", b"sample_id;catalog_content;price\n1;a;2\n", "';' here, save the file with commas"),
+        (
+            "train.csv",
+            b"sample_id;catalog_content;price\n1;a;2\n",
+            "semicolons (';'), not commas; save the file with commas",
+        ),
         ("train.csv", b"sample_id,catalog_content,price,price\n1,a,2,3\n", "more than once"),
         ("train.csv", "sample_id,catalog_content,price\n1,a,2\n".encode("utf-16"), "UTF-16"),
         ("train.csv", b"PK\x03\x04rest", "zip archive"),
