@@ -28,6 +28,7 @@ from flows.options import (
 )  # fmt: skip
 from flows.server import local_server
 from flows.summary import models_table, print_summary, stages_table
+from flows.verbosity import Quiet, Verbose
 from pricing.catalogue.sources import ImageSource
 from pricing.config import PricingConfig
 from pricing.errors import PricingError
@@ -49,6 +50,7 @@ def run(
     preset: Preset = "cpu", setting: Setting = None, artifacts: Artifacts = None,
     allow_host: AllowHost = None, on_bad_rows: OnBadRows = None, price_column: PriceColumn = None,
     intervals: Intervals = False,
+    quiet: Quiet = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Learn from a catalogue and price another one."""
     config = build_config(preset, setting, artifacts, allow_host, on_bad_rows, price_column, intervals)
@@ -60,6 +62,7 @@ def demo(
     output: Output = Path("output/demo"), rows: Annotated[int, typer.Option(min=50)] = 1500, preset: Preset = "demo",
     setting: Setting = None, artifacts: Artifacts = None, allow_host: AllowHost = None,
     on_bad_rows: OnBadRows = None, price_column: PriceColumn = None, intervals: Intervals = False,
+    quiet: Quiet = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Generate the sample catalogue, serve its pictures on loopback, run everything."""
     config = build_config(preset, setting, artifacts, allow_host, on_bad_rows, price_column, intervals)
@@ -79,6 +82,7 @@ def stage(
     preset: Preset = "cpu", setting: Setting = None, artifacts: Artifacts = None,
     allow_host: AllowHost = None, on_bad_rows: OnBadRows = None, price_column: PriceColumn = None,
     intervals: Intervals = False,
+    quiet: Quiet = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """One stage, with what it needs before it."""
     config = build_config(preset, setting, artifacts, allow_host, on_bad_rows, price_column, intervals)
@@ -120,6 +124,7 @@ def fetch_data(
 def ensemble(
     oof: Annotated[Path, typer.Option()], test_predictions: Annotated[Path, typer.Option()], output: Output,
     preset: Preset = "cpu", setting: Setting = None, price_column: PriceColumn = None, intervals: Intervals = False,
+    quiet: Quiet = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Stack anybody's out-of-fold predictions (prices, one column a model)."""
     from pricing.ensemble.standalone import stack_predictions

@@ -2,23 +2,32 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
-from prefect import Task
+from prefect import Task, get_run_logger
 from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectFuture
 from prefect.utilities.engine import collect_task_run_inputs_sync
 
-from pricing.artifacts import Reference
+from flows.verbosity import chosen
+from pricing.artifacts import ArtifactStore, Reference
 from pricing.catalogue.sources import ImageSource
 from pricing.config import PathsConfig, PricingConfig
+from pricing.run_display import show_progress
+from pricing.run_progress import Forecast, RunProgress, Step, catalogue_rows
 from tasks import stages
 from tasks.caching import Runtime
+from tasks.channel import listen
 from tasks.logs import shorten_expected_errors
+from tasks.progress import PUBLISH_SECONDS, progress_artifact
 from tasks.workers import ProcessPoolTaskRunner, branch_runner, stop_workers
+
+TABLES, NEURAL = "tables", "neural"
+"""Names of the two branches."""
 
 
 class Graph:
@@ -31,8 +40,9 @@ class Graph:
 
     def __init__(
         self, tables: ProcessPoolTaskRunner, neural: ProcessPoolTaskRunner, train: Path, test: Path | None,
-        config: PricingConfig, source: ImageSource, floor: dict | None = None,
+        config: PricingConfig, source: ImageSource, floor: dict | None = None, progress: RunProgress | None = None,
     ) -> None:  # fmt: skip
+        self.progress = progress or RunProgress()
         self.train, self.test, self.config, self.floor = train, test, config, floor
         gbdt_threads, neural_threads = split_cores(config)
         paths = PathsConfig(artifacts=config.paths.artifacts.absolute())
@@ -65,15 +75,27 @@ class Graph:
         parameters["runtime"] = runtime
         dependencies = {name: collect_task_run_inputs_sync(value) for name, value in parameters.items()}
         future = runner.submit(placed, parameters, dependencies=dependencies)  # type: ignore[arg-type]
+        number = self.progress.submit(Step.of(what.name, self._lane(runner), parameters))
+        future.add_done_callback(lambda _: self.progress.finish(number))
         self.submitted.append(future)
         return future
+
+    def _lane(self, runner: ProcessPoolTaskRunner) -> str:
+        return TABLES if runner is self.tables else NEURAL
 
     @cached_property
     def catalogue(self) -> PrefectFuture:
         """The catalogue, read and checked."""
-        return self._submit(
+        future = self._submit(
             self.tables, stages.read_catalogue, train=self.train, test=self.test, config=self.config.catalogue
         )
+        future.add_done_callback(self._count_rows)
+        return future
+
+    def _count_rows(self, catalogue: PrefectFuture) -> None:
+        with suppress(Exception):  # a catalogue that cannot be read ends the run by itself
+            made = Reference.model_validate(catalogue.result())
+            self.progress.rows = catalogue_rows(self.runtime.store, made)
 
     @cached_property
     def folds(self) -> PrefectFuture:
@@ -287,13 +309,27 @@ def split_cores(config: PricingConfig) -> tuple[int, int]:
 def open_graph(
     train: Path, test: Path | None, config: PricingConfig, source: ImageSource, floor: dict | None = None
 ) -> Iterator[Graph]:
-    """A graph with its two pools; SIGTERM to this process is passed on to theirs."""
+    """A graph with its two pools and its progress on show; SIGTERM to this process is passed on to theirs."""
     shorten_expected_errors()
     tables, neural = split_cores(config)
-    weights = config.paths.work.absolute() / "weights"
-    with branch_runner(tables, weights) as tables_pool, branch_runner(neural, weights) as neural_pool:
+    paths = PathsConfig(artifacts=config.paths.artifacts.absolute())
+    weights = paths.work / "weights"
+    progress = RunProgress(Forecast(ArtifactStore(paths.store)))
+    channels = {TABLES: Pipe(duplex=False), NEURAL: Pipe(duplex=False)}
+    readers = {lane: reader for lane, (reader, _) in channels.items()}
+    shown = show_progress(
+        progress, get_run_logger().info, (PUBLISH_SECONDS, progress_artifact("pricing-progress")), verbosity=chosen()
+    )
+    with (
+        branch_runner(tables, weights, channels[TABLES][1]) as tables_pool,
+        branch_runner(neural, weights, channels[NEURAL][1]) as neural_pool,
+        listen(readers, progress.say),
+        shown,
+    ):
         try:
-            yield Graph(tables_pool, neural_pool, train.absolute(), test and test.absolute(), config, source, floor)
+            yield Graph(
+                tables_pool, neural_pool, train.absolute(), test and test.absolute(), config, source, floor, progress
+            )
         except TerminationSignal:
             stop_workers()  # left alone, the pools would wait for the tasks at work to end
             raise

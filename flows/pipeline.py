@@ -23,6 +23,7 @@ from pricing.evaluation.markdown import run_markdown
 from pricing.output_folder import check_output
 from pricing.run_output import write_outputs
 from pricing.run_parts import RunParts
+from pricing.run_progress import Step
 
 DEFAULT_CONFIG, WEB = PricingConfig(), ImageSource()
 
@@ -94,6 +95,7 @@ def run_pipeline(
         gbdt = graph.gbdt  # runs beside
         neural = graph.neural
         ensemble = graph.ensemble
+        writing = graph.progress.submit(Step("outputs"))
         stages = graph.finish()
         parts = RunParts(
             catalogue=catalogue.result(), folds=folds.result(), features=features.result(),
@@ -105,6 +107,7 @@ def run_pipeline(
             searches={name: future.result() for name, future in searches.items()},
         )  # fmt: skip
         run = write_outputs(output, parts, config, train=train, test=test, stages=stages, threads=graph.threads)
+        graph.progress.finish(writing)
     publish(run)
     get_run_logger().info("submission, report, metrics and model in %s", output)
     return run["metrics"]

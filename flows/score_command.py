@@ -19,6 +19,7 @@ from flows.options import (
     build_config,
     image_source,
 )  # fmt: skip
+from flows.verbosity import Quiet, Verbose
 from pricing.config import PathsConfig, PricingConfig
 from pricing.errors import InputError
 from pricing.output_folder import check_file, check_folder
@@ -33,6 +34,7 @@ def score(
     catalogue: Annotated[Path, typer.Option()], output: Annotated[Path, typer.Option()], images: Images = None,
     image_mirror: Mirror = None, allow_host: AllowHost = None, artifacts: Artifacts = None,
     price_column: PriceColumn = None, intervals: Intervals = False, comparables: Comparables = 0,
+    quiet: Quiet = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Price new products with a finished run."""
     from pricing.catalogue.progress_display import live_progress

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pricing.errors import ArtifactError
 
-__all__ = ["fold_parts", "read_split", "read_table", "write_predictions"]
+__all__ = ["fold_parts", "fold_words", "read_split", "read_table", "write_predictions"]
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
@@ -87,6 +87,11 @@ def fold_parts(split: pl.DataFrame, fold: int | None) -> dict[str, NDArray[np.bo
         known = split.filter(pl.col("part") == "train")["fold"].unique().sort().to_list()
         raise ArtifactError(f"fold {fold} has {here.sum()} of {train.sum()} training rows; the folds are {known}")
     return {"learn": train & ~here, "valid": here, "holdout": ~train}
+
+
+def fold_words(fold: int | None) -> str:
+    """A fold as log lines name it; None is the refit on all labelled rows."""
+    return "all labelled rows" if fold is None else f"fold {fold}"
 
 
 def write_predictions(out: Path, parts: Mapping[str, tuple[pl.Series, NDArray[np.floating]]]) -> None:

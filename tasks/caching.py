@@ -100,6 +100,18 @@ def _revive(value: Any) -> Any:
     return [_revive(item) for item in value] if isinstance(value, list) else value
 
 
+def named(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments for a slot's name: the fold that stands for all labelled rows is the refit."""
+    return arguments | ({"fold": "refit"} if arguments.get("fold", 0) is None else {})
+
+
+def _run_name(stage: str, slot: str) -> Callable[..., str]:
+    def name(parameters: dict[str, Any]) -> str:  # Prefect asks for the parameters by this name
+        return f"{stage} {slot.format(**named(parameters))}".strip()
+
+    return name
+
+
 def stage_task(
     stage: str, entry: str, slot: str = "", *, together: bool = False, **options: Any
 ) -> Callable[[Callable[..., None]], Task]:
@@ -136,7 +148,7 @@ def stage_task(
             told = {"key": key_of(parts)} if "key" in signature.parameters else {}
             try:
                 reference = runtime.store.build(
-                    stage, slot.format(**keyed), parts, lambda out: make(out, runtime=runtime, **keyed, **told),
+                    stage, slot.format(**named(keyed)), parts, lambda out: make(out, runtime=runtime, **keyed, **told),
                     runtime.threads, together=together,
                 )  # fmt: skip
             except SystemExit:  # a training took SIGTERM and has saved: now the end, else the next in line would start
@@ -144,8 +156,8 @@ def stage_task(
                 raise
             log = get_run_logger()
             log.info(
-                "%s %s: %.1f s on %d threads, %s resident at most, %s written", stage, reference.slot,
-                reference.seconds, reference.threads, naturalsize(reference.peak_rss), naturalsize(reference.size),
+                "%s: %.1f s on %d threads, %s resident at most, %s written",
+                f"{stage} {reference.slot}".strip(), reference.seconds, reference.threads, naturalsize(reference.peak_rss), naturalsize(reference.size),
             )  # fmt: skip
             return reference.model_dump()
 
@@ -158,7 +170,7 @@ def stage_task(
         return Task(
             body,
             name=stage,
-            task_run_name=f"{stage} {slot}".strip(),
+            task_run_name=_run_name(stage, slot),
             cache_policy=StagePolicy(stage=stage, entry=entry),
             persist_result=True,
             result_serializer=SERIALIZER,

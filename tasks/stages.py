@@ -19,7 +19,7 @@ from pricing.config import (
     PriceFeaturesConfig,
 )  # fmt: skip
 from tasks.caching import Runtime, stage_task
-from tasks.progress import progress_artifact
+from tasks.channel import say
 
 # a network or a disk may be well again in a moment; with jitter, so that shards do not come back together
 NETWORK = {"retries": 2, "retry_delay_seconds": [5.0, 20.0], "retry_jitter_factor": 0.5}
@@ -55,15 +55,15 @@ def fetch_shard(
     """
     from pricing.catalogue import images_stage
     from pricing.catalogue.progress import ShardTotals
-    from pricing.catalogue.progress_display import live_progress
+    from pricing.catalogue.progress_display import progress_lines
 
     links = images_stage.catalogue_links(runtime.path(Reference.model_validate(catalogue)))
     earlier = ShardTotals.model_validate(before or {})
-    with progress_artifact("pictures") as publish, live_progress(get_run_logger().info) as show:
+    with progress_lines(get_run_logger().info) as show:
 
         def progress(moment: Progress) -> None:
             overall = moment.after(earlier, len(links))
-            publish(overall)
+            say(str(overall))
             show(overall)
 
         report = images_stage.fetch_shard(

@@ -6,11 +6,13 @@ import os
 import signal
 import threading
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from prefect.logging.configuration import ensure_logging_setup
 from prefect.task_runners import ProcessPoolTaskRunner
 
+from tasks.channel import open_channel
 from tasks.logs import shorten_expected_errors
 from tasks.parent import wait_for_end_of
 
@@ -18,7 +20,7 @@ GRACE_SECONDS = 20.0
 """What a training has for the step in hand and a checkpoint once its run was killed."""
 
 
-def branch_runner(threads: int, weights: Path) -> ProcessPoolTaskRunner:
+def branch_runner(threads: int, weights: Path, channel: Connection | None = None) -> ProcessPoolTaskRunner:
     """One process of its own for a branch, so that fifteen GBDT folds cannot starve the network.
 
     Parameters
@@ -27,14 +29,19 @@ def branch_runner(threads: int, weights: Path) -> ProcessPoolTaskRunner:
         Cores of this branch; numerical libraries that read it from the environment get it there.
     weights : Path
         Folder that encoders from packages are joined in, unless the user has named one by PRICING_WEIGHTS.
+    channel : Connection, optional
+        Where the process says what it is at, see `tasks.channel`.
     """
     # the library's lines go where Prefect's go; a new process reads this before `prepare_worker`
     os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "pricing")
-    return ProcessPoolTaskRunner(max_workers=1, initializer=prepare_worker, initargs=(os.getpid(), threads, weights))
+    initargs = (os.getpid(), threads, weights, channel)
+    return ProcessPoolTaskRunner(max_workers=1, initializer=prepare_worker, initargs=initargs)
 
 
-def prepare_worker(parent: int, threads: int, weights: Path) -> None:
+def prepare_worker(parent: int, threads: int, weights: Path, channel: Connection | None = None) -> None:
     """Run once in a new process, before any numerical library is imported."""
+    if channel is not None:
+        open_channel(channel)
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
         os.environ[variable] = str(threads)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"

@@ -14,7 +14,7 @@ from rich.table import Column
 from pricing.catalogue.progress import Progress as Moment
 from pricing.catalogue.progress import ProgressCallback
 
-LINE_SECONDS = 15.0
+LINE_SECONDS = 60.0
 """Seconds between two lines of a log."""
 
 
@@ -34,7 +34,7 @@ def live_progress(
         Between two lines.
     """
     console = console or Console(stderr=True)
-    with _bar(console) if console.is_terminal else _lines(log, seconds) as show:
+    with _bar(console) if console.is_terminal else progress_lines(log, seconds) as show:
         yield show
 
 
@@ -75,7 +75,8 @@ def byte_progress(
 
 
 @contextlib.contextmanager
-def _lines(log: Callable[[str], object], seconds: float) -> Iterator[ProgressCallback]:
+def progress_lines(log: Callable[[str], object], seconds: float = LINE_SECONDS) -> Iterator[ProgressCallback]:
+    """A callback for the downloader that writes a line now and then and at the end; as :func:`live_progress`."""
     last, unsaid = time.monotonic(), None
 
     def show(moment: Moment) -> None:

@@ -18,7 +18,7 @@ from pricing.features.engineer import FeatureEngineer
 from pricing.features.load import ID, load_features, save_features
 from pricing.features.price_features import PriceFeatures
 from pricing.smape import smape_of_logs
-from pricing.tables import fold_parts, read_split, read_table, write_predictions
+from pricing.tables import fold_parts, fold_words, read_split, read_table, write_predictions
 
 __all__ = ["build_features", "build_price_features"]
 
@@ -145,6 +145,6 @@ def build_price_features(
     }
     write_json(out / "member.json", record)
     logger.info(
-        "price features, fold %s: %d learning rows, ridge SMAPE %s; %.1f s, %d threads",
-        fold, int(learning.sum()), valid_smape and round(valid_smape, 2), time.perf_counter() - began, threads,
+        "price features, %s: %d learning rows%s; %.1f s on %d threads", fold_words(fold), int(learning.sum()),
+        "" if valid_smape is None else f", ridge SMAPE {valid_smape:.2f}", time.perf_counter() - began, threads,
     )  # fmt: skip

@@ -24,7 +24,7 @@ from pricing.gbdt.rows import assemble, encode_fold, labelled_tables, load_rows,
 from pricing.gbdt.settings import member_settings, with_tuned
 from pricing.gbdt.training import train_bag
 from pricing.smape import smape_of_logs
-from pricing.tables import fold_parts, write_predictions
+from pricing.tables import fold_parts, fold_words, write_predictions
 
 log = logging.getLogger(__name__)
 
@@ -95,12 +95,11 @@ def train_fold(
     predicted["test"] = (test.ids, bag.predict_values(schema.encode(test.table, test.tfidf), threads=threads))
     write_predictions(out, predicted)
     _write_member(trained, bag, member, fold, valid_smape, settings, len(learn), out)
-    shown = valid_smape and round(valid_smape, 2)
     log.info(
-        "%s fold %s: %d rows x %d features, %d rounds, valid SMAPE %s, %.1f s on %d threads",
-        *(member, fold, len(learn), len(schema.names), trained.best_round, shown),
-        *(time.perf_counter() - started, threads),
-    )
+        "%s, %s: %d rows x %d features, %d rounds%s; %.1f s on %d threads",
+        member, fold_words(fold), len(learn), len(schema.names), trained.best_round,
+        "" if valid_smape is None else f", SMAPE {valid_smape:.2f}", time.perf_counter() - started, threads,
+    )  # fmt: skip
 
 
 def _write_member(

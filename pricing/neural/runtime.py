@@ -26,5 +26,5 @@ def prepare_torch(device: Literal["auto", "cpu", "cuda"], threads: int) -> torch
         raise TrainingError("neural.device is cuda, but torch sees no GPU; set it to auto or cpu")
     chosen = torch.device("cuda" if found and device != "cpu" else "cpu")
     torch.use_deterministic_algorithms(chosen.type == "cpu")  # on a CPU it costs nothing; a GPU lacks some operators
-    logger.info("torch on %s with %d threads", chosen, threads)
+    logger.debug("torch on %s with %d threads", chosen, threads)
     return chosen

@@ -1,0 +1,296 @@
+"""What a run is doing, how far it is, and when it will end.
+
+How long a step takes is known from this machine's earlier outputs in the store: the last one of the same kind, with the
+same settings where there is one, scaled by the rows. Where there is none, a rate measured with the `cpu` preset stands
+in. A step from the cache ends at once, so the end comes nearer than was said.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from typing import Any
+
+from humanize import naturaldelta
+
+from pricing.artifacts import ArtifactStore, Reference
+from pricing.config.base import Section
+
+__all__ = ["Forecast", "Moment", "RunProgress", "Step", "catalogue_rows", "watch"]
+
+# seconds of one core per 1,000 rows (labelled or not): `cpu` on 11,264 rows, docs/LOG.md, 2026-11-26, two cores
+# without bfloat16. A search takes as long as its budget; its steps have no rate and count as trees.
+_RATES = {
+    "catalogue": 0.1, "folds": 0.1, "fetch": 5.0, "images": 0.5, "features": 43.0, "price_features": 1.0, "tune": 30.0,
+    "settings": 0.0, "gbdt": 3.2, "encode": 27.0, "sparse_mlp": 3.2, "multimodal": 24.0, "gaussian_process": 11.5,
+    "ensemble": 1.3, "outputs": 1.5,
+}  # fmt: skip
+_LAST = ("ensemble", "outputs")
+"""Stages that wait for both branches."""
+_WORDS = {
+    "catalogue": "reading the catalogue", "folds": "assigning folds", "fetch": "downloading images",
+    "images": "listing images", "features": "building features", "price_features": "price features",
+    "tune": "searching settings of", "settings": "taking the settings of", "gbdt": "training",
+    "encode": "encoding texts and images", "neural": "training", "ensemble": "stacking",
+    "outputs": "writing the report",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a run.
+
+    Attributes
+    ----------
+    stage : str
+        Name of the stage.
+    member : str
+        Base model that the step trains or searches settings for; "" for other steps.
+    fold : str
+        "0", "1", ..., "refit", or "" for a step without folds.
+    lane : str
+        The steps of one lane run one after another.
+    config : str
+        The step's settings as canonical JSON; "" where it has none.
+    share : float
+        Part of the catalogue's rows that the step works on: a shard of the images.
+    """
+
+    stage: str
+    member: str = ""
+    fold: str = ""
+    lane: str = ""
+    config: str = ""
+    share: float = 1.0
+
+    @classmethod
+    def of(cls, stage: str, lane: str, parameters: Mapping[str, Any]) -> "Step":
+        """The step that a task with these arguments is."""
+        fold = parameters.get("fold")
+        named = "refit" if fold is None else str(fold)
+        config = parameters.get("config")
+        return cls(
+            stage, str(parameters.get("member", "")), named if "fold" in parameters else "", lane,
+            _canonical(config.model_dump(mode="json")) if isinstance(config, Section) else "",
+            1 / parameters.get("shards", 1),
+        )  # fmt: skip
+
+    def __str__(self) -> str:
+        words = " ".join(part for part in (_WORDS.get(self.stage, self.stage), self.member.replace("_", " ")) if part)
+        if not self.fold:
+            return words
+        return f"{words}, {'all rows' if self.fold == 'refit' else f'fold {self.fold}'}"
+
+
+class Forecast:
+    """Expected seconds of steps.
+
+    Parameters
+    ----------
+    store : ArtifactStore
+        Its records say how long steps took on this machine, and with how many rows.
+    """
+
+    def __init__(self, store: ArtifactStore) -> None:
+        rows_of: dict[str, int] = {}
+        self._seconds_per_row: dict[tuple[str, ...], float] = {}
+        records = store.outputs()
+        for record in records:
+            if record["reference"].stage == "catalogue":
+                rows_of[record["reference"].digest] = catalogue_rows(store, record["reference"])
+        for record in records:  # oldest first: the last one counts
+            made, inputs = record["reference"], record["parts"].get("inputs", {})
+            catalogue = inputs.get("catalogue")
+            rows = rows_of.get(catalogue.get("digest", ""), 0) if isinstance(catalogue, dict) else 0
+            if rows and made.seconds > 0:
+                member, config = str(inputs.get("member", "")), _canonical(inputs.get("config"))
+                for kind in ((made.stage, member, config), (made.stage, member)):
+                    self._seconds_per_row[kind] = made.seconds / rows
+
+    def seconds(self, step: Step, rows: float) -> float:
+        """Expected seconds of a step on a catalogue of so many rows, labelled or not."""
+        rows *= step.share
+        for kind in ((step.stage, step.member, step.config), (step.stage, step.member)):
+            if kind in self._seconds_per_row:
+                return self._seconds_per_row[kind] * rows
+        return _RATES.get(step.member, _RATES.get(step.stage, 0.0)) * rows / 1000
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A moment of a running run.
+
+    Attributes
+    ----------
+    doing : tuple of str
+        What each lane is at.
+    done, total : int
+        Steps.
+    share : float or None
+        Expected seconds of the finished work over those of all, 0 to 1; None before the rows are known.
+    seconds_left : float or None
+        Expected seconds to the end; None before the rows are known.
+    now : float
+        Unix time, seconds.
+    """
+
+    doing: tuple[str, ...]
+    done: int
+    total: int
+    share: float | None
+    seconds_left: float | None
+    now: float
+
+    @property
+    def end(self) -> str:
+        """Time left and the local time of the end, as text; "" before they are known."""
+        if self.seconds_left is None:
+            return ""
+        left = max(60.0, self.seconds_left)  # nobody plans by the seconds of a guess
+        clock = time.strftime("%H:%M", time.localtime(self.now + self.seconds_left))
+        return f"about {naturaldelta(left)} left, ends about {clock}"
+
+    @property
+    def work(self) -> str:
+        """What is being done, as text."""
+        return " | ".join(self.doing) or "starting"
+
+    def __str__(self) -> str:
+        share = "" if self.share is None else f", {100 * self.share:.0f} %"
+        end = f", {self.end}" if self.end else ""
+        return f"{self.work}: {self.done} of {self.total} steps{share}{end}"
+
+
+@dataclass
+class _Known:
+    step: Step
+    started: float | None = None
+    ended: float | None = None
+    detail: str = ""
+
+
+@dataclass
+class RunProgress:
+    """Keeps what is known of a run's steps; every method may be called from any thread.
+
+    Parameters
+    ----------
+    forecast : Forecast or None
+        How long steps take; None says nothing of the end.
+    rows : int or None
+        Rows of the catalogue, labelled or not; None until it is read.
+    clock : callable
+        Unix time in seconds.
+    """
+
+    forecast: Forecast | None = None
+    rows: int | None = None
+    clock: Callable[[], float] = time.time
+    _steps: list[_Known] = field(default_factory=list, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def submit(self, step: Step) -> int:
+        """Add a step that is to be done; its number."""
+        with self._lock:
+            self._steps.append(_Known(step))
+            return len(self._steps) - 1
+
+    def finish(self, number: int) -> None:
+        """A step has ended, or came from the cache."""
+        with self._lock:
+            self._steps[number].ended = self.clock()
+
+    def say(self, lane: str, detail: str) -> None:
+        """What the lane's step says of itself, in place of its name."""
+        with self._lock:
+            for known in self._running():
+                if known.step.lane == lane:
+                    known.detail = detail
+
+    def moment(self) -> Moment:
+        """The present state."""
+        with self._lock:
+            now = self.clock()
+            running = self._running()
+            for known in running:
+                known.started = known.started or now
+            doing = tuple(known.detail or str(known.step) for known in running)
+            done = sum(known.ended is not None for known in self._steps)
+            if not self.rows or self.forecast is None:
+                return Moment(doing, done, len(self._steps), None, None, now)
+            expected = {id(known): self.forecast.seconds(known.step, self.rows) for known in self._steps}
+            left = {id(known): self._left(known, expected[id(known)], now) for known in self._steps}
+            whole = sum(expected.values())
+            share = 1 - sum(min(left[key], expected[key]) for key in expected) / whole if whole else 0.0
+            lanes: dict[str, float] = {}
+            last = 0.0
+            for known in self._steps:
+                if known.step.stage in _LAST:
+                    last += left[id(known)]
+                else:
+                    lanes[known.step.lane] = lanes.get(known.step.lane, 0.0) + left[id(known)]
+            return Moment(doing, done, len(self._steps), share, max(lanes.values(), default=0.0) + last, now)
+
+    def _running(self) -> list[_Known]:
+        """The first open step of each lane: a lane takes its steps in order."""
+        first: dict[str, _Known] = {}
+        for known in self._steps:
+            if known.ended is None:
+                first.setdefault(known.step.lane, known)
+        ahead = [known for known in first.values() if known.step.stage not in _LAST]
+        return ahead or list(first.values())
+
+    @staticmethod
+    def _left(known: _Known, expected: float, now: float) -> float:
+        if known.ended is not None:
+            return 0.0
+        at_it = now - known.started if known.started is not None else 0.0
+        # a step that takes longer than expected is taken to be nearly done, a tenth of its time at least
+        return max(expected - at_it, 0.1 * at_it)
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True) if value is not None else ""
+
+
+def catalogue_rows(store: ArtifactStore, catalogue: Reference) -> int:
+    """Rows of a catalogue stage's output, labelled or not; 0 where it cannot be read."""
+    try:
+        summary = json.loads((store.path(catalogue) / "summary.json").read_text(encoding="utf-8"))
+        return int(summary["train"]["rows"]) + int(summary["test"]["rows"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+
+
+@contextmanager
+def watch(progress: RunProgress, *listeners: tuple[float, Callable[[Moment], None]]) -> Iterator[None]:
+    """Tell listeners how a run is going until the block ends, from a thread.
+
+    Parameters
+    ----------
+    listeners : tuple of float and callable
+        Seconds between two calls, and what is called. One that fails costs what it shows, nothing else.
+    """
+    ended = threading.Event()
+
+    def work() -> None:
+        due = [time.monotonic() + every for every, _ in listeners]
+        while listeners and not ended.wait(max(0.0, min(due) - time.monotonic())):
+            moment = progress.moment()
+            for place, (every, tell) in enumerate(listeners):
+                if time.monotonic() >= due[place]:
+                    due[place] = time.monotonic() + every
+                    with suppress(Exception):
+                        tell(moment)
+
+    # listeners need this thread's context, which knows the server
+    thread = threading.Thread(target=copy_context().run, args=(work,), daemon=True, name="run-progress")
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
