@@ -14,7 +14,7 @@ from typing import Any
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from flows.graph import open_graph
+from flows.graph import TABLES, open_graph
 from pricing.catalogue.sample import generate_sample
 from pricing.catalogue.serving import serve_folder
 from pricing.catalogue.sources import ImageSource
@@ -95,7 +95,7 @@ def run_pipeline(
         gbdt = graph.gbdt  # runs beside
         neural = graph.neural
         ensemble = graph.ensemble
-        writing = graph.progress.submit(Step("outputs"))
+        writing = graph.progress.submit(Step("outputs", lane=TABLES))
         stages = graph.finish()
         parts = RunParts(
             catalogue=catalogue.result(), folds=folds.result(), features=features.result(),

@@ -60,7 +60,12 @@ def show_progress(
         with _live_line(console) as show, watch(progress, (LIVE_SECONDS, show), *listeners):
             yield
         return
-    lines = () if verbosity is Verbosity.QUIET else ((seconds, lambda moment: log(str(moment))),)
+
+    def write(moment: Moment) -> None:
+        if moment.done < moment.total:  # the end is told by others
+            log(str(moment))
+
+    lines = () if verbosity is Verbosity.QUIET else ((seconds, write),)
     with watch(progress, *lines, *listeners):
         yield
 

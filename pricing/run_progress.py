@@ -267,7 +267,7 @@ def catalogue_rows(store: ArtifactStore, catalogue: Reference) -> int:
 
 @contextmanager
 def watch(progress: RunProgress, *listeners: tuple[float, Callable[[Moment], None]]) -> Iterator[None]:
-    """Tell listeners how a run is going until the block ends, from a thread.
+    """Tell listeners how a run is going until the block ends, and once more then, from a thread.
 
     Parameters
     ----------
@@ -276,15 +276,20 @@ def watch(progress: RunProgress, *listeners: tuple[float, Callable[[Moment], Non
     """
     ended = threading.Event()
 
+    def tell(moment: Moment, listener: Callable[[Moment], None]) -> None:
+        with suppress(Exception):
+            listener(moment)
+
     def work() -> None:
         due = [time.monotonic() + every for every, _ in listeners]
         while listeners and not ended.wait(max(0.0, min(due) - time.monotonic())):
             moment = progress.moment()
-            for place, (every, tell) in enumerate(listeners):
+            for place, (every, listener) in enumerate(listeners):
                 if time.monotonic() >= due[place]:
                     due[place] = time.monotonic() + every
-                    with suppress(Exception):
-                        tell(moment)
+                    tell(moment, listener)
+        for _, listener in listeners:
+            tell(progress.moment(), listener)
 
     # listeners need this thread's context, which knows the server
     thread = threading.Thread(target=copy_context().run, args=(work,), daemon=True, name="run-progress")

@@ -157,7 +157,8 @@ def stage_task(
             log = get_run_logger()
             log.info(
                 "%s: %.1f s on %d threads, %s resident at most, %s written",
-                f"{stage} {reference.slot}".strip(), reference.seconds, reference.threads, naturalsize(reference.peak_rss), naturalsize(reference.size),
+                f"{stage} {reference.slot}".strip(), reference.seconds, reference.threads,
+                naturalsize(reference.peak_rss), naturalsize(reference.size),
             )  # fmt: skip
             return reference.model_dump()
 

@@ -1,14 +1,18 @@
 """One line says what a run is doing, how far it is, and when it will end."""
 
+import io
 import json
+import threading
 import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from pricing.artifacts import ArtifactStore, Reference, key_parts
 from pricing.config import FeaturesConfig, FoldsConfig
-from pricing.run_progress import Forecast, RunProgress, Step
+from pricing.run_display import Verbosity, show_progress
+from pricing.run_progress import Forecast, Moment, RunProgress, Step
 
 ENTRY = "pricing.catalogue.stage"
 
@@ -109,3 +113,39 @@ def test_a_lane_may_say_more_of_its_step(tmp_path: Path) -> None:
     assert progress.moment().doing == ("images 12/100, 3/s, 0:00:29 left, failures: none", "building features")
     progress.finish(first)
     assert progress.moment().doing == ("downloading images", "building features")
+
+
+def test_a_terminal_has_a_live_line_a_log_has_lines_and_quiet_has_none(tmp_path: Path) -> None:
+    progress = RunProgress(Forecast(ArtifactStore(tmp_path)), rows=1000)
+    progress.submit(Step("features", lane="tables"))
+    said: dict[str, list[str]] = {}
+    for name, terminal, verbosity in (
+        ("terminal", True, Verbosity.NORMAL), ("log", False, Verbosity.NORMAL), ("verbose", True, Verbosity.VERBOSE),
+        ("quiet", True, Verbosity.QUIET),
+    ):  # fmt: skip
+        console = Console(file=io.StringIO(), force_terminal=terminal, width=100)
+        told, lines = threading.Event(), []
+
+        def tell(moment: Moment, told: threading.Event = told) -> None:
+            told.set()
+
+        with show_progress(progress, lines.append, (0.01, tell), verbosity=verbosity, console=console, seconds=0.001):
+            assert told.wait(20)  # a page elsewhere is told in any case
+        said[name] = lines
+        drawn = console.file.getvalue()
+        assert ("building features" in drawn and "0/1" in drawn) == (name == "terminal"), drawn
+    assert not said["terminal"]
+    assert not said["quiet"]
+    assert said["log"][0].startswith("building features: 0 of 1 steps, 0 %, about")
+    assert said["verbose"][0].startswith("building features: 0 of 1 steps")
+
+
+def test_a_listener_that_fails_stops_no_other(tmp_path: Path) -> None:
+    told = threading.Event()
+
+    def fail(moment: Moment) -> None:
+        raise OSError("the server is gone")
+
+    with show_progress(RunProgress(), print, (0.001, fail), (0.001, lambda moment: told.set()),
+                       verbosity=Verbosity.QUIET):  # fmt: skip
+        assert told.wait(20)
