@@ -27,11 +27,12 @@ from flows.options import (
     image_source,
 )  # fmt: skip
 from flows.server import local_server
-from flows.summary import models_table, print_summary, stages_table
+from flows.summary import models_table, print_losses, print_summary, stages_table
 from flows.verbosity import Quiet, Verbose
 from pricing.catalogue.sources import ImageSource
 from pricing.config import PricingConfig
 from pricing.errors import PricingError
+from pricing.evaluation.losses import run_losses
 from pricing.output_folder import check_folder, check_output, check_stage_output
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -101,7 +102,8 @@ def stage(
     if metrics:
         console.print(models_table(metrics))
     if run["images"]:
-        console.print(f"pictures: {run['images']}")
+        console.print(f"pictures: {run['images']['present']:,} of {run['images']['requested']:,} are there")
+    print_losses(run_losses(run))
     for path in sorted(output.glob("search/*.toml")) if name == "tune" else ():
         console.print(f"settings for a preset: {path}", soft_wrap=True)
 

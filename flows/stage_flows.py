@@ -13,7 +13,14 @@ from pricing.config import PricingConfig
 from pricing.ensemble.members import oof_smapes
 from pricing.errors import ConfigError
 from pricing.output_folder import check_stage_output
-from pricing.run_output import copy_missing_pictures, copy_searches, describe_images, describe_networks
+from pricing.run_output import (
+    copy_missing_pictures,
+    copy_rejected,
+    copy_searches,
+    describe_catalogue,
+    describe_images,
+    describe_networks,
+)  # fmt: skip
 
 STAGES = {
     "download": lambda graph: graph.images,
@@ -62,6 +69,7 @@ def run_stage(
         STAGES[stage](graph)
         stages = graph.finish()
         metrics = _metrics(stage, graph)
+        catalogue = graph.runtime.path(Reference.model_validate(graph.catalogue.result()))
         # what the stage did not need was not asked for
         asked = graph.__dict__.get("images")
         pictures = Reference.model_validate(asked.result()) if asked is not None else None
@@ -74,12 +82,13 @@ def run_stage(
     store = graph.runtime.store
     images = describe_images(store, pictures) if pictures is not None else None
     run = {"stage": stage, "stages": stages, "images": images,
-           "networks": describe_networks(store, networks),
+           "networks": describe_networks(store, networks), "catalogue": describe_catalogue(catalogue),
            "config": config.model_dump(mode="json"),
            "inputs": {"train": str(train), "test": str(test) if test else None}}  # fmt: skip
     output.mkdir(parents=True, exist_ok=True)
     copy_searches(store, searches, output)
     copy_missing_pictures(store, pictures, output)
+    copy_rejected(catalogue, output)
     write_json(output / "run.json", run)
     if metrics:
         write_json(output / "metrics.json", metrics)

@@ -1,4 +1,4 @@
-"""What a command prints at its end: figures of the models, times of the stages, what was priced."""
+"""What a command prints at its end: figures of the models, times of the stages, what was priced, what was lost."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+from pricing.evaluation.losses import Loss, run_losses
 
 console = Console()
 
@@ -23,11 +25,21 @@ def print_summary(output: Path) -> None:
     for name in ("submission.csv", "report.html"):
         if (output / name).exists():
             console.print(f"{name}: {output / name}", soft_wrap=True)
+    print_losses(run_losses(record))
+
+
+def print_losses(losses: list[Loss]) -> None:
+    """One line for each thing that was lost, the last that a command prints."""
+    for loss in losses:
+        style = "bold yellow" if loss.severity == "warning" else None
+        # a log's line stays whole; a terminal's breaks between words
+        console.print(f"{loss.severity}: {loss.what}", style=style, markup=False, highlight=False,
+                      soft_wrap=not console.is_terminal)  # fmt: skip
 
 
 def models_table(metrics: dict[str, Any]) -> Table:
     """Base models, then what is made of them, as far as it is known."""
-    table = Table("model", "out of fold", "hold-out", title="SMAPE, percent")
+    table = _table("SMAPE, percent", "model", "out of fold", "hold-out")
 
     def add(name: str, figures: dict[str, Any], **style: Any) -> None:
         table.add_row(name, *(f"{figures[key]:.2f}" if key in figures else ""
@@ -46,10 +58,19 @@ def models_table(metrics: dict[str, Any]) -> Table:
 
 
 def stages_table(stages: list[dict[str, Any]]) -> Table:
-    table = Table("stage", "tasks", "seconds", "from the cache", title="stages")
+    """Tasks, seconds and cached tasks of every stage."""
+    table = _table("stages", "stage", "tasks", "seconds", "from the cache")
     for name in dict.fromkeys(stage["name"] for stage in stages):
         of = [stage for stage in stages if stage["name"] == name]
         cached = sum(stage["cached"] for stage in of)
         seconds = sum(stage["seconds"] for stage in of if not stage["cached"])
         table.add_row(name, str(len(of)), f"{seconds:.1f}", "all" if cached == len(of) else str(cached or "-"))
+    return table
+
+
+def _table(title: str, first: str, *figures: str) -> Table:
+    """A table whose figures are aligned right."""
+    table = Table(first, title=title)
+    for name in figures:
+        table.add_column(name, justify="right")
     return table

@@ -18,7 +18,10 @@ from pricing.run_evaluation import write_evaluation
 from pricing.run_parts import MODEL_FORMAT, RunParts, fold_name
 from pricing.submission import create_submission
 
-__all__ = ["copy_missing_pictures", "copy_searches", "describe_images", "describe_networks", "write_outputs"]
+__all__ = [
+    "copy_missing_pictures", "copy_rejected", "copy_searches", "describe_catalogue", "describe_images",
+    "describe_networks", "write_outputs",
+]  # fmt: skip
 
 LIBRARIES = (
     "prefect", "polars", "numpy", "scikit-learn", "lightgbm", "xgboost", "catboost", "torch", "transformers", "timm",
@@ -44,8 +47,7 @@ def write_outputs(
         write_evaluation(beside / "evaluation", store, parts, config)
         write_json(beside / "metrics.json", _metrics(ensemble, beside / "evaluation"))
         copy_searches(store, parts.searches, beside / "evaluation")
-        if (catalogue / "rejected.csv").exists():
-            shutil.copy(catalogue / "rejected.csv", beside / "rejected.csv")
+        copy_rejected(catalogue, beside)
         copy_missing_pictures(store, parts.images, beside)
         priced = None
         if test is not None:
@@ -57,7 +59,7 @@ def write_outputs(
             "folds": config.folds.model_dump(), "refit": config.holdout.refit, "stages": stages,
             "images": describe_images(store, parts.images),
             "networks": describe_networks(store, parts.members), "submission": priced,
-            "catalogue": json.loads((catalogue / "summary.json").read_text(encoding="utf-8")),
+            "catalogue": describe_catalogue(catalogue),
             "hashes": {"catalogue": parts.catalogue.digest, "ensemble": parts.ensemble.digest},
         }  # fmt: skip
         write_json(beside / "run.json", run)
@@ -80,6 +82,18 @@ def copy_searches(store: ArtifactStore, searches: dict[str, Reference], folder: 
         (folder / "search").mkdir(exist_ok=True)
         shutil.copy(store.path(reference) / "search.json", folder / "search" / f"{member}.json")
         shutil.copy(store.path(reference) / "settings.toml", folder / "search" / f"{member}.toml")
+
+
+def describe_catalogue(catalogue: Path) -> dict[str, Any]:
+    """Summary of a catalogue stage's output, as run.json has it."""
+    return dict(json.loads((catalogue / "summary.json").read_text(encoding="utf-8")))
+
+
+def copy_rejected(catalogue: Path, output: Path) -> None:
+    """Leave ``rejected.csv`` (file, row, sample_id, reason) in an output folder, if bad rows were to be left out."""
+    (output / "rejected.csv").unlink(missing_ok=True)  # an earlier stage's
+    if (catalogue / "rejected.csv").exists():
+        shutil.copy(catalogue / "rejected.csv", output / "rejected.csv")
 
 
 def describe_images(store: ArtifactStore, reference: Reference | None) -> dict[str, Any]:

@@ -115,6 +115,7 @@ def assign_folds(catalogue: Path, folds: FoldsConfig, holdout: HoldoutConfig, se
 
 def _describe(frame: pl.LazyFrame) -> dict[str, int]:
     text, link = pl.col("catalog_content"), pl.col("image_link")
+    written = text.filter(text.str.strip_chars() != "")
     return _collect(
         frame.select(
             pl.len().alias("rows"),
@@ -122,7 +123,7 @@ def _describe(frame: pl.LazyFrame) -> dict[str, int]:
             link.is_null().sum().alias("without_image_link"),
             link.drop_nulls().n_unique().alias("distinct_image_links"),
             # by hash, since a million texts are a gigabyte
-            (pl.len() - text.hash().n_unique()).alias("repeated_texts"),
+            (written.len() - written.hash().n_unique()).alias("repeated_texts"),
         )
     )
 

@@ -19,8 +19,11 @@ _SUMMARIES = (
     ("weight", "how many similar products of a like amount there are"),
     ("from_unit", "the price at which similar products sell a unit, times the amount"),
     ("per_unit", "what similar products cost per unit"),
+    ("elastic_median", "the median of what similar products cost, moved to this amount"),
+    ("elastic_sized", "what similar products cost, above all those of a like amount, moved to this amount"),
     ("elastic", "what similar products cost, moved to this amount"),
-    ("sized", "what similar products of a like amount cost"),
+    ("sized", "what similar products cost, above all those of a like amount"),
+    ("median", "the median of what similar products cost"),
     ("", "what similar products cost"),
 )
 """Beginnings of a summary's name, the longer first where one begins another."""

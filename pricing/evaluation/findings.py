@@ -10,6 +10,7 @@ __all__ = ["Finding", "data_findings"]
 
 _EXAMPLES = 3
 _FACTOR = 2.0
+_EXTREME = 20.0
 _TITLE = 60
 
 
@@ -58,41 +59,56 @@ def data_findings(
             share = 100 * len(missing) / len(table)
             what = f"{len(missing):,} products ({share:.1f} %) say nothing of how much is in them."
             found.append(Finding(what, _examples(missing)))
-    extreme = table.filter((pl.col("price") < 0.5) | (pl.col("price") > 20 * pl.col("price").median()))
+    median = float(table["price"].median() or 0.0)  # type: ignore[arg-type]
+    extreme = table.filter((pl.col("price") * _EXTREME < median) | (pl.col("price") > _EXTREME * median))
     if len(extreme):
-        what = f"{len(extreme):,} products cost under 0.50 or more than twenty times the median price."
-        found.append(Finding(what, _examples(extreme.sort("price", "sample_id", descending=[True, False]))))
+        what = (
+            f"{_counted(len(extreme), 'product')} {_verb(len(extreme), 'costs', 'cost')} less than a twentieth of the "
+            "median price, or more than twenty times as much."
+        )
+        far = (pl.col("price") / median).log().abs()
+        found.append(Finding(what, _examples(extreme.sort(far, "sample_id", descending=[True, False]))))
     return found
 
 
 def _counts(catalogue: Mapping[str, Any]) -> list[Finding]:
     found = []
-    words = {
-        "rejected": "rows of {part} were refused and left out (rejected.csv).",
-        "repeated_texts": "texts of {part} stand there more than once.",
-        "without_text": "products of {part} have no text.",
-        "without_image_link": "products of {part} have no image link.",
-    }
     for part in ("train", "test"):
-        counts = catalogue.get(part, {})
+        counts = catalogue.get(part)
         if not isinstance(counts, Mapping):
             continue
-        for key, what in words.items():
-            if counts.get(key):
-                found.append(Finding(f"{int(counts[key]):,} " + what.format(part=part)))
-        links, rows = counts.get("distinct_image_links"), counts.get("rows")
-        if links and rows and links < rows - counts.get("without_image_link", 0):
-            shared = rows - counts.get("without_image_link", 0) - links
-            found.append(Finding(f"{shared:,} image links of {part} repeat another product's."))
-    if catalogue.get("ids_in_both"):
-        found.append(Finding(f"{int(catalogue['ids_in_both']):,} ids stand in train and in test."))
+        repeated, texts, links = (
+            int(counts.get(key) or 0) for key in ("repeated_texts", "without_text", "without_image_link")
+        )
+        shared = int(counts.get("rows") or 0) - links - int(counts.get("distinct_image_links") or 0)
+        for count, what in (
+            (repeated, f"{_verb(repeated, 'repeats', 'repeat')} the text of an earlier product"),
+            (texts, f"{_verb(texts, 'has', 'have')} no text"),
+            (links, f"{_verb(links, 'has', 'have')} no image link"),
+            (shared if "distinct_image_links" in counts else 0,
+             f"{_verb(shared, 'has', 'have')} the image link of an earlier product"),
+        ):  # fmt: skip
+            if count > 0:
+                found.append(Finding(f"{_counted(count, 'product')} of {part} {what}."))
+    if both := int(catalogue.get("ids_in_both") or 0):
+        found.append(Finding(f"{_counted(both, 'id')} {_verb(both, 'is', 'are')} in train and in test."))
     return found
 
 
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _verb(count: int, singular: str, plural: str) -> str:
+    return singular if count == 1 else plural
+
+
 def _torn_groups(table: pl.DataFrame) -> list[Finding]:
-    """Groups of near-duplicates whose prices are far apart: nobody can price them all."""
+    """Near-duplicates of one amount whose prices are far apart: no model can price them all."""
+    # two sizes of a product have two prices with good reason; where no amount is stated, none is known to differ
+    amount = pl.col("amount").cast(pl.Float64).fill_nan(None) if "amount" in table.columns else pl.lit(None, pl.Float64)
     groups = (
-        table.group_by("group")
+        table.group_by("group", amount.round_sig_figs(3).alias("amount"))
         .agg(pl.len().alias("rows"), pl.col("price").min().alias("low"), pl.col("price").max().alias("high"),
              pl.col("title").sort_by("sample_id").first())
         .filter((pl.col("rows") > 1) & (pl.col("high") > _FACTOR * pl.col("low")))
@@ -104,7 +120,11 @@ def _torn_groups(table: pl.DataFrame) -> list[Finding]:
         f"{_short(row['title'])}: {row['rows']} products, {row['low']:,.2f} to {row['high']:,.2f}"
         for row in groups.head(_EXAMPLES).iter_rows(named=True)
     )
-    what = f"{len(groups):,} groups of near-duplicates have prices that differ by more than a factor of two."
+    of_one = "of the same amount (or of none stated) " if "amount" in table.columns else ""
+    what = (
+        f"{_counted(len(groups), 'group')} of near-duplicates {of_one}{_verb(len(groups), 'has', 'have')} prices that "
+        "differ by more than a factor of two."
+    )
     return [Finding(what, examples)]
 
 

@@ -1,7 +1,10 @@
 """Short markdown tables of a run, for Prefect's artifacts and for the terminal."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from pricing.evaluation.losses import run_losses
 
 __all__ = ["markdown_table", "models_table", "run_markdown", "stages_table"]
 
@@ -31,7 +34,7 @@ def stages_table(run: Mapping[str, Any]) -> str:
 
 
 def run_markdown(metrics: Mapping[str, Any], run: Mapping[str, Any]) -> str:
-    """Headline, models and stages."""
+    """Headline, what was lost, models and stages."""
     parts = ["# Pricing run"]
     holdout = metrics.get("holdout")
     if holdout:
@@ -39,6 +42,9 @@ def run_markdown(metrics: Mapping[str, Any], run: Mapping[str, Any]) -> str:
             f"Hold-out SMAPE **{holdout['smape']:.2f} %** (95 % interval {holdout['smape_low']:.2f} to "
             f"{holdout['smape_high']:.2f}, {int(holdout['rows'])} products)"
         )
+    if losses := run_losses(run):
+        lines = "\n".join(f"- **{loss.severity}**: {_plain(loss.what)}" for loss in losses)
+        parts += ["## What was lost", lines]
     parts += ["## Models", models_table(metrics), "## Stages", stages_table(run)]
     return "\n\n".join(parts) + "\n"
 
@@ -51,6 +57,11 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+
+def _plain(text: str) -> str:
+    """Text in which no sign is markup; underscores inside words are none."""
+    return re.sub(r"([\\`*\[\]<>])", r"\\\1", text.replace("\n", " "))
 
 
 def _figure(value: Any) -> str:

@@ -146,10 +146,10 @@ def evaluate_predictions(y_true: ArrayLike, y_pred: ArrayLike) -> dict[str, floa
     -------
     dict
         ``rows``; ``smape``, ``mdape`` (median absolute percentage error of the rows with a price above 0), ``bias``
-        (mean of ln p - ln y as percent, positive means too dear) and ``within_10``, ``within_25``, ``within_50``
-        (rows at most that far from the true price), all in percent; ``mae`` and ``rmse`` in the unit of the
-        price; ``rmsle`` (root mean square of ln(1 + p) - ln(1 + y)); ``r2`` (1 - SSE / SST of prices; 0 where all
-        true prices are equal and the predictions are not, 1 where they are too).
+        (mean of ln p - ln y as percent; above 0 the predictions are high on average) and ``within_10``,
+        ``within_25``, ``within_50`` (rows at most that far from the true price), all in percent; ``mae`` and ``rmse``
+        in the unit of the price; ``rmsle`` (root mean square of ln(1 + p) - ln(1 + y)); ``r2`` (1 - SSE / SST of
+        prices; 0 where all true prices are equal and the predictions are not, 1 where they are too).
 
     Raises
     ------

@@ -12,9 +12,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-__all__ = ["BLUE", "GREEN", "GREY", "ORANGE", "RED", "SKY", "line_style", "new_figure", "price_ticks", "save_figure"]
+__all__ = [
+    "BLUE", "GREEN", "GREY", "ORANGE", "RED", "SKY", "line_style", "new_figure", "price_ticks", "ratio_ticks",
+    "save_figure",
+]  # fmt: skip
 
 BLUE, ORANGE, GREEN, PINK, SKY, RED, GREY = (
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#6b7280",
@@ -52,6 +55,22 @@ def price_ticks(axis: Any, low: float, high: float) -> None:
     # 1, 2, 5 a decade crowds out a wide range
     if np.log10(high / low) > 3:
         axis.set_major_locator(LogLocator(10, numticks=12))
+
+
+_RATIOS = np.log([1.01, 1.02, 1.05, 1.1, 1.25, 1.5, 2, 4, 10, 30, 100, 1e3, 1e4, 1e6, 1e9, 1e12])
+
+
+def ratio_ticks(axis: Any, limit: float) -> None:
+    """Ticks of an axis of log ratios from -limit to limit, labelled with the ratios: 0.5, 1, 2."""
+    outer = _RATIOS[max(0, np.searchsorted(_RATIOS, limit, side="right") - 1)]
+    inner = _RATIOS[np.abs(_RATIOS - outer / 2).argmin()]
+    axis.set_major_locator(FixedLocator([-outer, -inner, 0.0, inner, outer]))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _ratio(float(np.exp(value)))))
+
+
+def _ratio(value: float) -> str:
+    return f"{round(value, 2):,.10g}" if value >= 0.1 else f"{value:.2g}"
 
 
 def line_style(number: int, main: bool) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Plots of a run, each a matplotlib figure of its own.
 
-Prices are on log axes throughout: a factor of two is the same length everywhere.
+Prices are on log axes throughout: a factor of two is the same length everywhere. Errors are of the predictions: above 1
+(or 0 %) a prediction is higher than the listed price.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from pricing.evaluation.metrics import smape_per_row
-from pricing.evaluation.plot_style import BLUE, GREY, RED, SKY, line_style, new_figure, price_ticks
+from pricing.evaluation.plot_style import BLUE, GREY, RED, SKY, line_style, new_figure, price_ticks, ratio_ticks
 
 __all__ = [
     "plot_calibration",
@@ -28,9 +29,12 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
+_METRICS = {"smape": "SMAPE, %", "mae": "mean absolute log error", "rmse": "root mean square log error"}
+"""What a learning curve's metric is called on its axis."""
+
 
 def plot_predictions(price: Floats, predicted: Floats, *, title: str = "Stack on the hold-out") -> Figure:
-    """Predicted against true price, and the log error against the predicted price.
+    """Predicted against listed price, and their ratio against the predicted price.
 
     Parameters
     ----------
@@ -57,12 +61,14 @@ def plot_predictions(price: Floats, predicted: Floats, *, title: str = "Stack on
     left.plot(line, line, color="black", linewidth=1, label="exact")
     left.plot(line, 2 * line, color=RED, linewidth=1, linestyle="--", label="twice, half")
     left.plot(line, line / 2, color=RED, linewidth=1, linestyle="--")
-    left.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high), xlabel="price", ylabel="predicted price")
+    left.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high),
+             xlabel="listed price", ylabel="predicted price")  # fmt: skip
     left.legend(frameon=False, loc="upper left")
     left.set_title(title, loc="left", fontsize=11)
     right.axhline(0, color="black", linewidth=1)
-    right.set(xscale="log", xlabel="predicted price", ylabel="ln(predicted / price)")
-    right.set_title("Residuals: above 0 is too dear", loc="left", fontsize=11)
+    right.set(xscale="log", xlabel="predicted price", ylabel="predicted / listed price")
+    right.set_title("Above 1 the prediction is too high", loc="left", fontsize=11)
+    ratio_ticks(right.yaxis, limit)
     price_ticks(left.xaxis, low, high)
     price_ticks(left.yaxis, low, high)
     price_ticks(right.xaxis, float(predicted.min()), float(predicted.max()))
@@ -70,7 +76,7 @@ def plot_predictions(price: Floats, predicted: Floats, *, title: str = "Stack on
 
 
 def plot_error_distribution(price: Floats, predictions: Mapping[str, Floats]) -> Figure:
-    """Histogram of the stack's log error, and the share of products within a given error for every model.
+    """Histogram of the stack's error as a ratio, and the share of products within a given error for every model.
 
     Parameters
     ----------
@@ -83,59 +89,76 @@ def plot_error_distribution(price: Floats, predictions: Mapping[str, Floats]) ->
     main = "stack" if "stack" in predictions else list(predictions)[-1]
     error = np.log(predictions[main] / price)
     limit = max(0.3, float(np.quantile(np.abs(error), 0.99)))
-    left.hist(error, range=(-limit, limit), bins=51, color=BLUE, alpha=0.85)
+    # few rows in many bins would be a comb of ones
+    bins = 2 * int(np.clip(np.sqrt(len(price)) / 2, 4, 25)) + 1
+    left.hist(error, range=(-limit, limit), bins=bins, color=BLUE, alpha=0.85)
     left.axvline(0, color="black", linewidth=1)
     median = float(np.median(error))
-    left.axvline(median, color=RED, linewidth=1.5, linestyle="--", label=f"median {median:+.3f}")
-    left.set(xlabel="ln(predicted / price), the outer 1 % left out", ylabel="products")
-    left.set_title(f"Error of the {main}", loc="left", fontsize=11)
+    left.axvline(median, color=RED, linewidth=1.5, linestyle="--", label=f"median {np.exp(median):.2f}")
+    left.set(xlabel="predicted / listed price, the outer 1 % left out", ylabel="products")
+    left.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+    ratio_ticks(left.xaxis, limit)
+    left.set_title(f"Error of the {main}: right of 1 is too high", loc="left", fontsize=11)
     left.legend(frameon=False)
     ranked = np.arange(1, len(price) + 1) / len(price) * 100
     for number, (name, values) in enumerate(predictions.items()):
         relative = np.sort(np.abs(values - price) / price) * 100
         right.plot(relative, ranked, label=name, **line_style(number, name == main))
-    right.set(xlim=(0, 100), ylim=(0, 100), xlabel="absolute error, % of the price", ylabel="products within it, %")
+    right.set(
+        xlim=(0, 100), ylim=(0, 100), xlabel="absolute error, % of the listed price", ylabel="products within it, %"
+    )
     right.set_title("Share of products within an error", loc="left", fontsize=11)
     right.legend(frameon=False, fontsize=8, loc="lower right")
     return figure
 
 
 def plot_error_by_price(price: Floats, predictions: Mapping[str, Floats], *, bins: int = 10) -> Figure:
-    """SMAPE and median log error of each model in each price quantile (cheapest to dearest)."""
+    """SMAPE and bias of each model in parts of the catalogue by listed price, lowest to highest.
+
+    Parameters
+    ----------
+    price : ndarray of shape (n,)
+        Listed prices.
+    predictions : mapping of str to ndarray of shape (n,)
+        Predicted prices.
+    bins : int
+        Maximum number of parts of equal size; there are fewer where a part would have less than ten products.
+    """
+    bins = max(2, min(bins, len(price) // 10))
     figure, (left, right) = new_figure(9.5, 4.2, columns=2)
     edges = np.quantile(price, np.linspace(0, 1, bins + 1)[1:-1])
     part = np.searchsorted(edges, price, side="left")
     parts = np.unique(part)
     centres = [float(np.median(price[part == p])) for p in parts]
     for number, (name, values) in enumerate(predictions.items()):
-        rows, bias = smape_per_row(price, values), np.log(values / price)
+        rows, bias = smape_per_row(price, values), 100 * (values / price - 1)
         style = line_style(number, name == "stack")
         left.plot(centres, [rows[part == p].mean() for p in parts], label=name, **style)
         right.plot(centres, [np.median(bias[part == p]) for p in parts], label=name, **style)
     right.axhline(0, color="black", linewidth=0.8)
-    for axis, label in ((left, "SMAPE, %"), (right, "median ln(predicted / price)")):
-        axis.set(xscale="log", xlabel="price (median of the tenth)", ylabel=label)
+    for axis, label in ((left, "SMAPE, %"), (right, "median error of the predictions, %")):
+        axis.set(xscale="log", xlabel="listed price (median of the part)", ylabel=label)
         price_ticks(axis.xaxis, min(centres), max(centres) * 1.001)
     left.set_ylim(bottom=0)
     left.set_title("Error by price", loc="left", fontsize=11)
-    right.set_title("Bias by price: above 0 is too dear", loc="left", fontsize=11)
+    right.set_title("Bias by price: above 0 predictions are high", loc="left", fontsize=11)
     left.legend(frameon=False, fontsize=8)
     return figure
 
 
 def plot_calibration(price: Floats, predicted: Floats, *, bins: int = 12) -> Figure:
-    """True prices of products that were predicted alike: median and middle half against the prediction."""
+    """Listed prices of products that were predicted alike: median and middle half against the prediction."""
     figure, (axis,) = new_figure(5.2, 4.6)
     edges = np.quantile(predicted, np.linspace(0, 1, bins + 1)[1:-1])
     part = np.searchsorted(edges, predicted, side="left")
     parts = np.unique(part)
     x = np.array([np.median(predicted[part == p]) for p in parts])
     low, middle, high = (np.array([np.quantile(price[part == p], q) for p in parts]) for q in (0.25, 0.5, 0.75))
-    axis.vlines(x, low, high, color=SKY, linewidth=5, alpha=0.6, label="middle half of the true prices")
-    axis.plot(x, middle, "o-", color=BLUE, markersize=5, label="median of the true prices")
+    axis.vlines(x, low, high, color=SKY, linewidth=5, alpha=0.6, label="middle half of the listed prices")
+    axis.plot(x, middle, "o-", color=BLUE, markersize=5, label="median of the listed prices")
     line = np.array([min(x.min(), low.min()), max(x.max(), high.max())])
     axis.plot(line, line, color="black", linewidth=1, label="well calibrated")
-    axis.set(xscale="log", yscale="log", xlabel="predicted price", ylabel="true price")
+    axis.set(xscale="log", yscale="log", xlabel="predicted price", ylabel="listed price")
     price_ticks(axis.xaxis, *line)
     price_ticks(axis.yaxis, *line)
     axis.set_title("Calibration", loc="left", fontsize=11)
@@ -185,7 +208,7 @@ def plot_weights(weights: Mapping[str, float], *, title: str = "Weights of the m
 
 
 def plot_training_curves(curves: pl.DataFrame) -> Figure:
-    """Loss and SMAPE over rounds or epochs, one panel a member and metric, one line a fold and split.
+    """Loss and SMAPE over rounds or epochs, one panel per member and metric, one line per fold and split.
 
     Parameters
     ----------
@@ -211,7 +234,7 @@ def plot_training_curves(curves: pl.DataFrame) -> Figure:
                 label=str(split) if split not in named else None,
             )  # fmt: skip
             named.add(str(split))
-        axis.set(xlabel="epoch" if few else "round", ylabel=metric)
+        axis.set(xlabel="epoch" if few else "round", ylabel=_METRICS.get(metric, metric))
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axis.set_title(member, loc="left", fontsize=11)
         axis.legend(frameon=False, fontsize=8)
@@ -221,12 +244,12 @@ def plot_training_curves(curves: pl.DataFrame) -> Figure:
 
 
 def plot_searches(searches: list[dict[str, Any]]) -> Figure:
-    """SMAPE of every trial in order, pruned ones grey, and the best so far; one panel a library.
+    """SMAPE of every trial in order, pruned ones grey, and the best so far; one panel per library.
 
     Parameters
     ----------
     searches : list of dict
-        As :func:`pricing.evaluation.search.read_searches` gives them.
+        As `pricing.evaluation.search.read_searches` gives them.
     """
     figure, axes = new_figure(3.6 * len(searches) + 0.6, 3.0, columns=len(searches))
     for axis, search in zip(axes, searches, strict=True):

@@ -38,15 +38,15 @@ def plot_error_by_segment(
     right.barh(place, bias, color=[RED if value > 0 else ORANGE for value in bias], height=0.7)
     right.set_yticks(place, [""] * len(names))
     right.axvline(0, color="black", linewidth=0.8)
-    right.set(xlabel="bias, %")
-    right.set_title("Too cheap (left), too dear (right)", loc="left", fontsize=11)
+    right.set(xlabel="bias of the predictions, %")
+    right.set_title("Predicted low (left), high (right)", loc="left", fontsize=11)
     for axis in (left, right):
         axis.grid(visible=False, axis="y")
     return figure
 
 
 def plot_worst(products: Sequence[ShownProduct], *, columns: int = 4) -> Figure:
-    """The worst errors as a sheet of pictures with price and prediction.
+    """The worst errors as a sheet of pictures, each with its listed price and what it looks like.
 
     Parameters
     ----------
@@ -64,13 +64,14 @@ def plot_worst(products: Sequence[ShownProduct], *, columns: int = 4) -> Figure:
             axis.set_aspect("equal")
         else:
             axis.imshow(picture)
-        text = f"{_short(product.title, 34)}\n{product.price:,.2f}, predicted {product.predicted:,.2f}\n"
-        axis.set_title(_plain(text + product.miss), fontsize=7.5, loc="center")
+        prices = f"listed {product.price:,.2f}, looks like {product.predicted:,.2f}"
+        text = f"{_short(product.title, 34)}\n{prices}\n{product.position}"
+        axis.set_title(_plain(text), fontsize=7.5, loc="center")
     return figure
 
 
 def plot_comparables(products: Sequence[ShownProduct]) -> Figure:
-    """Price, prediction and comparables' prices of products, a line each; larger rings are more similar.
+    """Listed price, prediction and comparables' prices of products, one line per product; larger rings are more alike.
 
     Parameters
     ----------
@@ -86,11 +87,12 @@ def plot_comparables(products: Sequence[ShownProduct]) -> Figure:
         axis.scatter(
             [c.price for c in known], [y] * len(known), s=[20 + 130 * c.similarity**2 for c in known],
             facecolors="none", edgecolors=ORANGE, linewidths=1.3, zorder=2,
-            label="comparables, larger is more similar" if y == place[0] else None,
+            label="similar products (larger: more alike)" if y == place[0] else None,
         )  # fmt: skip
-    axis.scatter([p.predicted for p in products], place, marker="D", s=34, color=BLUE, zorder=3, label="predicted")
+    axis.scatter([p.predicted for p in products], place, marker="D", s=34, color=BLUE, zorder=3,
+                 label="what it looks like (predicted)")  # fmt: skip
     axis.scatter([p.price for p in products], place, marker="|", s=190, color="black", linewidths=2.4, zorder=4,
-                 label="price")  # fmt: skip
+                 label="listed price")  # fmt: skip
     axis.set_yticks(place, [_plain(_short(product.title, 40)) for product in products], fontsize=8)
     axis.set(xscale="log", xlabel="price")
     price_ticks(axis.xaxis, min(prices), max(prices) * 1.001)

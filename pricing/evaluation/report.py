@@ -21,6 +21,7 @@ from pricing.config.ensemble import ReportConfig
 from pricing.evaluation import plots, product_plots
 from pricing.evaluation.feature_words import feature_words
 from pricing.evaluation.findings import data_findings
+from pricing.evaluation.losses import run_losses
 from pricing.evaluation.metrics import calculate_metrics_by_quantile, evaluate_predictions
 from pricing.evaluation.plot_style import save_figure
 from pricing.evaluation.run_folder import RunFolder, read_run_folder
@@ -39,17 +40,33 @@ _FILE_ONLY = frozenset({"worst"})
 """Plots that the page shows as text and pictures instead."""
 
 _CAPTIONS = {
-    "predictions": "Predicted against true price, and the residuals. Both axes are logarithmic.",
-    "error_distribution": "The stack's log error, and the share of products within an error.",
-    "error_by_price": "Where the error sits: SMAPE and bias of each model in each tenth of the price.",
-    "calibration": "Products predicted alike, and what they really cost.",
-    "error_by_category": "Error by category: clusters of similar texts, named by the words that set them apart.",
-    "comparables": "The worst errors among similar products. Where rings gather at the prediction, the price is odd.",
+    "predictions": "Predicted against listed price, and their ratio. A point above the line is a product predicted too "
+    "high: it is listed below what it looks like. All axes are logarithmic.",
+    "error_distribution": "The stack's error (right of 1 the prediction is higher than the listed price), and the "
+    "share of products within an error.",
+    "error_by_price": "Where the error sits: SMAPE and bias of each model in parts of equal size by listed price. "
+    "Above 0 % the predictions are high.",
+    "calibration": "Products predicted alike, and their listed prices, which are higher than predicted above the line.",
+    "error_by_category": "Error by category: clusters of similar texts, named by the words that set them apart. "
+    "Bias above 0 % means that the predictions are high.",
+    "comparables": "The worst errors, one product per line, among the listed prices of similar products. Where the "
+    "rings gather at what the product looks like and not at its listed price, check that price.",
     "weights": "How much of each member is in the stack: least squares of the stack's log price on theirs.",
     "importance": "Mean share of the gain over tree members and folds.",
     "search": "Every trial of the search for settings, in order.",
-    "training_curves": "How the members learnt, one line a fold.",
+    "training_curves": "How the members learnt, one line per fold.",
 }
+
+
+_COUNTS = {
+    "rows": "products",
+    "rejected": "rows left out",
+    "without_text": "without text",
+    "without_image_link": "without image link",
+    "distinct_image_links": "distinct image links",
+    "repeated_texts": "text of an earlier product",
+}
+_QUANTILES = {"q000": "minimum", "q050": "median", "q100": "maximum", "mean": "mean"}
 
 
 def build_report(run_dir: Path, config: ReportConfig) -> None:
@@ -75,6 +92,7 @@ def build_report(run_dir: Path, config: ReportConfig) -> None:
         "metrics": folder.metrics,
         "run": folder.run,
         "part": "hold-out" if folder.holdout is not None else "out-of-fold rows",
+        "losses": run_losses(folder.run),
         "models": _models(folder.metrics),
         "scores": _scores(rows),
         "quantiles": _quantiles(rows),
@@ -82,10 +100,10 @@ def build_report(run_dir: Path, config: ReportConfig) -> None:
         "segment_names": SEGMENTS,
         "worst": worst,
         "plots": _plots(folder, rows, worst, segments.get("category"), config.dpi),
-        "findings": data_findings(folder.run.get("catalogue", {}), folder.products, _prices(folder)),
+        "findings": data_findings(folder.run.get("catalogue") or {}, folder.products, _prices(folder)),
         "drivers": _drivers(folder.importance),
         "searches": read_searches(run_dir / "evaluation"),
-        "catalogue": _lines(folder.run.get("catalogue", {})),
+        "catalogue": _catalogue(folder.run.get("catalogue") or {}),
         "failed": sorted(
             (folder.run.get("images") or {}).get("failed", {}).items(), key=lambda item: (-item[1], item[0])
         ),
@@ -97,6 +115,8 @@ def build_report(run_dir: Path, config: ReportConfig) -> None:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["signed"] = _signed
+    environment.filters["bias_words"] = _bias_words
     environment.filters["figure"] = lambda value, digits=2: "–" if value is None else f"{value:,.{digits}f}"
     environment.filters["price"] = lambda value: f"{value:,.2f}"
     environment.filters["weight"] = lambda value: f"{value:.2f}".replace("-0.00", "0.00")
@@ -127,6 +147,19 @@ def _models(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
             kept.append({"oof_smape": None, "holdout_smape": None, "weight": None, **row, "shown": shown})
     longest = max((row["shown"] for row in kept), default=1.0) or 1.0
     return [{**row, "bar": round(100 * row["shown"] / longest, 2)} for row in kept]
+
+
+def _signed(value: float) -> str:
+    """A figure with its sign, ``0.0`` without one."""
+    shown = f"{value:+.1f}"
+    return "0.0" if float(shown) == 0 else shown
+
+
+def _bias_words(bias: float) -> str:
+    """What a bias in percent says of the predictions."""
+    if _signed(bias) == "0.0":
+        return "predictions neither high nor low on average"
+    return f"predictions {'high' if bias > 0 else 'low'} on average"
 
 
 def _prices(folder: RunFolder) -> pl.DataFrame | None:
@@ -206,6 +239,23 @@ def _drivers(importance: pl.DataFrame | None) -> list[dict[str, Any]]:
         return []
     rows = plots.mean_importance(importance).head(10).to_dicts()
     return [{**row, "words": feature_words(row["feature"])} for row in rows]
+
+
+def _catalogue(summary: Mapping[str, Any]) -> dict[str, list[tuple[Any, ...]]]:
+    """The catalogue's counts of train and test, quantiles of the prices, and whatever else is known, as lines."""
+    parts = [part if isinstance(part, Mapping) else {} for part in (summary.get("train"), summary.get("test"))]
+    keys = [key for key in dict.fromkeys([*_COUNTS, *parts[0], *parts[1]]) if any(_is_count(p.get(key)) for p in parts)]
+    shown = [[f"{part[key]:,}" if _is_count(part.get(key)) else "" for part in parts] for key in keys]
+    counts = [(_COUNTS.get(key, key.replace("_", " ")), *cells) for key, cells in zip(keys, shown, strict=True)]
+    prices = summary.get("price") or {}
+    ordered = sorted(prices, key=lambda key: (key == "mean", key))
+    quantiles = [(_QUANTILES.get(key, f"{key[1:].lstrip('0')} % cost less"), float(prices[key])) for key in ordered]
+    other = {key: value for key, value in summary.items() if key not in ("train", "test", "price")}
+    return {"counts": counts, "prices": quantiles, "other": _lines(other)}
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _lines(tree: Any, prefix: str = "") -> list[tuple[str, str]]:

@@ -1,4 +1,9 @@
-"""Single products as the report shows them: the worst errors, each with its picture and its comparables."""
+"""Single products as the report shows them: the worst errors, each with its picture and its comparables.
+
+A single product is spoken of as an analyst reads it: its listed price lies above or below what it looks like, which is
+the price that the models predict for it. Averages over many products are errors of the predictions, with the other
+sign: a product that is listed too high is one that is predicted too low.
+"""
 
 import base64
 import io
@@ -12,7 +17,7 @@ import polars as pl
 
 from pricing.evaluation.run_folder import RunFolder, shown_title
 
-__all__ = ["Comparable", "ShownProduct", "thumbnail", "worst_products", "worst_rows"]
+__all__ = ["Comparable", "ShownProduct", "listed_position", "thumbnail", "worst_products", "worst_rows"]
 
 log = logging.getLogger(__name__)
 
@@ -47,10 +52,14 @@ class Comparable:
 
 @dataclass(frozen=True)
 class ShownProduct:
-    """A product with its price, its prediction and what similar ones cost.
+    """A product with its listed price, its prediction and what similar ones cost.
 
     Attributes
     ----------
+    price : float
+        The listed price.
+    predicted : float
+        What it looks like: the price that the stack predicts.
     members : tuple of float or None
         Lowest and highest price that a base model predicted.
     """
@@ -66,16 +75,13 @@ class ShownProduct:
 
     @property
     def factor(self) -> float:
-        """How many times too dear or too cheap the prediction is, 1 or more."""
+        """How many times the listed price and the prediction differ, 1 or more."""
         return max(self.predicted / self.price, self.price / self.predicted)
 
     @property
-    def miss(self) -> str:
-        """How far off the prediction is: ``2.3 times too dear``, or in percent where that would round to once."""
-        direction = "too dear" if self.predicted > self.price else "too cheap"
-        if self.factor < 1.5:
-            return f"{100 * abs(self.predicted / self.price - 1):.0f} % {direction}"
-        return f"{self.factor:.1f} times {direction}"
+    def position(self) -> str:
+        """Where the product is listed, as `listed_position` says it."""
+        return listed_position(self.price, self.predicted)
 
     @property
     def suspicion(self) -> str | None:
@@ -90,6 +96,36 @@ class ShownProduct:
         if not (agree and near and abs(off) > np.log(2)):
             return None
         return f"similar products cost {'less' if off > 0 else 'more'} than this one: check the price in the catalogue"
+
+
+def listed_position(price: float, predicted: float) -> str:
+    """Say of a product where its listed price lies.
+
+    Parameters
+    ----------
+    price : float
+        The listed price, above 0.
+    predicted : float
+        What the product looks like: its predicted price, above 0.
+
+    Returns
+    -------
+    str
+        In percent of the predicted price, or as a factor from 1.5 on.
+
+    Examples
+    --------
+    >>> listed_position(48.73, 30.91)
+    'listed 1.6 times above what it looks like'
+    >>> listed_position(8.80, 10.00)
+    'listed 12 % below what it looks like'
+    """
+    factor = max(price / predicted, predicted / price)
+    percent = f"{100 * abs(price / predicted - 1):.0f}"
+    if percent == "0":
+        return "listed at what it looks like"
+    distance = f"{percent} %" if factor < 1.5 else f"{factor:,.{0 if factor >= 100 else 1}f} times"
+    return f"listed {distance} {'above' if price > predicted else 'below'} what it looks like"
 
 
 def worst_rows(rows: pl.DataFrame, count: int) -> pl.DataFrame:

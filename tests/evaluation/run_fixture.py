@@ -78,7 +78,13 @@ def write_run(root: Path, *, train: int = 240, holdout: int = 80, config: dict[s
         "folds": {"kind": "grouped", "n_splits": 3},
         "stages": stages,
         "images": {"requested": 300, "present": 200, "failed": {"http_404": 70, "not_an_image": 30}},
-        "catalogue": {"train_rows": 320, "test_rows": 30, "duplicates": 12, "price": {"median": 14.2, "max": 410.0}},
+        "catalogue": {
+            "train": {"rows": 320, "rejected": 3, "repeated_texts": 12, "distinct_image_links": 320},
+            "test": {"rows": 38, "rejected": 2, "rejected_reasons": {"row is <short>": 2}},
+            "ids_in_both": 0,
+            "price": {"q000": 1.25, "q025": 7.5, "q050": 14.2, "q100": 410.0, "mean": 20.1},
+        },
+        "submission": {"rows": 38, "min": 1.5, "median": 14.0, "mean": 21.0, "max": 388.25},
         "refit": True,
     }
     (run_dir / "run.json").write_text(json.dumps(record))

@@ -81,7 +81,9 @@ def test_what_an_analyst_looks_for_is_there(run_dir: Path) -> None:
     for words in (
         "constant price", "noise floor", "6.00", "with picture", "without picture", "price_neighbours_mean",
         "200 of 300 pictures", "http_404", "grouped", "refit on", "2 of 13 steps came from the cache",
-        "gbdt.lightgbm.rounds", "2000", "4.7.0", "train.csv", "duplicates",
+        "gbdt.lightgbm.rounds", "2000", "4.7.0", "train.csv", "text of an earlier product", "25 % cost less",
+        "38 of 40 rows to price are in submission.csv; 2 were left out (row is <short> 2)",
+        "3 of 323 training rows were left out", "100 of 300 pictures failed (http_404 70, not_an_image 30)",
             "tea, green, <b>", "brand of 40 or more", "pack of 7 or more", "Other jam <", "% alike",
             "similar products cost", "say nothing of how much is in them",
     ):  # fmt: skip
@@ -90,6 +92,31 @@ def test_what_an_analyst_looks_for_is_there(run_dir: Path) -> None:
     ratio = pl.max_horizontal(pl.col("stack") / pl.col("price"), pl.col("price") / pl.col("stack"))
     worst = holdout.sort(ratio, descending=True).head(6)
     assert all(sample_id in text for sample_id in worst["sample_id"])
+
+
+def test_directions_are_of_the_product_and_bias_of_the_predictions(run_dir: Path, tmp_path: Path) -> None:
+    """Listed above its prediction is listed above what it looks like; the predictions are then low on average."""
+    text = " ".join(" ".join(Page((run_dir / "report.html").read_text()).text).split())
+    holdout = pl.read_parquet(run_dir / "evaluation" / "holdout.parquet")
+    cards = re.findall(r"listed ([\d.,]+) , looks like ([\d.,]+) listed ([\d.,]+ (?:%|times) )?(above|below|at) ", text)
+    assert len(cards) == 6
+    for listed, looks, _, word in cards:
+        assert word == ("above" if float(listed) > float(looks) else "below"), (listed, looks)
+    copy = Path(shutil.copytree(run_dir, tmp_path / "run"))
+    for name in ("curves", "importance", "oof", "comparables"):  # what takes time to draw
+        (copy / "evaluation" / f"{name}.parquet").unlink()
+    cases = ((2.0, "+100.0 % predictions high"), (0.5, "-50.0 % predictions low"), (1.0, "0.0 % predictions neither"))
+    for factor, words in cases:
+        moved = holdout.with_columns(stack=pl.col("price") * factor)
+        moved.write_parquet(copy / "evaluation" / "holdout.parquet")
+        build_report(copy, ReportConfig(dpi=50, worst=2))
+        page = " ".join(" ".join(Page((copy / "report.html").read_text()).text).split())
+        assert f"bias {words}" in page
+        assert page.count(f"{words.split(' %')[0]} %") > 5, "every segment's column has the same sign"
+        expected = {2.0: "2.0 times below", 0.5: "2.0 times above", 1.0: "listed at"}[factor]
+        assert page.count(f"{expected} what it looks like") == 2
+    assert "too dear" not in page + text
+    assert "too cheap" not in page + text
 
 
 def test_plots_are_real_pictures(run_dir: Path) -> None:
@@ -245,7 +272,11 @@ def test_markdown(run_dir: Path) -> None:
     assert table[-1] == "| noise floor |  | 6.00 |"
     assert len({line.count("|") for line in table}) == 1
     assert "| catalogue | 2.0 | yes |" in stages_table(run)
-    assert f"{metrics['holdout']['smape']:.2f} %" in run_markdown(metrics, run)
+    told = run_markdown(metrics, run)
+    assert f"{metrics['holdout']['smape']:.2f} %" in told
+    assert "- **warning**: 38 of 40 rows to price are in submission.csv; 2 were left out (row is \\<short\\> 2)" in told
+    assert told.index("What was lost") < told.index("## Models")
+    assert "What was lost" not in run_markdown(metrics, {"stages": []})
     assert markdown_table(("a",), [("x|y\nz",)]).splitlines()[-1] == "| x\\|y z |"
 
 

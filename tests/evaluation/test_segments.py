@@ -1,18 +1,23 @@
 """Segments, comparables and findings: what an analyst sees beside the figures."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from pricing.catalogue.stage import read_catalogue
+from pricing.config.catalogue import CatalogueConfig
 from pricing.evaluation.feature_words import feature_words
 from pricing.evaluation.findings import data_findings
 from pricing.evaluation.metrics import calculate_smape
 from pricing.evaluation.product_plots import plot_comparables, plot_error_by_segment, plot_worst
 from pricing.evaluation.run_folder import COMPARABLES, RunFolder
 from pricing.evaluation.segments import product_categories, product_segments, segment_metrics
-from pricing.evaluation.shown_products import Comparable, ShownProduct, worst_products
+from pricing.evaluation.shown_products import Comparable, ShownProduct, listed_position, worst_products
 
 
 def test_categories_are_found_and_named_by_their_own_words() -> None:
@@ -68,37 +73,113 @@ def test_a_price_is_suspected_only_if_similar_ones_agree_against_it() -> None:
     assert shown(200, 1000, [9, 10, 11]).suspicion is None  # the model is not on their side
 
 
+@pytest.mark.parametrize(
+    ("price", "predicted", "words"),
+    [
+        (48.73, 30.91, "1.6 times above"), (30.91, 48.73, "1.6 times below"),
+        (8.8, 10.0, "12 % below"), (11.2, 10.0, "12 % above"),
+        (14.99, 10.0, "50 % above"), (15.0, 10.0, "1.5 times above"), (10.0, 15.0, "1.5 times below"),
+        (10.0, 10.0, "at"), (10.04, 10.0, "at"), (9.96, 10.0, "at"),
+        (10.06, 10.0, "1 % above"), (9.94, 10.0, "1 % below"),
+        (0.01, 12345.0, "1,234,500 times below"), (99.96, 1.0, "100.0 times above"), (123.4, 1.0, "123 times above"),
+    ],
+)  # fmt: skip
+def test_the_position_is_of_the_product_and_not_of_the_prediction(price: float, predicted: float, words: str) -> None:
+    """An analyst who read "1.6 times too cheap" of the product raised a price that was too high already."""
+    assert listed_position(price, predicted) == f"listed {words} what it looks like"
+
+
+@given(st.floats(0.01, 1e6), st.floats(0.01, 1e6))
+def test_above_is_said_only_of_products_listed_above(price: float, predicted: float) -> None:
+    words, swapped = listed_position(price, predicted), listed_position(predicted, price)
+    assert (" above " in words) <= (price > predicted)
+    assert (" below " in words) <= (price < predicted)
+    if max(price, predicted) > 1.01 * min(price, predicted):
+        assert {" above " in words, " above " in swapped} == {True, False}
+
+
 def test_worst_products_come_with_their_comparables(tmp_path: Path) -> None:
     rows = pl.DataFrame({"sample_id": ["a", "b", "c"], "price": [10.0, 10.0, 10.0], "stack": [10.0, 80.0, 5.0]})
     similar = pl.DataFrame([("b", 1, "k", "Known", 9.0, 0.9)], schema=list(COMPARABLES), orient="row")
     folder = RunFolder(tmp_path, {}, {}, None, rows, None, None, None, similar)
     found = worst_products(folder, rows, 2)
     assert [product.id for product in found] == ["b", "c"]
-    assert (found[0].factor, found[0].miss, found[1].miss) == (8.0, "8.0 times too dear", "2.0 times too cheap")
-    assert shown(8.27, 7.91, []).miss == "4 % too cheap"
+    # listed at 10, predicted 80 and 5: of the product, the first is listed below and the second above
+    assert found[0].factor == 8.0
+    assert found[0].position == "listed 8.0 times below what it looks like"
+    assert found[1].position == "listed 2.0 times above what it looks like"
     assert [one.name for one in found[0].comparables] == ["Known"]
     assert found[1].comparables == []
     assert worst_products(folder, rows, 0) == []
+
+
+def catalogue_file(path: Path, rows: list[tuple[str, str, str, float]]) -> Path:
+    frame = pl.DataFrame(rows, schema=["sample_id", "catalog_content", "image_link", "price"], orient="row")
+    frame.write_csv(path)
+    return path
+
+
+def test_counts_of_a_small_catalogue_are_told_in_words_that_are_true(tmp_path: Path) -> None:
+    """One text three times is two repetitions; products without a text repeat none."""
+    rows = [("1", "Green tea", "http://h/a.jpg", 2.0), ("2", "Green tea", "http://h/a.jpg", 2.5)]
+    rows += [("3", "Green tea", "http://h/b.jpg", 3.0), ("4", "", "", 4.0), ("5", " ", "http://h/c.jpg", 5.0)]
+    train = catalogue_file(tmp_path / "train.csv", rows)
+    test = catalogue_file(tmp_path / "test.csv", [rows[0], ("9", "Jam", "http://h/j.jpg", 1.0)])
+    (tmp_path / "out").mkdir()
+    read_catalogue(train, test, CatalogueConfig(), tmp_path / "out")
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert [finding.what for finding in data_findings(summary, None, None)] == [
+        "2 products of train repeat the text of an earlier product.", "2 products of train have no text.",
+        "1 product of train has no image link.", "1 product of train has the image link of an earlier product.",
+        "1 id is in train and in test.",
+    ]  # fmt: skip
+
+
+def findings(amounts: list[float | None], prices: list[float], groups: str) -> str:
+    ids = [str(number) for number in range(len(prices))]
+    products = pl.DataFrame(
+        {"sample_id": ids, "title": [f"Title {i}" for i in ids], "group": list(groups), "amount": amounts},
+        schema_overrides={"amount": pl.Float64},
+    )
+    found = data_findings({}, products, pl.DataFrame({"sample_id": ids, "price": prices}))
+    return " ".join([one.what for one in found] + [example for one in found for example in one.examples])
+
+
+def test_near_duplicates_are_torn_only_at_one_amount() -> None:
+    """340 g for 5 and 1700 g for 20 contradict nothing; 340 g for 5 and for 20 do."""
+    assert "near-duplicates" not in findings([340.0, 1700.0, 1.0], [5.0, 20.0, 9.0], "ggh")
+    text = findings([340.0, 340.2, 1.0], [5.0, 20.0, 9.0], "ggh")
+    assert "1 group of near-duplicates of the same amount (or of none stated) has prices" in text
+    assert "Title 0: 2 products, 5.00 to 20.00" in text
+    assert "1 group of near-dup" in findings([None, float("nan"), 1.0], [5.0, 20.0, 9.0], "ggh")
+    assert "near-duplicates" not in findings([1.0, 1.0, 1.0], [5.0, 10.0, 9.0], "ggh"), "twice is not more than twice"
+
+
+@pytest.mark.parametrize("unit", [0.001, 1.0, 1000.0])
+def test_extreme_prices_are_so_in_every_currency(unit: float) -> None:
+    prices = [unit * price for price in (1.0, 0.06, 10.0, 10.0, 10.0, 10.0, 10.0, 190.0, 250.0, 0.4)]
+    text = findings([1.0] * 10, prices, "abcdefghij")
+    assert "3 products cost less than a twentieth of the median price, or more than twenty times as much." in text
+    assert all(f"{i}: Title {i}" in text for i in (1, 8, 9))
+    assert "less than a twentieth" not in findings([1.0] * 3, [unit, 10 * unit, 20 * unit], "abc")
 
 
 def test_findings_name_what_is_odd_and_only_that() -> None:
     products = pl.DataFrame(
         {
             "sample_id": ["1", "2", "3", "4"], "catalog_content": ["x"] * 4, "title": ["Tea", "Tea", "Jam", "Rice"],
-            "group": ["g", "g", "h", "i"], "amount": [1.0, 2.0, None, float("nan")],
+            "group": ["g", "g", "h", "i"], "amount": [1.0, 1.0, None, float("nan")],
         }
     )  # fmt: skip
     prices = pl.DataFrame({"sample_id": ["1", "2", "3", "4"], "price": [2.0, 9.0, 5.0, 5.0]})
-    counts = {"train": {"rows": 4, "distinct_image_links": 3, "without_text": 0, "rejected": 2}, "ids_in_both": 0}
-    found = data_findings(counts, products, prices)
+    found = data_findings({}, products, prices)
     text = " ".join([one.what for one in found] + [example for one in found for example in one.examples])
     for words in (
-        "2 rows of train were refused", "1 image links of train repeat", "1 groups of near-duplicates",
-        "Tea: 2 products, 2.00 to 9.00", "2 products (50.0 %) say nothing", "3: Jam, 5.00",
+        "1 group of near-duplicates", "Tea: 2 products, 2.00 to 9.00", "2 products (50.0 %) say nothing",
+        "3: Jam, 5.00",
     ):  # fmt: skip
         assert words in text
-    assert "under 0.50" not in text
-    assert "no text" not in text
+    assert len(found) == 2
     assert data_findings({}, None, None) == []
     assert data_findings({}, products.drop("group", "amount"), prices) == []
 
