@@ -62,7 +62,7 @@ _RATIOS = np.log([1.01, 1.02, 1.05, 1.1, 1.25, 1.5, 2, 4, 10, 30, 100, 1e3, 1e4,
 
 def ratio_ticks(axis: Any, limit: float) -> None:
     """Ticks of an axis of log ratios from -limit to limit, labelled with the ratios: 0.5, 1, 2."""
-    outer = _RATIOS[max(0, np.searchsorted(_RATIOS, limit, side="right") - 1)]
+    outer = _RATIOS[max(0, int(np.searchsorted(_RATIOS, limit, side="right")) - 1)]
     inner = _RATIOS[np.abs(_RATIOS - outer / 2).argmin()]
     axis.set_major_locator(FixedLocator([-outer, -inner, 0.0, inner, outer]))
     axis.set_minor_locator(NullLocator())
