@@ -80,7 +80,7 @@ def run_stage(
             for name, made in graph.__dict__.get("neural", {}).items()
         }
     store = graph.runtime.store
-    images = describe_images(store, pictures) if pictures is not None else None
+    images = describe_images(store, pictures, graph.runtime.paths.work) if pictures is not None else None
     run = {"stage": stage, "stages": stages, "images": images,
            "networks": describe_networks(store, networks), "catalogue": describe_catalogue(catalogue),
            "config": config.model_dump(mode="json"),

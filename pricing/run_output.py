@@ -9,8 +9,9 @@ from typing import Any
 
 import polars as pl
 
-from pricing.artifacts import ArtifactStore, Reference, write_json
-from pricing.config import PricingConfig
+from pricing.artifacts import ArtifactStore, Reference, read_record, write_json
+from pricing.catalogue.losses import describe_download
+from pricing.config import ImagesConfig, PricingConfig
 from pricing.evaluation.report import build_report
 from pricing.evaluation.segments import segment_metrics
 from pricing.output_folder import fill_output
@@ -57,7 +58,7 @@ def write_outputs(
             "inputs": {"train": str(train), "test": str(test) if test else None},
             "versions": {name: metadata.version(name) for name in LIBRARIES},
             "folds": config.folds.model_dump(), "refit": config.holdout.refit, "stages": stages,
-            "images": describe_images(store, parts.images),
+            "images": describe_images(store, parts.images, config.paths.work),
             "networks": describe_networks(store, parts.members), "submission": priced,
             "catalogue": describe_catalogue(catalogue),
             "hashes": {"catalogue": parts.catalogue.digest, "ensemble": parts.ensemble.digest},
@@ -96,11 +97,19 @@ def copy_rejected(catalogue: Path, output: Path) -> None:
         shutil.copy(catalogue / "rejected.csv", output / "rejected.csv")
 
 
-def describe_images(store: ArtifactStore, reference: Reference | None) -> dict[str, Any]:
-    """Pictures requested, present and failed by reason, as run.json has it."""
+def describe_images(store: ArtifactStore, reference: Reference | None, work: Path) -> dict[str, Any]:
+    """Pictures requested, present and failed by reason, as run.json has it.
+
+    ``hosts_lost``, ``hint`` and ``fetched`` are those of `pricing.catalogue.losses.describe_download`; ``work`` is the
+    folder for work in progress.
+    """
     if reference is None:
-        return {"requested": 0, "present": 0, "failed": {}}
-    return dict(json.loads((store.path(reference) / "summary.json").read_text(encoding="utf-8")))
+        return {"requested": 0, "present": 0, "failed": {}, "hosts_lost": {}, "hint": None, "fetched": None}
+    folder = store.path(reference)
+    made_of = read_record(folder)["parts"]["inputs"]
+    config = ImagesConfig.model_validate(made_of["config"])
+    more = describe_download(folder / "images.parquet", config, made_of["origin"], work / "images")
+    return {**json.loads((folder / "summary.json").read_text(encoding="utf-8")), **more}
 
 
 def describe_networks(store: ArtifactStore, members: Mapping[str, Mapping[int | None, Reference]]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ BUSY_SECONDS = 60.0
 REMEMBER_HOSTS_SECONDS = 600.0
 """How long what was learned of a host is believed."""
 
-_VERSION = 2
+_VERSION = 3
 _CHUNK = 500
 
 
@@ -73,6 +73,12 @@ class PictureRecord:
     """Bytes as they came."""
     fingerprint: str = ""
     """Size and modification time of the source file, for folders."""
+    etag: str | None = None
+    """The server's ETag of the picture, to ask whether it has changed."""
+    last_modified: str | None = None
+    """The server's Last-Modified of the picture, as sent."""
+    fetched: float | None = None
+    """When this was last fetched or confirmed, in Unix seconds; None in records of earlier versions."""
 
 
 _COLUMNS = [field.name for field in fields(PictureRecord)]
@@ -81,11 +87,13 @@ CREATE TABLE IF NOT EXISTS pictures (
     origin TEXT NOT NULL, link TEXT NOT NULL, status TEXT NOT NULL, verdict TEXT NOT NULL, final INTEGER NOT NULL,
     reason TEXT, detail TEXT, tries INTEGER NOT NULL, file TEXT, sha256 TEXT, stored_bytes INTEGER,
     width INTEGER, height INTEGER, source_sha256 TEXT, source_bytes INTEGER, fingerprint TEXT NOT NULL,
-    PRIMARY KEY (origin, link)) WITHOUT ROWID;
+    etag TEXT, last_modified TEXT, fetched REAL, PRIMARY KEY (origin, link)) WITHOUT ROWID;
 DROP TABLE IF EXISTS hosts;
 CREATE TABLE hosts (host TEXT PRIMARY KEY, down INTEGER NOT NULL, rate REAL, seen REAL NOT NULL) WITHOUT ROWID;
 """
-"""Makes a new manifest, and one of version 1 (whose table of hosts had no rates) into one of version 2."""
+"""Makes a new manifest; of an older one, whose hosts are not worth keeping, it makes the table of hosts again."""
+_ADDED = {"etag": "TEXT", "last_modified": "TEXT", "fetched": "REAL"}
+"""Columns that manifests of versions 1 and 2 lack."""
 _UPSERT = f"INSERT OR REPLACE INTO pictures ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
 
 
@@ -195,6 +203,10 @@ class Manifest:
             with self._transaction() as connection:
                 for statement in _TABLES.split(";"):
                     connection.execute(statement)
+                there = {row[1] for row in connection.execute("PRAGMA table_info(pictures)")}
+                for name, kind in _ADDED.items():
+                    if name not in there:
+                        connection.execute(f"ALTER TABLE pictures ADD COLUMN {name} {kind}")
                 connection.execute(f"PRAGMA user_version = {_VERSION}")
 
     @contextlib.contextmanager

@@ -1,10 +1,15 @@
 """Reading the catalogue, splitting it, fetching its pictures."""
 
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pricing.config.base import Section
+
+
+_HEADER = r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$"
+"""One line of printable ASCII: a line break in a header would begin another one."""
 
 
 class CatalogueConfig(Section):
@@ -86,3 +91,30 @@ class ImagesConfig(Section):
     """Redirects followed."""
     allow_hosts: tuple[str, ...] = ()
     """Private or loopback hosts that may be asked."""
+    user_agent: str | None = Field(None, pattern=_HEADER)
+    """User-Agent header of every request, for servers that refuse unknown programs. None sends this program's name and
+    version. It is written into run.json."""
+    referer: str | None = Field(None, pattern=_HEADER)
+    """Referer header of every request, for servers that answer only their own pages. None sends none. It is written
+    into run.json."""
+    proxy: str | None = None
+    """HTTP proxy for every request, such as http://proxy.example.com:3128. None asks the hosts directly; HTTP_PROXY and
+    HTTPS_PROXY are not used. Behind a proxy only addresses and localhost are checked for being public, not what other
+    names resolve to."""
+    refresh: bool = False
+    """Ask again for images that were fetched or refused before. An image that has not changed is not sent again, and
+    one that can no longer be had stays. Off, an image is fetched once."""
+    refresh_days: float = Field(0.0, ge=0.0)
+    """Minimum age of an image before refresh asks for it again, in days; 0 asks for all."""
+
+    @field_validator("proxy")
+    @classmethod
+    def _proxy_without_secrets(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("expected http://HOST:PORT or https://HOST:PORT")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("a name or password would stand in run.json; name a proxy that needs none")
+        return value
