@@ -10,7 +10,9 @@ Jitter", AWS 2015), or for as long as Retry-After says.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +23,7 @@ from yarl import URL
 from pricing.catalogue.event_loop import first_error, run_to_end
 from pricing.catalogue.failures import PictureFailure
 from pricing.catalogue.hosts import HostRules
+from pricing.catalogue.links import complete, first_link, has_scheme
 from pricing.catalogue.manifest import HostState, Manifest, PictureRecord
 from pricing.catalogue.pictures import PictureStore
 from pricing.catalogue.progress import ProgressCallback, ProgressMeter, ShardReport
@@ -29,8 +32,18 @@ from pricing.catalogue.resuming import ResumeRules
 from pricing.catalogue.scheduling import Job, Scheduler
 from pricing.catalogue.sources import ImageSource
 from pricing.catalogue.throttle import HostGate
-from pricing.catalogue.transfer import Redirect, fetch_once, open_session
+from pricing.catalogue.transfer import (
+    ANYTHING,
+    COMMON_ONLY,
+    Answer,
+    Redirect,
+    Unchanged,
+    fetch_once,
+    open_session,
+)
 from pricing.config import ImagesConfig, ResourcesConfig
+
+logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 _FOLDER = "folder"
@@ -124,6 +137,9 @@ class ResumableImageDownloader:
             self._remembered = self._manifest.hosts()
             self._scheduler = Scheduler(self._open_gate)
             self._recorder = GroupRecorder(self._save_progress)
+            self._stale: dict[str, PictureRecord] = {}
+            self._schemes = _schemes(links)
+            self._kept = 0
             unasked = []
             for link in self._load_progress(links):
                 try:
@@ -135,6 +151,8 @@ class ResumableImageDownloader:
             self._manifest.remember_hosts(
                 {key: HostState(gate.down, gate.rate) for key, gate in self._scheduler.gates().items()}
             )
+        if self._kept:
+            logger.warning("%d pictures could not be asked for again; those of earlier runs stay", self._kept)
         self._meter.report()
         return self._meter.summary(self._requests)
 
@@ -143,8 +161,12 @@ class ResumableImageDownloader:
         known = self._remembered.get(key, HostState())
         return HostGate(key, self.config, limit, suspected=known.down, rate=known.rate)
 
-    def _url_of(self, link: str) -> URL:
-        return self._host_rules.check_url(self.source.url_for(link))
+    def _url_of(self, link: str, scheme: str | None = None) -> URL:
+        """Address of a link, checked; one without a scheme is asked as most links of its host are, else by https."""
+        first = first_link(link)
+        if scheme is None and not has_scheme(first):
+            scheme = self._schemes.get(_authority(complete(first)))
+        return self._host_rules.check_url(self.source.url_for(complete(first, scheme or "https")))
 
     def _host_of(self, link: str) -> str:
         return _FOLDER if self.source.kind == "folder" else _key(self._url_of(link))
@@ -182,6 +204,8 @@ class ResumableImageDownloader:
         try:
             return await self._ask(job)
         except PictureFailure as failure:
+            if self._ask_differently(job, failure):
+                return None
             patient = (failure.retry_after or 0.0) <= self.config.retry_after_max
             if failure.transient and failure.reason != "host_down":
                 if patient and job.tries <= self.config.retries:
@@ -190,9 +214,34 @@ class ResumableImageDownloader:
                     return None
                 if not failure.unreachable:
                     self._scheduler.gave_up(job)
+            stale = self._stale.get(job.link)
+            if stale is not None:
+                self._kept += 1
+                return stale
             record = self._resume.failure(job.link, job.tries, failure)
             await self._in_thread(self._recorder.record, record)
             return record
+
+    def _ask_differently(self, job: Job, failure: PictureFailure) -> bool:
+        """Ask once more at once where another question may be answered: by http, or for other formats."""
+        if self.source.kind == "folder":
+            return False
+        if failure.unreachable or failure.reason == "host_down":
+            # a link that names no scheme may be that of a server without https
+            if self.source.kind == "mirror" or job.scheme is not None or has_scheme(first_link(job.link)):
+                return False
+            url = self._url_of(job.link)
+            if url.scheme != "https" or job.redirects:
+                return False
+            job.scheme = "http"
+            url = self._url_of(job.link, job.scheme)
+            self._scheduler.start_at(job, url, _key(url))
+            return True
+        if job.accept is not None or not (failure.reason == "http_406" or failure.other_format):
+            return False
+        job.accept = COMMON_ONLY if failure.other_format else ANYTHING
+        self._scheduler.redirect(job, job.url or self._url_of(job.link, job.scheme), job.host)
+        return True
 
     async def _ask(self, job: Job) -> PictureRecord | None:
         """One request and, with its picture, the committed record; None after a redirect."""
@@ -206,29 +255,40 @@ class ResumableImageDownloader:
                 self._scheduler.answered(job, None)
         failure: PictureFailure | None = None
         try:
-            answer = await fetch_once(self._session, job.url or self._url_of(job.link), self.config)
+            url = job.url or self._url_of(job.link, job.scheme)
+            answer = await fetch_once(
+                self._session, url, self.config, accept=job.accept, known=self._stale.get(job.link)
+            )
         except PictureFailure as raised:
             failure = raised
             raise
         finally:
             self._scheduler.answered(job, failure)
         if isinstance(answer, Redirect):
-            if job.redirects == self.config.max_redirects:
+            if job.redirects >= self.config.max_redirects:
                 raise PictureFailure("too_many_redirects", f"more than {self.config.max_redirects}")
             url = self._host_rules.check_url(answer.url)
             self._scheduler.redirect(job, url, _key(url))
             return None
+        if isinstance(answer, Unchanged):
+            record = self._resume.confirmed(self._stale[job.link])
+            await self._in_thread(self._recorder.record, record)
+            return record
         return await self._in_thread(self._keep, job, answer)
 
     async def _in_thread(self, work: Callable[..., _T], *arguments: object) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._decoders, work, *arguments)
 
     def _keep_local(self, job: Job) -> PictureRecord:
-        return self._keep(job, *self.source.read(job.link, self.config.max_bytes))
+        data, fingerprint = self.source.read(job.link, self.config.max_bytes)
+        return self._keep(job, Answer(data), fingerprint)
 
-    def _keep(self, job: Job, data: bytes, fingerprint: str = "") -> PictureRecord:
+    def _keep(self, job: Job, answer: Answer, fingerprint: str = "") -> PictureRecord:
         """Decode, store and commit; in one visit to a thread, since each costs the event loop two turns."""
-        record = self._resume.success(job.link, job.tries, self._store.put(data), fingerprint)
+        stored = self._store.put(answer.data)
+        record = self._resume.success(
+            job.link, job.tries, stored, fingerprint, etag=answer.etag, last_modified=answer.last_modified
+        )
         self._recorder.record(record)
         return record
 
@@ -245,9 +305,27 @@ class ResumableImageDownloader:
                 record = known.get(link)
                 if record is not None and self._resume.still_holds(record):
                     self._meter.known(record)
-                else:
-                    yield link
+                    continue
+                if record is not None and record.status == "ok" and self._resume.is_there(record):
+                    self._stale[link] = record
+                yield link
 
 
 def _key(url: URL) -> str:
-    return f"{url.host}:{url.port}"
+    return str(url.origin())
+
+
+def _authority(link: str) -> str:
+    return link.partition("//")[2].partition("/")[0].lower()
+
+
+def _schemes(links: Sequence[str]) -> dict[str, str]:
+    """By host and port, the scheme that most of the links name; nothing where every link names its own."""
+    firsts = [first_link(link) for link in links]
+    if all(has_scheme(link) for link in firsts):
+        return {}
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for link in firsts:
+        if has_scheme(link):
+            counts[_authority(link)][link.partition(":")[0].lower()] += 1
+    return {host: "http" if found["http"] > found["https"] else "https" for host, found in counts.items()}

@@ -7,6 +7,7 @@ import polars as pl
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from pricing.catalogue.links import tidy_links
 from pricing.title import title_of
 
 # longest first where one is the beginning of another; applied to lower-case words between blanks
@@ -89,7 +90,10 @@ def duplicate_groups(frame: pl.DataFrame, *, max_titles_per_link: int = 20) -> p
     n = frame.height
     if n == 0:
         return pl.Series("group", [], dtype=pl.String)
-    table = frame.select("sample_id", "image_link").with_columns(title_keys(frame["catalog_content"]))
+    # one picture, whichever way its link is written
+    links, _ = tidy_links(frame["image_link"])
+    links = links.str.replace(r"^(?i:https?:)?//", "")
+    table = frame.select("sample_id", links).with_columns(title_keys(frame["catalog_content"]))
     table = table.with_columns(
         pl.coalesce("key", pl.format("id {}", "sample_id")).alias("own"),
     )

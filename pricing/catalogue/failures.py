@@ -36,6 +36,8 @@ class PictureFailure(DownloadError):
         No connection could be made at all, which speaks against the host and not the picture.
     throttled : bool
         The server asked for fewer requests.
+    other_format : bool
+        It is a picture in a format that is not taken; the server may have another one.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class PictureFailure(DownloadError):
         retry_after: float | None = None,
         unreachable: bool = False,
         throttled: bool = False,
+        other_format: bool = False,
     ) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
@@ -55,6 +58,7 @@ class PictureFailure(DownloadError):
         self.retry_after = retry_after
         self.unreachable = unreachable
         self.throttled = throttled
+        self.other_format = other_format
 
 
 def status_failure(status: int, retry_after: str | None = None) -> PictureFailure:

@@ -16,6 +16,7 @@ from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from pricing.catalogue.failures import PictureFailure
+from pricing.catalogue.links import request_url
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
@@ -59,7 +60,7 @@ class HostRules:
         return _plain(host) in self.allow
 
     def check_url(self, url: str | URL) -> URL:
-        """Parse a URL and apply the rules that need no DNS.
+        """Make the address that is asked for a URL, and apply the rules that need no DNS.
 
         Raises
         ------
@@ -67,7 +68,7 @@ class HostRules:
             ``bad_url``, ``forbidden_scheme`` or ``forbidden_address``.
         """
         try:
-            parsed = URL(url)
+            parsed = url if isinstance(url, URL) else request_url(url)
             host, _ = parsed.host, parsed.port
         except (ValueError, TypeError) as error:
             raise PictureFailure("bad_url", f"{str(url)[:200]!r}: {error}") from None
@@ -79,8 +80,7 @@ class HostRules:
             raise PictureFailure("bad_url", f"{str(url)[:200]!r}: no host")
         if parsed.user is not None or parsed.password is not None:
             raise PictureFailure("bad_url", "a URL with a user name is not fetched")
-        # the connector asks no resolver about an address, so it is judged here
-        self.check_address(host, host)
+        self.check_address(host, _literal(host))
         return parsed
 
     def check_address(self, host: str, address: str) -> None:
@@ -118,6 +118,23 @@ class GuardedResolver(AbstractResolver):
     async def close(self) -> None:
         """Nothing is held open."""
         await self._inner.close()
+
+
+def _literal(host: str) -> str:
+    """The address that a host names without DNS, in whichever spelling; other names as they are.
+
+    The connector asks no resolver about addresses, and a proxy does as it likes with odd spellings (``127.1``,
+    ``0x7f000001``) and with localhost.
+    """
+    name = _plain(host)
+    if name == "localhost" or name.endswith(".localhost"):
+        return "127.0.0.1"
+    if name[:1].isdigit():
+        try:
+            return socket.inet_ntoa(socket.inet_aton(name))
+        except (OSError, ValueError):
+            return host
+    return host
 
 
 def _plain(host: str) -> str:

@@ -10,6 +10,7 @@ import polars as pl
 
 from pricing.artifacts import write_json
 from pricing.catalogue.downloader import ResumableImageDownloader
+from pricing.catalogue.links import tidy_links
 from pricing.catalogue.manifest import Manifest, PictureRecord
 from pricing.catalogue.pictures import PictureStore
 from pricing.catalogue.progress import ProgressCallback, ShardReport
@@ -76,15 +77,15 @@ def fetch_shard(
 
 
 def catalogue_links(catalogue: Path) -> list[str]:
-    """Distinct links of a catalogue stage output, train and test, sorted."""
+    """Distinct fields that hold a link, of a catalogue stage output, train and test, sorted."""
     frames = [
         pl.scan_parquet(file).select("image_link")
         for file in (catalogue / "train.parquet", catalogue / "test.parquet")
         if file.exists()
     ]
-    filled = pl.col("image_link").str.strip_chars() != ""
     # polars sorts text by code point, whatever the locale
-    return pl.concat(frames).filter(filled).unique().sort("image_link").collect()["image_link"].to_list()
+    fields = pl.concat(frames).drop_nulls().unique().sort("image_link").collect()["image_link"]
+    return fields.filter(tidy_links(fields)[0].is_not_null()).to_list()
 
 
 def shard_of(links: list[str], shard: int, shards: int) -> list[str]:

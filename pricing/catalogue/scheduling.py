@@ -34,6 +34,10 @@ class Job:
     """Key of the host that is asked first at every try."""
     url: URL | None = None
     """Where a redirect led; None before one."""
+    accept: str | None = None
+    """What is asked for in the Accept header; None for the usual."""
+    scheme: str | None = None
+    """What a link without a scheme of its own is asked by; None for the first choice."""
     tries: int = 1
     """The try under way, from 1."""
     redirects: int = 0
@@ -126,6 +130,11 @@ class Scheduler:
         job.url, job.host = url, host
         job.redirects += 1
         self._queue(job, 0.0)
+
+    def start_at(self, job: Job, url: URL, host: str) -> None:
+        """Go on at another address, from which later tries begin too."""
+        job.first_host = host
+        self.redirect(job, url, host)
 
     def gave_up(self, job: Job) -> None:
         """The job used up its tries on failures of its host that should have passed."""

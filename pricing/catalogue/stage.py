@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from pricing.artifacts import write_json
 from pricing.catalogue.duplicates import duplicate_groups
 from pricing.catalogue.folds import make_folds
+from pricing.catalogue.links import tidy_links
 from pricing.catalogue.reading import SCHEMA, Rejected, stream_catalogue_file, write_rejected
 from pricing.config.catalogue import CatalogueConfig, FoldsConfig, HoldoutConfig
 
@@ -36,8 +37,8 @@ def read_catalogue(train: Path, test: Path | None, config: CatalogueConfig, out:
     CatalogueError
         A file that cannot be used, or bad rows that are not quarantined.
     """
-    rejected = _write_checked(train, True, config, out / "train.parquet")
-    rejected_test = _write_checked(test, False, config, out / "test.parquet")
+    rejected, several = _write_checked(train, True, config, out / "train.parquet")
+    rejected_test, several_test = _write_checked(test, False, config, out / "test.parquet")
     if config.on_bad_rows == "quarantine":
         write_rejected([*rejected, *rejected_test], out / "rejected.csv")
     learned, asked = pl.scan_parquet(out / "train.parquet"), pl.scan_parquet(out / "test.parquet")
@@ -45,8 +46,8 @@ def read_catalogue(train: Path, test: Path | None, config: CatalogueConfig, out:
     levels = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
     test_figures = _describe(asked)
     summary = {
-        "train": {**_describe(learned), "rejected": len(rejected)},
-        "test": {**test_figures, "rejected": len(rejected_test)},
+        "train": {**_describe(learned), "rejected": len(rejected), "several_image_links": several},
+        "test": {**test_figures, "rejected": len(rejected_test), "several_image_links": several_test},
         "ids_in_both": _collect(
             asked.select("sample_id").join(learned.select("sample_id"), on="sample_id", how="semi").select(pl.len())
         )["len"],
@@ -56,19 +57,23 @@ def read_catalogue(train: Path, test: Path | None, config: CatalogueConfig, out:
     write_json(out / "summary.json", summary)
     logger.info("catalogue: %d rows with prices, %d to price, %d left out", len(price), test_figures["rows"],
                 len(rejected) + len(rejected_test))  # fmt: skip
+    if several + several_test:
+        logger.warning("%d rows hold several image links; the first one of each is used", several + several_test)
 
 
-def _write_checked(path: Path | None, labelled: bool, config: CatalogueConfig, out: Path) -> list[Rejected]:
-    """Check a file and write its good rows, batch by batch; the rows left out."""
+def _write_checked(path: Path | None, labelled: bool, config: CatalogueConfig, out: Path) -> tuple[list[Rejected], int]:
+    """Check a file and write its good rows, batch by batch; the rows left out, and how many hold several links."""
     empty = pl.DataFrame(schema={name: dtype for name, dtype in SCHEMA.items() if labelled or name != "price"})
     schema = empty.to_arrow().schema
     rejected: list[Rejected] = []
+    several = 0
     with pq.ParquetWriter(out, schema, compression="zstd") as writer:
         if path is not None:
             for good, bad in stream_catalogue_file(path, labelled=labelled, on_bad_rows=config.on_bad_rows):
                 writer.write_table(good.to_arrow().cast(schema))
                 rejected += bad
-    return rejected
+                several += tidy_links(good["image_link"])[1]
+    return rejected, several
 
 
 def assign_folds(catalogue: Path, folds: FoldsConfig, holdout: HoldoutConfig, seed: int, out: Path) -> None:

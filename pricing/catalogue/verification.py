@@ -7,10 +7,11 @@ while a picture still streams in, and a decompression bomb is refused by its own
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from PIL import Image
+from PIL import Image, features
 
 from pricing.catalogue.failures import PictureFailure
 from pricing.catalogue.scaling import to_stored
@@ -18,8 +19,12 @@ from pricing.catalogue.scaling import to_stored
 if TYPE_CHECKING:
     from pricing.config import ImagesConfig
 
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP")
-"""What is decoded; everything else is refused, which keeps rarely used decoders away from strangers' bytes."""
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", *(("AVIF",) if features.check("avif") else ()))
+"""What is decoded; everything else is refused, which keeps rarely used decoders away from strangers' bytes. A Pillow
+that was built without AVIF refuses it, and pictures refused so are asked for again by one that has it."""
+
+_BRANDS_BYTES = 256
+"""An ISO container names its brands in its first bytes; a longer list than this is none."""
 
 SIGNATURE_BYTES = 16
 """Bytes that tell the format."""
@@ -52,7 +57,28 @@ def sniff_format(head: bytes) -> str | None:
     # two letters are weak evidence: the header's size must be one that exists
     if head.startswith(b"BM") and len(head) >= 15 and head[14] in (12, 40, 52, 56, 64, 108, 124):
         return "BMP"
+    if b"avif" in _brands(head) or b"avis" in _brands(head):
+        return "AVIF" if "AVIF" in FORMATS else None
     return None
+
+
+def other_format(head: bytes) -> str | None:
+    """Name of a picture format that is known and not taken, or None."""
+    brands = _brands(head)
+    if head.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")):
+        return "JPEG XL"
+    if brands & {b"avif", b"avis"}:
+        return "AVIF"
+    if brands:
+        return "HEIC" if brands & {b"heic", b"heix", b"hevc", b"mif1", b"msf1"} else None
+    if head.startswith((b"II*\0", b"MM\0*")):
+        return "TIFF"
+    if head.startswith(b"\0\0\x01\0"):
+        return "ICO"
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith(b"<svg"):
+        return "SVG"
+    return "SVG or other XML" if start.startswith(b"<?xml") else None
 
 
 def read_size(kind: str, head: bytes) -> tuple[int, int] | None:
@@ -63,6 +89,8 @@ def read_size(kind: str, head: bytes) -> tuple[int, int] | None:
         return (_big(head, 16, 4), _big(head, 20, 4)) if len(head) >= 24 else None
     if kind == "GIF":
         return (_little(head, 6, 2), _little(head, 8, 2)) if len(head) >= 10 else None
+    if kind == "AVIF":
+        return _avif_size(head)
     if len(head) < 30:
         return None
     if kind == "BMP":
@@ -93,9 +121,11 @@ def check_head(head: bytes, config: ImagesConfig) -> bool:
     """
     if len(head) < SIGNATURE_BYTES:
         return False
+    if head[4:8] == b"ftyp" and len(head) < min(_big(head, 0, 4), _BRANDS_BYTES):
+        return False
     kind = sniff_format(head)
     if kind is None:
-        raise PictureFailure("not_an_image", f"begins with {head[:SIGNATURE_BYTES]!r}")
+        raise _not_taken(head)
     size = read_size(kind, head)
     if size is None:
         return False
@@ -139,7 +169,7 @@ def prepare(data: bytes, config: ImagesConfig) -> PreparedPicture:
         raise PictureFailure("too_large", f"{len(data)} bytes; at most {config.max_bytes} are accepted")
     kind = sniff_format(data)
     if kind is None:
-        raise PictureFailure("not_an_image", f"begins with {data[:SIGNATURE_BYTES]!r}")
+        raise _not_taken(data)
     if not check_head(data, config):
         raise PictureFailure("truncated", f"{kind} of {len(data)} bytes ends inside its header")
     if not _has_end(kind, data):
@@ -163,6 +193,13 @@ def prepare(data: bytes, config: ImagesConfig) -> PreparedPicture:
     return PreparedPicture(buffer.getvalue(), *picture.size, kind)
 
 
+def _not_taken(data: bytes) -> PictureFailure:
+    name = other_format(data)
+    if name is None:
+        return PictureFailure("not_an_image", f"begins with {data[:SIGNATURE_BYTES]!r}")
+    return PictureFailure("not_an_image", f"{name}; taken are {', '.join(FORMATS)}", other_format=name not in FORMATS)
+
+
 def _has_end(kind: str, data: bytes) -> bool:
     """Whether the format's own end is there; a decoder is content once it has the last row of pixels."""
     if kind == "JPEG":
@@ -179,7 +216,54 @@ def _has_end(kind: str, data: bytes) -> bool:
     if kind == "BMP":
         # the header's file size; writers that leave it at 0 exist
         return len(data) >= _little(data, 2, 4)
+    if kind == "AVIF":
+        # every box inside the file; what the decoder then finds missing it reports itself
+        return all(end <= len(data) for _, _, end in _boxes(data, 0, len(data)))
     return False
+
+
+def _brands(head: bytes) -> frozenset[bytes]:
+    """Brands of an ISO container (AVIF, HEIC), the major one among them; empty for anything else."""
+    if head[4:8] != b"ftyp" or len(head) < 12:
+        return frozenset()
+    end = min(_big(head, 0, 4), len(head), _BRANDS_BYTES)
+    return frozenset([head[8:12], *(head[at : at + 4] for at in range(16, end - 3, 4))])
+
+
+def _boxes(data: bytes, start: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
+    """Boxes of an ISO container between two positions: type, where the content begins, where it should end."""
+    while start + 8 <= stop:
+        size, kind, content = _big(data, start, 4), data[start + 4 : start + 8], start + 8
+        if size == 1:
+            size, content = _big(data, start + 8, 8), start + 16
+        end = stop if size == 0 else start + size
+        if end < content:
+            return
+        yield kind, content, end
+        start = end
+
+
+def _avif_size(head: bytes) -> tuple[int, int] | None:
+    """Largest size that an AVIF announces, of the picture, its tiles or its previews; None where it is not reached.
+
+    Sizes stand in the ``ispe`` properties, in the boxes meta, iprp and ipco.
+    """
+    start, stop = 0, len(head)
+    for name, skipped in ((b"meta", 4), (b"iprp", 0), (b"ipco", 0)):
+        for kind, content, end in _boxes(head, start, stop):
+            if kind == name:
+                start, stop = content + skipped, end
+                break
+        else:
+            return None
+        if end > len(head):
+            return None
+    sizes = [
+        (_big(head, content + 4, 4), _big(head, content + 8, 4))
+        for kind, content, end in _boxes(head, start, stop)
+        if kind == b"ispe" and end >= content + 12
+    ]
+    return max(sizes, key=lambda size: (size[0] * size[1], size)) if sizes else None
 
 
 def _jpeg_layout(data: bytes) -> tuple[tuple[int, int] | None, int | None]:

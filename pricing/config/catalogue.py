@@ -7,7 +7,6 @@ from pydantic import Field, field_validator
 
 from pricing.config.base import Section
 
-
 _HEADER = r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$"
 """One line of printable ASCII: a line break in a header would begin another one."""
 

@@ -94,18 +94,22 @@ class FaultServer:
     """Serves ``/anything`` with what ``picture`` makes of the path, after the path's scripted faults are used up.
 
     ``always`` faults are never used up. ``mix`` adds faults by chance: probability by name in :data:`MIXED`.
-    ``requests`` holds (monotonic seconds, path, Range header).
+    ``requests`` holds (monotonic seconds, path, Range header), ``raw_paths`` and ``headers`` what else was sent.
+    ``answer`` may give a response by itself, before anything else.
     """
 
     picture: Callable[[str], bytes | None] = lambda path: jpeg(sum(path.encode()))
     latency: float = 0.0
     gate: Callable[[str], Fault | None] = lambda path: None
     mix: dict[str, float] = field(default_factory=dict)
+    answer: Callable[[web.BaseRequest], web.StreamResponse | None] = lambda request: None
 
     def __post_init__(self) -> None:
         self.script: dict[str, list[Fault]] = {}
         self.always: dict[str, Fault] = {}
         self.requests: list[tuple[float, str, str | None]] = []
+        self.raw_paths: list[str] = []
+        self.headers: list[dict[str, str]] = []
         self.connections: set[object] = set()
         self.in_flight = self.most_in_flight = 0
         self._asked: dict[str, int] = defaultdict(int)
@@ -154,12 +158,16 @@ class FaultServer:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path
         self.requests.append((time.monotonic(), path, request.headers.get("Range")))
+        self.raw_paths.append(request.raw_path)
+        self.headers.append(dict(request.headers))
         self.connections.add(request.transport.get_extra_info("peername") if request.transport else None)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
             if self.latency:
                 await asyncio.sleep(self.latency)
+            if (scripted := self.answer(request)) is not None:
+                return scripted
             fault = self.gate(path) or self.always.get(path)
             if fault is None and self.script.get(path):
                 fault = self.script[path].pop(0)

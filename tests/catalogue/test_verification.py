@@ -57,6 +57,7 @@ FILES = {
     "webp": encoded(noise(), "WEBP"),
     "webp_lossless": encoded(noise(), "WEBP", lossless=True),
     "bmp": encoded(noise(), "BMP"),
+    "avif": encoded(noise(), "AVIF"),
 }
 
 
