@@ -92,7 +92,8 @@ def duplicate_groups(frame: pl.DataFrame, *, max_titles_per_link: int = 20) -> p
         return pl.Series("group", [], dtype=pl.String)
     # one picture, whichever way its link is written
     first, _ = tidy_links(frame["image_link"])
-    table = frame.select("sample_id", first.str.replace(r"^(?i:https?:)?//", "")).with_columns(title_keys(frame["catalog_content"]))
+    first = first.str.replace(r"^(?i:https?:)?//", "")
+    table = frame.select("sample_id", first).with_columns(title_keys(frame["catalog_content"]))
     table = table.with_columns(
         pl.coalesce("key", pl.format("id {}", "sample_id")).alias("own"),
     )
