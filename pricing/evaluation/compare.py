@@ -51,11 +51,12 @@ class RunComparison:
         if self.holdout is None:
             return "The runs cannot be compared row by row."
         difference = self.holdout.difference
-        span = f"95 % interval {difference.low:+.2f} to {difference.high:+.2f}, {self.holdout.rows} common products"
+        interval = f"95 % interval of B - A {difference.low:+.2f} to {difference.high:+.2f}"
+        span = f"{interval}, {self.holdout.rows} common products"
         if not self.holdout.beyond_noise:
-            return f"The difference of {difference.mean:+.2f} SMAPE is within noise ({span})."
+            return f"B's SMAPE minus A's is {difference.mean:+.2f}, within noise ({span})."
         better = "B is better" if difference.mean < 0 else "A is better"
-        return f"{better}: {abs(difference.mean):.2f} SMAPE, beyond noise ({span})."
+        return f"{better}: its SMAPE is {abs(difference.mean):.2f} lower, beyond noise ({span})."
 
     def to_markdown(self) -> str:
         """Verdict, figures, settings and what else differs."""

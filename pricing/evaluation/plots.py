@@ -98,7 +98,7 @@ def plot_error_distribution(price: Floats, predictions: Mapping[str, Floats]) ->
     left.set(xlabel="predicted / listed price, the outer 1 % left out", ylabel="products")
     left.yaxis.set_major_locator(MaxNLocator(6, integer=True))
     ratio_ticks(left.xaxis, limit)
-    left.set_title(f"Error of the {main}: right of 1 is too high", loc="left", fontsize=11)
+    left.set_title(f"Error of the {main}: right of 1 predicted too high", loc="left", fontsize=11)
     left.legend(frameon=False)
     ranked = np.arange(1, len(price) + 1) / len(price) * 100
     for number, (name, values) in enumerate(predictions.items()):
@@ -227,13 +227,14 @@ def plot_training_curves(curves: pl.DataFrame) -> Figure:
         few = True
         for (split, _), line in sorted(lines.items(), key=lambda item: (str(item[0][0]), str(item[0][1]))):
             training = str(split).startswith("train")
+            name = str(split).split("_")[0]  # several networks of a fold are valid_0, valid_1
             few = few and len(line) < 30
             axis.plot(
                 line["round"], line["value"], color=GREY if training else BLUE, alpha=0.8, linewidth=1.2,
                 linestyle="--" if training else "-", marker="o" if len(line) < 30 else None, markersize=3,
-                label=str(split) if split not in named else None,
+                label=name if name not in named else None,
             )  # fmt: skip
-            named.add(str(split))
+            named.add(name)
         axis.set(xlabel="epoch" if few else "round", ylabel=_METRICS.get(metric, metric))
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axis.set_title(member, loc="left", fontsize=11)

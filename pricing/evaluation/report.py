@@ -54,7 +54,7 @@ _CAPTIONS = {
     "weights": "How much of each member is in the stack: least squares of the stack's log price on theirs.",
     "importance": "Mean share of the gain over tree members and folds.",
     "search": "Every trial of the search for settings, in order.",
-    "training_curves": "How the members learnt, one line per fold.",
+    "training_curves": "How the members learnt: one line per fold, and per network where a member is several.",
 }
 
 
@@ -250,7 +250,8 @@ def _catalogue(summary: Mapping[str, Any]) -> dict[str, list[tuple[Any, ...]]]:
     prices = summary.get("price") or {}
     ordered = sorted(prices, key=lambda key: (key == "mean", key))
     quantiles = [(_QUANTILES.get(key, f"{key[1:].lstrip('0')} % cost less"), float(prices[key])) for key in ordered]
-    other = {key: value for key, value in summary.items() if key not in ("train", "test", "price")}
+    # ids in both are a finding where there are any
+    other = {key: value for key, value in summary.items() if key not in ("train", "test", "price", "ids_in_both")}
     return {"counts": counts, "prices": quantiles, "other": _lines(other)}
 
 

@@ -299,7 +299,12 @@ def test_comparison_of_runs(run_dir: Path, tmp_path: Path) -> None:
     assert found.config == {"gbdt.lightgbm.rounds": (2000, 500)}
     assert found.holdout is not None
     assert found.holdout.rows == len(table) - 5
-    assert "B is better" in found.verdict
+    # halfway to the truth B's SMAPE is lower, and the other way round A's
+    gain = abs(found.holdout.difference.mean)
+    assert found.verdict.startswith(
+        f"B is better: its SMAPE is {gain:.2f} lower, beyond noise (95 % interval of B - A -"
+    )
+    assert compare_runs(better, run_dir).verdict.startswith(f"A is better: its SMAPE is {gain:.2f} lower, beyond noise")
     assert any("Folds differ" in note for note in found.notes)
     assert any(f"{len(table) - 5} products are in both" in note for note in found.notes)
     assert "| gbdt.lightgbm.rounds | 2000 | 500 |" in found.to_markdown()
