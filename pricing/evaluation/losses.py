@@ -56,7 +56,8 @@ def row_losses(catalogue: Mapping[str, Any], *, priced: bool = True, prices: str
     ----------
     catalogue : mapping
         ``test`` and ``train``, each with ``rows`` (good ones), ``rejected`` and, where they are known,
-        ``rejected_reasons`` (reason to count).
+        ``rejected_reasons`` (reason to count), ``unpriced`` (training rows without a price, which are priced) and
+        ``cut_texts`` (rows whose text was too long).
     priced : bool
         Whether there are prices of the good rows.
     prices, rejected : str
@@ -76,6 +77,16 @@ def row_losses(catalogue: Mapping[str, Any], *, priced: bool = True, prices: str
     if lost:
         what = f"{lost:,} of {rows + lost:,} training rows {_were(lost)} left out{reasons}. See {rejected}."
         found.append(Loss("warning" if lost > _WARN_SHARE * (rows + lost) else "note", what))
+    counts = {part: catalogue[part] for part in ("train", "test") if isinstance(catalogue.get(part), Mapping)}
+    if unpriced := int(counts.get("train", {}).get("unpriced") or 0):
+        what = "1 training row has" if unpriced == 1 else f"{unpriced:,} training rows have"
+        found.append(Loss("note", f"{what} no price: nothing was learnt from {_them(unpriced)}. See unpriced.csv for "
+                                  f"{'its price' if unpriced == 1 else 'their prices'}."))  # fmt: skip
+    for part, known in counts.items():
+        if cut := int(known.get("cut_texts") or 0):
+            found.append(
+                Loss("note", f"{cut:,} {'text' if cut == 1 else 'texts'} of {part} {_were(cut)} too long and cut.")
+            )
     return found
 
 

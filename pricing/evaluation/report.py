@@ -65,6 +65,10 @@ _COUNTS = {
     "without_image_link": "without image link",
     "distinct_image_links": "distinct image links",
     "repeated_texts": "text of an earlier product",
+    "several_image_links": "several image links, the first is used",
+    "empty_rows": "empty rows, skipped",
+    "cut_texts": "texts too long, cut",
+    "unpriced": "without a price, priced",
 }
 _QUANTILES = {"q000": "minimum", "q050": "median", "q100": "maximum", "mean": "mean"}
 

@@ -91,6 +91,15 @@ def test_rows_to_price_that_are_not_in_the_submission_are_a_warning() -> None:
     )
 
 
+def test_rows_without_a_price_and_texts_that_were_cut_are_notes() -> None:
+    run = {"catalogue": {"train": {"rows": 90, "unpriced": 10, "cut_texts": 1}, "test": {"rows": 5, "cut_texts": 2}}}
+    assert told(run) == [
+        ("note", "10 training rows have no price: nothing was learnt from them. See unpriced.csv for their prices."),
+        ("note", "1 text of train was too long and cut."), ("note", "2 texts of test were too long and cut."),
+    ]  # fmt: skip
+    assert told({"catalogue": {"train": {"rows": 90, "unpriced": 0, "cut_texts": 0}}}) == []
+
+
 def test_training_rows_left_out_weigh_by_their_share_and_warnings_come_first() -> None:
     run = {"catalogue": {"train": {"rows": 300, "rejected": 3}, "test": {"rows": 5, "rejected": 1}}}
     few, many = told(run), told({"catalogue": {"train": {"rows": 300, "rejected": 100}}})
