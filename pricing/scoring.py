@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pricing.catalogue.progress import ProgressCallback
 from pricing.catalogue.sources import ImageSource
 from pricing.config import ImagesConfig, PricingConfig
-from pricing.errors import ArtifactError
+from pricing.errors import ArtifactError, InputError
 from pricing.run_parts import MODEL_FORMAT
 
 __all__ = ["ScoredPrices", "fetch_pictures", "reads_pictures", "rows_without_picture", "score_catalogue"]
@@ -72,6 +72,8 @@ def score_catalogue(
         The folder is not a whole model.
     SchemaError
         Comparables are asked of a run that compared no products.
+    InputError
+        ``images`` are given without ``pictures``: the prices would silently be those without any picture.
     """
     from pricing.ensemble.ensemble import Ensemble
     from pricing.evaluation.metrics import log_to_price
@@ -80,6 +82,11 @@ def score_catalogue(
     from pricing.gbdt import stage as gbdt
     from pricing.neural import stage as neural
 
+    if images is not None and pictures is None:
+        raise InputError(
+            "score_catalogue: images without pictures; give the folder that their files lie in, which is the work "
+            "folder that fetch_pictures was given"
+        )
     try:
         record = json.loads((model / "model.json").read_text(encoding="utf-8"))
         found, members = record["format"], record["members"]
@@ -151,18 +158,19 @@ def fetch_pictures(
     Parameters
     ----------
     frame : DataFrame
-        Has ``image_link``.
+        Has ``sample_id`` and ``image_link``.
     work : Path
         The downloader's work folder; what it knows is not fetched again.
     progress : callable, optional
         As `pricing.catalogue.images_stage.fetch_shard` takes it.
     """
-    from pricing.catalogue.images_stage import catalogue_links, collect_images, fetch_shard
+    from pricing.catalogue.images_stage import catalogue_links, collect_images, fetch_shard, ids_by_link
 
     with TemporaryDirectory(prefix="pricing-") as folder:
         catalogue = Path(folder)
         frame.write_parquet(catalogue / "test.parquet")
-        fetch_shard(catalogue_links(catalogue), config, work, source=source, progress=progress)
+        ids = ids_by_link(catalogue) if source.kind == "folder" else None
+        fetch_shard(catalogue_links(catalogue), config, work, source=source, sample_ids=ids, progress=progress)
         collect_images(catalogue, config, work, source, catalogue)
         return pl.read_parquet(catalogue / "images.parquet")
 

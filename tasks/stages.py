@@ -57,7 +57,9 @@ def fetch_shard(
     from pricing.catalogue.progress import ShardTotals
     from pricing.catalogue.progress_display import progress_lines
 
-    links = images_stage.catalogue_links(runtime.path(Reference.model_validate(catalogue)))
+    folder = runtime.path(Reference.model_validate(catalogue))
+    links = images_stage.catalogue_links(folder)
+    ids = images_stage.ids_by_link(folder) if runtime.image_source.kind == "folder" else None
     earlier = ShardTotals.model_validate(before or {})
     with progress_lines(get_run_logger().info) as show:
 
@@ -68,7 +70,7 @@ def fetch_shard(
 
         report = images_stage.fetch_shard(
             images_stage.shard_of(links, shard, shards), config, runtime.work("images"), source=runtime.image_source,
-            threads=runtime.threads, progress=progress,
+            sample_ids=ids, threads=runtime.threads, progress=progress,
         )  # fmt: skip
     return earlier.plus(report).model_dump()
 

@@ -11,7 +11,7 @@ from PIL import Image
 from pricing.catalogue.serving import serve_folder
 from pricing.catalogue.sources import ImageSource
 from pricing.config import ImagesConfig, PricingConfig
-from pricing.errors import ArtifactError
+from pricing.errors import ArtifactError, InputError
 from pricing.scoring import fetch_pictures, reads_pictures, rows_without_picture, score_catalogue
 
 FRAME = pl.DataFrame({"sample_id": ["a"], "catalog_content": ["tea"], "image_link": [None]})
@@ -30,6 +30,22 @@ def test_models_of_another_format_are_refused(tmp_path: Path, record: Any, words
     (tmp_path / "model.json").write_text(json.dumps(record))
     with pytest.raises(ArtifactError, match=words):
         score_catalogue(tmp_path, FRAME)
+
+
+def test_a_table_of_pictures_without_their_folder_is_refused(tmp_path: Path) -> None:
+    """Every picture would count as missing, and the prices would be others without a word."""
+    with pytest.raises(InputError, match="images without pictures"):
+        score_catalogue(tmp_path, FRAME, images=pl.DataFrame({"image_link": ["http://a/b.jpg"]}))
+
+
+def test_pictures_named_by_sample_id_are_found_for_new_products(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    Image.new("RGB", (60, 40), (200, 30, 30)).save(folder / "u.png")
+    links = ["https://shop.invalid/1/front.jpg", "https://shop.invalid/2/front.jpg"]
+    frame = pl.DataFrame({"sample_id": ["u", "v"], "image_link": links})
+    table = fetch_pictures(frame, ImagesConfig(), ImageSource.folder(folder), tmp_path / "work")
+    assert table["status"].to_list() == ["ok", "missing"]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import asyncio
 import logging
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -22,6 +22,7 @@ from yarl import URL
 
 from pricing.catalogue.event_loop import first_error, run_to_end
 from pricing.catalogue.failures import PictureFailure
+from pricing.catalogue.folder_pictures import FolderPictures
 from pricing.catalogue.hosts import HostRules
 from pricing.catalogue.links import complete, first_link, has_scheme
 from pricing.catalogue.manifest import HostState, Manifest, PictureRecord
@@ -109,23 +110,32 @@ class ResumableImageDownloader:
         self._store = PictureStore(work, config)
         self._manifest_path = self._store.root / "manifest.sqlite"
         self._host_rules = HostRules(config.allow_hosts)
-        self._resume = ResumeRules(self.source, config, self._store)
         self._rng = random.Random()
 
-    def download_batch(self, links: Iterable[str]) -> ShardReport:
+    def download_batch(
+        self, links: Iterable[str], sample_ids: Mapping[str, Sequence[str]] | None = None
+    ) -> ShardReport:
         """Fetch what is not there yet; failures of single pictures are recorded and do not stop it.
 
         Parameters
         ----------
         links : iterable of str
             The catalogue's links; repeated ones are asked for once.
+        sample_ids : mapping of str to sequence of str, optional
+            For a folder: every link of the catalogue with its rows' ids; see `FolderPictures`.
 
         Raises
         ------
         DownloadError
             The disk is full or cannot be written. What was recorded stays.
         """
-        return run_to_end(self._download_all(list(dict.fromkeys(links))))
+        wanted = list(dict.fromkeys(links))
+        self._folder = None
+        if self.source.kind == "folder":
+            named = {**dict.fromkeys(wanted, ()), **(sample_ids or {})}
+            self._folder = FolderPictures(Path(str(self.source.location)), named)
+        self._resume = ResumeRules(self.source, self.config, self._store, self._folder)
+        return run_to_end(self._download_all(wanted))
 
     async def _download_all(self, links: list[str]) -> ShardReport:
         self._meter = ProgressMeter(len(links), self._progress)
@@ -280,7 +290,8 @@ class ResumableImageDownloader:
         return await asyncio.get_running_loop().run_in_executor(self._decoders, work, *arguments)
 
     def _keep_local(self, job: Job) -> PictureRecord:
-        data, fingerprint = self.source.read(job.link, self.config.max_bytes)
+        assert self._folder is not None
+        data, fingerprint = self._folder.read(job.link, self.config.max_bytes)
         return self._keep(job, Answer(data), fingerprint)
 
     def _keep(self, job: Job, answer: Answer, fingerprint: str = "") -> PictureRecord:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from pricing.catalogue.sources import ImageSource
 if TYPE_CHECKING:
     from pricing.config import ImagesConfig
 
-__all__ = ["ImageSource", "ShardReport", "catalogue_links", "collect_images", "fetch_shard", "shard_of"]
+__all__ = ["ImageSource", "ShardReport", "catalogue_links", "collect_images", "fetch_shard", "ids_by_link", "shard_of"]
 
 SCHEMA = {
     "image_link": pl.String,
@@ -39,6 +40,7 @@ def fetch_shard(
     work: Path,
     *,
     source: ImageSource,
+    sample_ids: Mapping[str, Sequence[str]] | None = None,
     threads: int | None = None,
     progress: ProgressCallback | None = None,
 ) -> ShardReport:
@@ -54,6 +56,9 @@ def fetch_shard(
         Work folder, shared by all shards; several processes may use it at once.
     source : ImageSource
         Where pictures come from.
+    sample_ids : mapping of str to sequence of str, optional
+        :func:`ids_by_link` of the whole catalogue. A folder's files are also looked for by them, and a file name that
+        several of its links share is not taken.
     threads : int, optional
         Decoding threads; by default one for each core, at most 8.
     progress : callable, optional
@@ -71,21 +76,33 @@ def fetch_shard(
     ArtifactError
         The manifest is damaged.
     """
-    return ResumableImageDownloader(config, work, source=source, threads=threads, progress=progress).download_batch(
-        links
-    )
+    downloader = ResumableImageDownloader(config, work, source=source, threads=threads, progress=progress)
+    return downloader.download_batch(links, sample_ids)
 
 
 def catalogue_links(catalogue: Path) -> list[str]:
     """Distinct fields that hold a link, of a catalogue stage output, train and test, sorted."""
+    # polars sorts text by code point, whatever the locale
+    fields = _rows(catalogue, "image_link").drop_nulls().unique().sort("image_link").collect()["image_link"]
+    return fields.filter(tidy_links(fields)[0].is_not_null()).to_list()
+
+
+def ids_by_link(catalogue: Path) -> dict[str, list[str]]:
+    """Sample ids of the rows of each of the :func:`catalogue_links`."""
+    rows = _rows(catalogue, "image_link", "sample_id").drop_nulls("image_link").unique()
+    rows = rows.sort("image_link", "sample_id")
+    table = rows.group_by("image_link", maintain_order=True).agg("sample_id").collect()
+    ids = dict(zip(table["image_link"], table["sample_id"].to_list(), strict=True))
+    return {link: ids[link] for link in catalogue_links(catalogue)}
+
+
+def _rows(catalogue: Path, *columns: str) -> pl.LazyFrame:
     frames = [
-        pl.scan_parquet(file).select("image_link")
+        pl.scan_parquet(file).select(columns)
         for file in (catalogue / "train.parquet", catalogue / "test.parquet")
         if file.exists()
     ]
-    # polars sorts text by code point, whatever the locale
-    fields = pl.concat(frames).drop_nulls().unique().sort("image_link").collect()["image_link"]
-    return fields.filter(tidy_links(fields)[0].is_not_null()).to_list()
+    return pl.concat(frames)
 
 
 def shard_of(links: list[str], shard: int, shards: int) -> list[str]:

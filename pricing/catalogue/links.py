@@ -88,6 +88,7 @@ def tidy_links(column: pl.Series) -> tuple[pl.Series, int]:
     tuple of Series of shape (n,) and int
         Null where a field holds no link.
     """
+    column = column.cast(pl.String)  # without a single link it may be of no type
     doubtful = column.filter(column.is_not_null() & ~column.str.contains(_PLAIN))
     if not len(doubtful):
         return column, 0

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pricing.catalogue.failures import PictureFailure
+from pricing.catalogue.folder_pictures import FolderPictures
 from pricing.catalogue.manifest import PictureRecord
 from pricing.catalogue.pictures import PictureStore, StoredPicture
 from pricing.catalogue.sources import ImageSource
@@ -29,9 +30,14 @@ class ResumeRules:
         The present limits.
     store : PictureStore
         Where they lie.
+    folder : FolderPictures, optional
+        The files of a source that is a folder.
     """
 
-    def __init__(self, source: ImageSource, config: ImagesConfig, store: PictureStore) -> None:
+    def __init__(
+        self, source: ImageSource, config: ImagesConfig, store: PictureStore, folder: FolderPictures | None = None
+    ) -> None:
+        self._folder = folder
         self._source = source
         self._config = config
         self._store = store
@@ -74,7 +80,7 @@ class ResumeRules:
         return PictureRecord(
             origin=self._source.origin,
             link=link,
-            status="missing" if failure.reason == "not_in_folder" else "failed",
+            status="missing" if failure.reason in ("not_in_folder", "ambiguous_file_name") else "failed",
             verdict=self._verdict,
             final=not failure.transient,
             reason=failure.reason,
@@ -96,10 +102,10 @@ class ResumeRules:
         if record.status == "ok":
             if not self.is_there(record):
                 return False
-            if self._source.kind == "folder":
-                return self._source.fingerprint(record.link) == record.fingerprint
+            if self._folder is not None:
+                return self._folder.fingerprint(record.link) == record.fingerprint
             return not self._aged(record)
-        if self._source.kind == "folder":
+        if self._folder is not None:
             # looking again costs nothing, and the file may be there by now
             return False
         return record.final and record.verdict == self._verdict and not self._aged(record)

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -95,7 +96,8 @@ def generate_sample(
     """Write a sample catalogue, or take the one that is there if it was made from the same parameters and code.
 
     The folder gets train.csv, test.csv, test_truth.csv, images/ (JPEG, named as the links end), floor.json and
-    sample.json (what it was made from). It is written beside and renamed into place.
+    sample.json (what it was made from). It is written beside and renamed into place. A link names what its picture
+    shows: samples of different seeds share none, and a longer sample has those of a shorter one.
 
     Parameters
     ----------
@@ -200,7 +202,8 @@ def _write_rows(
             place = number * CHUNK + row
             ident = _scatter(2 * place + part)
             picture, state = int(chunk.picture[row]), int(chunk.state[row])
-            file = f"{_scatter(2 * (number * CHUNK + picture) + part) ^ 0x5A5A5A5A:08x}.jpg"
+            shown = (int(chunk.category[row]), int(chunk.grade[row]))
+            file = _file_name(state, *shown, seed, part, number, picture)
             link = "" if state == _UNLINKED else base + file
             price = repr(float(prices[row]))
             writer.writerow([ident, write_content(chunk.products[row]), link, *([] if answers else [price])])
@@ -209,7 +212,20 @@ def _write_rows(
             if pictures is not None and picture not in drawn:
                 drawn.add(picture)
                 rng = np.random.default_rng([seed, part, number, 1 + picture])
-                _draw(pictures / file, state, int(chunk.category[row]), int(chunk.grade[row]), rng)
+                _draw(pictures / file, state, *shown, rng)
+
+
+def _file_name(*what: int) -> str:
+    """Name of a picture by all that decides what is drawn, the code that draws it among it.
+
+    Under one link there is then one picture, whatever was generated before: a downloader may keep what it has.
+    """
+    return hashlib.sha256(f"{_drawing_digest()} {what}".encode()).hexdigest()[:16] + ".jpg"
+
+
+@cache
+def _drawing_digest() -> str:
+    return hashlib.sha256((Path(__file__).parent / "drawing.py").read_bytes()).hexdigest()
 
 
 def _draw(path: Path, state: int, category: int, grade: int, rng: np.random.Generator) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import model_validator
 
@@ -57,7 +56,7 @@ class ImageSource(Section):
 
     @classmethod
     def folder(cls, path: Path | str) -> ImageSource:
-        """Pictures that lie in a folder already, named by the last part of their link.
+        """Pictures that lie in a folder already; see `pricing.catalogue.folder_pictures` for how they are found.
 
         Raises
         ------
@@ -91,53 +90,3 @@ class ImageSource(Section):
             raise PictureFailure("bad_url", f"{link[:200]!r}: {error}") from None
         query = f"?{parts.query}" if parts.query else ""
         return f"{base.scheme}://{base.netloc}{base.path.rstrip('/')}/{parts.path.lstrip('/')}{query}"
-
-    def file_for(self, link: str) -> Path | None:
-        """File of a link in the folder, or None where there is none.
-
-        Only the link's last part is used, and only as a plain name, so that no link reaches outside the folder.
-        """
-        assert self.kind == "folder"
-        assert self.location is not None
-        try:
-            raw = urlsplit(link).path.rsplit("/", 1)[-1]
-        except ValueError:
-            return None
-        for name in dict.fromkeys((raw, unquote(raw))):
-            if not name or name in (".", "..") or any(mark in name for mark in "/\\\0") or len(name) > 255:
-                continue
-            file = Path(self.location) / name
-            if file.is_file():
-                return file
-        return None
-
-    def read(self, link: str, max_bytes: int) -> tuple[bytes, str]:
-        """Content of a link's file in the folder, and its fingerprint.
-
-        Raises
-        ------
-        PictureFailure
-            ``not_in_folder``, ``too_large`` or ``unreadable``.
-        """
-        file = self.file_for(link)
-        if file is None:
-            raise PictureFailure("not_in_folder", f"no file for {link[:200]!r}")
-        try:
-            status = file.stat()
-            if status.st_size > max_bytes:
-                raise PictureFailure("too_large", f"{status.st_size} bytes; at most {max_bytes} are accepted")
-            return file.read_bytes(), _fingerprint(status)
-        except OSError as error:
-            raise PictureFailure("unreadable", f"{file}: {error.strerror}") from None
-
-    def fingerprint(self, link: str) -> str | None:
-        """Size and modification time of a link's file in the folder; None where there is none."""
-        file = self.file_for(link)
-        try:
-            return None if file is None else _fingerprint(file.stat())
-        except OSError:
-            return None
-
-
-def _fingerprint(status: os.stat_result) -> str:
-    return f"{status.st_size}-{status.st_mtime_ns}"

@@ -177,6 +177,10 @@ def test_any_field_gives_links_and_no_exception(field: str) -> None:
     assert several == (len(split_links(field)) > 1)
 
 
+def test_a_column_without_links_of_any_type() -> None:
+    assert tidy_links(pl.Series("image_link", [None, None]))[0].to_list() == [None, None]
+
+
 def test_long_fields_take_no_long_time() -> None:
     for piece in (",", "|", " | ", "[", '["', "a.", "//", "&amp;", "<", "(", "'"):
         first_link(piece * 20_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import random
@@ -149,7 +150,8 @@ records = st.builds(
     PictureRecord, origin=st.sampled_from(["web", "folder:/a"]), link=texts, status=st.sampled_from(["ok", "failed"]),
     verdict=texts, final=st.booleans(), reason=st.none() | texts, detail=st.none() | texts, tries=st.integers(0, 99),
     file=st.none() | texts, sha256=st.none() | texts, stored_bytes=numbers, width=numbers, height=numbers,
-    source_sha256=st.none() | texts, source_bytes=numbers, fingerprint=texts,
+    source_sha256=st.none() | texts, source_bytes=numbers, fingerprint=texts, etag=st.none() | texts,
+    last_modified=st.none() | texts, fetched=st.none() | st.floats(0, 1e11),
 )  # fmt: skip
 
 
@@ -182,21 +184,39 @@ def test_what_was_learned_of_hosts_is_believed_for_a_while(tmp_path: Path, monke
         assert manifest.hosts() == {}
 
 
-def test_a_manifest_of_version_1_is_taken_over(tmp_path: Path) -> None:
-    """Its table of hosts was another one; the pictures are the same."""
-    path, record = tmp_path / "m.sqlite", PictureRecord("web", "a", "ok")
-    with Manifest(path) as manifest:
-        manifest.save([record])
+HOSTS = {
+    1: "CREATE TABLE hosts (host TEXT PRIMARY KEY, down_until REAL NOT NULL) WITHOUT ROWID;",
+    2: "CREATE TABLE hosts (host TEXT PRIMARY KEY, down INTEGER NOT NULL, rate REAL, seen REAL NOT NULL) "
+    "WITHOUT ROWID;",
+}
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_manifest_of_an_earlier_version_is_taken_over(version: int, tmp_path: Path) -> None:
+    """The pictures stay as they were recorded, in a table that lacked columns; the hosts are forgotten."""
+    path = tmp_path / "m.sqlite"
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.executescript(
-            "DROP TABLE hosts; CREATE TABLE hosts (host TEXT PRIMARY KEY, down_until REAL NOT NULL) WITHOUT ROWID;"
-            "INSERT INTO hosts VALUES ('a:80', 1e12); PRAGMA user_version = 1;"
+            """CREATE TABLE pictures (
+            origin TEXT NOT NULL, link TEXT NOT NULL, status TEXT NOT NULL, verdict TEXT NOT NULL,
+            final INTEGER NOT NULL, reason TEXT, detail TEXT, tries INTEGER NOT NULL, file TEXT, sha256 TEXT,
+            stored_bytes INTEGER, width INTEGER, height INTEGER, source_sha256 TEXT, source_bytes INTEGER,
+            fingerprint TEXT NOT NULL, PRIMARY KEY (origin, link)) WITHOUT ROWID;"""
+            + HOSTS[version]
+            + f"""INSERT INTO pictures
+            VALUES ('web', 'a', 'ok', '', 1, NULL, NULL, 2, 'p/a.jpg', 'ff', 9, 3, 4, 'ee', 7, '');
+            PRAGMA user_version = {version};"""
         )
+    record = PictureRecord("web", "a", "ok", tries=2, file="p/a.jpg", sha256="ff", stored_bytes=9, width=3, height=4,
+                           source_sha256="ee", source_bytes=7)  # fmt: skip
+    confirmed = dataclasses.replace(record, link="b", etag='"1"', last_modified="yesterday", fetched=1.5)
     for _ in range(2):
         with Manifest(path) as manifest:
             assert manifest.load("web", ["a"]) == {"a": record}
             assert manifest.hosts() == {}
             manifest.remember_hosts({})
+            manifest.save([confirmed])
+            assert manifest.load("web", ["b"]) == {"b": confirmed}
 
 
 @pytest.fixture

@@ -17,9 +17,12 @@ from scipy.optimize import minimize_scalar
 
 from pricing.catalogue import sample_formula as formula
 from pricing.catalogue.duplicates import duplicate_groups
+from pricing.catalogue.images_stage import catalogue_links, collect_images, fetch_shard
 from pricing.catalogue.reading import read_catalogue_file
 from pricing.catalogue.sample import SampleInfo, generate_sample
 from pricing.catalogue.serving import serve_folder
+from pricing.catalogue.sources import ImageSource
+from pricing.config import ImagesConfig
 from pricing.errors import CatalogueError
 
 
@@ -50,6 +53,35 @@ def test_a_longer_catalogue_begins_with_the_shorter_one(tmp_path: Path) -> None:
     long = generate_sample(tmp_path / "long", rows=1200, test_rows=5, images=False)
     assert long.train.read_bytes().startswith(short.train.read_bytes())
     assert read_catalogue_file(long.train, labelled=True).frame.height == 1200
+
+
+def test_a_link_has_one_picture_whichever_samples_share_a_store(tmp_path: Path) -> None:
+    """Demos of seeds 0, 7 and 0 again, and of another size, in one store: the third gets what the first got."""
+    config = ImagesConfig(side=32, allow_hosts=("127.0.0.1",), retries=0)
+    outcomes, pictures = [], []
+    for name, seed, rows in [("a", 0, 150), ("b", 7, 150), ("c", 0, 150), ("d", 0, 220)]:
+        made = generate_sample(tmp_path / name, rows=rows, test_rows=30, seed=seed)
+        assert made.images is not None
+        tables, out = tmp_path / f"{name}-tables", tmp_path / f"{name}-out"
+        tables.mkdir()
+        out.mkdir()
+        read_catalogue_file(made.train, labelled=True).frame.write_parquet(tables / "train.parquet")
+        read_catalogue_file(made.test, labelled=False).frame.write_parquet(tables / "test.parquet")
+        with serve_folder(made.images) as address:
+            source = ImageSource.mirror(address)
+            report = fetch_shard(catalogue_links(tables), config, tmp_path / "work", source=source)
+            collect_images(tables, config, tmp_path / "work", source, out)
+        outcomes.append((report.requested, report.present, report.failed, report.state))
+        pictures.append((out / "images.parquet").read_bytes())
+        drawn = {path.name: path.read_bytes() for path in made.images.iterdir()}
+        if name == "a":
+            first = drawn
+        shared = first.keys() & drawn.keys()
+        assert all(drawn[file] == first[file] for file in shared)
+        assert len(shared) == (0 if seed else len(first))
+    assert outcomes[2] == outcomes[0]
+    assert pictures[2] == pictures[0]
+    assert outcomes[1] != outcomes[0]
 
 
 def test_floor_is_six_and_a_monte_carlo_run_agrees(sample: SampleInfo) -> None:

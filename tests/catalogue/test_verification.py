@@ -138,6 +138,36 @@ def test_a_jpeg_bomb_behind_a_long_header_is_refused_once_its_size_is_there() ->
     assert reason(data) == "too_many_pixels"
 
 
+def avif_header(*sizes: tuple[int, int], major: bytes = b"avif") -> bytes:
+    def box(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", 8 + len(content)) + kind + content
+
+    ispe = b"".join(box(b"ispe", struct.pack(">III", 0, *size)) for size in sizes)
+    brands = box(b"ftyp", major + b"\0\0\0\0mif1miafavif")
+    return brands + box(b"meta", b"\0\0\0\0" + box(b"iprp", box(b"ipco", ispe)))
+
+
+@pytest.mark.parametrize("major", [b"avif", b"avis", b"mif1"])
+def test_an_avif_bomb_is_refused_by_its_header_wherever_its_size_stands(major: bytes) -> None:
+    """A preview of a modest size comes first; the largest size counts."""
+    head = avif_header((160, 90), (30_000, 20_000), (512, 512), major=major)
+    with pytest.raises(PictureFailure, match="30000 x 20000"):
+        check_head(head, CONFIG)
+    for end in (16, 24, 40, len(head) - 1):
+        assert not check_head(head[:end], CONFIG)
+    assert check_head(avif_header((160, 90), major=major), CONFIG)
+
+
+def test_an_avif_sequence_gives_its_first_frame_and_transparency_is_white() -> None:
+    buffer = io.BytesIO()
+    red, blue = Image.new("RGB", (64, 40), "red"), Image.new("RGB", (64, 40), "blue")
+    red.save(buffer, "AVIF", save_all=True, append_images=[blue])
+    assert sniff_format(buffer.getvalue()) == "AVIF"
+    assert np.asarray(stored(buffer.getvalue()))[20, 30] == pytest.approx([255, 0, 0], abs=12)
+    clear = encoded(Image.new("RGBA", (64, 40), (0, 0, 0, 0)), "AVIF")
+    assert np.asarray(stored(clear))[20, 30] == pytest.approx([255, 255, 255], abs=12)
+
+
 def test_one_pixel_is_no_picture() -> None:
     assert reason(encoded(Image.new("RGB", (1, 1)), "GIF")) == "too_small"
 

@@ -1,0 +1,177 @@
+"""Pictures that lie in a folder: which file belongs to which link.
+
+A link's picture is looked for under the end of its path, longest first (``shop.example/540/04/front.jpg``,
+``540/04/front.jpg``, ``front.jpg``), then under the last part with another extension, then under the sample ids of the
+rows that have the link (``12345.jpg``). A file that would serve several different links serves none of them: which of
+them it shows cannot be known, and a wrong picture teaches a wrong price.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from pricing.catalogue.failures import PictureFailure
+from pricing.catalogue.links import complete, first_link
+
+EXTENSIONS = frozenset({"jpg", "jpeg", "jfif", "png", "gif", "webp", "bmp", "avif"})
+"""Extensions of the formats that are taken, in lower case."""
+
+
+class FolderPictures:
+    """The files of a folder by link.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds the pictures, by themselves or in folders as the links have them.
+    sample_ids : mapping of str to sequence of str
+        Every link of the catalogue, with the sample ids of its rows as far as they are known. Whether a file name is
+        ambiguous depends on all of them.
+    """
+
+    def __init__(self, folder: Path, sample_ids: Mapping[str, Sequence[str]]) -> None:
+        self._folder = folder
+        self._names: dict[str, str] = {}
+        stems: dict[str, list[str]] = defaultdict(list)
+        self._deep = False
+        for entry in os.scandir(folder):
+            if entry.is_dir():
+                self._deep = True
+            elif entry.is_file():
+                self._names[_plain(entry.name)] = entry.name
+                stem, _, extension = entry.name.rpartition(".")
+                if extension.lower() in EXTENSIONS:
+                    stems[_plain(stem)].append(entry.name)
+        self._stems = {stem: sorted(names) for stem, names in stems.items()}
+        self._ids = sample_ids
+        self._candidates = {link: self._files_of(link) for link in sample_ids}
+        owners: dict[str, set[str]] = defaultdict(set)
+        for link, files in self._candidates.items():
+            for file in files:
+                owners[file].add(_picture_of(link))
+        self._shared = frozenset(file for file, pictures in owners.items() if len(pictures) > 1)
+
+    def file_for(self, link: str) -> Path:
+        """File of a link.
+
+        Raises
+        ------
+        PictureFailure
+            ``not_in_folder`` or ``ambiguous_file_name``, with what was looked for.
+        """
+        files = self._candidates[link]
+        for file in files:
+            if file not in self._shared:
+                return self._folder / file
+        last = _last_part(link)
+        ids = self._ids[link]
+        by_id = f"{ids[0]}.*" if ids else "SAMPLE_ID.*"
+        if files:
+            raise PictureFailure(
+                "ambiguous_file_name",
+                f"{files[0]} in {self._folder} would serve several different links; name files by sample_id ({by_id}) "
+                "or keep the links' folders above them",
+            )
+        example = min(self._names.values(), default=None)
+        holds = f"it holds {len(self._names)} files, such as {example}" if example else "it holds no files"
+        raise PictureFailure(
+            "not_in_folder",
+            f"{self._folder}: neither {last or first_link(link)[:100]!r} (last part of the link) nor {by_id} "
+            f"(sample_id) is there; {holds}",
+        )
+
+    def read(self, link: str, max_bytes: int) -> tuple[bytes, str]:
+        """Content of a link's file, and its fingerprint.
+
+        Raises
+        ------
+        PictureFailure
+            ``not_in_folder``, ``ambiguous_file_name``, ``too_large`` or ``unreadable``.
+        """
+        file = self.file_for(link)
+        try:
+            status = file.stat()
+            if status.st_size > max_bytes:
+                raise PictureFailure("too_large", f"{status.st_size} bytes; at most {max_bytes} are accepted")
+            return file.read_bytes(), _fingerprint(status)
+        except OSError as error:
+            raise PictureFailure("unreadable", f"{file}: {error.strerror}") from None
+
+    def fingerprint(self, link: str) -> str | None:
+        """Size and modification time of a link's file; None where there is none."""
+        try:
+            return _fingerprint(self.file_for(link).stat())
+        except (PictureFailure, OSError):
+            return None
+
+    def _files_of(self, link: str) -> list[str]:
+        """Files that may be a link's, relative to the folder, in the order of preference."""
+        found: dict[str, None] = {}
+        if self._deep:
+            for path in _path_ends(link):
+                if (self._folder / path).is_file():
+                    found[path] = None
+        last = _last_part(link)
+        for name in (last, unquote(last)):
+            if _safe(name) and (actual := self._names.get(_plain(name))):
+                found[actual] = None
+        if not found and _safe(last):
+            stem, _, extension = unquote(last).rpartition(".")
+            name = stem if extension.lower() in EXTENSIONS else unquote(last)
+            found.update(dict.fromkeys(self._stems.get(_plain(name), ())))
+        for sample_id in self._ids[link]:
+            # looked up among the names that are there: no id can lead out of the folder
+            found.update(dict.fromkeys(self._stems.get(_plain(sample_id), ())))
+        return list(found)
+
+
+def _parts(link: str) -> tuple[str, str, str]:
+    """Host, path and query of a link."""
+    first = first_link(link)
+    try:
+        parts = urlsplit(complete(first))
+    except ValueError:
+        return "", "", ""
+    if parts.scheme in ("http", "https"):
+        return parts.netloc.lower(), parts.path, parts.query
+    return "", first.replace("\\", "/"), ""  # a file name or path; backslashes are Windows'
+
+
+def _last_part(link: str) -> str:
+    return _parts(link)[1].rsplit("/", 1)[-1]
+
+
+def _path_ends(link: str) -> Iterator[str]:
+    """Ends of a link's path of at least one folder and the name, the longest first."""
+    host, path, _ = _parts(link)
+    for text in dict.fromkeys((path, unquote(path))):
+        steps = [host, *(step for step in text.split("/") if step)]
+        if all(_safe(step) for step in steps[1:]):
+            yield from ("/".join(steps[start:]) for start in range(0 if _safe(host) else 1, len(steps) - 1))
+
+
+def _picture_of(link: str) -> str:
+    """What tells pictures apart: host and path; the query too where the path names no picture (``show.php?id=7``)."""
+    host, path, query = _parts(link)
+    path = unquote(path)
+    pictured = path.rpartition(".")[2].lower() in EXTENSIONS
+    return f"{host}/{path.lstrip('/')}" + ("" if pictured else f"?{query}")
+
+
+def _safe(name: str) -> bool:
+    """Whether a name is that of a file and leads nowhere else."""
+    return bool(name) and name not in (".", "..") and not any(mark in name for mark in "/\\\0") and len(name) <= 255
+
+
+def _plain(name: str) -> str:
+    """A name as it is compared: some file systems spell letters with marks in two parts."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _fingerprint(status: os.stat_result) -> str:
+    return f"{status.st_size}-{status.st_mtime_ns}"
