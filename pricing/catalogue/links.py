@@ -168,12 +168,12 @@ def _escaped(match: re.Match[str]) -> str:
 def _items(text: str) -> list[str]:
     """Texts inside a list or markup; none where the text is neither."""
     try:
-        found = list(_texts(json.loads(text)))
+        found = list(_texts(json.loads(text, strict=False)))
     except (ValueError, RecursionError):
         found = [match[2] for match in _QUOTED.finditer(text)] if text[0] in "[({" else []
-        found = found or _IN_MARKUP.findall(text)
-    if not found and text[0] + text[-1] in ("[]", "()"):
-        found = [text[1:-1]]
+        bracketed = [text[1:-1]] if text[0] + text[-1] in ("[]", "()") else []
+        markup = _IN_MARKUP.findall(text) if text[0] in "<=!" or "](" in text else []
+        found = found or bracketed or markup
     # beside a link an object may hold a caption
     linked = [item for item in found if "//" in item or _BEGIN.match(item)]
     return [item for item in linked or found if len(item) < len(text)]

@@ -140,7 +140,9 @@ def test_a_legal_link_is_one_link_and_goes_out_byte_for_byte(rest: str, host: st
         return
     assert split_links(link) == [link]
     asked = request_url(link)
-    assert f"{asked.scheme}://{asked.raw_authority}{asked.raw_path_qs}" == link.partition("#")[0].rstrip("?")
+    assert f"{asked.scheme}://{asked.raw_authority}{asked.raw_path_qs}" == re.sub(
+        r"^([^?]*)\?$", r"\1", link.partition("#")[0]
+    )
 
 
 @given(path=st.text(min_size=1, max_size=30).filter(lambda text: text.isprintable()))
@@ -171,7 +173,7 @@ def test_links_are_found_in_any_clothes(names: list[str], separator: str, start:
 
 @given(st.text(max_size=60) | st.text(st.sampled_from("[]{}()\"'<>|;, /:.ahtps&#\n"), max_size=60))
 def test_any_field_gives_links_and_no_exception(field: str) -> None:
-    assert all(link and link == link.strip() for link in split_links(field))
+    assert all(link and link == link.strip(" \t\r\n") for link in split_links(field))
     column, several = tidy_links(pl.Series("image_link", [field, None, A]))
     assert column.to_list() == [first_link(field) or None, None, A]
     assert several == (len(split_links(field)) > 1)
