@@ -26,7 +26,7 @@ import torch
 
 from benchmarks.published_encoders import full_network
 from pricing.catalogue.sample import generate_sample
-from pricing.config import PricingConfig
+from pricing.config import load_config
 from pricing.config.neural import NeuralConfig
 from pricing.neural import training
 from pricing.neural.dataset import AmazonMLDataset
@@ -69,7 +69,7 @@ def measure(
     variant: str, prices: np.ndarray, pictures: list[Path], device: torch.device
 ) -> tuple[float, float, float, str]:
     """One epoch; rows a second, GiB reserved and allocated at most, precision."""
-    config = PricingConfig.model_validate({"preset": "full", "neural": VARIANTS[variant]}).neural
+    config = load_config("full", {"neural": VARIANTS[variant]}).neural
     cuda = device.type == "cuda"
     if cuda:
         gc.collect()

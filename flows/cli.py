@@ -3,7 +3,7 @@
 import errno
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -24,13 +24,12 @@ from flows.options import (
     Test,
     Train,
     build_config,
-    image_source,
+    build_overrides,
+    images_text,
 )  # fmt: skip
-from flows.server import local_server
+from flows.parameters import check_inputs, resolve
 from flows.summary import models_table, print_losses, print_summary, stages_table
 from flows.verbosity import Quiet, Verbose
-from pricing.catalogue.sources import ImageSource
-from pricing.config import PricingConfig
 from pricing.errors import PricingError
 from pricing.evaluation.losses import run_losses
 from pricing.output_folder import check_folder, check_output, check_stage_output
@@ -54,8 +53,8 @@ def run(
     quiet: Quiet = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Learn from a catalogue and price another one."""
-    config = build_config(preset, setting, artifacts, allow_host, on_bad_rows, price_column, intervals)
-    _run(train, output, test, config, image_source(images, image_mirror))
+    overrides = build_overrides(setting, artifacts, allow_host, on_bad_rows, price_column, intervals)
+    _run(train, output, test, preset, images_text(images, image_mirror), overrides)
 
 
 @app.command()
@@ -66,13 +65,13 @@ def demo(
     quiet: Quiet = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Generate the sample catalogue, serve its pictures on loopback, run everything."""
-    config = build_config(preset, setting, artifacts, allow_host, on_bad_rows, price_column, intervals)
+    overrides = build_overrides(setting, artifacts, allow_host, on_bad_rows, price_column, intervals)
+    config, _ = resolve(preset, overrides)
     check_output(output)
     check_folder(config.paths.artifacts, "--artifacts")
-    with local_server():
-        from flows.pipeline import price_sample
+    from flows.pipeline import price_sample
 
-        price_sample(output=output, rows=rows, config=config)
+    price_sample(output=output, rows=rows, preset=preset, overrides=overrides)
     print_summary(output)
 
 
@@ -86,17 +85,19 @@ def stage(
     quiet: Quiet = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """One stage, with what it needs before it."""
-    config = build_config(preset, setting, artifacts, allow_host, on_bad_rows, price_column, intervals)
-    source = image_source(images, image_mirror)
+    overrides = build_overrides(setting, artifacts, allow_host, on_bad_rows, price_column, intervals)
+    source = images_text(images, image_mirror)
     if name == "submission":  # needs everything before it
-        _run(train, output, test, config, source)
+        _run(train, output, test, preset, source, overrides)
         return
+    config, _ = resolve(preset, overrides, source)
     check_stage_output(output)
-    _check_inputs(train, test, config)
-    with local_server():
-        from flows.stage_flows import run_stage
+    check_inputs(train, test, config)
+    from flows.stage_flows import run_stage
 
-        made = run_stage(name, train=train, output=output, test=test, config=config, image_source=source)
+    made = run_stage(
+        name, train=train, output=output, test=test, preset=preset, images=source, overrides=overrides
+    )  # fmt: skip
     run, metrics = made["run"], made["metrics"]
     console.print(stages_table(run["stages"]))
     if metrics:
@@ -139,23 +140,15 @@ def ensemble(
     console.print(f"nested out-of-fold SMAPE {metrics['stack']['oof_smape']:.2f}; {output / 'submission.csv'}")
 
 
-def _check_inputs(train: Path, test: Path | None, config: PricingConfig) -> None:
-    """Refuse bad input before anything is started."""
-    from pricing.catalogue.reading import check_catalogue_file
-
-    check_folder(config.paths.artifacts, "--artifacts")
-    check_catalogue_file(train, labelled=True, on_bad_rows=config.catalogue.on_bad_rows)
-    if test is not None:
-        check_catalogue_file(test, labelled=False, on_bad_rows=config.catalogue.on_bad_rows)
-
-
-def _run(train: Path, output: Path, test: Path | None, config: PricingConfig, source: ImageSource) -> None:
+def _run(
+    train: Path, output: Path, test: Path | None, preset: str, images: str | None, overrides: dict[str, Any]
+) -> None:
+    config, _ = resolve(preset, overrides, images)
     check_output(output)
-    _check_inputs(train, test, config)
-    with local_server():
-        from flows.pipeline import price_catalogue
+    check_inputs(train, test, config)  # the flow does it too; here before a server is started
+    from flows.pipeline import price_catalogue
 
-        price_catalogue(train=train, output=output, test=test, config=config, image_source=source)
+    price_catalogue(train=train, output=output, test=test, preset=preset, images=images, overrides=overrides)
     print_summary(output)
 
 

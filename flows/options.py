@@ -1,13 +1,13 @@
 """Options that several commands take, and the configuration that they make."""
 
-import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from flows.parameters import image_source_of
 from pricing.catalogue.sources import ImageSource
-from pricing.config import PathsConfig, PricingConfig, load_config
+from pricing.config import PathsConfig, PricingConfig, load_config, parse_settings
 from pricing.errors import InputError
 
 PATHS = PathsConfig()
@@ -27,33 +27,33 @@ Intervals = Annotated[bool, typer.Option("--intervals", help="80 % and 95 % pred
 Comparables = Annotated[int, typer.Option(min=0, help="Most similar products a row, with prices, in a file beside.")]
 
 
-def build_config(
-    preset: str, settings: list[str] | None, artifacts: Path | None = None, allow: list[str] | None = None,
+def build_overrides(
+    settings: list[str] | None, artifacts: Path | None = None, allow: list[str] | None = None,
     on_bad_rows: str | None = None, price_column: str | None = None, intervals: bool = False,
-) -> PricingConfig:  # fmt: skip
-    """A preset with the command line's options laid over it."""
-    laid = [*(settings or [])]
-    if artifacts:
-        laid.append(f"paths.artifacts={_quoted(str(artifacts))}")  # a folder called 2024 is no number
-    if allow:
-        laid.append(f"images.allow_hosts={_quoted(allow)}")
-    if on_bad_rows:
-        laid.append(f"catalogue.on_bad_rows={_quoted(on_bad_rows)}")
-    if price_column:
-        laid.append(f"submission.price_column={_quoted(price_column)}")
-    if intervals:
-        laid.append("submission.intervals=true")
-    return load_config(preset, laid)
+) -> dict[str, Any]:  # fmt: skip
+    """The command line's options as settings to lay over a preset; an option wins over the same ``--set``."""
+    options = {
+        "paths.artifacts": str(artifacts) if artifacts else None, "images.allow_hosts": allow or None,
+        "catalogue.on_bad_rows": on_bad_rows, "submission.price_column": price_column,
+        "submission.intervals": intervals or None,
+    }  # fmt: skip
+    return parse_settings(settings or []) | {name: value for name, value in options.items() if value}
 
 
-def _quoted(value: str | list[str]) -> str:
-    return json.dumps(value, ensure_ascii=False)  # of strings it is TOML too
+def build_config(preset: str, *options: Any, **named: Any) -> PricingConfig:
+    """A preset with the command line's options, as `build_overrides` takes them, laid over it."""
+    return load_config(preset, build_overrides(*options, **named))
+
+
+def images_text(images: Path | None, mirror: str | None) -> str | None:
+    """Where images come from, as the flows take it: a folder, a mirror of the links' hosts, or None, the links."""
+    if images and mirror:
+        raise InputError("--images and --image-mirror exclude each other; give one")
+    if mirror:
+        ImageSource.mirror(mirror)  # without its scheme it would be a folder
+    return str(images) if images else mirror
 
 
 def image_source(images: Path | None, mirror: str | None) -> ImageSource:
-    """Where images come from: a folder, a mirror of the links' hosts, or the links themselves."""
-    if images and mirror:
-        raise InputError("--images and --image-mirror exclude each other; give one")
-    if images:
-        return ImageSource.folder(images)
-    return ImageSource.mirror(mirror) if mirror else ImageSource.web()
+    """What `images_text` stands for."""
+    return image_source_of(images_text(images, mirror))

@@ -9,12 +9,15 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from prefect import flow, get_run_logger
+from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from pydantic import Field
 
 from flows.graph import TABLES, open_graph
+from flows.parameters import OptionalFile, OptionalImages, Overrides, check_inputs, resolve
+from flows.pricing_flow import pricing_flow
 from pricing.catalogue.sample import generate_sample
 from pricing.catalogue.serving import serve_folder
 from pricing.catalogue.sources import ImageSource
@@ -25,51 +28,65 @@ from pricing.run_output import write_outputs
 from pricing.run_parts import RunParts
 from pricing.run_progress import Step
 
-DEFAULT_CONFIG, WEB = PricingConfig(), ImageSource()
 
-
-@flow(name="pricing", validate_parameters=True)
+@pricing_flow("pricing")
 def price_catalogue(
     train: Path,
     output: Path,
-    test: Path | None = None,
-    config: PricingConfig = DEFAULT_CONFIG,
-    image_source: ImageSource = WEB,
-    floor: dict[str, Any] | None = None,
+    test: OptionalFile = None,
+    preset: str = "cpu",
+    images: OptionalImages = None,
+    overrides: Overrides = None,
 ) -> dict[str, Any]:
     """Learn from a catalogue with prices, price another one, and say how well.
 
     Parameters
     ----------
     train : Path
-        CSV or Parquet: sample_id, catalog_content, image_link, price.
+        Catalogue file to learn from, CSV or Parquet: sample_id, catalog_content, image_link, price.
     output : Path
         Folder for submission.csv, report.html, metrics.json, run.json, plots/ and model/.
     test : Path, optional
-        The same without price; without it there is no submission.
-    config : PricingConfig
-        The typed tree.
-    image_source : ImageSource
-        Where pictures come from.
-    floor : dict, optional
-        What noise leaves to anybody on a generated catalogue, put into metrics.json.
+        Catalogue file to price, the same columns without price. Without it there is no submission.
+    preset : str
+        Settings to start from: demo, cpu, best, full, or the path of a TOML file.
+    images : str or Path, optional
+        Folder that holds the images, or the address of a mirror (http://HOST or https://HOST) that replaces scheme,
+        host and port of the links. Without it images are fetched from their links.
+    overrides : dict, optional
+        Settings laid over the preset, as JSON: {"seed": 1, "gbdt.lightgbm.rounds": 500, "folds": {"n_splits": 3}}.
+
+    Returns
+    -------
+    dict
+        metrics.json.
     """
-    return run_pipeline(train, output, test, config, image_source, floor)
+    return run_pipeline(train, output, test, *resolve(preset, overrides, images))
 
 
-@flow(name="pricing-sample", validate_parameters=True)
-def price_sample(output: Path, rows: int = 1500, config: PricingConfig = DEFAULT_CONFIG) -> dict[str, Any]:
-    """The whole pipeline on the generated sample catalogue, its pictures served on loopback.
+@pricing_flow("pricing-sample")
+def price_sample(
+    output: Path, rows: Annotated[int, Field(ge=50)] = 1500, preset: str = "demo", overrides: Overrides = None
+) -> dict[str, Any]:
+    """The whole pipeline on the generated sample catalogue, its images served on loopback.
 
     Parameters
     ----------
     output : Path
-        As in ``price_catalogue``.
+        Folder for submission.csv, report.html, metrics.json, run.json, plots/ and model/.
     rows : int
-        Training rows; a third as many test rows.
-    config : PricingConfig
-        The typed tree; loopback is allowed for the pictures.
+        Number of training rows, at least 50; a third as many are priced.
+    preset : str
+        Settings to start from: demo, cpu, best, full, or the path of a TOML file.
+    overrides : dict, optional
+        Settings laid over the preset, as JSON: {"seed": 1, "gbdt.lightgbm.rounds": 500, "folds": {"n_splits": 3}}.
+
+    Returns
+    -------
+    dict
+        metrics.json.
     """
+    config, _ = resolve(preset, overrides)
     folder = config.paths.work / "sample" / f"{rows}-{config.seed}"
     sample = generate_sample(folder, rows=rows, test_rows=max(20, rows // 3), seed=config.seed)
     floor = {"smape": json.loads(sample.floor_file.read_text(encoding="utf-8"))["smape"]}
@@ -83,10 +100,11 @@ def price_sample(output: Path, rows: int = 1500, config: PricingConfig = DEFAULT
 
 def run_pipeline(
     train: Path, output: Path, test: Path | None, config: PricingConfig, image_source: ImageSource,
-    floor: dict[str, Any] | None,
+    floor: dict[str, Any] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """The DAG. Returns metrics.json."""
     check_output(output)
+    check_inputs(train, test, config)
     with open_graph(train, test, config, image_source, floor) as graph:
         catalogue, folds, features = graph.catalogue, graph.folds, graph.features
         price_features = graph.price_features  # and with them the ridge, the first base model

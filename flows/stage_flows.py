@@ -4,12 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from prefect import flow
-
 from flows.graph import Graph, open_graph
+from flows.parameters import OptionalFile, OptionalImages, Overrides, check_inputs, resolve
+from flows.pricing_flow import pricing_flow
 from pricing.artifacts import Reference, write_json
-from pricing.catalogue.sources import ImageSource
-from pricing.config import PricingConfig
 from pricing.ensemble.members import oof_smapes
 from pricing.errors import ConfigError
 from pricing.output_folder import check_stage_output
@@ -36,19 +34,25 @@ MEMBERS = {
     "neural": lambda graph: graph.neural,
 }
 
-DEFAULT_CONFIG, WEB = PricingConfig(), ImageSource()
 
-
-@flow(name="pricing-stage", flow_run_name="stage {stage}", validate_parameters=True)
+@pricing_flow("pricing-stage", flow_run_name="stage {stage}")
 def run_stage(
     stage: str,
     train: Path,
     output: Path,
-    test: Path | None = None,
-    config: PricingConfig = DEFAULT_CONFIG,
-    image_source: ImageSource = WEB,
+    test: OptionalFile = None,
+    preset: str = "cpu",
+    images: OptionalImages = None,
+    overrides: Overrides = None,
 ) -> dict[str, Any]:
     """Run one stage and what it needs before it; writes run.json and, where models are made, metrics.json.
+
+    Parameters
+    ----------
+    stage : str
+        download, features, tune, gbdt, neural or ensemble.
+    train, output, test, preset, images, overrides
+        As in `flows.pipeline.price_catalogue`; the folder gets what the stage makes.
 
     Returns
     -------
@@ -62,10 +66,12 @@ def run_stage(
     """
     if stage not in STAGES:
         raise ConfigError(f"no stage {stage!r}; there are {', '.join(STAGES)}")
+    config, source = resolve(preset, overrides, images)
     if stage == "tune" and not config.gbdt.search.enabled:
         raise ConfigError("the search has no budget; set gbdt.search.trials or gbdt.search.seconds")
     check_stage_output(output)
-    with open_graph(train, test, config, image_source) as graph:
+    check_inputs(train, test, config)
+    with open_graph(train, test, config, source) as graph:
         STAGES[stage](graph)
         stages = graph.finish()
         metrics = _metrics(stage, graph)
@@ -80,8 +86,8 @@ def run_stage(
             for name, made in graph.__dict__.get("neural", {}).items()
         }
     store = graph.runtime.store
-    images = describe_images(store, pictures, graph.runtime.paths.work) if pictures is not None else None
-    run = {"stage": stage, "stages": stages, "images": images,
+    run = {"stage": stage, "stages": stages,
+           "images": None if pictures is None else describe_images(store, pictures, graph.runtime.paths.work),
            "networks": describe_networks(store, networks), "catalogue": describe_catalogue(catalogue),
            "config": config.model_dump(mode="json"),
            "inputs": {"train": str(train), "test": str(test) if test else None}}  # fmt: skip

@@ -2,7 +2,9 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -101,6 +103,51 @@ def test_the_tree_is_frozen_and_survives_json() -> None:
     with pytest.raises(ValidationError):
         config.seed = 8  # type: ignore[misc]
     assert PricingConfig.model_validate(json.loads(config.model_dump_json())) == config
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_a_record_is_the_whole_tree_and_opens_no_preset(preset: str, tmp_path: Path) -> None:
+    """A run made with a preset file of one's own could not be scored where that file was not."""
+    mine = tmp_path / "mine.toml"
+    shutil.copy(ROOT / "pricing" / "presets" / f"{preset}.toml", mine)
+    config = load_config(str(mine), {"seed": 3})
+    mine.unlink()
+    record = json.loads(config.model_dump_json())
+    read = PricingConfig.model_validate(record)
+    assert read == config
+    assert json.loads(read.model_dump_json()) == record
+    assert read.model_copy(update={"preset": preset, "seed": 0}) == load_config(preset)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"seed": 4, "folds": {"n_splits": 7, "kind": "random"}},
+        {"seed": 4, "folds.n_splits": 7, "folds.kind": "random"},
+        {"folds": {"n_splits": 7}, "folds.kind": "random", "seed": "4"},
+        {"folds.n_splits": 2, "folds": {"kind": "random", "n_splits": 7}, "seed": 4},
+        ["seed=4", "folds.n_splits=7", "folds.kind=random"],
+        ["folds={n_splits = 7}", "folds.kind='random'", "seed=4"],
+    ],
+)
+def test_settings_are_nested_dotted_or_texts(overrides: Any) -> None:
+    config = load_config("demo", overrides)
+    assert (config.seed, config.folds.n_splits, config.folds.kind) == (4, 7, "random")
+    rest = {"seed": 0, "folds": load_config("demo").folds}
+    assert config.model_copy(update=rest) == load_config("demo"), "nothing else changes"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        ({"folds": 3}, "folds"), ({"folds.n_splits.x": 3}, "folds.n_splits"), ({"seed": 1, "seed.x": 2}, "seed.x"),
+        ({"gbdt": {"lightgbm.num_leafs": 3}}, "did you mean num_leaves"), ({"preset": "cpu"}, "preset"),
+        (["preset=cpu"], "preset"), (["seed"], "expected key.path=value"), ({"": 1}, "unknown key"),
+    ],
+)  # fmt: skip
+def test_impossible_settings_are_named(overrides: Any, told: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        load_config("demo", overrides)
 
 
 def test_a_copied_preset_file_is_a_preset(tmp_path: Path) -> None:

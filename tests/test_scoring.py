@@ -10,7 +10,7 @@ from PIL import Image
 
 from pricing.catalogue.serving import serve_folder
 from pricing.catalogue.sources import ImageSource
-from pricing.config import ImagesConfig, PricingConfig
+from pricing.config import ImagesConfig, load_config
 from pricing.errors import ArtifactError, InputError
 from pricing.scoring import fetch_pictures, reads_pictures, rows_without_picture, score_catalogue
 
@@ -54,7 +54,7 @@ def test_pictures_named_by_sample_id_are_found_for_new_products(tmp_path: Path) 
      ({"neural": {"image": {"enabled": False}}}, False)],
 )  # fmt: skip
 def test_pictures_are_fetched_for_models_that_read_them(changes: dict[str, Any], expected: bool) -> None:
-    assert reads_pictures(PricingConfig.model_validate({"preset": "demo", **changes})) is expected
+    assert reads_pictures(load_config("demo", changes)) is expected
 
 
 def test_pictures_that_fail_are_counted_by_rows(tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 """The typed configuration tree: everything that the plan calls a hyperparameter or a path.
 
-Frozen, unknown keys refused, a description a field. The same object is the parent flow's parameter, so the Prefect UI
-shows it as a form. A preset is a TOML file in ``pricing/presets`` that a user can copy and edit.
+Frozen, unknown keys refused, one description per field. A preset is a TOML file in ``pricing/presets`` that a user can
+copy and edit. `load_config` alone resolves presets: what runs and records hold is the whole tree.
 """
 
 import os
 import tomllib
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
@@ -25,7 +26,8 @@ __all__ = [
     "CatBoostConfig", "CatalogueConfig", "EnsembleConfig", "FeaturesConfig", "FoldsConfig", "GBDTConfig",
     "HoldoutConfig", "ImagesConfig", "LightGBMConfig", "NeuralConfig", "PathsConfig", "PriceFeaturesConfig",
     "PricingConfig", "ReportConfig", "ResourcesConfig", "SearchConfig", "Section", "SparseMLPConfig",
-    "SubmissionConfig", "TfidfConfig", "XGBoostConfig", "load_config", "preset_names",
+    "SubmissionConfig", "TfidfConfig", "XGBoostConfig", "load_config", "parse_settings",
+    "preset_names",
 ]  # fmt: skip
 
 
@@ -86,13 +88,10 @@ class ResourcesConfig(Section):
 
 
 class PricingConfig(Section):
-    """The whole tree.
-
-    Where ``preset`` names one, the other values given are laid over that preset's: ``{"preset": "cpu", "seed": 1}``.
-    """
+    """The whole tree: a value for every setting. `load_config` lays settings over a preset."""
 
     preset: str | None = None
-    """Preset that the other settings are laid over: demo, cpu, best, full, or a TOML file."""
+    """Name of the preset that the tree was made from. It changes nothing; None for a tree without one."""
     seed: int = Field(0, ge=0, lt=2**31)
     """The one seed."""
     paths: PathsConfig = PathsConfig()
@@ -120,16 +119,6 @@ class PricingConfig(Section):
     submission: SubmissionConfig = SubmissionConfig()
     """Submission."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _over_the_preset(cls, tree: Any) -> Any:
-        if not isinstance(tree, dict) or not tree.get("preset"):
-            return tree
-        try:
-            return _merge(_read_preset(str(tree["preset"])), tree)
-        except ConfigError as error:
-            raise ValueError(str(error)) from None
-
     @model_validator(mode="after")
     def _folds_for_the_search(self) -> Self:
         asked, there = self.gbdt.search.n_splits, self.folds.n_splits
@@ -144,29 +133,64 @@ def preset_names() -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
-def load_config(preset: str = "demo", overrides: tuple[str, ...] | list[str] = ()) -> PricingConfig:
-    """Read a preset and lay single settings over it.
+def load_config(preset: str = "demo", overrides: Mapping[str, Any] | Iterable[str] = ()) -> PricingConfig:
+    """Read a preset and lay settings over it.
 
     Parameters
     ----------
     preset : str
         Name of a preset, or the path of a TOML file in the same form.
-    overrides : sequence of str
-        Settings ``key.path=value``; the value is read as TOML and taken as a string where it is none.
+    overrides : mapping or iterable of str
+        Settings laid over the preset's: a mapping as `_expanded` takes it, or texts as `parse_settings` takes them.
+
+    Returns
+    -------
+    PricingConfig
+        The resolved tree; ``preset`` is its label.
 
     Raises
     ------
     ConfigError
         An unknown preset or key, a wrong type, an impossible value; names the key's full path.
     """
-    _read_preset(preset)  # its own error, before those of single settings
-    tree: dict[str, Any] = {"preset": preset}
-    for override in overrides:
-        _lay_over(tree, override)
+    below = _read_preset(preset)  # its own error, before those of single settings
+    above = _expanded(overrides) if isinstance(overrides, Mapping) else parse_settings(overrides)
+    for source, tree in ((f"preset {preset}", below), ("settings", above)):
+        if "preset" in tree:
+            raise ConfigError(
+                f"{source}: preset is set to {tree['preset']!r}; a preset is chosen by --preset or the parameter "
+                "preset alone, remove the key"
+            )
     try:
-        return PricingConfig.model_validate(tree)
+        return PricingConfig.model_validate({"preset": preset, **_merge(below, above)})
     except ValidationError as error:
         raise ConfigError(describe_validation_error(error)) from None
+
+
+def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """Return the tree of settings written ``key.path=value``, later ones over earlier ones.
+
+    Parameters
+    ----------
+    settings : iterable of str
+        The value is read as TOML, and taken as text where it is none; none and null are None.
+
+    Raises
+    ------
+    ConfigError
+        There is no ``=``, or a key goes on below a value.
+    """
+    tree: dict[str, Any] = {}
+    for setting in settings:
+        key, separator, text = setting.partition("=")
+        if not separator or not key.strip():
+            raise ConfigError(f"setting {setting!r}: expected key.path=value")
+        try:
+            value: Any = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = None if text in ("none", "None", "null") else text
+        _lay_over(tree, key.strip(), value)
+    return tree
 
 
 def describe_validation_error(error: ValidationError) -> str:
@@ -208,27 +232,29 @@ def _read_preset(preset: str) -> dict[str, Any]:
         raise ConfigError(f"{source}: is not valid TOML ({error})") from None
 
 
-def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(below)
     for name, value in above.items():
         under = merged.get(name)
-        merged[name] = _merge(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
+        merged[name] = _merge(under, value) if isinstance(under, Mapping) and isinstance(value, Mapping) else value
     return merged
 
 
-def _lay_over(tree: dict[str, Any], override: str) -> None:
-    key, separator, text = override.partition("=")
-    if not separator or not key.strip():
-        raise ConfigError(f"setting {override!r}: expected key.path=value")
-    try:
-        value: Any = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = None if text in ("none", "None", "null") else text
-    node = tree
-    *parents, leaf = key.strip().split(".")
+def _expanded(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested keys, dotted keys (``{"folds.n_splits": 3}``) or both, as a nested tree; later ones over earlier ones."""
+    tree: dict[str, Any] = {}
+    for key, value in overrides.items():
+        _lay_over(tree, str(key), _expanded(value) if isinstance(value, Mapping) else value)
+    return tree
+
+
+def _lay_over(tree: dict[str, Any], key: str, value: Any) -> None:
+    """Set one dotted key; a section is laid over the section that is there."""
+    *parents, leaf = key.split(".")
     for parent in parents:
-        child = node.setdefault(parent, {})
+        child = tree.setdefault(parent, {})
         if not isinstance(child, dict):
-            raise ConfigError(f"setting {override!r}: {parent} is a value, not a section")
-        node = child
-    node[leaf] = value
+            raise ConfigError(f"setting {key!r}: {parent} is a value, not a section")
+        tree = child
+    under = tree.get(leaf)
+    tree[leaf] = _merge(under, value) if isinstance(under, dict) and isinstance(value, dict) else value

@@ -1,14 +1,14 @@
 """A small catalogue that the whole pipeline runs on in seconds."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pricing.catalogue.sample import SampleInfo, generate_sample
-from pricing.config import PricingConfig
+from pricing.config import PricingConfig, load_config
 
 SMALL = {
-    "preset": "demo",
     "folds": {"n_splits": 2},
     "images": {"enabled": False},
     "gbdt": {"members": ["lightgbm"], "lightgbm": {"rounds": 20}},
@@ -31,7 +31,12 @@ def small_config(artifacts: Path, **changes: object) -> PricingConfig:
             node[parent] = dict(node.get(parent, {}))
             node = node[parent]
         node[leaf] = value
-    return PricingConfig.model_validate(tree)
+    return load_config("demo", tree)
+
+
+def parameters(config: PricingConfig) -> dict[str, Any]:
+    """The parameters of a flow that resolve to this configuration."""
+    return {"preset": config.preset, "overrides": config.model_dump(mode="json", exclude={"preset"})}
 
 
 @pytest.fixture(scope="session")

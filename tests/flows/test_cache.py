@@ -17,7 +17,7 @@ from pricing.catalogue.sample import SampleInfo
 from pricing.config import PricingConfig
 from pricing.errors import WeightsError
 from pricing.evaluation.timeline import timeline
-from tests.flows.conftest import small_config
+from tests.flows.conftest import parameters, small_config
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -49,7 +49,7 @@ class Run:
 
 
 def run(train: Path, test: Path, config: PricingConfig, output: Path) -> Run:
-    price_catalogue(train=train, test=test, output=output, config=config)
+    price_catalogue(train=train, test=test, output=output, **parameters(config))
     return Run(output)
 
 

@@ -1,13 +1,18 @@
 """What a command refuses, it refuses before any work: no server, no reading, no training."""
 
 import errno
+import json
+import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from flows import cli
-from pricing.errors import ConfigError, InputError
+from flows import cli, options
+from flows.parameters import image_source_of
+from pricing.catalogue.sources import ImageSource
+from pricing.config import load_config
+from pricing.errors import ConfigError, InputError, PricingError
 
 RUNNER = CliRunner()
 
@@ -16,10 +21,8 @@ RUNNER = CliRunner()
 def no_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No command may get as far as a server; inputs that were read would be reported as missing instead."""
 
-    def refuse() -> None:
-        raise AssertionError("work was begun")
-
-    monkeypatch.setattr(cli, "local_server", refuse)
+    for module in ("flows.pipeline", "flows.stage_flows"):
+        monkeypatch.setitem(sys.modules, module, None)  # importing it fails
     monkeypatch.chdir(tmp_path)
 
 
@@ -54,6 +57,46 @@ def test_artifacts_that_are_a_file(tmp_path: Path) -> None:
 def test_artifacts_may_be_set_in_a_preset_too() -> None:
     assert cli.build_config("demo", ["paths.artifacts=elsewhere"]).paths.artifacts == Path("elsewhere")
     assert cli.build_config("demo", None, Path("2024"), price_column="5").paths.artifacts == Path("2024")
+
+
+@pytest.mark.parametrize(
+    ("images", "mirror", "told"),
+    [("pictures", None, "pictures"), (None, "http://m:1/x", "http://m:1/x"), (None, None, None)],
+)
+def test_images_are_one_text(images: str | None, mirror: str | None, told: str | None) -> None:
+    assert options.images_text(images and Path(images), mirror) == told
+
+
+def test_a_text_for_images_is_a_folder_or_a_mirror(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    for folder in (tmp_path / "pictures", "pictures", str(tmp_path / "pictures")):
+        assert image_source_of(folder) == ImageSource.folder(tmp_path / "pictures")
+    assert image_source_of("https://mirror.example/a") == ImageSource.mirror("https://mirror.example/a")
+    assert image_source_of(None) == ImageSource.web()
+    for text, error in (("ftp://host", "expected http"), ("http://", "expected http"), ("absent", "no such folder")):
+        with pytest.raises(ConfigError, match=error):
+            image_source_of(text)
+
+
+@pytest.mark.parametrize("mirror", ["pictures", "mirror.example", "ftp://host"])
+def test_a_mirror_without_its_scheme_is_no_folder(tmp_path: Path, mirror: str) -> None:
+    (tmp_path / "pictures").mkdir()
+    with pytest.raises(ConfigError, match="image mirror"):
+        refused(*COMMANDS["run"], "--output", "out", "--image-mirror", mirror)
+
+
+def test_a_run_with_a_preset_file_is_read_where_that_file_is_not(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text("[folds]\nn_splits = 4\n", encoding="utf-8")
+    config = load_config("mine.toml").model_dump(mode="json")
+    mine.unlink()
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(InputError, match=r"absent\.csv"):  # the configuration was read, and the catalogue is next
+        refused("score", "--run", ".", "--catalogue", "absent.csv", "--output", "prices.csv")
+    (tmp_path / "run.json").write_text(json.dumps({"config": config}), encoding="utf-8")
+    with pytest.raises(PricingError) as error:
+        refused("report", "--run", ".")
+    assert "is no run folder" not in str(error.value)
 
 
 def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,12 +16,11 @@ from flows.stage_flows import run_stage
 from pricing.artifacts import ArtifactStore
 from pricing.catalogue.sample import SampleInfo, generate_sample
 from pricing.catalogue.serving import serve_folder
-from pricing.catalogue.sources import ImageSource
 from pricing.config import GBDTConfig, PathsConfig, SearchConfig
 from pricing.errors import ConfigError
 from tasks import stages
 from tasks.caching import Runtime
-from tests.flows.conftest import small_config
+from tests.flows.conftest import parameters, small_config
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -34,8 +33,7 @@ def test_download_says_what_is_there_and_what_is_not(tmp_path: Path) -> None:
     second.write_bytes(second.read_bytes()[:500])
     config = small_config(tmp_path / "artifacts", images={"allow_hosts": ["127.0.0.1"], "retries": 0, "shard_size": 40})
     with serve_folder(sample.images) as address:
-        source = ImageSource.mirror(address)
-        run_stage("download", sample.train, tmp_path / "out", test=sample.test, config=config, image_source=source)
+        run_stage("download", sample.train, tmp_path / "out", test=sample.test, images=address, **parameters(config))
     run = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))
     images = run["images"]
     assert images["requested"] == images["present"] + sum(images["failed"].values())
@@ -58,10 +56,10 @@ def test_download_says_what_is_there_and_what_is_not(tmp_path: Path) -> None:
 
 def test_a_stage_brings_what_it_needs_and_the_whole_run_takes_it_up(sample: SampleInfo, tmp_path: Path) -> None:
     config = small_config(tmp_path / "artifacts")
-    made = run_stage("gbdt", sample.train, tmp_path / "gbdt", test=sample.test, config=config)
+    made = run_stage("gbdt", sample.train, tmp_path / "gbdt", test=sample.test, **parameters(config))
     alone = made["run"]
     assert {stage["name"] for stage in alone["stages"]} == {"catalogue", "folds", "features", "price_features", "gbdt"}
-    price_catalogue(train=sample.train, test=sample.test, output=tmp_path / "out", config=config)
+    price_catalogue(train=sample.train, test=sample.test, output=tmp_path / "out", **parameters(config))
     ran = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))["stages"]
     assert {stage["key"] for stage in ran if stage["cached"]} == {stage["key"] for stage in alone["stages"]}
     whole = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
@@ -71,7 +69,9 @@ def test_a_stage_brings_what_it_needs_and_the_whole_run_takes_it_up(sample: Samp
         assert found["oof_smape"] == whole["models"][name]["oof_smape"]
     networks = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))["networks"]
     assert (
-        run_stage("neural", sample.train, tmp_path / "neural", test=sample.test, config=config)["run"]["networks"]
+        run_stage("neural", sample.train, tmp_path / "neural", test=sample.test, **parameters(config))["run"][
+            "networks"
+        ]
         == networks
     )
     assert set(networks) == {"sparse_mlp"}
@@ -81,16 +81,16 @@ def test_a_stage_brings_what_it_needs_and_the_whole_run_takes_it_up(sample: Samp
 
 def test_an_unknown_stage_is_named(sample: SampleInfo, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no stage 'trees'; there are download, features, tune, gbdt"):
-        run_stage("trees", sample.train, tmp_path / "out", config=small_config(tmp_path / "artifacts"))
+        run_stage("trees", sample.train, tmp_path / "out", **parameters(small_config(tmp_path / "artifacts")))
 
 
 def test_the_search_is_a_stage_whose_choice_the_trees_take(sample: SampleInfo, tmp_path: Path) -> None:
     config = small_config(tmp_path / "artifacts", gbdt__search={"trials": 3, "n_splits": 2})
-    alone = run_stage("tune", sample.train, tmp_path / "tune", test=sample.test, config=config)["run"]
+    alone = run_stage("tune", sample.train, tmp_path / "tune", test=sample.test, **parameters(config))["run"]
     assert alone["stages"][-1]["label"] == "tune lightgbm"
     history = json.loads((tmp_path / "tune" / "search" / "lightgbm.json").read_text(encoding="utf-8"))
     assert [trial["number"] for trial in history["trials"]] == [0, 1, 2]
-    ran = run_stage("gbdt", sample.train, tmp_path / "gbdt", test=sample.test, config=config)["run"]["stages"]
+    ran = run_stage("gbdt", sample.train, tmp_path / "gbdt", test=sample.test, **parameters(config))["run"]["stages"]
     assert next(stage["cached"] for stage in ran if stage["name"] == "tune")
     trained = [
         json.loads((tmp_path / "artifacts" / "store" / "gbdt" / stage["key"] / "member.json").read_text())["params"]
@@ -103,7 +103,7 @@ def test_the_search_is_a_stage_whose_choice_the_trees_take(sample: SampleInfo, t
 
     # a larger budget goes on with the study, and trains again only where the choice is another
     more = small_config(tmp_path / "artifacts", gbdt__search={"trials": 4, "n_splits": 2})
-    again = run_stage("gbdt", sample.train, tmp_path / "more", test=sample.test, config=more)["run"]["stages"]
+    again = run_stage("gbdt", sample.train, tmp_path / "more", test=sample.test, **parameters(more))["run"]["stages"]
     longer = json.loads((tmp_path / "more" / "search" / "lightgbm.json").read_text(encoding="utf-8"))
     assert longer["trials"][:3] == history["trials"]
     assert not next(stage["cached"] for stage in again if stage["name"] == "tune")
@@ -139,4 +139,4 @@ def test_a_study_is_of_one_code_and_its_libraries_whatever_the_budget(
 
 def test_a_search_without_a_budget_says_so(sample: SampleInfo, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"gbdt\.search\.trials or gbdt\.search\.seconds"):
-        run_stage("tune", sample.train, tmp_path / "out", config=small_config(tmp_path / "artifacts"))
+        run_stage("tune", sample.train, tmp_path / "out", **parameters(small_config(tmp_path / "artifacts")))

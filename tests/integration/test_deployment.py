@@ -8,15 +8,18 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from flows.parameters import resolve
 from pricing.artifacts import ArtifactStore
+from pricing.config import PricingConfig, load_config
 from tests.conftest import ROOT
-from tests.flows.conftest import small_config
+from tests.flows.conftest import parameters, small_config
 from tests.neural.builders import write_text_encoder
 
 MAKE = ("-o", "install", f"BIN={Path(sys.executable).parent}")
@@ -112,10 +115,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             yield it
 
 
-def launch(server: Server, output: Path, config: dict[str, Any]) -> str:
+def launch(server: Server, output: Path, config: PricingConfig) -> str:
     """`prefect deployment run` on the demo, with small parameters; the run's id."""
-    parameters = json.dumps({"rows": 100, "output": str(output), "config": config})
-    server.prefect("deployment", "run", "pricing-sample/demo", "--params", parameters)
+    given = json.dumps({"rows": 100, "output": str(output), **parameters(config)})
+    server.prefect("deployment", "run", "pricing-sample/demo", "--params", given)
     runs = server.post("flow_runs/filter", {"sort": "EXPECTED_START_TIME_DESC", "limit": 1})
     return str(runs[0]["id"])
 
@@ -125,7 +128,27 @@ def test_deployments_carry_no_machines_path(server: Server) -> None:
     assert {deployment["name"] for deployment in deployments} == {"demo", "cpu", "full"}
     for deployment in deployments:
         assert str(ROOT) not in json.dumps(deployment)
-        assert deployment["parameter_openapi_schema"]["properties"]["config"]
+
+
+def test_a_run_from_the_form_with_nothing_changed_is_the_deployments_run(server: Server) -> None:
+    """The form once submitted 216 library defaults, which undid the preset. It submits a default for every field."""
+    later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    for deployment in server.post("deployments/filter", {}):
+        schema, own = deployment["parameter_openapi_schema"], deployment["parameters"]
+        fields = schema["properties"]
+        assert all(field["description"] for field in fields.values())
+        assert len(fields) <= 7, "one screen"
+        shown = {name: field.get("default") for name, field in fields.items()} | own
+        body = {"parameters": shown, "state": {"type": "SCHEDULED", "state_details": {"scheduled_time": later}}}
+        run = server.post(f"deployments/{deployment['id']}/create_flow_run", body)
+        submitted = run["parameters"]
+        httpx.delete(f"{server.api}/flow_runs/{run['id']}", timeout=30).raise_for_status()
+        assert submitted == shown
+        from_form = resolve(submitted["preset"], submitted["overrides"], submitted.get("images"))
+        assert from_form == resolve(own["preset"], None)
+        assert from_form[0] == load_config(deployment["name"])
+        assert {name: submitted[name] for name in own} == own
+        assert all(submitted[name] is None for name in fields.keys() - own.keys())
 
 
 def test_a_deployed_run_fails_and_retried_takes_up_only_what_is_missing(server: Server, tmp_path: Path) -> None:
@@ -137,7 +160,7 @@ def test_a_deployed_run_fails_and_retried_takes_up_only_what_is_missing(server: 
         update={"neural": config.neural.model_copy(update={"image": config.neural.image.only().model_copy(
             update={"enabled": False})})}
     )  # fmt: skip
-    run = launch(server, tmp_path / "out", config.model_dump(mode="json"))
+    run = launch(server, tmp_path / "out", config)
     server.wait_for(run, "FAILED")
     before = {record["reference"].key for record in ArtifactStore(tmp_path / "artifacts" / "store").outputs()}
     assert not (tmp_path / "out").exists()

@@ -13,7 +13,7 @@ import torch
 from transformers import BertConfig, BertModel
 
 from benchmarks.published_encoders import full_network
-from pricing.config import PricingConfig
+from pricing.config import load_config
 from pricing.config.neural import FusionConfig, TrainingConfig
 from pricing.neural.encoders import ImageTower, TextTower
 from pricing.neural.memory import GIB, OVERHEAD, step_bytes, toy_batch, training_step
@@ -22,7 +22,7 @@ from pricing.neural.multimodal import OptimizedMultimodalModel
 assert vision_ops is not None
 # what a GPU sold as 6 GB has
 LIMIT = 6 * GIB
-NEURAL = PricingConfig.model_validate({"preset": "full"}).neural
+NEURAL = load_config("full").neural
 FULL = {
     "rows": NEURAL.training.batch_size, "tokens": NEURAL.text.max_length, "side": NEURAL.image.side, "width": 200,
 }  # fmt: skip
