@@ -180,5 +180,6 @@ def test_a_deployed_run_fails_and_retried_takes_up_only_what_is_missing(server: 
     assert {"catalogue", "gbdt lightgbm-0", "neural multimodal-1", "ensemble"} <= set(server.task_states(run))
     artifacts = server.post("artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run]}}})
     assert {artifact["key"]: artifact["type"] for artifact in artifacts if artifact["key"]} == {
-        "pricing-progress": "progress", "pricing-report": "markdown", "pricing-models": "table", "pricing-stages": "table",
+        "pricing-progress": "progress", "pricing-report": "markdown", "pricing-models": "table",
+        "pricing-stages": "table",
     }  # fmt: skip
