@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from scipy import sparse
 from torch import nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
 from pricing.artifacts import write_json
@@ -67,8 +68,8 @@ class SparseMLP(nn.Module):
     def forward(
         self, indices: torch.Tensor, offsets: torch.Tensor, values: torch.Tensor, numbers: torch.Tensor
     ) -> torch.Tensor:
-        """CSR pieces (nnz,), (B + 1,), (nnz,), numbers (B, F) -> (B,)."""
-        hidden = self.terms(indices, offsets, per_sample_weights=values)  # (B, hidden[0])
+        """CSR pieces (nnz,), (B + 1,), (nnz,), numbers (B, F) -> (B,), of the numbers' type."""
+        hidden = self.terms(indices, offsets, per_sample_weights=values).to(numbers.dtype)  # (B, hidden[0])
         if self.numbers is not None and self.scale is not None:
             hidden = hidden * (1 + self.scale(numbers)) + self.numbers(numbers)
         return self.rest(hidden).squeeze(-1)
@@ -159,17 +160,23 @@ class SparseMLPEnsemble:
     @torch.inference_mode()
     def _predict_one(self, network: SparseMLP, matrix: sparse.csr_matrix, numbers: np.ndarray) -> np.ndarray:
         network.eval()
-        parts = [
-            network(*_pieces(matrix[start : start + 1024]), torch.from_numpy(numbers[start : start + 1024])).numpy()
-            for start in range(0, matrix.shape[0], 1024)
-        ]
-        return np.concatenate([*parts, np.empty(0)]).astype(np.float64) * self.std + self.mean
+        # a bag of terms is added up row by row; the rest are products, whose last bits depend on how many rows there
+        # are, so they are of double precision, and `predict` rounds the difference of some 1e-15 away
+        double = {name: tensor.double() for name, tensor in network.state_dict().items() if name != TERMS}
+        parts = []
+        for start in range(0, matrix.shape[0], 1024):
+            dense = torch.from_numpy(numbers[start : start + 1024].astype(np.float64))
+            parts.append(functional_call(network, double, (*_pieces(matrix[start : start + 1024]), dense)).numpy())
+        return np.concatenate([*parts, np.empty(0)]) * self.std + self.mean
 
     def predict(self, terms: sparse.csr_matrix, numbers: np.ndarray) -> np.ndarray:
-        """Mean log price (n,) float64 over the networks; terms as in `fit`."""
+        """Mean log price (n,) float64 over the networks, to 8 decimals; terms as in `fit`.
+
+        A row's price is the same to the last bit whatever other rows stand beside it.
+        """
         terms = self._known(terms)
         each = [self._predict_one(net, _view(terms, number), numbers) for number, net in enumerate(self.networks)]
-        return np.mean(each, axis=0)
+        return np.asarray(np.round(np.mean(each, axis=0), 8))
 
     def _known(self, terms: sparse.csr_matrix) -> sparse.csr_matrix:
         """The terms that the learning rows had."""
