@@ -66,10 +66,11 @@ def score(
     elif images or image_mirror:
         console.print("the run's models read no pictures; none were fetched")
     scored = score_catalogue(model, frame, images=table, pictures=pictures, comparables=comparables)
+    header = header.model_copy(update={"decimals": scored.decimals})
     statistics = write_submission(frame["sample_id"], scored.price, header, output)
     if intervals:
         beside = write_intervals(frame["sample_id"], scored.price, scored.intervals, header, output)
         console.print(f"intervals: {beside}", soft_wrap=True)
     if scored.comparables is not None:
-        console.print(f"comparables: {write_comparables(scored.comparables, output)}", soft_wrap=True)
+        console.print(f"comparables: {write_comparables(scored.comparables, header, output)}", soft_wrap=True)
     console.print(f"{statistics['rows']} rows priced, median {statistics['median']:.2f}: {output}")

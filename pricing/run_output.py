@@ -12,12 +12,14 @@ import polars as pl
 from pricing.artifacts import ArtifactStore, Reference, read_record, write_json
 from pricing.catalogue.losses import describe_download
 from pricing.config import ImagesConfig, PricingConfig
+from pricing.config.ensemble import SubmissionConfig
 from pricing.evaluation.report import build_report
 from pricing.evaluation.segments import segment_metrics
 from pricing.output_folder import fill_output
 from pricing.run_evaluation import write_evaluation
 from pricing.run_parts import MODEL_FORMAT, RunParts, fold_name
-from pricing.submission import create_submission
+from pricing.submission import create_submission, measure_rounding, with_decimals
+from pricing.tables import read_table
 
 __all__ = [
     "copy_missing_pictures", "copy_rejected", "copy_searches", "describe_catalogue", "describe_images",
@@ -44,15 +46,17 @@ def write_outputs(
     with fill_output(output) as beside:
         (beside / "evaluation").mkdir()
         catalogue, ensemble = store.path(parts.catalogue), store.path(parts.ensemble)
-        _write_model(beside / "model", store, parts, config, threads)
+        known = read_table(catalogue / "train.parquet", ["price"])["price"].cast(pl.Float64).to_numpy()
+        submission = with_decimals(config.submission, known)
+        _write_model(beside / "model", store, parts, config, submission, threads)
         write_evaluation(beside / "evaluation", store, parts, config)
-        write_json(beside / "metrics.json", _metrics(ensemble, beside / "evaluation"))
+        write_json(beside / "metrics.json", _metrics(ensemble, beside / "evaluation", submission))
         copy_searches(store, parts.searches, beside / "evaluation")
         copy_rejected(catalogue, beside)
         copy_missing_pictures(store, parts.images, beside)
         priced = None
         if test is not None:
-            priced = create_submission(catalogue, ensemble, config.submission, beside / "submission.csv")
+            priced = create_submission(catalogue, ensemble, submission, beside / "submission.csv")
         run = {
             "config": config.model_dump(mode="json"), "seed": config.seed,
             "inputs": {"train": str(train), "test": str(test) if test else None},
@@ -68,12 +72,15 @@ def write_outputs(
     return {"run": run, "metrics": json.loads((output / "metrics.json").read_text(encoding="utf-8"))}
 
 
-def _metrics(ensemble: Path, evaluation: Path) -> dict[str, Any]:
-    """The ensemble stage's figures, and the hold-out's by segment."""
+def _metrics(ensemble: Path, evaluation: Path, submission: SubmissionConfig) -> dict[str, Any]:
+    """The ensemble stage's figures, the hold-out's by segment, and what rounding does to the stack's."""
     metrics = dict(json.loads((ensemble / "metrics.json").read_text(encoding="utf-8")))
     rows = pl.read_parquet(evaluation / "holdout.parquet")
     if len(rows):
         metrics["holdout"]["segments"] = segment_metrics(rows, pl.read_parquet(evaluation / "products.parquet"))
+    judged = ("holdout", rows) if len(rows) else ("oof", pl.read_parquet(evaluation / "oof.parquet"))
+    price, stack = (judged[1][name].cast(pl.Float64).to_numpy() for name in ("price", "stack"))
+    metrics["rounding"] = measure_rounding(price, stack, submission, judged[0])
     return metrics
 
 
@@ -146,8 +153,9 @@ def copy_missing_pictures(store: ArtifactStore, reference: Reference | None, out
 
 
 def _write_model(
-    folder: Path, store: ArtifactStore, parts: RunParts, config: PricingConfig, threads: dict[str, int]
-) -> None:
+    folder: Path, store: ArtifactStore, parts: RunParts, config: PricingConfig, submission: SubmissionConfig,
+    threads: dict[str, int],
+) -> None:  # fmt: skip
     shutil.copytree(store.path(parts.features) / "engineer", folder / "engineer")
     for fold, reference in parts.price_features.items():
         shutil.copytree(store.path(reference) / "model", folder / "price_features" / fold_name(fold))
@@ -167,4 +175,5 @@ def _write_model(
     write_json(folder / "config.json", config.model_dump(mode="json"))
     members = {name: [fold_name(fold) for fold in made] for name, made in parts.members.items()}
     members["ridge"] = [fold_name(fold) for fold in parts.price_features]
-    write_json(folder / "model.json", {"format": MODEL_FORMAT, "members": members, "threads": threads})
+    record = {"format": MODEL_FORMAT, "members": members, "threads": threads, "decimals": submission.decimals}
+    write_json(folder / "model.json", record)

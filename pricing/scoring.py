@@ -14,6 +14,7 @@ from pricing.catalogue.progress import ProgressCallback
 from pricing.catalogue.sources import ImageSource
 from pricing.config import ImagesConfig, PricingConfig
 from pricing.errors import ArtifactError, InputError
+from pricing.rounding import DEFAULT_DECIMALS
 from pricing.run_parts import MODEL_FORMAT
 
 __all__ = ["ScoredPrices", "fetch_pictures", "reads_pictures", "rows_without_picture", "score_catalogue"]
@@ -26,15 +27,19 @@ class ScoredPrices:
     Attributes
     ----------
     price : ndarray of shape (n,)
-        Positive; on a run's own test rows exactly those of its submission.
+        Positive, unrounded; the same to the last bit whatever other rows are priced with a row. Rounded to
+        ``decimals``, on a run's own test rows exactly those of its submission.
     intervals : dict of str to ndarray of shape (n,)
         Prices at the ends of the prediction intervals: ``low_80``, ``high_80``, ``low_95``, ``high_95``.
+    decimals : int
+        Decimals that the run rounds its prices to in the files that people read.
     comparables : DataFrame, optional
         The table of `pricing.features.comparables.find_comparables`, where comparables were asked for.
     """
 
     price: NDArray[np.float64]
     intervals: dict[str, NDArray[np.float64]]
+    decimals: int
     comparables: pl.DataFrame | None = None
 
 
@@ -91,6 +96,7 @@ def score_catalogue(
         record = json.loads((model / "model.json").read_text(encoding="utf-8"))
         found, members = record["format"], record["members"]
         threads = threads or sum(record["threads"].values())
+        decimals = int(record.get("decimals", DEFAULT_DECIMALS))  # earlier runs did not round
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{model}: is not a model folder ({error!r}); give the model folder of a run") from None
     if found != MODEL_FORMAT:
@@ -128,7 +134,7 @@ def score_catalogue(
     log_price = ensemble.predict(predicted)
     ends = ensemble.predict_intervals(predicted, log_price)
     intervals = {name: log_to_price(values) for name, values in ends.items()}
-    return ScoredPrices(log_to_price(log_price), intervals, similar)
+    return ScoredPrices(log_to_price(log_price), intervals, decimals, similar)
 
 
 def _average(folds: dict[str, np.ndarray]) -> np.ndarray:

@@ -1,4 +1,7 @@
-"""submission.csv: every test product once, in the test's order, with a finite positive price; and files beside it."""
+"""submission.csv: every test product once, in the test's order, with a finite positive price; and files beside it.
+
+Prices are rounded here, where people read them, and nowhere else: see `pricing.rounding`.
+"""
 
 import contextlib
 import logging
@@ -6,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,14 +17,17 @@ from numpy.typing import NDArray
 
 from pricing.config.ensemble import SubmissionConfig
 from pricing.errors import ArtifactError, PredictionsError
-from pricing.evaluation.metrics import log_to_price
+from pricing.evaluation.metrics import calculate_smape, log_to_price
 from pricing.interval_levels import INTERVAL_COLUMNS
+from pricing.rounding import DEFAULT_DECIMALS, catalogue_decimals, round_around, round_prices
 from pricing.tables import read_table
 
 __all__ = [
     "comparables_file",
     "create_submission",
     "intervals_file",
+    "measure_rounding",
+    "with_decimals",
     "write_comparables",
     "write_intervals",
     "write_submission",
@@ -29,6 +36,41 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 log = logging.getLogger(__name__)
+
+
+def with_decimals(config: SubmissionConfig, prices: Floats) -> SubmissionConfig:
+    """The configuration with a number of decimals: its own or, where that is None, the catalogue's.
+
+    Parameters
+    ----------
+    prices : ndarray of shape (n,)
+        The catalogue's known prices.
+    """
+    if config.decimals is not None:
+        return config
+    return config.model_copy(update={"decimals": catalogue_decimals(prices)})
+
+
+def measure_rounding(price: Floats, predicted: Floats, config: SubmissionConfig, rows: str) -> dict[str, Any]:
+    """What rounding the predicted prices does to the SMAPE that was computed before; logged.
+
+    Parameters
+    ----------
+    price, predicted : ndarray of shape (n,)
+        True and predicted prices, n > 0.
+    rows : str
+        Which rows these are, for the reader.
+
+    Returns
+    -------
+    dict
+        ``decimals``, ``rows`` as given, and ``smape_change``: rounded minus unrounded, in percentage points.
+    """
+    decimals = _decimals(config)
+    rounded = round_prices(predicted, decimals).cast(pl.Float64).to_numpy()
+    change = calculate_smape(price, rounded) - calculate_smape(price, predicted)
+    log.info("prices are rounded to %d decimals: SMAPE of the %s %+.4f", decimals, rows, change)
+    return {"decimals": decimals, "rows": rows, "smape_change": change}
 
 
 def create_submission(
@@ -93,12 +135,14 @@ def write_intervals(
 ) -> Path:
     """Write prices with their 80 % and 95 % intervals beside a submission; atomic.
 
+    Prices are rounded as in the submission, and the intervals' ends outward.
+
     Parameters
     ----------
     ids : Series of shape (n,)
         Product ids.
     price : ndarray of shape (n,)
-        The submission's prices.
+        The submission's prices, unrounded.
     ends : mapping of str to ndarray of shape (n,)
         Prices at the intervals' ends: ``low_80``, ``high_80``, ``low_95``, ``high_95``.
     submission : Path
@@ -119,7 +163,12 @@ def write_intervals(
                 "positive end of an interval around it"
             )
     destination = intervals_file(submission)
-    _write_csv(pl.DataFrame({"sample_id": ids, config.price_column: price, **ends}), destination)
+    decimals = _decimals(config)
+    rounded = {
+        name: round_around(price, values, decimals, upper=name.startswith("high")) for name, values in ends.items()
+    }
+    table = pl.DataFrame({"sample_id": ids, config.price_column: round_prices(price, decimals), **rounded})
+    _write_csv(table, destination)
     log.info("%s: %s", destination.name, ", ".join(ends))
     return destination
 
@@ -129,8 +178,8 @@ def comparables_file(submission: Path) -> Path:
     return submission.with_name(f"{submission.stem}_comparables.csv")
 
 
-def write_comparables(comparables: pl.DataFrame, submission: Path) -> Path:
-    """Write the products that each priced product is most like beside a submission; atomic.
+def write_comparables(comparables: pl.DataFrame, config: SubmissionConfig, submission: Path) -> Path:
+    """Write the products that each priced product is most like beside a submission, prices rounded; atomic.
 
     Parameters
     ----------
@@ -140,7 +189,8 @@ def write_comparables(comparables: pl.DataFrame, submission: Path) -> Path:
         The submission; see `comparables_file`.
     """
     destination = comparables_file(submission)
-    _write_csv(comparables, destination)
+    price = round_prices(comparables["price"].to_numpy(), _decimals(config))
+    _write_csv(comparables.with_columns(price=price), destination)
     log.info("%s: %d rows", destination.name, comparables.height)
     return destination
 
@@ -148,7 +198,7 @@ def write_comparables(comparables: pl.DataFrame, submission: Path) -> Path:
 def write_submission(
     ids: pl.Series, price: Floats, config: SubmissionConfig, destination: Path
 ) -> dict[str, float | int]:
-    """Write ids and prices as CSV with the header ``sample_id`` and the configured one; atomic.
+    """Write ids and rounded prices as CSV with the header ``sample_id`` and the configured one; atomic.
 
     Intervals and comparables beside it are of earlier prices and go; they are written after the submission.
 
@@ -157,12 +207,14 @@ def write_submission(
     ids : Series of shape (n,)
         Product ids, each once.
     price : ndarray of shape (n,)
-        Prices, not log prices.
+        Prices, not log prices; unrounded.
+    config : SubmissionConfig
+        With a number of decimals, see `with_decimals`; None rounds to two.
 
     Returns
     -------
     dict
-        ``rows``, ``min``, ``median``, ``mean``, ``max`` of the prices (only ``rows`` where there are none).
+        ``rows``, ``min``, ``median``, ``mean``, ``max`` of the rounded prices (only ``rows`` where there are none).
 
     Raises
     ------
@@ -182,8 +234,9 @@ def write_submission(
     # what belongs to earlier prices would mislead beside these
     for beside in (intervals_file(destination), comparables_file(destination)):
         beside.unlink(missing_ok=True)
-    table = pl.DataFrame({"sample_id": ids, config.price_column: price})
-    _write_csv(table, destination)
+    rounded = round_prices(price, _decimals(config))
+    _write_csv(pl.DataFrame({"sample_id": ids, config.price_column: rounded}), destination)
+    price = rounded.cast(pl.Float64).to_numpy()
     statistics: dict[str, float | int] = {"rows": len(price)}
     if len(price):
         statistics |= {
@@ -194,6 +247,10 @@ def write_submission(
         }
     log.info("%s: %s", destination.name, ", ".join(f"{key} {value:.6g}" for key, value in statistics.items()))
     return statistics
+
+
+def _decimals(config: SubmissionConfig) -> int:
+    return DEFAULT_DECIMALS if config.decimals is None else config.decimals
 
 
 def _write_csv(table: pl.DataFrame, destination: Path) -> None:

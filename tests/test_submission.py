@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 
 from pricing.config.ensemble import SubmissionConfig
 from pricing.errors import ArtifactError, PredictionsError
-from pricing.submission import create_submission, intervals_file, write_comparables, write_intervals, write_submission
+from pricing.submission import (
+    comparables_file,
+    create_submission,
+    intervals_file,
+    write_comparables,
+    write_intervals,
+    write_submission,
+)
 
 IDS = st.lists(st.text("0123456789abc-,\"' é", min_size=1, max_size=8), min_size=1, max_size=20, unique=True)
 
@@ -55,9 +62,10 @@ def test_completeness(ids: list[str], random) -> None:  # type: ignore[no-untype
         with (Path(root) / "s.csv").open(encoding="utf-8", newline="") as file:
             rows = list(csv.reader(file))[1:]
         assert [row[0] for row in rows] == ids
-        assert [float(row[1]) for row in rows] == pytest.approx([prices[i] for i in ids], rel=1e-12)
+        # three significant digits, as `tests/test_rounding.py` has it to the last one
+        assert [float(row[1]) for row in rows] == pytest.approx([prices[i] for i in ids], rel=0.0051)
         assert statistics["rows"] == len(ids)
-        assert statistics["min"] == pytest.approx(min(prices.values()))
+        assert statistics["min"] == min(float(row[1]) for row in rows)
 
 
 @given(st.floats(-4, 12))
@@ -68,7 +76,7 @@ def test_log_space_is_left_once(log_price: float) -> None:
         paths = stages(Path(root), ["a"], ["a"], [log_price])
         create_submission(*paths, SubmissionConfig(), Path(root) / "s.csv")
         written = float((Path(root) / "s.csv").read_text().splitlines()[1].split(",")[1])
-        assert written == pytest.approx(math.e**log_price, rel=1e-9)
+        assert written == pytest.approx(math.e**log_price, rel=0.0051)
 
 
 @pytest.mark.parametrize(
@@ -110,14 +118,14 @@ def test_intervals_stand_beside_the_submission(tmp_path: Path) -> None:
         paths[1] / "test.parquet"
     )
     target = tmp_path / "out" / "s.csv"
-    create_submission(*paths, SubmissionConfig(price_column="price", intervals=True), target)
+    create_submission(*paths, SubmissionConfig(price_column="price", intervals=True, decimals=3), target)
     with intervals_file(target).open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert sorted(path.name for path in target.parent.iterdir()) == ["s.csv", "s_intervals.csv"]
     assert [row["sample_id"] for row in rows] == ["a", "b"]
-    assert float(rows[0]["price"]) == pytest.approx(math.e)
+    assert float(rows[0]["price"]) == pytest.approx(math.e, abs=0.0005)
     for name, off in ends.items():
-        assert float(rows[1][name]) == pytest.approx(math.e ** (2 + off))
+        assert float(rows[1][name]) == pytest.approx(math.e ** (2 + off), abs=0.001)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +150,8 @@ def test_files_of_earlier_prices_go_with_them(tmp_path: Path) -> None:
     ends = {name: np.array([2.0]) for name in ("low_80", "high_80", "low_95", "high_95")}
     write_submission(ids, price, SubmissionConfig(), target)
     write_intervals(ids, price, ends, SubmissionConfig(), target)
-    write_comparables(pl.DataFrame({"sample_id": ids}), target)
+    write_comparables(pl.DataFrame({"sample_id": ids, "price": [9.5]}), SubmissionConfig(), target)
+    assert comparables_file(target).read_text() == "sample_id,price\na,9.50\n"
     (tmp_path / "other_intervals.csv").write_text("mine")
     with pytest.raises(PredictionsError):
         write_submission(ids, -price, SubmissionConfig(), target)

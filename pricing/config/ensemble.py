@@ -87,6 +87,9 @@ class EnsembleConfig(Section):
     """Most folds of the nested cross-fitting; where there are more, whole folds are put together."""
     standalone_folds: int = Field(5, ge=3, le=20)
     """Seeded folds of `pricing ensemble` where the table has no fold column."""
+    on_bad_predictions: Literal["refuse", "clip"] = "refuse"
+    """What `pricing ensemble` does with zero and negative predictions: refuse the file, or clip them to the smallest
+    known price, which is counted and reported. Missing values, NaN and infinities are refused in any case."""
     bootstrap: int = Field(1000, ge=10)
     """Resamples of the confidence interval."""
 
@@ -109,6 +112,9 @@ class SubmissionConfig(Section):
     """Header of the price column; the challenge's own upload wants price."""
     intervals: bool = False
     """Write 80 % and 95 % prediction intervals into a file beside the submission."""
+    decimals: int | None = Field(None, ge=0, le=6)
+    """Number of decimals of the prices in the submission and the files beside it. A price keeps at least three
+    significant digits in any case. None takes the decimals that 95 % of the catalogue's known prices need."""
 
     @field_validator("price_column")
     @classmethod
