@@ -1,6 +1,7 @@
 """The ``pricing`` command. Prefect is imported only inside the commands that run flows."""
 
 import errno
+import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +17,7 @@ from flows.options import (
     Images,
     Intervals,
     Mirror,
+    OnBadPredictions,
     OnBadRows,
     Output,
     Preset,
@@ -127,16 +129,22 @@ def fetch_data(
 def ensemble(
     oof: Annotated[Path, typer.Option()], test_predictions: Annotated[Path, typer.Option()], output: Output,
     preset: Preset = "cpu", setting: Setting = None, price_column: PriceColumn = None, intervals: Intervals = False,
+    on_bad_predictions: OnBadPredictions = None,
     quiet: Quiet = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
-    """Stack anybody's out-of-fold predictions (prices, one column a model)."""
+    """Stack anybody's out-of-fold predictions (prices, one column per model)."""
     from pricing.ensemble.standalone import stack_predictions
 
-    config = build_config(preset, setting, None, None, None, price_column, intervals)
+    laid = [*(setting or [])]
+    if on_bad_predictions:
+        laid.append(f"ensemble.on_bad_predictions={json.dumps(on_bad_predictions)}")
+    config = build_config(preset, laid, None, None, None, price_column, intervals)
     metrics = stack_predictions(
         oof, test_predictions, output, config.ensemble, config.seed, submission=config.submission,
         threads=config.resources.available(),
     )  # fmt: skip
+    for line in metrics["warnings"]:
+        console.print(line, markup=False, soft_wrap=True)
     console.print(f"nested out-of-fold SMAPE {metrics['stack']['oof_smape']:.2f}; {output / 'submission.csv'}")
 
 

@@ -22,6 +22,9 @@ Images = Annotated[Path | None, typer.Option(help="Folder with the pictures; not
 Mirror = Annotated[str | None, typer.Option(help="Replaces scheme, host and port of the links.")]
 AllowHost = Annotated[list[str] | None, typer.Option(help="Private or loopback host that may be asked; repeatable.")]
 OnBadRows = Annotated[str | None, typer.Option(help="refuse or quarantine.")]
+OnBadPredictions = Annotated[
+    str | None, typer.Option(help="refuse zero and negative predictions, or clip them to the smallest known price.")
+]
 PriceColumn = Annotated[str | None, typer.Option(help="Header of the submission's price column.")]
 Intervals = Annotated[bool, typer.Option("--intervals", help="80 % and 95 % prediction intervals in a file beside.")]
 Comparables = Annotated[int, typer.Option(min=0, help="Most similar products a row, with prices, in a file beside.")]

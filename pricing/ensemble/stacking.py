@@ -30,11 +30,13 @@ from pricing.ensemble.weights import optimise_weights
 from pricing.errors import PredictionsError
 from pricing.smape import smape_of_logs
 
-__all__ = ["TrainedEnsemble", "train_ensemble"]
+__all__ = ["FEWEST_ROWS", "TrainedEnsemble", "train_ensemble"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+FEWEST_ROWS = 30
+"""Minimum number of rows: with five folds six of them judge an ensemble that was chosen on the other 24."""
 _MARGIN = 0.3
 """ln(1.35): how far outside of the learnt log prices a prediction may lie."""
 
@@ -241,7 +243,7 @@ def _check(members: Floats, log_price: Floats, folds: Ints, names: tuple[str, ..
         )
     if not names or len(set(names)) != len(names):
         raise PredictionsError(f"expected at least one member and distinct names, got {names}")
-    if n < 30:
-        raise PredictionsError(f"{n} rows are too few to stack on; expected 30 or more")
+    if n < FEWEST_ROWS:
+        raise PredictionsError(f"{n} rows are too few to stack on; expected {FEWEST_ROWS} or more")
     if not (np.isfinite(members).all() and np.isfinite(log_price).all()):
         raise PredictionsError("a member's log price or a true log price is not finite; check the out-of-fold tables")

@@ -1,6 +1,7 @@
 """`pricing ensemble` on anybody's tables."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,11 @@ def test_prices_in_prices_out(tables: tuple[Path, Path], tmp_path: Path) -> None
     lines = (out / "submission.csv").read_text().splitlines()
     assert lines[0] == "sample_id,price"
     assert [line.split(",")[0] for line in lines[1:]] == [str(i) for i in range(300, 400)]
+    # the true prices have no common decimals, so two; read as text
+    assert all(re.fullmatch(r"\d+\.\d\d|[0-9.]{5}", line.split(",")[1]) for line in lines[1:])
+    assert metrics["rounding"]["decimals"] == 2
+    assert abs(metrics["rounding"]["smape_change"]) < 0.1
+    assert metrics["warnings"] == []
     given = pl.read_csv(tables[1])
     predicted = np.array([float(line.split(",")[1]) for line in lines[1:]])
     # prices, not logs: between the cheapest and dearest member, more or less
@@ -87,44 +93,26 @@ def test_bad_prediction_is_refused_with_column_and_id(
     lines[7] = ",".join(cells)
     tables[which].write_text("\n".join(lines) + "\n")
     sample_id = cells[lines[0].split(",").index("sample_id")]
-    with pytest.raises(PredictionsError, match=rf"{tables[which].name}: column m1, sample_id {sample_id}: "):
+    with pytest.raises(PredictionsError, match=rf"{tables[which].name}: column 'm1', sample_id '{sample_id}': "):
         stack_predictions(*tables, tmp_path / "out", QUICK, 0)
     assert not (tmp_path / "out" / "submission.csv").exists()
 
 
 @pytest.mark.parametrize(
-    ("which", "edit", "words"),
+    ("edit", "words"),
     [
-        (0, lambda t: t.drop("price"), "has no column price"),
-        (0, lambda t: t.drop("sample_id"), "has no column sample_id"),
-        (0, lambda t: t.select("sample_id", "price"), "no model's column"),
-        (0, lambda t: pl.concat([t, t.head(1)]), "sample_id 0 is there more than once"),
-        (0, lambda t: t.head(0), "no rows"),
-        (1, lambda t: t.drop("m1"), "columns missing: m1, unknown: none"),
-        (1, lambda t: t.with_columns(m9=1.0), "columns missing: none, unknown: m9"),
-        (0, lambda t: t.with_columns(price=-pl.col("price")), "column price, sample_id 0"),
-        (0, lambda t: t.with_columns(fold=pl.lit("x")), "column fold, sample_id 0: 'x'"),
-        (0, lambda t: t.with_columns(stack=1.0), "cannot be called stack"),
-        (1, lambda t: t.with_columns(low_80=1.0), "cannot be called low_80"),
+        (lambda t: t.with_columns(price=-pl.col("price")), "column 'price', sample_id '0': '-[0-9.]*'; .* column.$"),
+        (lambda t: t.with_columns(fold=pl.lit("x")), "column 'fold', sample_id '0': 'x'"),
+        (lambda t: t.with_columns(fold=pl.lit(3)), "column 'fold' is 3 everywhere"),
     ],
 )
-def test_wrong_tables_are_refused(tables, tmp_path: Path, which: int, edit, words: str) -> None:  # type: ignore[no-untyped-def]
-    edit(pl.read_csv(tables[which])).write_csv(tables[which])
+@pytest.mark.parametrize("on_bad", ["refuse", "clip"])
+def test_wrong_labels_are_refused(tables, tmp_path: Path, edit, words: str, on_bad: str) -> None:  # type: ignore[no-untyped-def]
+    """No label is clipped: a price of zero is no price."""
+    edit(pl.read_csv(tables[0])).write_csv(tables[0])
+    config = QUICK.model_copy(update={"on_bad_predictions": on_bad})
     with pytest.raises(PredictionsError, match=words):
-        stack_predictions(*tables, tmp_path / "out", QUICK, 0)
-
-
-@pytest.mark.parametrize("name", ["m1", "sample_id"])
-@pytest.mark.parametrize("which", [0, 1])
-def test_a_header_that_is_there_twice_is_refused(
-    tables: tuple[Path, Path], tmp_path: Path, which: int, name: str
-) -> None:
-    """Two columns m1: which is the model? Read on, the second would be a model called m1_duplicated_0."""
-    header, *lines = tables[which].read_text().splitlines()
-    text = "\n".join([f"{header},{name}", *(f"{line},{line.split(',')[-1]}" for line in lines)])
-    tables[which].write_text(text + "\n")
-    with pytest.raises(PredictionsError, match=rf"{tables[which].name}: column {name} is there more than once"):
-        stack_predictions(*tables, tmp_path / "out", QUICK, 0)
+        stack_predictions(*tables, tmp_path / "out", config, 0)
 
 
 def test_labelled_products_among_the_tests_are_counted(
@@ -140,16 +128,13 @@ def test_labelled_products_among_the_tests_are_counted(
     assert "test.csv: 7 of 107 ids are in" in warning
 
 
-def test_missing_file_is_refused(tables: tuple[Path, Path], tmp_path: Path) -> None:
-    with pytest.raises(PredictionsError, match=r"none\.csv: cannot be read"):
-        stack_predictions(tmp_path / "none.csv", tables[1], tmp_path / "out", QUICK, 0)
-
-
 def test_intervals_are_written_beside(tables: tuple[Path, Path], tmp_path: Path) -> None:
     out = tmp_path / "out"
     metrics = stack_predictions(*tables, out, QUICK, 0, submission=SubmissionConfig(intervals=True))
     table = pl.read_csv(out / "submission_intervals.csv")
     assert table.select("sample_id", "predicted_price").equals(pl.read_csv(out / "submission.csv"))
+    for low, high in (("low_80", "high_80"), ("low_95", "high_95")):
+        assert table.select(pl.col("predicted_price").is_between(low, high).all()).item()
     _, log_price = make_members(400, 3)
     for level, slack in ((80, 12), (95, 6)):
         inside = (table[f"low_{level}"].to_numpy() <= np.exp(log_price[300:])) & (
@@ -169,3 +154,97 @@ def test_folders_of_the_users_are_refused_before_any_work(tmp_path: Path) -> Non
     (tmp_path / "out" / "evaluation").mkdir(parents=True)
     with pytest.raises(InputError, match="has a folder evaluation/"):
         stack_predictions(tmp_path / "none.csv", tmp_path / "none.csv", tmp_path / "out", QUICK, 0)
+
+
+def rewritten(path: Path, column: str, cells: dict[int, float | str]) -> None:
+    """The table with other cells in some rows of a column."""
+    table = pl.read_csv(path, infer_schema=False)
+    values = [str(cells.get(row, value)) for row, value in enumerate(table[column])]
+    table.with_columns(pl.Series(column, values)).write_csv(path)
+
+
+def test_bad_predictions_can_be_clipped(tables: tuple[Path, Path], tmp_path: Path) -> None:
+    """Models of raw prices predict a handful below zero. They count as the smallest known price, and are told of."""
+    oof, test = tables
+    rewritten(oof, "m1", {3: -1.5, 5: 0})
+    rewritten(test, "m2", {7: "-0.0"})
+    with pytest.raises(PredictionsError, match=r"'-1.5'; .* \(2 such values .*--on-bad-predictions clip"):
+        stack_predictions(oof, test, tmp_path / "out", QUICK, 0)
+    clip = QUICK.model_copy(update={"on_bad_predictions": "clip"})
+    found = stack_predictions(oof, test, tmp_path / "out", clip, 0)
+    cheapest = pl.read_csv(oof)["price"].min()
+    assert found["clipped_predictions"] == {
+        "oof": {"floor": cheapest, "columns": {"m1": 2}, "ids": {"m1": ["3", "5"]}},
+        "test": {"floor": cheapest, "columns": {"m2": 1}, "ids": {"m2": ["307"]}},
+    }
+    assert len(found["warnings"]) == 2
+    assert "oof.csv: column 'm1': 2 predictions were not above 0" in found["warnings"][0]
+    assert "test.csv: column 'm2': 1 predictions" in found["warnings"][1]
+    # the same as if the floor had been written there
+    rewritten(oof, "m1", {3: cheapest, 5: cheapest})
+    rewritten(test, "m2", {7: cheapest})
+    by_hand = stack_predictions(oof, test, tmp_path / "by_hand", QUICK, 0)
+    assert by_hand["stack"] == found["stack"]
+    assert (tmp_path / "out" / "submission.csv").read_bytes() == (tmp_path / "by_hand" / "submission.csv").read_bytes()
+
+
+@pytest.mark.parametrize("value", ["", "nan", "inf", "-inf", "many"])
+def test_clip_guesses_no_missing_prediction(tables: tuple[Path, Path], tmp_path: Path, value: str) -> None:
+    rewritten(tables[1], "m1", {2: value, 3: -1.0})
+    clip = QUICK.model_copy(update={"on_bad_predictions": "clip"})
+    with pytest.raises(PredictionsError, match=r"sample_id '302': .* \(1 such values .*clip is for zero and negative"):
+        stack_predictions(*tables, tmp_path / "out", clip, 0)
+
+
+@pytest.mark.parametrize("rows", [1, 5, 12, 29])
+def test_too_few_rows_are_refused_when_the_file_is_read(tables: tuple[Path, Path], tmp_path: Path, rows: int) -> None:
+    pl.read_csv(tables[0]).head(rows).write_csv(tables[0])
+    with pytest.raises(
+        PredictionsError, match=rf"oof.csv: has {rows} rows with a price, too few .* expected 30 or more"
+    ):
+        stack_predictions(*tables, tmp_path / "out", QUICK, 0)
+
+
+@pytest.mark.parametrize("folds", [None, 2, 15])
+def test_thirty_rows_are_enough(tables: tuple[Path, Path], tmp_path: Path, folds: int | None) -> None:
+    table = pl.read_csv(tables[0]).head(30)
+    if folds:
+        table = table.with_columns(fold=pl.int_range(pl.len()) % folds)
+    table.write_csv(tables[0])
+    stack_predictions(*tables, tmp_path / "out", QUICK, 0)
+    assert len(pl.read_csv(tmp_path / "out" / "submission.csv")) == 100
+
+
+def test_prices_are_rounded_to_the_catalogues_decimals(tables: tuple[Path, Path], tmp_path: Path) -> None:
+    """Whole yen in, whole yen out: never a figure of another kind than the catalogue's own."""
+    members = pl.col("m0", "m1", "m2") * 150
+    pl.read_csv(tables[0]).with_columns((pl.col("price") * 150).round(0).cast(pl.Int64), members).write_csv(tables[0])
+    pl.read_csv(tables[1]).with_columns(members).write_csv(tables[1])
+    metrics = stack_predictions(*tables, tmp_path / "out", QUICK, 0, submission=SubmissionConfig(intervals=True))
+    assert metrics["rounding"]["decimals"] == 0
+    dear = [
+        cell
+        for name in ("submission.csv", "submission_intervals.csv")
+        for line in (tmp_path / "out" / name).read_text().splitlines()[1:]
+        for cell in line.split(",")[1:]
+        if float(cell) >= 100
+    ]
+    assert len(dear) > 300
+    assert all(cell.isdigit() for cell in dear)
+
+
+def test_a_model_that_is_worse_than_a_constant_is_told_of(tables: tuple[Path, Path], tmp_path: Path) -> None:
+    """Logs and cents are the usual reasons."""
+    for path in tables:
+        cents, logs = pl.col("m1") * 100, (pl.col("m2") + 1).log()
+        pl.read_csv(path).with_columns(cents.alias("cents"), logs.alias("logs")).write_csv(path)
+    metrics = stack_predictions(*tables, tmp_path / "out", QUICK, 0)
+    cents, logs = metrics["warnings"]
+    known = metrics["models"]
+    constant = metrics["constant"]["oof_smape"]
+    assert f"model 'cents' has SMAPE {known['cents']['oof_smape']:.1f} on the labelled rows, worse than" in cents
+    assert f"best constant's {constant:.1f}" in cents
+    assert re.search(r"another unit\? they are some (9\d\.\d|1\d\d) times the prices", cents)
+    assert f"model 'logs' has SMAPE {known['logs']['oof_smape']:.1f}" in logs
+    assert f"are these log prices? expm1() of them has {known['m2']['oof_smape']:.1f}; give prices" in logs
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["warnings"] == metrics["warnings"]
