@@ -102,7 +102,7 @@ class PredictionTable:
             found = "missing" if self.frame[column][row] is None else f"{self.frame[column][row]!r}"
             more = ""
             if column != "price" and low.any():
-                more = "; --on-bad-predictions clip takes the smallest known price for zero and negative ones"
+                more = "; give prices, not logs; --on-bad-predictions clip floors them at the smallest known price"
             if clipped is not None:
                 more = "; clip is for zero and negative numbers only"
             raise PredictionsError(

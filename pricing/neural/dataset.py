@@ -203,8 +203,9 @@ def get_dataloader(
     seed: int = 0,
     workers: int = 0,
     ranks: Ranks | None = None,
+    batches: list[list[int]] | None = None,
 ) -> "DataLoader[Batch]":
-    """Batches of like length in a fixed order; its ``batch_sampler`` is a `BucketSampler` that takes up any position.
+    """Batches of like length in a fixed order; its ``batch_sampler`` is a `BucketSampler` that resumes at any position.
 
     Parameters
     ----------
@@ -214,9 +215,13 @@ def get_dataloader(
         The processes that share the rows; by default this one alone.
     workers : int
         Processes that decode pictures; 0 for activations that are memory-mapped. The order does not depend on it.
+    batches : list of list of int, optional
+        These batches of rows, in this order, in place of a `BucketSampler`'s.
     """
     rank, size = (ranks.rank, ranks.size) if ranks else (0, 1)
-    sampler = BucketSampler(dataset.lengths, batch_size * size, shuffle=shuffle, seed=seed, rank=rank, size=size)
+    sampler: Any = batches
+    if batches is None:
+        sampler = BucketSampler(dataset.lengths, batch_size * size, shuffle=shuffle, seed=seed, rank=rank, size=size)
     return DataLoader(
         dataset,
         batch_sampler=sampler,

@@ -159,7 +159,8 @@ class OptimizedMultimodalModel(nn.Module):
             raise SchemaError("the model reads pictures, the batch has none")
         if batch.pictures is None or not len(batch.pictures):
             return self.missing_image.expand(len(mask), 1, -1)  # (B, 1, D): a batch without any picture
-        patches = self.image_projection(self.image(batch.pictures))  # (M, P, C) -> (M, P, D)
+        # (M or more, P, C) -> (M, P, D): blank pictures may fill the batch up
+        patches = self.image_projection(self.image(batch.pictures))[: int(mask.sum())]
         if len(patches) == len(mask):  # all rows have one
             return patches
         full = self.missing_image.to(patches.dtype).expand(len(mask), patches.shape[1], -1)  # (B, P, D)

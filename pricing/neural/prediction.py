@@ -1,18 +1,28 @@
-"""Predictions of a trained network, by batches of like length."""
+"""Predictions of a trained network, by batches of one shape per text length.
+
+A row's prediction depends in its last bits (in bfloat16 in its third digit) on the shape of the batch that it is
+computed in. So a text is padded to the next multiple of 8 of its own length, a batch is filled up to the same number of
+rows, and there are as many pictures as rows, blank ones included: see docs/decisions/0004-batch-shapes.md.
+"""
 
 import copy
+import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from pricing.errors import TrainingError
 from pricing.neural.dataset import AmazonMLDataset, get_dataloader
+from pricing.neural.multimodal import Batch
 from pricing.neural.optimisation import Precision
 from pricing.neural.ranks import Ranks
 from pricing.neural.sources import PictureFiles
+from pricing.pretrained.text import shape_batches
 
 __all__ = ["predict", "predict_with_tta"]
 
@@ -37,13 +47,17 @@ def predict(
     precision: Precision,
     *,
     rows: np.ndarray | None = None,
-    batch_size: int = 64,
+    batch_size: int = 32,
     workers: int = 0,
 ) -> np.ndarray:
     """Log prices (n,) float64, in the data set's order; processes that train together share the rows.
 
+    A row's price is the same to the last bit whatever other rows stand beside it.
+
     Parameters
     ----------
+    batch_size : int
+        Rows of every batch, those that fill it up included.
     rows : (m,) ints, optional
         Only these rows; every other one's price is 0.
 
@@ -61,10 +75,12 @@ def predict(
     mine = rows[np.argsort(dataset.lengths[rows], kind="stable")][ranks.rank :: ranks.size] if ranks.size > 1 else rows
     result = np.zeros(len(dataset))
     some: Any = _Some(dataset, mine)
-    for batch in get_dataloader(some, batch_size, shuffle=False, workers=workers):
+    batches = [places.tolist() for _, places in shape_batches(some.lengths, batch_size, sys.maxsize)]
+    shape = None if dataset.pictures is None else dataset.pictures.shape
+    for batch in get_dataloader(some, batch_size, shuffle=False, workers=workers, batches=batches):
         with precision.autocast():
-            prediction = model(batch.to(device))
-        result[batch.rows.numpy()] = prediction.float().cpu().numpy()
+            prediction = model(_filled(batch, batch_size, shape).to(device))
+        result[batch.rows.numpy()] = prediction[: len(batch.rows)].float().cpu().numpy()
     model.train(was_training)
     result = ranks.total(result, device)
     if not np.isfinite(result).all():
@@ -73,13 +89,31 @@ def predict(
     return result
 
 
+def _filled(batch: Batch, size: int, shape: tuple[int, ...] | None) -> Batch:
+    """The batch with blank rows behind its own, ``size`` in all, its texts padded to a multiple of 8, and ``size``
+    pictures of the given shape, blank ones behind those that are there."""
+    more = size - len(batch.rows)
+    tokens, mask, pictures, picture_mask = batch.tokens, batch.mask, batch.pictures, batch.picture_mask
+    if tokens is not None and mask is not None:
+        longer = -mask.shape[1] % 8
+        tokens = F.pad(tokens, (*(0, 0) * (tokens.ndim - 2), 0, longer, 0, more))  # (size, T[, H])
+        mask = F.pad(mask, (0, longer, 0, more))  # (size, T)
+        mask[len(batch.rows) :, 0] = True  # a blank row attends to its padding rather than to nothing
+    if shape is not None and picture_mask is not None:
+        there = torch.empty(0, *shape) if pictures is None else pictures
+        pictures = torch.cat([there, torch.zeros(size - len(there), *shape, dtype=there.dtype)])  # (size, ...)
+        picture_mask = F.pad(picture_mask, (0, more))  # (size,)
+    tabular = F.pad(batch.tabular, (0, 0, 0, more))  # (size, F)
+    return replace(batch, tokens=tokens, mask=mask, pictures=pictures, picture_mask=picture_mask, tabular=tabular)
+
+
 def predict_with_tta(
     model: nn.Module,
     dataset: AmazonMLDataset,
     precision: Precision,
     views: int,
     *,
-    batch_size: int = 64,
+    batch_size: int = 32,
     workers: int = 0,
 ) -> np.ndarray:
     """Mean log price (n,) over what can be seen of a row.

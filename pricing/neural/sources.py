@@ -60,6 +60,11 @@ class PictureSource(Protocol):
     present: np.ndarray
     """(n,) bool."""
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one picture: pixels (3, S, S) or patches (P, C)."""
+        ...
+
     def get(self, row: int, seed: int | None) -> torch.Tensor | None:
         """Pixels (3, S, S) or patches (P, C); None where there is no readable picture. A seed asks for augmentation."""
         ...
@@ -167,6 +172,11 @@ class KeptPictures(_Mapped):
     def __post_init__(self) -> None:
         self.present = self.rows >= 0
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(P, C)."""
+        return self.patches.shape[1:]
+
     def get(self, row: int, seed: int | None) -> torch.Tensor | None:
         """Patches (P, C) bfloat16; a kept activation cannot be augmented."""
         stored = self.rows[row]
@@ -193,6 +203,11 @@ class PictureFiles:
         self.paths, self.plain, self.augmented = list(paths), plain, augmented
         self.present = np.array([path is not None for path in paths], dtype=bool)
         self.number = 0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(3, S, S)."""
+        return tuple(self.plain(Image.new("RGB", (8, 8))).shape)
 
     def view(self, number: int) -> "PictureFiles":
         """The same pictures, seen in another way for each number from 1: always as pictures that are augmented.
