@@ -18,7 +18,11 @@ Output = Annotated[Path, typer.Option(help="Folder for submission, report, metri
 Artifacts = Annotated[Path | None, typer.Option(help="The artifact store.", show_default=str(PATHS.artifacts))]
 Preset = Annotated[str, typer.Option(help="demo, cpu, best, full, or a TOML file.")]
 Setting = Annotated[list[str] | None, typer.Option("--set", help="key.path=value, repeatable.")]
-Images = Annotated[Path | None, typer.Option(help="Folder with the pictures; nothing is fetched.")]
+Images = Annotated[
+    Path | None,
+    typer.Option(help="Folder with the images, found by the end of their link or by sample_id; nothing is fetched."),
+]
+ImageProxy = Annotated[str | None, typer.Option(help="HTTP proxy for the images, http://HOST:PORT.")]
 Mirror = Annotated[str | None, typer.Option(help="Replaces scheme, host and port of the links.")]
 AllowHost = Annotated[list[str] | None, typer.Option(help="Private or loopback host that may be asked; repeatable.")]
 OnBadRows = Annotated[str | None, typer.Option(help="refuse or quarantine.")]

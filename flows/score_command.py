@@ -12,6 +12,7 @@ from flows.options import (
     AllowHost,
     Artifacts,
     Comparables,
+    ImageProxy,
     Images,
     Intervals,
     Mirror,
@@ -32,9 +33,9 @@ console = Console()
 def score(
     run_dir: Annotated[Path, typer.Option("--run", help="A run's output folder, or its model folder.")],
     catalogue: Annotated[Path, typer.Option()], output: Annotated[Path, typer.Option()], images: Images = None,
-    image_mirror: Mirror = None, allow_host: AllowHost = None, artifacts: Artifacts = None,
-    price_column: PriceColumn = None, intervals: Intervals = False, comparables: Comparables = 0,
-    quiet: Quiet = False, verbose: Verbose = False,
+    image_mirror: Mirror = None, image_proxy: ImageProxy = None, allow_host: AllowHost = None,
+    artifacts: Artifacts = None, price_column: PriceColumn = None, intervals: Intervals = False,
+    comparables: Comparables = 0, quiet: Quiet = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Price new products with a finished run."""
     from pricing.catalogue.progress_display import live_progress
@@ -57,7 +58,8 @@ def score(
     if reads_pictures(config):  # from where a run would take them
         check_folder(paths.artifacts, "--artifacts")
         # a model folder may come from anywhere: it lets nobody into the user's own network
-        allowed = config.images.model_copy(update={"allow_hosts": tuple(allow_host or ())})
+        proxy = build_config("cpu", [f"images.proxy={json.dumps(image_proxy)}"]).images.proxy if image_proxy else None
+        allowed = config.images.model_copy(update={"allow_hosts": tuple(allow_host or ()), "proxy": proxy})
         with live_progress(console.print) as show:
             table = fetch_pictures(frame, allowed, source, pictures, progress=show)
         if failed := rows_without_picture(frame, table):

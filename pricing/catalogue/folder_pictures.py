@@ -13,6 +13,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from pricing.catalogue.failures import PictureFailure
@@ -43,17 +44,19 @@ class FolderPictures:
             if entry.is_dir():
                 self._deep = True
             elif entry.is_file():
-                self._names[_plain(entry.name)] = entry.name
+                self._names[_normal(entry.name)] = entry.name
                 stem, _, extension = entry.name.rpartition(".")
                 if extension.lower() in EXTENSIONS:
-                    stems[_plain(stem)].append(entry.name)
+                    stems[_normal(stem)].append(entry.name)
         self._stems = {stem: sorted(names) for stem, names in stems.items()}
         self._ids = sample_ids
-        self._candidates = {link: self._files_of(link) for link in sample_ids}
+        self._candidates: dict[str, list[str]] = {}
         owners: dict[str, set[str]] = defaultdict(set)
-        for link, files in self._candidates.items():
+        for link, ids in sample_ids.items():
+            parts = _Parts.of(link)
+            self._candidates[link] = files = self._files_of(parts, ids)
             for file in files:
-                owners[file].add(_picture_of(link))
+                owners[file].add(parts.picture)
         self._shared = frozenset(file for file, pictures in owners.items() if len(pictures) > 1)
 
     def file_for(self, link: str) -> Path:
@@ -68,8 +71,7 @@ class FolderPictures:
         for file in files:
             if file not in self._shared:
                 return self._folder / file
-        last = _last_part(link)
-        ids = self._ids[link]
+        last, ids = _Parts.of(link).name, self._ids[link]
         by_id = f"{ids[0]}.*" if ids else "SAMPLE_ID.*"
         if files:
             raise PictureFailure(
@@ -109,58 +111,65 @@ class FolderPictures:
         except (PictureFailure, OSError):
             return None
 
-    def _files_of(self, link: str) -> list[str]:
+    def _files_of(self, parts: _Parts, ids: Sequence[str]) -> list[str]:
         """Files that may be a link's, relative to the folder, in the order of preference."""
         found: dict[str, None] = {}
         if self._deep:
-            for path in _path_ends(link):
+            for path in parts.ends():
                 if (self._folder / path).is_file():
                     found[path] = None
-        last = _last_part(link)
-        for name in (last, unquote(last)):
-            if _safe(name) and (actual := self._names.get(_plain(name))):
+        plain = unquote(parts.name)
+        for name in dict.fromkeys((parts.name, plain)):
+            if _safe(name) and (actual := self._names.get(_normal(name))):
                 found[actual] = None
-        if not found and _safe(last):
-            stem, _, extension = unquote(last).rpartition(".")
-            name = stem if extension.lower() in EXTENSIONS else unquote(last)
-            found.update(dict.fromkeys(self._stems.get(_plain(name), ())))
-        for sample_id in self._ids[link]:
+        if not found and _safe(plain):
+            stem, _, extension = plain.rpartition(".")
+            name = stem if extension.lower() in EXTENSIONS else plain
+            found.update(dict.fromkeys(self._stems.get(_normal(name), ())))
+        for sample_id in ids:
             # looked up among the names that are there: no id can lead out of the folder
-            found.update(dict.fromkeys(self._stems.get(_plain(sample_id), ())))
+            found.update(dict.fromkeys(self._stems.get(_normal(sample_id), ())))
         return list(found)
 
 
-def _parts(link: str) -> tuple[str, str, str]:
-    """Host, path and query of a link."""
-    first = first_link(link)
-    try:
-        parts = urlsplit(complete(first))
-    except ValueError:
-        return "", "", ""
-    if parts.scheme in ("http", "https"):
-        return parts.netloc.lower(), parts.path, parts.query
-    return "", first.replace("\\", "/"), ""  # a file name or path; backslashes are Windows'
+class _Parts(NamedTuple):
+    """A link in the parts that files are named after."""
 
+    host: str
+    path: str
+    query: str
 
-def _last_part(link: str) -> str:
-    return _parts(link)[1].rsplit("/", 1)[-1]
+    @classmethod
+    def of(cls, link: str) -> _Parts:
+        """Parts of a link; of a file name or a path, the path alone."""
+        first = first_link(link)
+        try:
+            parts = urlsplit(complete(first))
+        except ValueError:
+            return cls("", "", "")
+        if parts.scheme in ("http", "https"):
+            return cls(parts.netloc.lower(), parts.path, parts.query)
+        return cls("", first.replace("\\", "/"), "")  # backslashes are Windows'
 
+    @property
+    def name(self) -> str:
+        """The last part."""
+        return self.path.rsplit("/", 1)[-1]
 
-def _path_ends(link: str) -> Iterator[str]:
-    """Ends of a link's path of at least one folder and the name, the longest first."""
-    host, path, _ = _parts(link)
-    for text in dict.fromkeys((path, unquote(path))):
-        steps = [host, *(step for step in text.split("/") if step)]
-        if all(_safe(step) for step in steps[1:]):
-            yield from ("/".join(steps[start:]) for start in range(0 if _safe(host) else 1, len(steps) - 1))
+    @property
+    def picture(self) -> str:
+        """What tells pictures apart: host and path; the query too where the path names no picture (``show?id=7``)."""
+        path = unquote(self.path)
+        pictured = path.rpartition(".")[2].lower() in EXTENSIONS
+        return f"{self.host}/{path.lstrip('/')}" + ("" if pictured else f"?{self.query}")
 
-
-def _picture_of(link: str) -> str:
-    """What tells pictures apart: host and path; the query too where the path names no picture (``show.php?id=7``)."""
-    host, path, query = _parts(link)
-    path = unquote(path)
-    pictured = path.rpartition(".")[2].lower() in EXTENSIONS
-    return f"{host}/{path.lstrip('/')}" + ("" if pictured else f"?{query}")
+    def ends(self) -> Iterator[str]:
+        """Ends of the path of at least one folder and the name, the longest first."""
+        for text in dict.fromkeys((self.path, unquote(self.path))):
+            steps = [self.host, *(step for step in text.split("/") if step)]
+            if all(_safe(step) for step in steps[1:]):
+                first = 0 if _safe(self.host) else 1
+                yield from ("/".join(steps[start:]) for start in range(first, len(steps) - 1))
 
 
 def _safe(name: str) -> bool:
@@ -168,9 +177,9 @@ def _safe(name: str) -> bool:
     return bool(name) and name not in (".", "..") and not any(mark in name for mark in "/\\\0") and len(name) <= 255
 
 
-def _plain(name: str) -> str:
+def _normal(name: str) -> str:
     """A name as it is compared: some file systems spell letters with marks in two parts."""
-    return unicodedata.normalize("NFC", name)
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def _fingerprint(status: os.stat_result) -> str:

@@ -116,7 +116,7 @@ def complete(link: str, scheme: str = "https") -> str:
     """
     if link.startswith("//"):
         return f"{scheme}:{link}"
-    if re.match(_BARE, link, re.IGNORECASE):
+    if not has_scheme(link) and re.match(_BARE, link, re.IGNORECASE):
         return f"{scheme}://{link}"
     return link
 
