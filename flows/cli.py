@@ -23,6 +23,8 @@ from flows.options import (
     Preset,
     PriceColumn,
     Setting,
+    StackOutput,
+    StageOutput,
     Test,
     Train,
     build_config,
@@ -41,6 +43,13 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.add_typer(score_command.app)
 app.add_typer(inspection.app)
 console = Console()
+DemoRows = Annotated[int, typer.Option(min=50, help="Number of training rows; a third as many are priced.")]
+Oof = Annotated[
+    Path, typer.Option(help="CSV or Parquet: sample_id, price, and per model a column of prices predicted out of fold.")
+]
+TestPredictions = Annotated[
+    Path, typer.Option(help="CSV or Parquet: sample_id and the same models' prices of new rows.")
+]
 StageName = Literal["download", "features", "tune", "gbdt", "neural", "ensemble", "submission"]
 _MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 """A full disk, a folder that is not ours: nothing that a traceback would explain."""
@@ -61,12 +70,12 @@ def run(
 
 @app.command()
 def demo(
-    output: Output = Path("output/demo"), rows: Annotated[int, typer.Option(min=50)] = 1500, preset: Preset = "demo",
+    output: Output = Path("output/demo"), rows: DemoRows = 1500, preset: Preset = "demo",
     setting: Setting = None, artifacts: Artifacts = None, allow_host: AllowHost = None,
     on_bad_rows: OnBadRows = None, price_column: PriceColumn = None, intervals: Intervals = False,
     quiet: Quiet = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
-    """Generate the sample catalogue, serve its pictures on loopback, run everything."""
+    """Generate the sample catalogue, serve its images on loopback, and run everything on it."""
     overrides = build_overrides(setting, artifacts, allow_host, on_bad_rows, price_column, intervals)
     config, _ = resolve(preset, overrides)
     check_output(output)
@@ -79,14 +88,14 @@ def demo(
 
 @app.command()
 def stage(
-    name: Annotated[StageName, typer.Argument()],
-    train: Train, output: Output, test: Test = None, images: Images = None, image_mirror: Mirror = None,
+    name: Annotated[StageName, typer.Argument(help="The stage. `submission` is the whole run.")],
+    train: Train, output: StageOutput, test: Test = None, images: Images = None, image_mirror: Mirror = None,
     preset: Preset = "cpu", setting: Setting = None, artifacts: Artifacts = None,
     allow_host: AllowHost = None, on_bad_rows: OnBadRows = None, price_column: PriceColumn = None,
     intervals: Intervals = False,
     quiet: Quiet = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
-    """One stage, with what it needs before it."""
+    """Run one stage, and before it the stages that it needs."""
     overrides = build_overrides(setting, artifacts, allow_host, on_bad_rows, price_column, intervals)
     source = images_text(images, image_mirror)
     if name == "submission":  # needs everything before it
@@ -113,9 +122,11 @@ def stage(
 
 @app.command("fetch-data")
 def fetch_data(
-    url: str, sha256: Annotated[str | None, typer.Option()] = None, data: Annotated[Path, typer.Option()] = PATHS.data
+    url: Annotated[str, typer.Argument(help="Address of a zip or tar archive: http://, https:// or s3://BUCKET/KEY.")],
+    sha256: Annotated[str | None, typer.Option(help="SHA-256 that the archive must have, in hexadecimal.")] = None,
+    data: Annotated[Path, typer.Option(help="Folder that train.csv and test.csv are unpacked into.")] = PATHS.data,
 ) -> None:
-    """Download the challenge's archive (http, https or s3) and unpack train.csv and test.csv."""
+    """Download an archive and unpack train.csv and test.csv."""
     from pricing.catalogue.fetch_data import fetch_data as fetch
     from pricing.catalogue.progress_display import byte_progress
 
@@ -127,12 +138,12 @@ def fetch_data(
 
 @app.command()
 def ensemble(
-    oof: Annotated[Path, typer.Option()], test_predictions: Annotated[Path, typer.Option()], output: Output,
+    oof: Oof, test_predictions: TestPredictions, output: StackOutput,
     preset: Preset = "cpu", setting: Setting = None, price_column: PriceColumn = None, intervals: Intervals = False,
     on_bad_predictions: OnBadPredictions = None,
     quiet: Quiet = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
-    """Stack anybody's out-of-fold predictions (prices, one column per model)."""
+    """Stack the out-of-fold predictions of any models."""
     from pricing.ensemble.standalone import stack_predictions
 
     laid = [*(setting or [])]

@@ -1,7 +1,9 @@
 """Commands that look at finished runs and at the store; none of them starts Prefect."""
 
 import json
+import re
 import shutil
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,13 +15,22 @@ from pricing.config import PathsConfig, PricingConfig, ReportConfig
 from pricing.errors import ArtifactError, InputError
 
 app = typer.Typer()
+COMMANDS = {
+    "download": ("images",), "features": ("features", "price_features"), "tune": ("tune", "settings"),
+    "neural": ("encode", "neural"), "submission": ("ensemble",),
+}  # fmt: skip
+"""Stages of the store that a stage of the command line makes, where it is not one of the same name alone."""
 console = Console()
 PATHS = PathsConfig()
-Artifacts = Annotated[Path, typer.Option(help="The artifact store.")]
+Artifacts = Annotated[
+    Path, typer.Option(help="Folder that runs were given as --artifacts; the stages are in its store/.")
+]
+Run = Annotated[Path, typer.Option("--run", help="A run's output folder, or one of `pricing ensemble`.")]
+Folder = typer.Argument(help="A run's output folder, or one of `pricing ensemble`.")
 
 
 @app.command()
-def report(run_dir: Annotated[Path, typer.Option("--run")]) -> None:
+def report(run_dir: Run) -> None:
     """Build report.html and plots/ of a run again."""
     from pricing.evaluation.report import build_report
 
@@ -40,7 +51,7 @@ def report(run_dir: Annotated[Path, typer.Option("--run")]) -> None:
 
 
 @app.command()
-def compare(first: Path, second: Path) -> None:
+def compare(first: Annotated[Path, Folder], second: Annotated[Path, Folder]) -> None:
     """What changed between two runs, what it gained, and whether that is beyond noise."""
     from pricing.evaluation.compare import compare_runs
 
@@ -48,31 +59,44 @@ def compare(first: Path, second: Path) -> None:
 
 
 @app.command()
-def why(stage: str, artifacts: Artifacts = PATHS.artifacts) -> None:
+def why(
+    stage: Annotated[
+        str,
+        typer.Argument(
+            help="A stage as `pricing stage` names it (download, features, tune, gbdt, neural, ensemble, submission) "
+            "or a folder of the store, such as images or price_features."
+        ),
+    ],
+    artifacts: Artifacts = PATHS.artifacts,
+) -> None:
     """Why a stage ran again: what differs between its last two outputs."""
-    from pricing.evaluation.compare import differences
-
     store = _store(artifacts)
-    records = store.outputs(stage)
-    if not records:
+    kept = {name: store.outputs(name) for name in COMMANDS.get(stage, (stage,))}
+    if not any(kept.values()):
         known = sorted({record["reference"].stage for record in store.outputs()})
         raise InputError(f"no output of stage {stage!r} in {artifacts}; there are {', '.join(known) or 'none'}")
+    for name, records in kept.items():
+        if records:
+            _tell_why(store, name, records)
+
+
+def _tell_why(store: ArtifactStore, stage: str, records: list[dict[str, Any]]) -> None:
+    """The last output of a stage against the one before it in the same slot."""
+    from pricing.why import explain
+
     last = records[-1]
-    slot = last["reference"].slot
-    before = [record for record in records[:-1] if record["reference"].slot == slot]
+    label = f"{stage} {last['reference'].slot}".strip()
+    before = [record for record in records[:-1] if record["reference"].slot == last["reference"].slot]
     if not before:
-        console.print(f"{stage} {slot}: made once, {last['reference'].key}; nothing to compare with")
+        console.print(f"{label}: made once, {_time(last)}; nothing to compare with", highlight=False, soft_wrap=True)
         return
-    console.print(f"{stage} {slot}: {before[-1]['reference'].key} -> {last['reference'].key}")
-    changes = differences(before[-1]["parts"], last["parts"])
-    lines = [f"{name}: {_short(old)} -> {_short(new)}" for name, (old, new) in changes.items()]
-    for line in lines or ["nothing differs: the earlier output was missing or damaged"]:
-        console.print(f"  {line}", markup=False, soft_wrap=True)
+    console.print(f"{label}: made {_time(last)}, before that {_time(before[-1])}", highlight=False, soft_wrap=True)
+    for line in explain(store, before[-1], last) or ["nothing differs: the earlier output was missing or damaged"]:
+        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _short(value: Any) -> str:
-    text = "absent" if value is None else str(value)
-    return text if len(text) <= 60 else text[:20] + "..."
+def _time(record: dict[str, Any]) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record["reference"].ended))
 
 
 def _store(artifacts: Path) -> ArtifactStore:
@@ -85,16 +109,20 @@ def _store(artifacts: Path) -> ArtifactStore:
 @app.command()
 def prune(
     artifacts: Artifacts = PATHS.artifacts,
-    keep: Annotated[list[Path] | None, typer.Option(help="Runs whose stage outputs stay; repeatable.")] = None,
+    keep: Annotated[
+        list[Path] | None, typer.Option(help="A run's output folder; its stage outputs stay. Repeatable.")
+    ] = None,
     everything: Annotated[
         bool,
-        typer.Option("--all", help="Keep nothing, checkpoints of killed trainings neither; not while a run is going."),
+        typer.Option(
+            "--all", help="Keep no stage output and no checkpoint of a killed training. Not while a run is going."
+        ),
     ] = False,
 ) -> None:
-    """Remove stage outputs that none of the runs given uses, and half-written ones."""
-    if not keep and not everything:
+    """Remove stage outputs that none of the runs given uses, half-written ones, and their records and locks."""
+    if bool(keep) == everything:
         raise InputError(
-            "prune: say which runs stay (--keep RUN, repeatable) or --all to keep none; nothing was removed"
+            "prune: give --keep RUN (repeatable) or --all, which keeps none, and not both; nothing was removed"
         )
     keys: set[str] = set()
     for run in keep or []:
@@ -104,10 +132,19 @@ def prune(
             raise InputError(f"{run}: is no run folder ({type(error).__name__}); nothing was removed") from None
     paths = PathsConfig(artifacts=artifacts)
     removed, size = _store(artifacts).prune(keys)
+    _sweep_records(paths)
     if not keep and paths.checkpoints.exists():  # of trainings that were killed; a finished one removes its own
         size += sum(path.stat().st_size for path in paths.checkpoints.rglob("*") if path.is_file())
         shutil.rmtree(paths.checkpoints)
     console.print(f"{removed} outputs removed, {size / 1e6:.1f} MB")
+
+
+def _sweep_records(paths: PathsConfig) -> None:
+    """Remove Prefect's records of outputs that are gone; files of other names are left alone."""
+    for record in paths.records.glob("*"):
+        named = re.fullmatch(r"(\w+)-([0-9a-f]{32})", record.name)
+        if named and not paths.store.joinpath(*named.groups()).exists():
+            record.unlink(missing_ok=True)
 
 
 @app.command()

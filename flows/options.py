@@ -13,25 +13,43 @@ from pricing.errors import InputError
 PATHS = PathsConfig()
 
 Train = Annotated[Path, typer.Option(help="CSV or Parquet: sample_id, catalog_content, image_link, price.")]
-Test = Annotated[Path | None, typer.Option(help="The same without price.")]
+Test = Annotated[Path | None, typer.Option(help="CSV or Parquet to price: the columns of --train without price.")]
 Output = Annotated[Path, typer.Option(help="Folder for submission, report, metrics and model.")]
-Artifacts = Annotated[Path | None, typer.Option(help="The artifact store.", show_default=str(PATHS.artifacts))]
-Preset = Annotated[str, typer.Option(help="demo, cpu, best, full, or a TOML file.")]
-Setting = Annotated[list[str] | None, typer.Option("--set", help="key.path=value, repeatable.")]
+StageOutput = Annotated[Path, typer.Option(help="Folder for run.json and metrics.json; for submission, the whole run.")]
+StackOutput = Annotated[Path, typer.Option(help="Folder for the submission, metrics and the fitted stack.")]
+Artifacts = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of all that runs make and read again: stage outputs, images.", show_default=str(PATHS.artifacts)
+    ),
+]
+Preset = Annotated[str, typer.Option(help="Settings to begin with: demo, cpu, best, full, or a TOML file.")]
+Setting = Annotated[
+    list[str] | None, typer.Option("--set", help="One setting, such as gbdt.lightgbm.num_leaves=31; repeatable.")
+]
 Images = Annotated[
     Path | None,
     typer.Option(help="Folder with the images, found by the end of their link or by sample_id; nothing is fetched."),
 ]
 ImageProxy = Annotated[str | None, typer.Option(help="HTTP proxy for the images, http://HOST:PORT.")]
-Mirror = Annotated[str | None, typer.Option(help="Replaces scheme, host and port of the links.")]
-AllowHost = Annotated[list[str] | None, typer.Option(help="Private or loopback host that may be asked; repeatable.")]
-OnBadRows = Annotated[str | None, typer.Option(help="refuse or quarantine.")]
-OnBadPredictions = Annotated[
-    str | None, typer.Option(help="refuse zero and negative predictions, or clip them to the smallest known price.")
+Mirror = Annotated[str | None, typer.Option(help="Address that replaces scheme, host and port of the image links.")]
+AllowHost = Annotated[
+    list[str] | None, typer.Option(help="Private or loopback host that images may be fetched from; repeatable.")
 ]
-PriceColumn = Annotated[str | None, typer.Option(help="Header of the submission's price column.")]
-Intervals = Annotated[bool, typer.Option("--intervals", help="80 % and 95 % prediction intervals in a file beside.")]
-Comparables = Annotated[int, typer.Option(min=0, help="Most similar products a row, with prices, in a file beside.")]
+OnBadRows = Annotated[
+    str | None, typer.Option(help="Unusable rows: refuse (name them and stop) or quarantine (leave them out).")
+]
+OnBadPredictions = Annotated[
+    str | None,
+    typer.Option(help="Zero and negative predictions: refuse, or clip to the smallest known price."),
+]
+PriceColumn = Annotated[str | None, typer.Option(help="Header of the column of prices that is written.")]
+Intervals = Annotated[
+    bool, typer.Option("--intervals", help="Write 80 % and 95 % prediction intervals to a file beside the prices.")
+]
+Comparables = Annotated[
+    int, typer.Option(min=0, help="Number of similar products with a price per row, in a file beside the prices.")
+]
 
 
 def build_overrides(

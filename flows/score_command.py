@@ -32,7 +32,8 @@ console = Console()
 @app.command()
 def score(
     run_dir: Annotated[Path, typer.Option("--run", help="A run's output folder, or its model folder.")],
-    catalogue: Annotated[Path, typer.Option()], output: Annotated[Path, typer.Option()], images: Images = None,
+    catalogue: Annotated[Path, typer.Option(help="CSV or Parquet to price: sample_id, catalog_content, image_link.")],
+    output: Annotated[Path, typer.Option(help="CSV file that the prices are written to.")], images: Images = None,
     image_mirror: Mirror = None, image_proxy: ImageProxy = None, allow_host: AllowHost = None,
     artifacts: Artifacts = None, price_column: PriceColumn = None, intervals: Intervals = False,
     comparables: Comparables = 0, quiet: Quiet = False, verbose: Verbose = False,

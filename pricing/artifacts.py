@@ -9,7 +9,7 @@ Layout::
     store/STAGE/KEY/...              the output
     store/.partial/...               outputs being written; swept by prune when nobody writes them any more
     store/.locks/...                 held while an output is made: by its key, so that two runs do no work twice, and
-                                     by the name in .partial
+                                     by the name in .partial; swept by prune when no process holds them
 """
 
 import hashlib
@@ -19,7 +19,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pricing.codehash import code_digests, library_versions
 from pricing.errors import ArtifactError
+from pricing.permissions import apply_umask
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +141,7 @@ class ArtifactStore:
 
     def build(
         self, stage: str, slot: str, parts: Mapping[str, Any], make: Callable[[Path], None], threads: int = 1,
-        *, together: bool = False,
+        *, together: bool = False, sources: Mapping[str, str] | None = None,
     ) -> Reference:  # fmt: skip
         """Serve the output with these key parts, or make it, or wait for the run that is at it.
 
@@ -156,18 +157,21 @@ class ArtifactStore:
             Recorded, not part of the key.
         together : bool
             Several runs may be at it at once; the first to finish is the one that counts.
+        sources : mapping, optional
+            Names of the files among the inputs, recorded for `pricing why`; not part of the key.
         """
         key = key_of(parts)
         if found := self.find(stage, key):
             return found
         if together:
-            return self._make(stage, slot, key, parts, make, threads)
+            return self._make(stage, slot, key, parts, make, threads, sources)
         with self._alone(stage, key):
-            return self.find(stage, key) or self._make(stage, slot, key, parts, make, threads)
+            return self.find(stage, key) or self._make(stage, slot, key, parts, make, threads, sources)
 
     def _make(
-        self, stage: str, slot: str, key: str, parts: Mapping[str, Any], make: Callable[[Path], None], threads: int
-    ) -> Reference:
+        self, stage: str, slot: str, key: str, parts: Mapping[str, Any], make: Callable[[Path], None], threads: int,
+        sources: Mapping[str, str] | None,
+    ) -> Reference:  # fmt: skip
         partial = self.root / ".partial" / f"{stage}-{key}-{uuid.uuid4().hex}"
         lock = self._lock(partial.name)
         lock.acquire()  # or prune would take it for abandoned
@@ -175,12 +179,13 @@ class ArtifactStore:
         started = time.time()
         try:
             make(partial)
+            apply_umask(partial)
             files = _listing(partial)
             reference = Reference(
                 stage=stage, slot=slot, key=key, digest=_digest(files), size=sum(size for size, _ in files.values()),
                 started=started, ended=time.time(), threads=threads, peak_rss=_peak_rss(),
             )  # fmt: skip
-            record = {"reference": reference.model_dump(), "parts": parts, "files": files}
+            record = {"reference": reference.model_dump(), "parts": parts, "files": files, "sources": sources or {}}
             write_json(partial / RECORD, record)
             return self._move_in(partial, reference)
         finally:
@@ -227,7 +232,7 @@ class ArtifactStore:
         return made
 
     def outputs(self, stage: str | None = None) -> list[dict[str, Any]]:
-        """Readable records of the store, oldest first: ``{"reference", "parts", "files"}``."""
+        """Readable records of the store, oldest first: ``{"reference", "parts", "files", "sources"}``."""
         records = []
         for folder in self.root.glob(f"{stage or '[!.]*'}/*"):
             try:
@@ -250,7 +255,7 @@ class ArtifactStore:
         return problems
 
     def prune(self, keep: set[str]) -> tuple[int, int]:
-        """Remove outputs whose key is not in ``keep``, and half-written ones that no run is at.
+        """Remove outputs whose key is not in ``keep``, half-written ones that no run is at, and locks that none holds.
 
         Returns
         -------
@@ -262,7 +267,14 @@ class ArtifactStore:
         size = sum(path.stat().st_size for folder in gone for path in folder.rglob("*") if path.is_file())
         for folder in gone:
             shutil.rmtree(folder)
+        self._sweep_locks()
         return len(gone), size
+
+    def _sweep_locks(self) -> None:
+        for file in self.root.glob(".locks/*.lock"):
+            # removed while it is held: a process that has opened it meanwhile sees that it is gone, and makes a new one
+            with suppress(Timeout), FileLock(file).acquire(timeout=0):
+                file.unlink(missing_ok=True)
 
     def _abandoned(self, partial: Path) -> bool:
         try:
@@ -284,7 +296,8 @@ def read_record(folder: Path) -> dict[str, Any]:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         files = {str(name): (int(size), str(digest)) for name, (size, digest) in record["files"].items()}
         reference = Reference.model_validate(record["reference"])
-        return {"reference": reference, "parts": dict(record["parts"]), "files": files}
+        parts, sources = dict(record["parts"]), dict(record.get("sources", {}))
+        return {"reference": reference, "parts": parts, "files": files, "sources": sources}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
         raise ArtifactError(
             f"{folder}: no readable {RECORD} ({type(error).__name__}); run again to rebuild it"

@@ -4,11 +4,13 @@ import json
 import shutil
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pricing.errors import InputError
+from pricing.permissions import apply_umask
 
 __all__ = ["RUN", "STACK", "check_file", "check_folder", "check_output", "check_stage_output", "fill_output"]
 
@@ -126,9 +128,11 @@ def fill_output(output: Path, mark: str = RUN) -> Iterator[Path]:
     for left in output.glob(f"{_PARTIAL}*"):  # by a process that was killed
         if time.time() - left.stat().st_mtime > _ABANDONED:
             shutil.rmtree(left, ignore_errors=True)
-    new = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=output))
+    new = output / f"{_PARTIAL}{uuid.uuid4().hex}"
+    new.mkdir()
     try:
         yield new
+        apply_umask(new)  # copies keep the permissions of what they were copied from
         _put_in_place(new, output, mark)
     finally:
         shutil.rmtree(new, ignore_errors=True)

@@ -6,7 +6,7 @@ Prices are rounded here, where people read them, and nowhere else: see `pricing.
 import contextlib
 import logging
 import os
-import tempfile
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -256,14 +256,12 @@ def _decimals(config: SubmissionConfig) -> int:
 def _write_csv(table: pl.DataFrame, destination: Path) -> None:
     """The file appears whole or not at all."""
     destination.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=destination.parent, prefix=f".{destination.name}.")
-    temporary = Path(name)
+    temporary = destination.with_name(f".{destination.name}.{uuid.uuid4().hex}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             table.write_csv(file)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o644)  # mkstemp's files are private
         temporary.replace(destination)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):

@@ -150,6 +150,7 @@ def stage_task(
                 reference = runtime.store.build(
                     stage, slot.format(**named(keyed)), parts, lambda out: make(out, runtime=runtime, **keyed, **told),
                     runtime.threads, together=together,
+                    sources={name: str(value) for name, value in keyed.items() if isinstance(value, Path)},
                 )  # fmt: skip
             except SystemExit:  # a training took SIGTERM and has saved: now the end, else the next in line would start
                 signal.raise_signal(signal.SIGTERM)

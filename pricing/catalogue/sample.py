@@ -9,7 +9,7 @@ import csv
 import hashlib
 import json
 import shutil
-import tempfile
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -133,9 +133,9 @@ def generate_sample(
     elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CatalogueError(f"{folder}: holds other files than a sample catalogue; give a new or an empty folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    beside = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
+    beside.mkdir()
     try:
-        beside.chmod(0o755)
         _write(beside, rows, test_rows, seed, images, image_base_url)
         sizes = {path.name: path.stat().st_size for path in sorted(beside.iterdir()) if path.is_file()}
         write_json(beside / "sample.json", {"recipe": recipe, "sizes": sizes, "pictures": _count(beside / "images")})

@@ -23,6 +23,7 @@ from pricing.ensemble.decision import smape_optimal_points
 from pricing.ensemble.linear import LinearModel
 from pricing.ensemble.meta_features import disagreement
 from pricing.errors import ArtifactError
+from pricing.permissions import apply_umask
 
 __all__ = ["NetworkModel", "fit_network"]
 
@@ -95,6 +96,7 @@ class NetworkModel:
         from safetensors.numpy import save_file
 
         save_file({name: np.ascontiguousarray(values) for name, values in self.layers.items()}, path)
+        apply_umask(path)
         return {
             "members": list(self.members),
             "centre": self.centre.tolist(),

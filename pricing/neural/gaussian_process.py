@@ -25,7 +25,7 @@ from pricing.artifacts import write_json
 from pricing.config.neural import GaussianProcessConfig
 from pricing.errors import ArtifactError, TrainingError
 from pricing.features.files import read_sparse
-from pricing.neural.io import load_tensors
+from pricing.neural.io import load_tensors, save_tensors
 from pricing.neural.kernel import ProductKernel, Products
 
 __all__ = ["GaussianProcess", "left_out"]
@@ -150,13 +150,11 @@ class GaussianProcess:
 
     def save(self, folder: Path) -> None:
         """Write kernel, landmarks and coefficients into an existing folder; equal processes give equal bytes."""
-        from safetensors.torch import save_file
-
         state = {f"kernel.{name}": value.detach().clone() for name, value in self.kernel.log.items()}
         state |= {"dual": self._dual, "numbers": self._landmarks.numbers.float()}
         if self._landmarks.meaning is not None:
             state["meaning"] = self._landmarks.meaning.float()
-        save_file({name: tensor.contiguous() for name, tensor in sorted(state.items())}, folder / "process.safetensors")
+        save_tensors(state, folder / "process.safetensors")
         sparse.save_npz(folder / "terms.npz", self._landmarks.terms, compressed=False)
         record = {"config": self.config.model_dump(mode="json"), "center": self.center, "scale": self.scale}
         write_json(folder / "process.json", record)

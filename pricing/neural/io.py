@@ -12,8 +12,9 @@ from torch import nn
 
 from pricing.artifacts import write_json
 from pricing.errors import ArtifactError
+from pricing.permissions import apply_umask
 
-__all__ = ["load_model", "load_tensors", "pack", "put_trained", "save_model", "trained_state", "unpack"]
+__all__ = ["load_model", "load_tensors", "pack", "put_trained", "save_model", "save_tensors", "trained_state", "unpack"]
 
 WEIGHTS, CONFIG = "model.safetensors", "model.json"
 
@@ -30,8 +31,7 @@ def save_model(model: nn.Module, folder: Path, config: Mapping[str, Any]) -> Non
 
     Equal weights give equal bytes.
     """
-    state = {name: tensor.cpu().contiguous().clone() for name, tensor in sorted(trained_state(model).items())}
-    save_file(state, folder / WEIGHTS)
+    save_tensors({name: tensor.cpu().clone() for name, tensor in trained_state(model).items()}, folder / WEIGHTS)
     write_json(folder / CONFIG, config)
 
 
@@ -78,6 +78,12 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise ArtifactError(f"{folder / CONFIG}: expected a JSON object, got {type(config).__name__}")
     return config
+
+
+def save_tensors(state: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Write tensors on the CPU as safetensors, with the permissions of any new file; equal tensors give equal bytes."""
+    save_file({name: tensor.contiguous() for name, tensor in sorted(state.items())}, path)
+    apply_umask(path)
 
 
 def load_tensors(path: Path) -> dict[str, torch.Tensor]:

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from pricing.artifacts import write_json
 from pricing.config.neural import SparseMLPConfig
 from pricing.errors import ArtifactError, TrainingError
-from pricing.neural.io import load_tensors
+from pricing.neural.io import load_tensors, save_tensors
 from pricing.smape import smape_of_logs
 
 __all__ = ["SparseMLP", "SparseMLPEnsemble"]
@@ -184,16 +184,14 @@ class SparseMLPEnsemble:
 
     def save(self, folder: Path) -> None:
         """Write the networks' tensors and their shape into an existing folder."""
-        from safetensors.torch import save_file
-
         state = {
             # exact: these rows were rounded to float16 when the training ended
-            f"{number}.{name}": (tensor.half() if name == TERMS else tensor).contiguous()
+            f"{number}.{name}": tensor.half() if name == TERMS else tensor
             for number, network in enumerate(self.networks)
             for name, tensor in network.state_dict().items()
         }
         state["kept"] = torch.from_numpy(self.kept.astype(np.int32))
-        save_file(dict(sorted(state.items())), folder / "networks.safetensors")
+        save_tensors(state, folder / "networks.safetensors")
         first = self.networks[0]
         record = {
             "config": self.config.model_dump(mode="json"),

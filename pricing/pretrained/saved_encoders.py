@@ -16,6 +16,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from pricing.errors import WeightsError
+from pricing.permissions import apply_umask
 from pricing.pretrained.weights import (
     Source,
     describe,
@@ -78,6 +79,7 @@ class SavedEncoders:
                 encoder = load_image_encoder(source)
                 records["image"] = record = _describe(source, encoder)
                 timm.models.save_for_hf(encoder, str(_folder(folder, record)), safe_serialization=True)
+        apply_umask(folder)
         return cls(folder, records)
 
     def tokenizer(self) -> PreTrainedTokenizerBase:

@@ -199,6 +199,18 @@ def test_forms_of_archives(pack: object, tmp_path: Path) -> None:
     assert_catalogue(out)
 
 
+@pytest.mark.parametrize(
+    "names", [("Train.csv", "Test.csv"), ("data/TRAIN.CSV", "data/test.csv"), ("train.CSV", "tEst.csv")]
+)
+@pytest.mark.parametrize("pack", [zipped, tarred])
+def test_names_in_capitals(pack: object, names: tuple[str, str], tmp_path: Path) -> None:
+    """Archives packed on other systems say Train.csv; what lies there afterwards has one name."""
+    (tmp_path / "a").write_bytes(pack({names[0]: TRAIN, names[1]: TEST, "sub/deeper/train.csv": b"no"}))  # type: ignore[operator]
+    (tmp_path / "out").mkdir()
+    unpack_catalogue(tmp_path / "a", tmp_path / "out")
+    assert_catalogue(tmp_path / "out")
+
+
 def refused(archive_bytes: bytes, tmp_path: Path, match: str, **options: int) -> None:
     archive = tmp_path / "inner" / "a.bin"
     archive.parent.mkdir()

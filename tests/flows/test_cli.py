@@ -16,6 +16,7 @@ from PIL import Image
 from pricing.catalogue.serving import serve_folder
 from tests.ensemble.synthetic import make_members
 from tests.neural.builders import write_image_encoder, write_text_encoder
+from tests.test_permissions import expected, modes
 
 SMALL = [
     "--set", "folds.n_splits=2", "--set", "gbdt.members=['lightgbm']", "--set", "gbdt.lightgbm.rounds=30",
@@ -24,12 +25,16 @@ SMALL = [
     "--set", "gbdt.search={trials = 2, n_splits = 2}",
 ]  # fmt: skip
 
+UMASK = 0o027
+
 
 def pricing(*arguments: str | Path, server: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run the command; without a server it must need none."""
     environment = os.environ | {"PREFECT_API_URL": server or "http://127.0.0.1:9/api", "COLUMNS": "200"}
     command = [sys.executable, "-m", "flows.cli", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=280, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment, timeout=280, check=False, umask=UMASK
+    )
     assert not check or done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done
 
@@ -125,6 +130,8 @@ def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path, prefect_server:
     for part in ("noise floor", "from the cache", told, "report.html"):
         assert part in done.stdout
     pricing("verify", "--artifacts", artifacts)
+    for folder in (output, artifacts):  # whatever library wrote it: a service's user reads it, strangers do not
+        assert modes(folder) == expected(UMASK)
 
     beside = (output / "submission_intervals.csv").read_bytes()
     ends = pl.read_csv(output / "submission_intervals.csv", schema_overrides={"sample_id": pl.String})

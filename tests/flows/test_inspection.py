@@ -4,12 +4,15 @@ import json
 from pathlib import Path
 
 import pytest
+import typer
+from filelock import FileLock, Timeout
 from typer.testing import CliRunner
 
 from flows.cli import app
 from pricing.artifacts import ArtifactStore, Reference, key_parts
-from pricing.config import FoldsConfig
+from pricing.config import FoldsConfig, GBDTConfig, LightGBMConfig, PricingConfig, Section
 from pricing.errors import ArtifactError, InputError
+from pricing.why import SECTIONS
 
 RUNNER = CliRunner()
 
@@ -29,7 +32,89 @@ def test_why_names_the_setting_that_changed(tmp_path: Path) -> None:
     assert "made once" in pricing("why", "folds", "--artifacts", tmp_path)
     fill(tmp_path, 4)
     told = pricing("why", "folds", "--artifacts", tmp_path).splitlines()
-    assert told[1:] == ["  inputs.config.n_splits: 3 -> 4"]
+    assert told[1:] == ["  setting folds.n_splits: 3 -> 4"]
+
+
+def test_why_follows_an_input_to_the_file_the_code_and_the_library_that_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trees ran again since their features are others, and those since the catalogue is read from another file."""
+    store = ArtifactStore(tmp_path / "store")
+    code, versions = {"pricing.gbdt.lgbm": "a1", "pricing.smape": "b1"}, {"lightgbm": "4.5.0", "python": "3.11"}
+    monkeypatch.setattr("pricing.artifacts.code_digests", lambda entry: dict(code))
+    monkeypatch.setattr("pricing.artifacts.library_versions", lambda entry: dict(versions))
+
+    def build(stage: str, slot: str, sources: dict[str, str] | None = None, **inputs: object) -> Reference:
+        parts = key_parts(stage, "any", inputs)
+        text = json.dumps(parts)
+        return store.build(
+            stage, slot, parts, lambda out: (out / "x").write_text(text, encoding="utf-8"), sources=sources
+        )  # fmt: skip
+
+    def run(train: Path, test: Path | None, leaves: int, members: list[str]) -> None:
+        sources = {"train": str(train)} | ({"test": str(test)} if test else {})
+        catalogue = build("catalogue", "", sources, train=train, test=test)
+        features = build("features", "", catalogue=catalogue, seed=0)
+        config = GBDTConfig(lightgbm=LightGBMConfig(num_leaves=leaves))
+        models = {name: [build("gbdt", f"{name}-0", features=features, config=config, member=name)] for name in members}
+        build("ensemble", "", members=models, floor=None)
+
+    old, new = tmp_path / "old.csv", tmp_path / "new.csv"
+    for path in (old, new):
+        path.write_text(path.name, encoding="utf-8")
+    run(old, None, 31, ["lightgbm"])
+    code |= {"pricing.gbdt.lgbm": "a2", "pricing.gbdt.bag": "c1"}
+    versions |= {"lightgbm": "4.6.0"}
+    run(new, old, 4, ["lightgbm", "xgboost"])
+    shared = [
+        "code changed: pricing.gbdt.lgbm",
+        "code added: pricing.gbdt.bag",
+        "library lightgbm: 4.5.0 -> 4.6.0",
+    ]
+    catalogue = ["another output of catalogue", f"  test file: none -> {old}", f"  another train file: {old} -> {new}"]
+    told = {}
+    for stage in ("submission", "gbdt", "catalogue"):
+        header, *lines = pricing("why", stage, "--artifacts", tmp_path).splitlines()
+        assert (": made 20" in header) == (stage != "gbdt")  # xgboost is new
+        told[stage] = [line.removeprefix("  ") for line in lines]
+    assert told["catalogue"] == [*(line.removeprefix("  ") for line in catalogue[1:]), *shared]
+    assert told["gbdt"] == []
+    why = ["another output of features", *(f"  {line}" for line in catalogue), *(f"    {line}" for line in shared)]
+    assert told["submission"] == [
+        "another output of gbdt lightgbm-0", "  setting gbdt.lightgbm.num_leaves: 31 -> 4",
+        *(f"  {line}" for line in why), "gbdt xgboost-0: not read before",
+    ]  # fmt: skip
+
+    new.write_text("more rows", encoding="utf-8")
+    run(new, old, 4, ["lightgbm", "xgboost"])
+    assert pricing("why", "gbdt", "--artifacts", tmp_path).splitlines()[1:] == [
+        "  another output of features", "    another output of catalogue", f"      train file: {new} has other content",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("command", "stages"),
+    [("download", ["images"]), ("features", ["features", "price_features"]), ("tune", ["tune", "settings"]),
+     ("gbdt", ["gbdt"]), ("neural", ["encode", "neural"]), ("ensemble", ["ensemble"]), ("submission", ["ensemble"]),
+     ("images", ["images"]), ("price_features", ["price_features"])],
+)  # fmt: skip
+def test_why_takes_the_names_of_commands_and_of_the_store(tmp_path: Path, command: str, stages: list[str]) -> None:
+    store = ArtifactStore(tmp_path / "store")
+    for stage in ("images", "features", "price_features", "tune", "settings", "gbdt", "encode", "neural", "ensemble"):
+        parts = key_parts(stage, "pricing.catalogue.stage", {})
+        store.build(stage, "", parts, lambda out: (out / "x").write_text("", encoding="utf-8"))
+    told = pricing("why", command, "--artifacts", tmp_path).splitlines()
+    assert [line.partition(":")[0] for line in told] == stages
+
+
+def test_every_setting_that_why_names_is_one() -> None:
+    """Otherwise a person sets what does not exist."""
+    config = PricingConfig()
+    for stage in ("catalogue", "folds", "images", "features", "gbdt", "neural", "ensemble", *SECTIONS):
+        section = config
+        for part in SECTIONS.get(stage, stage).split("."):
+            section = getattr(section, part)
+        assert isinstance(section, Section), stage
 
 
 def test_why_of_a_stage_that_never_ran_names_those_that_did(tmp_path: Path) -> None:
@@ -40,6 +125,10 @@ def test_why_of_a_stage_that_never_ran_names_those_that_did(tmp_path: Path) -> N
 
 def test_prune_keeps_what_a_run_uses(tmp_path: Path) -> None:
     kept, gone = fill(tmp_path, 3), fill(tmp_path, 4)
+    records = tmp_path / "records"
+    records.mkdir()
+    for name in (f"folds-{kept.key}", f"folds-{gone.key}", f"price_features-{gone.key}", "notes.txt"):
+        (records / name).write_text("{}", encoding="utf-8")
     (tmp_path / "run.json").write_text(json.dumps({"stages": [{"key": kept.key}]}), encoding="utf-8")
     half = tmp_path / "store" / ".partial" / "half"
     half.mkdir(parents=True)
@@ -48,9 +137,24 @@ def test_prune_keeps_what_a_run_uses(tmp_path: Path) -> None:
     assert store.path(kept).exists()
     assert not store.path(gone).exists()
     assert not half.exists()
+    assert sorted(path.name for path in records.iterdir()) == [f"folds-{kept.key}", "notes.txt"]
 
 
-@pytest.mark.parametrize("arguments", [[], ["--keep", "no-such-run"]])
+def test_prune_sweeps_locks_but_those_that_a_run_holds(tmp_path: Path) -> None:
+    """A lock taken while its file is removed is taken again on a new one: two runs never make one output."""
+    fill(tmp_path, 3)
+    locks = tmp_path / "store" / ".locks"
+    with FileLock(locks / "gbdt-0123.lock"):
+        pricing("prune", "--artifacts", tmp_path, "--all")
+        assert [path.name for path in locks.iterdir()] == ["gbdt-0123.lock"]
+        with pytest.raises(Timeout), FileLock(locks / "gbdt-0123.lock", timeout=0, is_singleton=False):
+            pass
+    pricing("prune", "--artifacts", tmp_path, "--all")
+    assert list(locks.iterdir()) == []
+    assert fill(tmp_path, 3).slot == ""  # and the store makes new ones
+
+
+@pytest.mark.parametrize("arguments", [[], ["--keep", "no-such-run"], ["--keep", ".", "--all"]])
 def test_prune_without_a_run_to_keep_removes_nothing(tmp_path: Path, arguments: list[str]) -> None:
     kept = fill(tmp_path, 3)
     with pytest.raises(InputError, match="nothing was removed"):
@@ -91,3 +195,15 @@ def test_verify_names_the_damaged_file(tmp_path: Path) -> None:
     (ArtifactStore(tmp_path / "store").path(reference) / "x").write_text("4", encoding="utf-8")
     with pytest.raises(ArtifactError, match="1 damaged"):
         pricing("verify", "--artifacts", tmp_path)
+
+
+def test_every_argument_and_option_says_what_it_is() -> None:
+    """`--oof <path> [required]` tells nothing; and no command offers what it does not make."""
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    silent = [f"{name} {one.name}" for name, command in commands.items() for one in command.params if not one.help]
+    assert not silent
+    helps = {name: {one.name: one.help for one in command.params} for name, command in commands.items()}
+    assert "report" in helps["run"]["output"]
+    for name in ("stage", "ensemble", "score"):
+        assert "report" not in helps[name]["output"]
+    assert all(command.help for command in commands.values())
