@@ -18,12 +18,10 @@ from pricing.config.base import Section
 from pricing.config.gbdt import GBDTConfig
 from pricing.errors import TrainingError
 from pricing.features.load import FeatureSet
-from pricing.gbdt.bag import Bag, TrainedBag
-from pricing.gbdt.matrix import Matrix
-from pricing.gbdt.rows import assemble, encode_fold, labelled_tables, load_rows, load_tables
+from pricing.gbdt.bag import Bag
+from pricing.gbdt.rows import assemble, labelled_tables, load_rows, load_tables
 from pricing.gbdt.settings import member_settings, with_tuned
-from pricing.gbdt.training import train_bag
-from pricing.smape import smape_of_logs
+from pricing.gbdt.training import GBDTResult, train_gbdt_models
 from pricing.tables import fold_parts, fold_words, write_predictions
 
 log = logging.getLogger(__name__)
@@ -79,44 +77,30 @@ def train_fold(
     rows = load_rows(catalogue, folds)
     tables = labelled_tables(rows, features, price_features)
     masks = fold_parts(rows.split, fold)
-    learning, validating = masks["learn"], masks.get("valid")
-    schema, values = encode_fold(tables.table, tables.tfidf, learning, config.min_category_rows, settings.terms)
-    learn = Matrix(values[learning], rows.log_price[learning])
-    judge = Matrix(values[validating], rows.log_price[validating]) if validating is not None else None
-    trained = train_bag(member, learn, judge, schema, settings, config, seed=seed, threads=threads, rounds=rounds)
-    bag = trained.bag
-    predicted = {
-        name: (rows.ids.filter(pl.Series(mask)), bag.predict_values(values[mask], threads=threads))
-        for name, mask in masks.items()
-        if name != "learn"
-    }
-    valid_smape = None if validating is None else smape_of_logs(predicted["valid"][1], rows.log_price[validating])
+    result = train_gbdt_models(
+        tables.table, rows.log_price, masks, config.model_copy(update={"members": (member,), member: settings}),
+        tfidf=tables.tfidf, seed=seed, threads=threads, rounds=rounds,
+    )[member]  # fmt: skip
+    bag, learnt = result.trained.bag, int(masks["learn"].sum())
+    predicted = {name: (rows.ids.filter(pl.Series(masks[name])), values) for name, values in result.predicted.items()}
     test = load_tables(features, price_features, "test")
-    predicted["test"] = (test.ids, bag.predict_values(schema.encode(test.table, test.tfidf), threads=threads))
+    predicted["test"] = (test.ids, bag.predict_values(bag.schema.encode(test.table, test.tfidf), threads=threads))
     write_predictions(out, predicted)
-    _write_member(trained, bag, member, fold, valid_smape, settings, len(learn), out)
+    _write_member(result, member, fold, settings, learnt, out)
     log.info(
         "%s, %s: %d rows x %d features, %d rounds%s; %.1f s on %d threads",
-        member, fold_words(fold), len(learn), len(schema.names), trained.best_round,
-        "" if valid_smape is None else f", SMAPE {valid_smape:.2f}", time.perf_counter() - started, threads,
+        member, fold_words(fold), learnt, len(bag.schema.names), result.trained.best_round,
+        "" if result.smape is None else f", SMAPE {result.smape:.2f}", time.perf_counter() - started, threads,
     )  # fmt: skip
 
 
-def _write_member(
-    trained: TrainedBag,
-    bag: Bag,
-    member: str,
-    fold: int | None,
-    valid_smape: float | None,
-    settings: Section,
-    rows: int,
-    out: Path,
-) -> None:
+def _write_member(result: GBDTResult, member: str, fold: int | None, settings: Section, rows: int, out: Path) -> None:
+    trained, bag = result.trained, result.trained.bag
     record = {
         "member": member,
         "fold": fold,
         "best_round": trained.best_round,
-        "valid_smape": valid_smape,
+        "valid_smape": result.smape,
         "rows": rows,
         "features": len(bag.schema.names),
         "params": settings.model_dump(mode="json"),

@@ -1,9 +1,9 @@
-"""K-fold training over the libraries, usable from a notebook."""
+"""Training of the libraries on one fold, for the stage and for notebooks."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,64 +84,53 @@ def train_bag(
 
 @dataclass(frozen=True)
 class GBDTResult:
-    """One library's folds.
+    """One library on one fold.
 
     Attributes
     ----------
-    models : list of TrainedBag
-        One a fold, in fold order, each of ``config.seeds`` models.
-    train : ndarray, shape (n,)
-        Log price of each row by the models that learned it: their mean. Optimistic by nature.
-    valid : ndarray, shape (n,)
-        Log price of each row by the one bag that did not learn it (out of fold).
-    test : ndarray, shape (t,)
-        Log price of each test row, the mean over the folds.
-    smape : float
-        Of ``valid``, in percent.
-    importance : polars.DataFrame
-        feature, importance: mean share of the gain, largest first.
+    trained : TrainedBag
+        ``config.seeds`` models; their schema encodes new rows.
+    predicted : dict of str to ndarray of shape (rows of the part,), float64
+        Log price of the rows of each part but ``learn``.
+    smape : float or None
+        Of the part ``valid``, in percent; None without one.
     """
 
-    models: list[TrainedBag]
-    train: NDArray[np.float64]
-    valid: NDArray[np.float64]
-    test: NDArray[np.float64]
-    smape: float
-    importance: pl.DataFrame
+    trained: TrainedBag
+    predicted: dict[str, NDArray[np.float64]]
+    smape: float | None
 
 
 def train_gbdt_models(
     table: pl.DataFrame,
     log_price: NDArray[np.float64],
-    fold: Sequence[int] | NDArray[np.int64],
-    test: pl.DataFrame | None = None,
+    parts: Mapping[str, NDArray[np.bool_]],
     config: GBDTConfig | None = None,
     *,
     tfidf: sparse.csr_matrix | None = None,
-    test_tfidf: sparse.csr_matrix | None = None,
     seed: int = 0,
     threads: int = 1,
+    rounds: int | None = None,
 ) -> dict[str, GBDTResult]:
-    """Train every library of the configuration on every fold.
-
-    The flow does the same with one task a fold and library; this is for notebooks and for tables of one's own.
+    """Train every library of the configuration on one fold.
 
     Parameters
     ----------
     table : polars.DataFrame, n rows
         Features: numbers, or text columns for categories.
-    log_price : ndarray, shape (n,)
+    log_price : ndarray of shape (n,), float64
         Natural log of the price.
-    fold : sequence of int, shape (n,)
-        Fold of each row.
-    test : polars.DataFrame, t rows, optional
-        The same columns for rows without a price.
+    parts : mapping of str to ndarray of shape (n,), bool
+        ``learn``: rows to learn from. ``valid``: rows to stop on; without them ``rounds`` is needed. Any other part is
+        predicted alone.
     config : GBDTConfig, optional
         Members and settings.
-    tfidf, test_tfidf : csr_matrix, shapes (n, v) and (t, v), optional
+    tfidf : csr_matrix of shape (n, v), optional
         Terms beside the table, for libraries whose settings read some.
     seed, threads : int
         The same pair gives the same predictions.
+    rounds : int, optional
+        Number of boosting rounds where there is no part to stop on.
 
     Returns
     -------
@@ -151,67 +140,42 @@ def train_gbdt_models(
     Raises
     ------
     TrainingError
-        Fewer than two folds, lengths that differ, or nothing to learn from.
-    SchemaError
-        The test table has other columns.
+        Lengths differ, no row to learn from, neither ``valid`` nor ``rounds``, or features that never vary.
 
     Examples
     --------
     >>> import numpy as np, polars as pl
     >>> from pricing.config import GBDTConfig
     >>> table = pl.DataFrame({"grams": np.arange(1.0, 41.0), "brand": ["a", "b"] * 20})
+    >>> even = np.arange(40) % 2 == 0
     >>> config = GBDTConfig(members=("lightgbm",))
-    >>> result = train_gbdt_models(table, np.log(table["grams"].to_numpy()), np.arange(40) % 2, config=config)
-    >>> result["lightgbm"].valid.shape
-    (40,)
+    >>> log_price = np.log(table["grams"].to_numpy())
+    >>> result = train_gbdt_models(table, log_price, {"learn": even, "valid": ~even}, config)
+    >>> result["lightgbm"].predicted["valid"].shape
+    (20,)
     """
     config = config or GBDTConfig()
-    folds = np.asarray(fold)
-    if not table.height == len(log_price) == len(folds):
+    lengths = {name: len(mask) for name, mask in parts.items()}
+    if {table.height, *lengths.values()} != {len(log_price)}:
         raise TrainingError(
-            f"{table.height} rows of features, {len(log_price)} prices, {len(folds)} folds; expected one each"
+            f"{table.height} rows of features, {len(log_price)} prices, parts of {lengths} rows; expected equal numbers"
         )
-    numbers = np.unique(folds)
-    if len(numbers) < 2:
-        raise TrainingError(f"one fold ({numbers.tolist()}); out-of-fold predictions need at least 2")
-    test = test if test is not None else table.clear()
-    data = _Tables(table, tfidf, np.asarray(log_price, dtype=np.float64), folds, test, test_tfidf)
-    return {member: _train_folds(member, data, config, seed, threads) for member in config.members}
-
-
-@dataclass(frozen=True)
-class _Tables:
-    table: pl.DataFrame
-    tfidf: sparse.csr_matrix | None
-    log_price: NDArray[np.float64]
-    folds: NDArray[Any]
-    test: pl.DataFrame
-    test_tfidf: sparse.csr_matrix | None
-
-
-def _train_folds(member: str, data: _Tables, config: GBDTConfig, seed: int, threads: int) -> GBDTResult:
-    settings, log_price = getattr(config, member), data.log_price
-    models, importances = [], []
-    learnt, valid, unseen = np.zeros(len(log_price)), np.zeros(len(log_price)), np.zeros(data.test.height)
-    numbers = np.unique(data.folds)
-    for number in numbers:
-        inside = data.folds == number
-        schema, values = encode_fold(data.table, data.tfidf, ~inside, config.min_category_rows, settings.terms)
-        learn = Matrix(values[~inside], log_price[~inside])
-        judge = Matrix(values[inside], log_price[inside])
-        trained = train_bag(member, learn, judge, schema, settings, config, seed=seed, threads=threads)
-        bag = trained.bag
-        predicted = bag.predict_values(values, threads=threads)
-        valid[inside] = predicted[inside]
-        learnt[~inside] += predicted[~inside] / (len(numbers) - 1)
-        new = schema.encode(data.test, data.test_tfidf)
-        unseen += bag.predict_values(new, threads=threads) / len(numbers)
-        models.append(trained)
-        importances.append(bag.importance())
-    importance = (
-        pl.concat(importances)
-        .group_by("feature")
-        .agg(pl.col("importance").sum() / len(numbers))
-        .sort(["importance", "feature"], descending=[True, False])
-    )
-    return GBDTResult(models, learnt, valid, unseen, smape_of_logs(valid, log_price), importance)
+    if "learn" not in parts or not parts["learn"].any():
+        raise TrainingError(f"no row to learn from in the parts {', '.join(parts) or 'given'}; give a part learn")
+    if "valid" not in parts and rounds is None:
+        raise TrainingError("no part valid to stop on; give one, or rounds, such as the folds' median")
+    found: dict[str, GBDTResult] = {}
+    for member in config.members:
+        settings = getattr(config, member)
+        schema, values = encode_fold(table, tfidf, parts["learn"], config.min_category_rows, settings.terms)
+        learn = Matrix(values[parts["learn"]], log_price[parts["learn"]])
+        valid = Matrix(values[parts["valid"]], log_price[parts["valid"]]) if "valid" in parts else None
+        trained = train_bag(member, learn, valid, schema, settings, config, seed=seed, threads=threads, rounds=rounds)
+        predicted = {
+            name: trained.bag.predict_values(values[mask], threads=threads)
+            for name, mask in parts.items()
+            if name != "learn"
+        }
+        smape = smape_of_logs(predicted["valid"], log_price[parts["valid"]]) if valid is not None else None
+        found[member] = GBDTResult(trained, predicted, smape)
+    return found

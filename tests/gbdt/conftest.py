@@ -1,13 +1,17 @@
 """Small tables for the boosting tests."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from scipy import sparse
 
 from pricing.config.gbdt import CatBoostConfig, GBDTConfig, LightGBMConfig, XGBoostConfig
+from pricing.gbdt.bag import TrainedBag
+from pricing.gbdt.training import train_gbdt_models
 
 TINY = GBDTConfig(
     lightgbm=LightGBMConfig(rounds=12, early_stopping=4, num_leaves=7, learning_rate=0.2),
@@ -30,6 +34,38 @@ def make_table(rows: int, seed: int = 0, numeric: int = 4, categories: int = 5) 
         }
     )
     return table, log_price
+
+
+@dataclass
+class OutOfFold:
+    """One library over all folds: log prices of the rows by models that learnt them, and by the one that did not."""
+
+    bags: list[TrainedBag]
+    train: np.ndarray
+    valid: np.ndarray
+
+    @property
+    def importance(self) -> dict[str, float]:
+        tables = [bag.bag.importance() for bag in self.bags]
+        mean = pl.concat(tables).group_by("feature").agg(pl.col("importance").sum() / len(tables))
+        return dict(mean.iter_rows())
+
+
+def out_of_fold(
+    table: pl.DataFrame, log_price: np.ndarray, fold: np.ndarray, config: GBDTConfig,
+    tfidf: sparse.csr_matrix | None = None,
+) -> dict[str, OutOfFold]:  # fmt: skip
+    """Train every library on every fold."""
+    numbers = np.unique(fold)
+    made = {member: OutOfFold([], np.zeros(len(fold)), np.zeros(len(fold))) for member in config.members}
+    for number in numbers:
+        inside = fold == number
+        parts = {"learn": ~inside, "valid": inside, "train": ~inside}
+        for member, result in train_gbdt_models(table, log_price, parts, config, tfidf=tfidf).items():
+            made[member].bags.append(result.trained)
+            made[member].valid[inside] = result.predicted["valid"]
+            made[member].train[~inside] += result.predicted["train"] / (len(numbers) - 1)
+    return made
 
 
 @pytest.fixture(scope="session")

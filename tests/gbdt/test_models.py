@@ -21,7 +21,7 @@ from pricing.errors import ArtifactError, ConfigError, SchemaError, TrainingErro
 from pricing.gbdt.matrix import FeatureSchema, Matrix
 from pricing.gbdt.model import LIBRARIES, GBDTModel, TrainedModel
 from pricing.gbdt.training import train_gbdt_models, train_member
-from tests.gbdt.conftest import TINY, make_table
+from tests.gbdt.conftest import TINY, make_table, out_of_fold
 
 each_library = pytest.mark.parametrize("library", LIBRARIES)
 
@@ -60,14 +60,15 @@ def test_prediction_completeness(rows: int, tests: int, folds: int, seed: int) -
     training, validation and test splits."""
     table, labels = make_table(rows + tests, seed)
     fold = np.random.default_rng(seed).permutation(rows) % folds
-    results = train_gbdt_models(table[:rows], labels[:rows], fold, table[rows:], TINY)
+    results = out_of_fold(table[:rows], labels[:rows], fold, TINY)
     assert list(results) == list(LIBRARIES)
     for result in results.values():
-        assert len(result.models) == folds
-        for predicted, expected in ((result.train, rows), (result.valid, rows), (result.test, tests)):
+        assert len(result.bags) == folds
+        tested = [bag.bag.predict_values(bag.bag.schema.encode(table[rows:])) for bag in result.bags]
+        for predicted, expected in ((result.train, rows), (result.valid, rows), *((test, tests) for test in tested)):
             assert predicted.shape == (expected,)
             assert np.isfinite(predicted).all()
-        assert set(result.importance["feature"]) == set(table.columns)
+        assert set(result.importance) == set(table.columns)
 
 
 @each_library
@@ -91,7 +92,7 @@ def test_validation_rows_are_predicted_by_models_that_have_not_seen_them(
     table, _ = small_table(300)
     noise = np.random.default_rng(5).normal(size=300)
     config = TINY.model_copy(update={"members": (library,)})
-    result = train_gbdt_models(table, noise, np.arange(300) % 3, config=config)[library]
+    result = out_of_fold(table, noise, np.arange(300) % 3, config)[library]
     assert np.corrcoef(result.train, noise)[0, 1] > 0.2
     assert np.corrcoef(result.valid, noise)[0, 1] < 0.15
 
@@ -181,13 +182,11 @@ def test_folds_with_terms(library: str) -> None:
     config = TINY.model_copy(
         update={"members": (library,), library: getattr(TINY, library).model_copy(update={"terms": 5})}
     )
-    fold = np.arange(460) % 3
-    result = train_gbdt_models(
-        table[:460], labels[:460], fold, table[460:], config, tfidf=tfidf[:460], test_tfidf=tfidf[460:]
-    )[library]
+    result = out_of_fold(table[:460], labels[:460], np.arange(460) % 3, config, tfidf[:460])[library]
     assert np.isfinite(result.valid).all()
-    assert np.isfinite(result.test).all()
-    importance = dict(result.importance.iter_rows())
+    bag = result.bags[0].bag
+    assert np.isfinite(bag.predict_values(bag.schema.encode(table[460:], tfidf[460:]))).all()
+    importance = result.importance
     assert importance["tfidf_1"] > 3 * max(importance[f"tfidf_{term}"] for term in (0, 2, 3, 4))
 
 
@@ -209,26 +208,31 @@ def test_twenty_rows_with_everything_wrong(library: str) -> None:
     labels = np.log(np.arange(1.0, 21.0))
     config = TINY.model_copy(update={"members": (library,)})
     fold = np.arange(20) % 4  # the fold of the last row does not learn its brand
-    result = train_gbdt_models(worst_table(), labels, fold, worst_table()[:3], config)[library]
+    result = out_of_fold(worst_table(), labels, fold, config)[library]
     assert np.isfinite(result.valid).all()
-    assert np.isfinite(result.test).all()
     assert np.abs(result.train - labels).mean() < 0.9 * np.abs(np.median(labels) - labels).mean()
-    assert result.importance["importance"].sum() == pytest.approx(1)  # every fold's trees have splits
+    assert sum(result.importance.values()) == pytest.approx(1)  # every fold's trees have splits
 
 
 @each_library
 def test_nothing_varies(library: str) -> None:
     config = TINY.model_copy(update={"members": (library,)})
     with pytest.raises(TrainingError, match="none of 4 features varies"):
-        train_gbdt_models(worst_table().drop("grams")[:18], np.arange(18.0), np.arange(18) % 2, config=config)
+        out_of_fold(worst_table().drop("grams")[:18], np.arange(18.0), np.arange(18) % 2, config)
 
 
-def test_errors_of_the_notebook_function(small_table: Callable[..., Any]) -> None:
+def test_parts_that_cannot_be_trained_on(small_table: Callable[..., Any]) -> None:
     table, labels = small_table(10)
+    every = np.ones(10, dtype=bool)
     with pytest.raises(TrainingError, match="9 prices"):
-        train_gbdt_models(table, labels[:9], [0, 1] * 5)
-    with pytest.raises(TrainingError, match="at least 2"):
-        train_gbdt_models(table, labels, [0] * 10)
+        train_gbdt_models(table, labels[:9], {"learn": every, "valid": every})
+    with pytest.raises(TrainingError, match="'valid': 9"):
+        train_gbdt_models(table, labels, {"learn": every, "valid": every[:9]})
+    for none in ({}, {"valid": every}, {"learn": ~every, "valid": every}):
+        with pytest.raises(TrainingError, match="no row to learn from"):
+            train_gbdt_models(table, labels, none)
+    with pytest.raises(TrainingError, match="or rounds"):
+        train_gbdt_models(table, labels, {"learn": every})
     schema = FeatureSchema.fit(table)
     with pytest.raises(ConfigError, match="lightgbm, xgboost, catboost"):
         train_member("sklearn", Matrix(schema.encode(table), labels), None, schema, TINY.lightgbm)

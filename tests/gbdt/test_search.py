@@ -19,7 +19,7 @@ from pricing.config.gbdt import LightGBMConfig, SearchConfig
 from pricing.errors import ConfigError, TrainingError
 from pricing.gbdt.matrix import FeatureSchema, Matrix
 from pricing.gbdt.tuning.result import SearchResult
-from pricing.gbdt.tuning.search import FoldData, optimize_lightgbm, optimize_member
+from pricing.gbdt.tuning.search import OPTIMIZERS, FoldData, optimize_lightgbm
 from pricing.gbdt.tuning.space import SPACES, space_around
 from pricing.smape import smape_of_logs
 from tests.gbdt.conftest import TINY, make_table
@@ -200,9 +200,8 @@ def test_kill_9_loses_no_finished_trial(undisturbed: SearchResult, tmp_path: Pat
 
 @pytest.mark.parametrize("member", ["xgboost", "catboost"])
 def test_the_other_libraries(member: str, tmp_path: Path) -> None:
-    result = optimize_member(
-        member, make_folds(count=2), getattr(TINY, member), SearchConfig(trials=3), work=tmp_path / "new"
-    )
+    search = OPTIMIZERS[member]
+    result = search(make_folds(count=2), getattr(TINY, member), SearchConfig(trials=3), work=tmp_path / "new")
     assert set(result.params) == set(SPACES[member])
     assert result.smape <= result.default_smape
     assert result.importances == {}

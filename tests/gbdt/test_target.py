@@ -16,8 +16,8 @@ from pricing.errors import ArtifactError, SchemaError
 from pricing.gbdt.matrix import FeatureSchema, Matrix
 from pricing.gbdt.model import LIBRARIES, GBDTModel, TrainedModel
 from pricing.gbdt.target import Target
-from pricing.gbdt.training import train_gbdt_models, train_member
-from tests.gbdt.conftest import TINY, make_table
+from pricing.gbdt.training import train_member
+from tests.gbdt.conftest import TINY, make_table, out_of_fold
 
 
 def with_amounts(rows: int, seed: int = 0) -> tuple[pl.DataFrame, np.ndarray]:
@@ -112,8 +112,8 @@ def test_folds_take_their_own_means() -> None:
     table, labels = with_amounts(120)
     config = GBDTConfig(members=("lightgbm",), lightgbm=TINY.lightgbm.model_copy(update={"amount_exponent": 1.0}))
     fold = np.arange(120) % 2
-    result = train_gbdt_models(table, labels, fold, config=config)["lightgbm"]
-    for number, bag in enumerate(result.models):
+    result = out_of_fold(table, labels, fold, config)["lightgbm"]
+    for number, bag in enumerate(result.bags):
         learning = table.filter(pl.Series(fold != number)).with_columns(pl.col("ipq_log_amount").fill_nan(None))
         means = learning.group_by("ipq_family").agg(pl.col("ipq_log_amount").cast(pl.Float64).mean()).drop_nulls()
         assert bag.models[0].model.target.mean_log_amount == pytest.approx(dict(means.iter_rows()))

@@ -10,10 +10,9 @@ import pytest
 
 from pricing.config.gbdt import GBDTConfig, XGBoostConfig
 from pricing.errors import TrainingError
-from pricing.gbdt.training import train_gbdt_models
 from pricing.gbdt.tuning.space import SPACES
 from pricing.gbdt.xgb import xgboost_params
-from tests.gbdt.conftest import TINY
+from tests.gbdt.conftest import TINY, out_of_fold
 from tests.gbdt.test_models import each_library, train, worst_table
 
 
@@ -23,8 +22,8 @@ def test_xgboost_splits_twenty_rows_with_its_default_leaves(objective: Any) -> N
     labels = np.log(np.arange(1.0, 21.0))
     settings = XGBoostConfig(objective=objective, huber_alpha=0.1, rounds=50)
     config = GBDTConfig(members=("xgboost",), xgboost=settings)
-    result = train_gbdt_models(worst_table(), labels, np.arange(20) % 4, config=config)["xgboost"]
-    assert result.importance["importance"].sum() == pytest.approx(1)
+    result = out_of_fold(worst_table(), labels, np.arange(20) % 4, config)["xgboost"]
+    assert sum(result.importance.values()) == pytest.approx(1)
     assert np.abs(result.train - labels).mean() < 0.6
 
 
@@ -38,20 +37,19 @@ def test_xgboost_leaves_of_a_few_thousand_rows_are_the_configuration_s() -> None
 def test_trees_without_a_split_are_told(caplog: pytest.LogCaptureFixture) -> None:
     config = GBDTConfig(members=("xgboost",), xgboost=XGBoostConfig(rounds=5, reg_alpha=1e6))
     with caplog.at_level(logging.WARNING, "pricing.gbdt"):
-        train_gbdt_models(worst_table(), np.arange(20.0), np.arange(20) % 2, config=config)
+        out_of_fold(worst_table(), np.arange(20.0), np.arange(20) % 2, config)
     assert [record.getMessage()[:40] for record in caplog.records] == ["xgboost on 10 rows: no tree has a split,"] * 2
 
 
-def test_the_notebook_function_averages_seeds_like_the_stage(small_table: Callable[..., Any]) -> None:
+def test_seeds_are_averaged(small_table: Callable[..., Any]) -> None:
     """It once trained the first seed whatever the configuration said."""
     table, labels = small_table(120)
     lively = TINY.lightgbm.model_copy(update={"extra_trees": True})
     config = TINY.model_copy(update={"members": ("lightgbm",), "lightgbm": lively, "seeds": 3})
     one, three = (
-        train_gbdt_models(table, labels, np.arange(120) % 2, config=config.model_copy(update={"seeds": seeds}))
-        for seeds in (1, 3)
+        out_of_fold(table, labels, np.arange(120) % 2, config.model_copy(update={"seeds": seeds})) for seeds in (1, 3)
     )
-    bags = three["lightgbm"].models
+    bags = three["lightgbm"].bags
     assert [len(bag.models) for bag in bags] == [3, 3]
     first = [bag.models[0].model.predict(table[::2]) for bag in bags]
     np.testing.assert_array_equal(one["lightgbm"].valid[::2], first[0])

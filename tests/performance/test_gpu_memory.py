@@ -16,8 +16,8 @@ from benchmarks.published_encoders import full_network
 from pricing.config import load_config
 from pricing.config.neural import FusionConfig, TrainingConfig
 from pricing.neural.encoders import ImageTower, TextTower
-from pricing.neural.memory import GIB, OVERHEAD, step_bytes, toy_batch, training_step
 from pricing.neural.multimodal import OptimizedMultimodalModel
+from tests.performance.step_memory import GIB, OVERHEAD, step_bytes, toy_batch, training_step
 
 assert vision_ops is not None
 # what a GPU sold as 6 GB has

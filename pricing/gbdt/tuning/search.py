@@ -85,7 +85,7 @@ def optimize_lightgbm(
     TrainingError
         No trial finished.
     """
-    return optimize_member("lightgbm", folds, config, search, seed=seed, work=work, threads=threads, device=device)
+    return _optimize("lightgbm", folds, config, search, seed=seed, work=work, threads=threads, device=device)
 
 
 def optimize_xgboost(
@@ -99,7 +99,7 @@ def optimize_xgboost(
     device: str = "cpu",
 ) -> SearchResult:
     """Search XGBoost's settings; parameters, result and errors as :func:`optimize_lightgbm`."""
-    return optimize_member("xgboost", folds, config, search, seed=seed, work=work, threads=threads, device=device)
+    return _optimize("xgboost", folds, config, search, seed=seed, work=work, threads=threads, device=device)
 
 
 def optimize_catboost(
@@ -113,10 +113,16 @@ def optimize_catboost(
     device: str = "cpu",
 ) -> SearchResult:
     """Search CatBoost's settings; parameters, result and errors as :func:`optimize_lightgbm`."""
-    return optimize_member("catboost", folds, config, search, seed=seed, work=work, threads=threads, device=device)
+    return _optimize("catboost", folds, config, search, seed=seed, work=work, threads=threads, device=device)
 
 
-def optimize_member(
+OPTIMIZERS: dict[str, Callable[..., SearchResult]] = {
+    "lightgbm": optimize_lightgbm, "xgboost": optimize_xgboost, "catboost": optimize_catboost,
+}  # fmt: skip
+"""The search of each library; parameters, result and errors as :func:`optimize_lightgbm`."""
+
+
+def _optimize(
     member: str,
     folds: Sequence[FoldData],
     config: MemberConfig,

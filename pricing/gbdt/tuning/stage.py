@@ -10,7 +10,7 @@ from pricing.gbdt.matrix import Matrix
 from pricing.gbdt.rows import encode_fold, labelled_tables, load_rows
 from pricing.gbdt.settings import member_settings
 from pricing.gbdt.tuning.result import write_search
-from pricing.gbdt.tuning.search import FoldData, optimize_member
+from pricing.gbdt.tuning.search import OPTIMIZERS, FoldData
 from pricing.tables import fold_parts
 
 
@@ -49,8 +49,7 @@ def tune(
         schema, values = encode_fold(tables.table, tables.tfidf, learning, config.min_category_rows, settings.terms)
         parts = (Matrix(values[part], rows.log_price[part]) for part in (learning, validating))
         judged.append(FoldData(schema, *parts))
-    result = optimize_member(
-        member,
+    result = OPTIMIZERS[member](
         judged,
         settings,
         config.search,
