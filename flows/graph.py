@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property
 from multiprocessing import Pipe
 from pathlib import Path
@@ -17,6 +17,7 @@ from flows.verbosity import chosen
 from pricing.artifacts import ArtifactStore, Reference
 from pricing.catalogue.sources import ImageSource
 from pricing.config import PathsConfig, PricingConfig
+from pricing.libraries import check_xgboost
 from pricing.run_display import show_progress
 from pricing.run_progress import Forecast, RunProgress, Step, catalogue_rows
 from tasks import stages
@@ -35,7 +36,8 @@ class Graph:
 
     Two branches, each with a process pool and cores of its own: tables (catalogue, features, GBDT, ensemble) and
     neural (pictures, encoders, networks). A pool takes its tasks in the order of submission, and the tables branch
-    waits for the neural one only once its trees are grown, so neither starves nor blocks the other.
+    waits for the neural one only once its trees are grown, so neither starves nor blocks the other. On one core both
+    branches are the same pool, and take turns.
     """
 
     def __init__(
@@ -61,8 +63,11 @@ class Graph:
 
     @property
     def threads(self) -> dict[str, int]:
-        """Threads of each branch."""
-        return {"tables": self.runtime.threads, "neural": self.runtimes[id(self.neural_pool)].threads}
+        """Threads of each branch; the neural one is left out where it has none of its own. Their sum is the run's."""
+        found = {"tables": self.runtime.threads}
+        if self.neural_pool is not self.tables:
+            found["neural"] = self.runtimes[id(self.neural_pool)].threads
+        return found
 
     def _submit(
         self, runner: ProcessPoolTaskRunner, what: Task, threads: int | None = None, **parameters: Any
@@ -299,19 +304,30 @@ class Graph:
 
 
 def split_cores(config: PricingConfig) -> tuple[int, int]:
-    """Cores of the tables branch and of the neural branch."""
+    """Cores of the tables branch and of the neural branch: together all of them, each at least one.
+
+    On one core both are that one, so the branches must take turns.
+    """
     cores = config.resources.available()
-    tables = max(1, round(cores * config.resources.gbdt_share))
-    return tables, max(1, cores - tables)
+    if cores == 1:
+        return 1, 1
+    tables = min(cores - 1, max(1, round(cores * config.resources.gbdt_share)))
+    return tables, cores - tables
 
 
 @contextmanager
 def open_graph(
     train: Path, test: Path | None, config: PricingConfig, source: ImageSource, floor: dict | None = None
 ) -> Iterator[Graph]:
-    """A graph with its two pools and its progress on show; SIGTERM to this process is passed on to theirs."""
+    """A graph with a pool per branch, one for both on one core, and its progress on show.
+
+    SIGTERM to this process is passed on to the pools'.
+    """
+    if "xgboost" in config.gbdt.members:
+        check_xgboost()  # here too: not first after an hour of features
     shorten_expected_errors()
     tables, neural = split_cores(config)
+    alone = config.resources.available() == 1
     paths = PathsConfig(artifacts=config.paths.artifacts.absolute())
     weights = paths.work / "weights"
     progress = RunProgress(Forecast(ArtifactStore(paths.store)))
@@ -322,7 +338,7 @@ def open_graph(
     )
     with (
         branch_runner(tables, weights, channels[TABLES][1]) as tables_pool,
-        branch_runner(neural, weights, channels[NEURAL][1]) as neural_pool,
+        nullcontext(tables_pool) if alone else branch_runner(neural, weights, channels[NEURAL][1]) as neural_pool,
         listen(readers, progress.say),
         shown,
     ):

@@ -9,14 +9,18 @@ import ast
 import hashlib
 import sys
 from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
 
 import pricing
+from pricing.libraries import module_version
 
 PACKAGE_ROOT = Path(pricing.__file__).resolve().parent
-# what these change is either in the key by value (configuration) or no figure of an output (messages, pages, layout)
-EXCLUDED = ("pricing.config", "pricing.errors", "pricing.evaluation.report", "pricing.codehash", "pricing.artifacts")
+# what these change is either in the key by value (configuration, versions) or no figure of an output (messages, pages,
+# layout, permissions)
+EXCLUDED = (
+    "pricing.config", "pricing.errors", "pricing.evaluation.report", "pricing.codehash", "pricing.artifacts",
+    "pricing.libraries", "pricing.permissions",
+)  # fmt: skip
 
 
 def code_digests(entry: str) -> dict[str, str]:
@@ -36,21 +40,10 @@ def code_digests(entry: str) -> dict[str, str]:
 
 
 def library_versions(entry: str) -> dict[str, str]:
-    """Versions of the third-party distributions that the modules behind a stage import, and of Python."""
+    """Versions of the third-party modules that the modules behind a stage import, and of Python; by module."""
     wanted = {top for name in _closure(entry) for top in _module(name)[2]}
-    known = _distributions()
-    versions = {dist: _version(dist) for top in sorted(wanted) for dist in known.get(top, ())}
-    return {"python": f"{sys.version_info.major}.{sys.version_info.minor}"} | dict(sorted(versions.items()))
-
-
-@lru_cache
-def _distributions() -> dict[str, list[str]]:
-    return {top: sorted(set(names)) for top, names in metadata.packages_distributions().items() if top != "pricing"}
-
-
-@lru_cache
-def _version(distribution: str) -> str:
-    return metadata.version(distribution)
+    versions = {top: version for top in sorted(wanted) if (version := module_version(top))}
+    return {"python": f"{sys.version_info.major}.{sys.version_info.minor}"} | versions
 
 
 @lru_cache

@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from pricing.config import ImagesConfig, PricingConfig
 from pricing.config.ensemble import SubmissionConfig
 from pricing.evaluation.report import build_report
 from pricing.evaluation.segments import segment_metrics
+from pricing.libraries import module_version
 from pricing.output_folder import fill_output
 from pricing.run_evaluation import write_evaluation
 from pricing.run_parts import MODEL_FORMAT, RunParts, fold_name
@@ -27,8 +27,9 @@ __all__ = [
 ]  # fmt: skip
 
 LIBRARIES = (
-    "prefect", "polars", "numpy", "scikit-learn", "lightgbm", "xgboost", "catboost", "torch", "transformers", "timm",
+    "prefect", "polars", "numpy", "sklearn", "lightgbm", "xgboost", "catboost", "torch", "transformers", "timm",
 )  # fmt: skip
+"""Modules whose versions run.json has."""
 
 
 def write_outputs(
@@ -60,7 +61,7 @@ def write_outputs(
         run = {
             "config": config.model_dump(mode="json"), "seed": config.seed,
             "inputs": {"train": str(train), "test": str(test) if test else None},
-            "versions": {name: metadata.version(name) for name in LIBRARIES},
+            "versions": {name: module_version(name) for name in LIBRARIES},
             "folds": config.folds.model_dump(), "refit": config.holdout.refit, "stages": stages,
             "images": describe_images(store, parts.images, config.paths.work),
             "networks": describe_networks(store, parts.members), "submission": priced,

@@ -16,6 +16,7 @@ from pricing.gbdt.matrix import FeatureSchema, Matrix, Values, check_learnable
 from pricing.gbdt.model import GBDTModel, TrainedModel, curves_table, refused
 from pricing.gbdt.objectives import xgb_smape_eval, xgb_smape_objective
 from pricing.gbdt.target import Target
+from pricing.libraries import check_xgboost
 
 SUFFIX = ".json"
 
@@ -60,6 +61,7 @@ def train_xgboost(
     device: str = "cpu",
 ) -> TrainedModel:
     """Train XGBoost on log prices; parameters, result and errors as :func:`pricing.gbdt.lgbm.train_lightgbm`."""
+    check_xgboost()
     import xgboost
 
     check_learnable(train, valid)
@@ -153,6 +155,7 @@ def load(path: Path, schema: FeatureSchema) -> Any:
     ArtifactError
         The file is no XGBoost model, or one of another width.
     """
+    check_xgboost()
     import xgboost
 
     try:

@@ -125,15 +125,20 @@ def test_other_content_under_the_same_name_is_noticed(
     assert np.median(after / before) == pytest.approx(2, rel=0.25)
 
 
-def test_a_lost_and_a_damaged_output_are_made_again(
+def test_a_lost_and_a_damaged_output_are_made_again_on_one_core_to_the_same_bytes(
     first: Run, artifacts: Path, sample: SampleInfo, tmp_path: Path
 ) -> None:
+    """Cores are in no key. On one of them the branches take turns: nothing is at work beside anything else."""
     store = ArtifactStore(artifacts / "store")
     shutil.rmtree(store.path(store.outputs("gbdt")[0]["reference"]))
+    shutil.rmtree(store.path(store.outputs("ensemble")[0]["reference"]))
     file = store.path(store.outputs("neural")[0]["reference"]) / "predictions.parquet"
     file.write_bytes(file.read_bytes()[:100])
-    again = run(sample.train, sample.test, small_config(artifacts), tmp_path / "again")
-    assert sorted(stage["name"] for stage in again.stages if not stage["cached"]) == ["gbdt", "neural"]
+    again = run(sample.train, sample.test, small_config(artifacts, resources__cores=1), tmp_path / "again")
+    made = sorted((stage for stage in again.stages if not stage["cached"]), key=lambda stage: stage["started"])
+    assert sorted(stage["name"] for stage in made) == ["ensemble", "gbdt", "neural"]
+    assert all(before["ended"] <= after["started"] for before, after in itertools.pairwise(made))
+    assert {stage["threads"] for stage in made} == {1}
     assert again.submission == first.submission
     assert not store.verify()
 

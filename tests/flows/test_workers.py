@@ -12,10 +12,11 @@ from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.logging.handlers import APILogHandler
 from prefect.runtime import flow_run
 
-from flows.graph import TABLES, open_graph
+from flows.graph import TABLES, Graph, open_graph, split_cores
 from pricing.catalogue.sources import ImageSource
 from pricing.run_progress import Step
 from tasks.channel import say
+from tasks.workers import branch_runner
 from tests.flows.conftest import small_config
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -59,3 +60,15 @@ def test_weights_go_into_the_artifacts_and_log_lines_to_the_task_run(
     (line,) = [log for log in logs if log.name == "pricing.neural.training"]
     assert line.message == "epoch 7: training loss 0.5"
     assert line.task_run_id is not None
+
+
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.5, 0.99])
+@pytest.mark.parametrize("cores", [1, 2, 3, 4, 7, 64])
+def test_the_branches_use_the_cores_asked_for_and_no_more(cores: int, share: float, tmp_path: Path) -> None:
+    config = small_config(tmp_path, resources={"cores": cores, "gbdt_share": share})
+    tables, neural = split_cores(config)
+    assert min(tables, neural) >= 1
+    assert tables + neural == max(2, cores)
+    pools = [branch_runner(threads, tmp_path) for threads in (tables, neural)]
+    graph = Graph(pools[0], pools[-1 if cores > 1 else 0], tmp_path / "t.csv", None, config, ImageSource.web())
+    assert sum(graph.threads.values()) == cores
