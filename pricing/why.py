@@ -52,8 +52,7 @@ class _Explanation:
         old, new = before["parts"], after["parts"]
         lines: list[str] = []
         for name in sorted({*old.get("inputs", {}), *new.get("inputs", {})}):
-            values = (record["parts"].get("inputs", {}).get(name) for record in (before, after))
-            lines += self._input(name, *values, before, after)
+            lines += self._input(name, old.get("inputs", {}).get(name), new.get("inputs", {}).get(name), before, after)
         lines += self._code(old.get("code", {}), new.get("code", {}))
         versions = old.get("versions", {}), new.get("versions", {})
         for name in sorted({*versions[0], *versions[1]}):
@@ -71,14 +70,14 @@ class _Explanation:
             return self._file(name, before, after)
         if all(isinstance(value, Mapping) for value in either):
             names = sorted({key for value in either for key in value})
-            pairs = [(f"{name}.{key}", *((value or {}).get(key) for value in (old, new))) for key in names]
+            pairs = [(f"{name}.{key}", (old or {}).get(key), (new or {}).get(key)) for key in names]
         elif all(isinstance(value, list) and any(map(_is_output, value)) for value in either):
             longest = max(map(len, either))
             padded = [[*(value or []), *[None] * (longest - len(value or []))] for value in (old, new)]
             pairs = [(name, one, other) for one, other in zip(*padded, strict=True)]
         else:
             return self._pair(f"setting {_setting(after['reference'].stage, name)}", old, new)
-        return [line for pair in pairs for line in self._input(*pair, before, after)]
+        return [line for key, one, other in pairs for line in self._input(key, one, other, before, after)]
 
     def _output(self, old: Any, new: Any) -> list[str]:
         """An output of another stage, and below it why that one differs."""
