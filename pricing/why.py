@@ -89,10 +89,13 @@ class _Explanation:
             return self._say(f"{label}: {'not read before' if old is None else 'no longer read'}")
         if made[0] is None or made[1] is None:
             return self._say(f"another output of {label}; the store no longer has {'both' if not any(made) else 'one'}")
-        if not (first := self._say(f"another output of {label}")):
+        line = f"another output of {label}"
+        if not self._say(line):
             return []
+        if made[0]["parts"] == made[1]["parts"]:
+            return [f"{line}: made again from the same inputs, with another outcome"]
         below = self.of(made[0], made[1])
-        return first + [f"  {line}" for line in below]
+        return [line, *(f"  {one}" for one in below)] if below else []  # all its reasons have been said
 
     def _made(self, value: Any) -> Record | None:
         if value is None:
