@@ -87,6 +87,10 @@ class FolderPictures:
             f"(sample_id) is there; {holds}",
         )
 
+    def named_after(self, sample_ids: Sequence[str]) -> list[str]:
+        """Files that are named by one of the sample ids."""
+        return [file for sample_id in sample_ids for file in self._stems.get(_normal(sample_id), ())]
+
     def read(self, link: str, max_bytes: int) -> tuple[bytes, str]:
         """Content of a link's file, and its fingerprint.
 
@@ -126,9 +130,8 @@ class FolderPictures:
             stem, _, extension = plain.rpartition(".")
             name = stem if extension.lower() in EXTENSIONS else plain
             found.update(dict.fromkeys(self._stems.get(_normal(name), ())))
-        for sample_id in ids:
-            # looked up among the names that are there: no id can lead out of the folder
-            found.update(dict.fromkeys(self._stems.get(_normal(sample_id), ())))
+        # looked up among the names that are there: no id can lead out of the folder
+        found.update(dict.fromkeys(self.named_after(ids)))
         return list(found)
 
 

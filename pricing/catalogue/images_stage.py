@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import polars as pl
 
 from pricing.artifacts import write_json
 from pricing.catalogue.downloader import ResumableImageDownloader
+from pricing.catalogue.folder_pictures import FolderPictures
 from pricing.catalogue.links import tidy_links
 from pricing.catalogue.manifest import Manifest, PictureRecord
 from pricing.catalogue.pictures import PictureStore
@@ -19,6 +21,8 @@ from pricing.catalogue.sources import ImageSource
 
 if TYPE_CHECKING:
     from pricing.config import ImagesConfig
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["ImageSource", "ShardReport", "catalogue_links", "collect_images", "fetch_shard", "ids_by_link", "shard_of"]
 
@@ -148,6 +152,19 @@ def collect_images(catalogue: Path, config: ImagesConfig, work: Path, source: Im
         "failed": {str(reason): count for reason, count in sorted(failed.items())},
     }
     write_json(out / "summary.json", summary)
+    if source.kind == "folder":
+        _warn_of_unlinked(catalogue, Path(str(source.location)))
+
+
+def _warn_of_unlinked(catalogue: Path, folder: Path) -> None:
+    """A picture belongs to a link; say so where rows have none and the folder has files named after them."""
+    rows = _rows(catalogue, "image_link", "sample_id").filter(pl.col("image_link").is_null()).collect()
+    files = FolderPictures(folder, {}).named_after(rows["sample_id"].to_list())
+    if files:
+        logger.warning(
+            "%d rows have no image_link, so %d images named by their sample_id, such as %s, are not used; "
+            "give these rows the name of their file as image_link", len(rows), len(files), files[0],
+        )  # fmt: skip
 
 
 def _row(

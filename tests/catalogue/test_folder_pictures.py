@@ -149,3 +149,21 @@ def test_the_download_stage_says_what_was_looked_for(tmp_path: Path) -> None:
     hint = describe_download(out / "images.parquet", CONFIG, source.origin, tmp_path / "work", {})["hint"]
     assert "neither 'front_en.3.400.jpg' (last part of the link) nor 5.* (sample_id)" in hint
     assert "it holds 4 files, such as 1.jpg" in hint
+
+
+def test_rows_without_a_link_are_pointed_to_the_files_named_after_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tables, folder, out = (tmp_path / name for name in ("tables", "pictures", "out"))
+    for path in (tables, folder, out):
+        path.mkdir()
+    (folder / "7.jpg").write_bytes(jpeg())
+    source = ImageSource.folder(folder)
+    for link, present, warned in ((None, 0, True), ("7.jpg", 1, False)):
+        caplog.clear()
+        rows = {"sample_id": ["7", "8"], "image_link": [link, None]}
+        pl.DataFrame(rows, schema_overrides={"image_link": pl.String}).write_parquet(tables / "test.parquet")
+        fetch_shard([link] if link else [], CONFIG, tmp_path / "work", source=source, sample_ids=ids_by_link(tables))
+        collect_images(tables, CONFIG, tmp_path / "work", source, out)
+        assert json.loads((out / "summary.json").read_text())["present"] == present
+        assert ("2 rows have no image_link, so 1 images" in caplog.text) == warned
