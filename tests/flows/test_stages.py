@@ -43,15 +43,15 @@ def test_download_says_what_is_there_and_what_is_not(tmp_path: Path) -> None:
     with (tmp_path / "out" / "missing_pictures.csv").open(encoding="utf-8", newline="") as stream:
         missing = Counter(row["reason"] for row in csv.DictReader(stream))
     assert missing == images["failed"]
-    # and how it went is on the Artifacts page, a line for each task run
+    assert images["hosts_lost"] == {}
+    assert images["hint"] is None
+    assert images["fetched"]["oldest"] <= images["fetched"]["newest"]
+    # and how it went is on the Artifacts page
     with get_client(sync_client=True) as client:
         (latest,) = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)
         wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[latest.id]))
-        shown = [one for one in client.read_artifacts(artifact_filter=wanted) if one.key == "pictures"]
-    assert {one.type for one in shown} == {"progress"}
-    assert len(shown) == 3
-    assert sorted(float(str(one.data)) for one in shown)[-1] == 100.0
-    assert any(f"pictures {images['requested']}/{images['requested']}" in str(one.description) for one in shown)
+        shown = [one for one in client.read_artifacts(artifact_filter=wanted) if one.key == "pricing-progress"]
+    assert [(one.type, float(str(one.data))) for one in shown] == [("progress", 100.0)]
 
 
 def test_a_stage_brings_what_it_needs_and_the_whole_run_takes_it_up(sample: SampleInfo, tmp_path: Path) -> None:
