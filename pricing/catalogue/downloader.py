@@ -162,7 +162,7 @@ class ResumableImageDownloader:
                 {key: HostState(gate.down, gate.rate) for key, gate in self._scheduler.gates().items()}
             )
         if self._kept:
-            logger.warning("%d pictures could not be asked for again; those of earlier runs stay", self._kept)
+            logger.warning("%d images could not be asked for again; those of earlier runs stay", self._kept)
         self._meter.report()
         return self._meter.summary(self._requests)
 

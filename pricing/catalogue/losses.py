@@ -116,7 +116,7 @@ def _hint(
             )
         return (
             f"{host} could not be reached ({reason}): check the network, set images.proxy if this machine needs a "
-            "proxy, or give the pictures with --images or --image-mirror"
+            "proxy, or give the images with --images or --image-mirror"
         )
     if reason in ("http_401", "http_403", "http_406", "http_429"):
         return f"{host} refuses ({reason}): it may expect images.user_agent or images.referer to be set"

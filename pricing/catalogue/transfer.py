@@ -54,8 +54,8 @@ def open_session(config: ImagesConfig, rules: HostRules) -> aiohttp.ClientSessio
     """A session that connects to allowed addresses only and keeps connections alive.
 
     It has no connection limit of its own: the gates decide, and a request that waited here would be running against
-    its timeout. Proxies of the environment are not used, since behind one what a name resolves to cannot be checked;
-    whoever sets ``images.proxy`` accepts that, and then the proxy is the only host that is resolved here.
+    its timeout. Proxies of the environment are not used: behind a proxy it cannot be checked what a
+    name resolves to. With ``images.proxy`` the user accepts that, and only the proxy's own name is resolved here.
     """
     if config.proxy is not None:
         rules = HostRules([str(URL(config.proxy).host)])
