@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import polars as pl
 
+from pricing.catalogue.links import complete, first_link
 from pricing.catalogue.manifest import Manifest, PictureRecord
 from pricing.catalogue.pictures import PictureStore
 
@@ -88,7 +89,7 @@ def describe_download(
 
 def _host(link: str) -> str:
     try:
-        return urlsplit(link).hostname or ""
+        return urlsplit(complete(first_link(link))).hostname or ""
     except ValueError:
         return ""
 

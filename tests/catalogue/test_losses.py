@@ -36,9 +36,9 @@ def described(
 def test_a_host_that_gave_nothing_is_named_and_one_that_gave_something_is_not(tmp_path: Path) -> None:
     with FaultServer() as server:
         server.always["/gone.jpg"] = Fault("status", 404)
-        links = [server.url("/a.jpg"), server.url("/gone.jpg"), None, "http://10.0.0.1/a.jpg", "http://10.0.0.1/b.jpg"]
-        found = described(links, ALLOWED, tmp_path)
-    assert found["hosts_lost"] == {"10.0.0.1": {"forbidden_address": 2}}
+        links = [server.url("/a.jpg"), server.url("/gone.jpg"), None, "http://10.0.0.1/a.jpg", "//10.0.0.1/b.jpg"]
+        found = described([*links, "['10.0.0.1/c.jpg']"], ALLOWED, tmp_path)
+    assert found["hosts_lost"] == {"10.0.0.1": {"forbidden_address": 3}}
     assert "--allow-host 10.0.0.1" in found["hint"]
 
 
