@@ -103,7 +103,7 @@ def stage(
         return
     config, _ = resolve(preset, overrides, source)
     check_stage_output(output)
-    check_inputs(train, test, config)
+    check_inputs(train, test, config, learns=name != "download")
     from flows.stage_flows import run_stage
 
     made = run_stage(

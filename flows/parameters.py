@@ -44,17 +44,23 @@ def image_source_of(images: str | Path | None) -> ImageSource:
     return ImageSource.mirror(text) if "://" in text else ImageSource.folder(text)
 
 
-def check_inputs(train: Path, test: Path | None, config: PricingConfig) -> None:
+def check_inputs(train: Path, test: Path | None, config: PricingConfig, *, learns: bool = True) -> None:
     """Refuse bad input before anything is started.
+
+    Parameters
+    ----------
+    learns : bool
+        Whether anything is learnt from the labelled file, so that it must hold enough to learn from.
 
     Raises
     ------
     InputError
         A catalogue file cannot be used, or nothing can be written to the artifacts folder.
     """
-    from pricing.catalogue.reading import check_catalogue_file  # polars, which most commands need not load
+    from pricing.catalogue.enough import check_training_file  # polars, which most commands need not load
+    from pricing.catalogue.reading import check_catalogue_file
 
     check_folder(config.paths.artifacts, "--artifacts")
-    check_catalogue_file(train, labelled=True, on_bad_rows=config.catalogue.on_bad_rows)
+    check_training_file(train, config.catalogue, *((config.folds, config.holdout) if learns else ()))
     if test is not None:
         check_catalogue_file(test, labelled=False, on_bad_rows=config.catalogue.on_bad_rows)

@@ -16,10 +16,12 @@ from flows.options import (
     Images,
     Intervals,
     Mirror,
+    OnBadRows,
     PriceColumn,
     build_config,
     image_source,
 )  # fmt: skip
+from flows.summary import print_losses
 from flows.verbosity import Quiet, Verbose
 from pricing.config import PathsConfig, PricingConfig
 from pricing.errors import InputError
@@ -36,13 +38,14 @@ def score(
     output: Annotated[Path, typer.Option(help="CSV file that the prices are written to.")], images: Images = None,
     image_mirror: Mirror = None, image_proxy: ImageProxy = None, allow_host: AllowHost = None,
     artifacts: Artifacts = None, price_column: PriceColumn = None, intervals: Intervals = False,
-    comparables: Comparables = 0, quiet: Quiet = False, verbose: Verbose = False,
+    comparables: Comparables = 0, on_bad_rows: OnBadRows = None, quiet: Quiet = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Price new products with a finished run."""
     from pricing.catalogue.progress_display import live_progress
-    from pricing.catalogue.reading import read_catalogue_file
+    from pricing.catalogue.reading import read_catalogue_file, rejected_table
+    from pricing.evaluation.losses import row_losses
     from pricing.scoring import fetch_pictures, reads_pictures, rows_without_picture, score_catalogue
-    from pricing.submission import write_comparables, write_intervals, write_submission
+    from pricing.submission import write_comparables, write_intervals, write_rejected, write_submission
 
     check_file(output)
     model = run_dir / "model" if (run_dir / "model").is_dir() else run_dir
@@ -53,7 +56,10 @@ def score(
     header = config.submission
     if price_column:
         header = build_config("cpu", None, price_column=price_column).submission
-    frame = read_catalogue_file(catalogue, labelled=False).frame
+    # the run's own setting was meant for the run's files
+    bad_rows = build_config("cpu", None, on_bad_rows=on_bad_rows).catalogue.on_bad_rows
+    read = read_catalogue_file(catalogue, labelled=False, on_bad_rows=bad_rows)
+    frame = read.frame
     paths = PathsConfig(artifacts=artifacts) if artifacts else PATHS
     source, pictures, table = image_source(images, image_mirror), paths.work / "images", None
     if reads_pictures(config):  # from where a run would take them
@@ -77,3 +83,9 @@ def score(
     if scored.comparables is not None:
         console.print(f"comparables: {write_comparables(scored.comparables, header, output)}", soft_wrap=True)
     console.print(f"{statistics['rows']} rows priced, median {statistics['median']:.2f}: {output}")
+    if read.notes.empty_rows or read.notes.cut_texts:
+        console.print(f"{catalogue.name}: {read.notes.skipped()}", soft_wrap=True)
+    if read.rejected:
+        beside = write_rejected(rejected_table(read.rejected), output)
+        lost = {"test": {"rows": frame.height, **read.notes.counts()}}
+        print_losses(row_losses(lost, prices=output.name, rejected=str(beside)))

@@ -70,7 +70,7 @@ def run_stage(
     if stage == "tune" and not config.gbdt.search.enabled:
         raise ConfigError("the search has no budget; set gbdt.search.trials or gbdt.search.seconds")
     check_stage_output(output)
-    check_inputs(train, test, config)
+    check_inputs(train, test, config, learns=stage != "download")
     with open_graph(train, test, config, source) as graph:
         STAGES[stage](graph)
         stages = graph.finish()

@@ -21,6 +21,7 @@ STACK = "ensemble/ensemble.json"
 _FOLDERS = {RUN: ("evaluation", "model", "plots"), STACK: ("ensemble", "evaluation", "plots")}
 _FILES = (
     "metrics.json", "missing_pictures.csv", "rejected.csv", "report.html", "submission.csv", "submission_intervals.csv",
+    "unpriced.csv", "unpriced_intervals.csv",
 )  # fmt: skip
 _PARTIAL = ".pricing-partial-"
 """Beginning of the name of what is being written into an output."""

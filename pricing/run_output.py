@@ -18,7 +18,7 @@ from pricing.libraries import module_version
 from pricing.output_folder import fill_output
 from pricing.run_evaluation import write_evaluation
 from pricing.run_parts import MODEL_FORMAT, RunParts, fold_name
-from pricing.submission import create_submission, measure_rounding, with_decimals
+from pricing.submission import create_submission, create_unpriced, measure_rounding, with_decimals
 from pricing.tables import read_table
 
 __all__ = [
@@ -58,6 +58,7 @@ def write_outputs(
         priced = None
         if test is not None:
             priced = create_submission(catalogue, ensemble, submission, beside / "submission.csv")
+        unpriced = create_unpriced(catalogue, ensemble, submission, beside / "unpriced.csv")
         run = {
             "config": config.model_dump(mode="json"), "seed": config.seed,
             "inputs": {"train": str(train), "test": str(test) if test else None},
@@ -65,6 +66,7 @@ def write_outputs(
             "folds": config.folds.model_dump(), "refit": config.holdout.refit, "stages": stages,
             "images": describe_images(store, parts.images, config.paths.work),
             "networks": describe_networks(store, parts.members), "submission": priced,
+            "unpriced": unpriced,
             "catalogue": describe_catalogue(catalogue),
             "hashes": {"catalogue": parts.catalogue.digest, "ensemble": parts.ensemble.digest},
         }  # fmt: skip

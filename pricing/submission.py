@@ -20,16 +20,19 @@ from pricing.errors import ArtifactError, PredictionsError
 from pricing.evaluation.metrics import calculate_smape, log_to_price
 from pricing.interval_levels import INTERVAL_COLUMNS
 from pricing.rounding import DEFAULT_DECIMALS, catalogue_decimals, round_around, round_prices
-from pricing.tables import read_table
+from pricing.tables import UNPRICED, read_table
 
 __all__ = [
     "comparables_file",
     "create_submission",
+    "create_unpriced",
     "intervals_file",
     "measure_rounding",
+    "rejected_file",
     "with_decimals",
     "write_comparables",
     "write_intervals",
+    "write_rejected",
     "write_submission",
 ]
 
@@ -100,11 +103,42 @@ def create_submission(
     PredictionsError
         A price that is not finite and positive.
     """
+    asked = read_table(catalogue / "test.parquet", ["sample_id"]).height - len(_unpriced_ids(catalogue))
+    return _write_predicted(catalogue, ensemble, slice(0, asked), None, config, destination)
+
+
+def create_unpriced(
+    catalogue: Path, ensemble: Path, config: SubmissionConfig, destination: Path
+) -> dict[str, float | int] | None:
+    """Write the prices of the labelled file's rows that had none, in its order, as `create_submission` does.
+
+    Returns
+    -------
+    dict or None
+        As `write_submission`; None where there is no such row, and no file.
+    """
+    ids = _unpriced_ids(catalogue)
+    if not len(ids):
+        return None
+    asked = read_table(catalogue / "test.parquet", ["sample_id"]).height - len(ids)
+    return _write_predicted(catalogue, ensemble, slice(asked, None), ids, config, destination)
+
+
+def _unpriced_ids(catalogue: Path) -> pl.Series:
+    """Own ids of the rows without a price, which are the last ones of the catalogue's test table."""
+    path = catalogue / UNPRICED
+    return read_table(path, ["sample_id"])["sample_id"] if path.exists() else pl.Series("sample_id", [], pl.String)
+
+
+def _write_predicted(
+    catalogue: Path, ensemble: Path, rows: slice, ids: pl.Series | None, config: SubmissionConfig, destination: Path
+) -> dict[str, float | int]:
+    """Write the prices of some rows of the catalogue's test table, under their own ids or under those given."""
     wanted = read_table(catalogue / "test.parquet", ["sample_id"])
     predicted = read_table(ensemble / "test.parquet", ["sample_id", "stack"])
-    ids = predicted["sample_id"]
-    if ids.n_unique() != len(ids):
-        twice = ids.filter(ids.is_duplicated())[0]
+    known = predicted["sample_id"]
+    if known.n_unique() != len(known):
+        twice = known.filter(known.is_duplicated())[0]
         raise ArtifactError(f"{ensemble / 'test.parquet'}: product {twice} is predicted more than once")
     joined = wanted.join(predicted, on="sample_id", how="left", maintain_order="left")
     missing = joined.filter(pl.col("stack").is_null())["sample_id"]
@@ -115,13 +149,14 @@ def create_submission(
             f"{len(missing)} missing{_example(missing)}, {len(extra)} unknown{_example(extra)}; build the run again"
         )
     with np.errstate(over="ignore"):  # an overflow becomes inf, which is refused with its id
-        price = log_to_price(joined["stack"].to_numpy())
-    statistics = write_submission(joined["sample_id"], price, config, destination)
+        price = log_to_price(joined["stack"].to_numpy())[rows]
+    ids = joined["sample_id"][rows] if ids is None else ids
+    statistics = write_submission(ids, price, config, destination)
     if config.intervals:
         ends = read_table(ensemble / "test.parquet", ["sample_id", *INTERVAL_COLUMNS])
         ends = wanted.join(ends, on="sample_id", how="left", maintain_order="left")
-        prices = {name: log_to_price(ends[name].to_numpy()) for name in INTERVAL_COLUMNS}
-        write_intervals(joined["sample_id"], price, prices, config, destination)
+        prices = {name: log_to_price(ends[name].to_numpy())[rows] for name in INTERVAL_COLUMNS}
+        write_intervals(ids, price, prices, config, destination)
     return statistics
 
 
@@ -195,12 +230,34 @@ def write_comparables(comparables: pl.DataFrame, config: SubmissionConfig, submi
     return destination
 
 
+def rejected_file(submission: Path) -> Path:
+    """The file of the rows left out that belongs to a submission: ``prices_rejected.csv`` beside prices.csv."""
+    return submission.with_name(f"{submission.stem}_rejected.csv")
+
+
+def write_rejected(rejected: pl.DataFrame, submission: Path) -> Path:
+    """Write the rows that were left out of a submission, with their reasons, beside it; atomic.
+
+    Parameters
+    ----------
+    rejected : DataFrame
+        As `pricing.catalogue.reading.rejected_table` gives it.
+    submission : Path
+        The submission; see `rejected_file`.
+    """
+    destination = rejected_file(submission)
+    _write_csv(rejected, destination)
+    log.info("%s: %d rows", destination.name, rejected.height)
+    return destination
+
+
 def write_submission(
     ids: pl.Series, price: Floats, config: SubmissionConfig, destination: Path
 ) -> dict[str, float | int]:
     """Write ids and rounded prices as CSV with the header ``sample_id`` and the configured one; atomic.
 
-    Intervals and comparables beside it are of earlier prices and go; they are written after the submission.
+    Intervals, comparables and rows left out beside it are of earlier prices and go; they are written after the
+    submission.
 
     Parameters
     ----------
@@ -232,7 +289,7 @@ def write_submission(
             f"{ids[int(bad[0])]}; nothing was written"
         )
     # what belongs to earlier prices would mislead beside these
-    for beside in (intervals_file(destination), comparables_file(destination)):
+    for beside in (intervals_file(destination), comparables_file(destination), rejected_file(destination)):
         beside.unlink(missing_ok=True)
     rounded = round_prices(price, _decimals(config))
     _write_csv(pl.DataFrame({"sample_id": ids, config.price_column: rounded}), destination)

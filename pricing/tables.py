@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 
 from pricing.errors import ArtifactError
 
-__all__ = ["fold_parts", "fold_words", "read_split", "read_table", "write_predictions"]
+__all__ = ["UNPRICED", "fold_parts", "fold_words", "read_split", "read_table", "write_predictions"]
+
+UNPRICED = "unpriced.parquet"
+"""Of the catalogue stage: rows of the labelled file that are priced like test rows, under their own ids."""
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pl.DataFrame:

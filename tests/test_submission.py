@@ -16,9 +16,11 @@ from pricing.errors import ArtifactError, PredictionsError
 from pricing.submission import (
     comparables_file,
     create_submission,
+    create_unpriced,
     intervals_file,
     write_comparables,
     write_intervals,
+    write_rejected,
     write_submission,
 )
 
@@ -128,6 +130,30 @@ def test_intervals_stand_beside_the_submission(tmp_path: Path) -> None:
         assert float(rows[1][name]) == pytest.approx(math.e ** (2 + off), abs=0.001)
 
 
+def test_rows_without_a_price_are_written_beside_under_their_own_ids(tmp_path: Path) -> None:
+    """The labelled file's b has no price, and the test file has a product b too: the two get a price each."""
+    paths = stages(tmp_path, ["b", "a", "b (unpriced)", "c"], ["c", "a", "b", "b (unpriced)"], [4.0, 2.0, 1.0, 3.0])
+    table = pl.read_parquet(paths[1] / "test.parquet")
+    ends = {name: pl.col("stack") for name in ("low_80", "high_80", "low_95", "high_95")}
+    table.with_columns(**ends).write_parquet(paths[1] / "test.parquet")
+    pl.DataFrame({"sample_id": ["b", "c"]}).write_parquet(paths[0] / "unpriced.parquet")
+    config, out = SubmissionConfig(price_column="price", intervals=True), tmp_path / "out"
+    assert create_submission(*paths, config, out / "submission.csv")["rows"] == 2
+    found = create_unpriced(*paths, config, out / "unpriced.csv")
+    assert found is not None
+    assert found["rows"] == 2
+    written = {"submission": [("b", math.e), ("a", math.e**2)], "unpriced": [("b", math.e**3), ("c", math.e**4)]}
+    for name, rows in written.items():
+        table = pl.read_csv(out / f"{name}.csv")
+        assert table.columns == ["sample_id", "price"]
+        assert table["sample_id"].to_list() == [row[0] for row in rows]
+        assert table["price"].to_list() == pytest.approx([row[1] for row in rows], rel=0.01)
+        assert pl.read_csv(out / f"{name}_intervals.csv").select("sample_id", "price").equals(table)
+    pl.DataFrame({"sample_id": []}, schema={"sample_id": pl.String}).write_parquet(paths[0] / "unpriced.parquet")
+    assert create_unpriced(*paths, config, out / "none.csv") is None
+    assert not (out / "none.csv").exists()
+
+
 @pytest.mark.parametrize(
     ("ends", "words"),
     [
@@ -152,6 +178,7 @@ def test_files_of_earlier_prices_go_with_them(tmp_path: Path) -> None:
     write_intervals(ids, price, ends, SubmissionConfig(), target)
     write_comparables(pl.DataFrame({"sample_id": ids, "price": [9.5]}), SubmissionConfig(), target)
     assert comparables_file(target).read_text() == "sample_id,price\na,9.50\n"
+    write_rejected(pl.DataFrame({"sample_id": ids, "reason": ["a total"]}), target)
     (tmp_path / "other_intervals.csv").write_text("mine")
     with pytest.raises(PredictionsError):
         write_submission(ids, -price, SubmissionConfig(), target)

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from pricing.errors import CatalogueError
 
+NOT_UTF8 = ("it is not UTF-8 (it may be Windows-1252 or Latin-1); save the file as UTF-8", "not UTF-8")
+"""What is wrong with a row of another encoding, and the kind of it."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -24,15 +27,19 @@ class Record:
     line : int
         Line of the file on which the record starts, from 1 (the header is line 1).
     values : list of str
-        The record's fields as text; what could be made out of them where the record is broken.
+        The record's fields as text; what could be made out of them where the record is broken. None of them where
+        all are blank, however many there are.
     problem : str or None
         What is wrong with the record's structure, and what to do.
+    kind : str
+        What is wrong, without the figures; "" where nothing is.
     """
 
     row: int
     line: int
     values: list[str]
     problem: str | None = None
+    kind: str = ""
 
 
 @dataclass
@@ -78,13 +85,15 @@ class _Lines:
         return all(good for _, good in self.taken)
 
 
-def scan_csv(path: Path) -> tuple[list[str], Iterator[Record]]:
+def scan_csv(path: Path, longest: int) -> tuple[list[str], Iterator[Record]]:
     """Walk a CSV file strictly.
 
     Parameters
     ----------
     path : Path
         UTF-8, comma separated, quotes doubled inside quoted fields; a byte order mark and CRLF are fine.
+    longest : int
+        Maximum number of characters of a field; a longer one makes its record a broken one.
 
     Returns
     -------
@@ -99,6 +108,8 @@ def scan_csv(path: Path) -> tuple[list[str], Iterator[Record]]:
         The file is empty or its header is not readable UTF-8 CSV.
     """
     lines = _Lines(_raw_lines(path))
+    # of the whole process, and 131,072 by itself: less than a description with an image written into it
+    csv.field_size_limit(longest)
     try:
         header = next(csv.reader(lines, strict=True))
     except StopIteration:
@@ -127,7 +138,7 @@ def _records(lines: _Lines, header: list[str]) -> Iterator[Record]:
     while True:
         lines.begin()
         line = lines.number + 1
-        problem = None
+        problem, kind = None, ""
         try:
             values = next(reader)
         except StopIteration:
@@ -135,16 +146,20 @@ def _records(lines: _Lines, header: list[str]) -> Iterator[Record]:
         except csv.Error as error:
             text = lines.taken[0][0]
             values = [text.split(",", 1)[0].strip('"').strip()]
-            problem = _explain(error)
+            problem, kind = _explain(error, sum(len(taken) for taken, _ in lines.taken))
             lines.back_to_second_line()
             reader = csv.reader(lines, strict=True)
             if recovering:  # still inside the broken record
                 continue
             row += 1
             recovering = True
-            yield Record(row, line, values, problem)
+            yield Record(row, line, values, problem, kind)
             continue
         if not values:
+            continue
+        if not "".join(values).strip() and not recovering:
+            row += 1
+            yield Record(row, line, [])
             continue
         if recovering and not _plausible(names, values):
             if len(lines.taken) > 1:
@@ -154,21 +169,33 @@ def _records(lines: _Lines, header: list[str]) -> Iterator[Record]:
         recovering = False
         row += 1
         if not lines.well_encoded:
-            problem = "it is not UTF-8; save the file as UTF-8"
+            problem, kind = NOT_UTF8
         elif len(values) != width:
             problem = (
                 f"it has {len(values)} fields, expected {width}; quote every text that holds commas or line breaks"
             )
-        yield Record(row, line, values, problem)
+            kind = "another number of fields"
+        yield Record(row, line, values, problem, kind)
 
 
-def _explain(error: csv.Error) -> str:
+def _explain(error: csv.Error, read: int) -> tuple[str, str]:
+    """What a parser's error means, and its kind; `read` characters of the record were seen."""
     reason = str(error)
     if "new-line character" in reason:
-        return "a carriage return stands in a field without quotes; quote the field, and end lines with LF or CRLF"
+        return (
+            "a carriage return stands in a field without quotes; quote the field, and end lines with LF or CRLF",
+            "carriage return without quotes",
+        )
     if "field larger" in reason:
-        return f"its quotes do not match, or a text is too long ({reason}); close every quoted field"
-    return f"its quotes do not match ({reason}); double every quote inside a quoted field, and close the field"
+        return (
+            f"a text is longer than {csv.field_size_limit():,} characters ({read:,} were read from here on), or its "
+            "quotes do not match; close every quoted field, and shorten the text",
+            "text too long",
+        )
+    return (
+        f"its quotes do not match ({reason}); double every quote inside a quoted field, and close the field",
+        "quotes do not match",
+    )
 
 
 def _plausible(names: list[str], values: list[str]) -> bool:

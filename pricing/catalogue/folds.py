@@ -24,7 +24,12 @@ def holdout_groups(groups: pl.Series, fraction: float) -> set[str]:
     """
     names = groups.unique().to_list()
     names.sort(key=lambda name: blake2b(name.encode(), digest_size=8, person=b"hold-out").digest())
-    return set(names[: max(1, round(fraction * len(names)))])
+    return set(names[: holdout_size(len(names), fraction)])
+
+
+def holdout_size(groups: int, fraction: float) -> int:
+    """Return how many of so many near-duplicate groups are held out: the nearest whole number, at least one."""
+    return max(1, round(fraction * groups))
 
 
 def price_bins(prices: np.ndarray, bins: int) -> np.ndarray:

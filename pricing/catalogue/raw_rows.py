@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from pricing.catalogue.csv_scan import scan_csv
+from pricing.catalogue.csv_scan import NOT_UTF8, scan_csv
 from pricing.catalogue.first_line import first_line_problem
+from pricing.catalogue.parquet_scan import parquet_columns, scan_parquet
 from pricing.errors import CatalogueError
 
 SCHEMA = {"sample_id": pl.String, "catalog_content": pl.String, "image_link": pl.String, "price": pl.Float64}
@@ -27,13 +26,14 @@ _NEEDED = ("sample_id", "catalog_content")
 
 @dataclass(frozen=True)
 class Rejected:
-    """A row that cannot be used: file name, data row from 1, line (CSV only), id as found, and why."""
+    """A row that cannot be used: file name, data row from 1, line (CSV only), id as found, why, and the kind of why."""
 
     file: str
     row: int
     line: int | None
     sample_id: str
     reason: str
+    kind: str
 
     def __str__(self) -> str:
         where = f"row {self.row}" if self.line is None else f"row {self.row} (line {self.line})"
@@ -48,6 +48,8 @@ class RawBatch:
     """The wanted columns (text; the price as it is in a Parquet file), ``row`` and ``line`` (null for Parquet)."""
     broken: list[Rejected] = field(default_factory=list)
     """Rows among them whose structure is broken."""
+    empty: int = 0
+    """Rows among them that hold nothing at all, as spreadsheets leave them at a file's end; they are in no table."""
 
 
 def raw_batches(path: Path, labelled: bool) -> Iterator[RawBatch]:
@@ -70,7 +72,7 @@ def raw_batches(path: Path, labelled: bool) -> Iterator[RawBatch]:
 
 
 def _csv_batches(path: Path, labelled: bool) -> Iterator[RawBatch]:
-    header, records = scan_csv(path)
+    header, records = scan_csv(path, BATCH_CHARACTERS)
     wanted = _check_columns(path, header, labelled)
     places = [header.index(name) for name in wanted]
     at_id = header.index("sample_id")
@@ -78,18 +80,20 @@ def _csv_batches(path: Path, labelled: bool) -> Iterator[RawBatch]:
     rows: list[int] = []
     lines: list[int] = []
     broken: list[Rejected] = []
-    characters = 0
+    characters = empty = 0
 
     def batch() -> RawBatch:
         data = {name: pl.Series(name, values, pl.String) for name, values in zip(wanted, columns, strict=True)}
         return RawBatch(pl.DataFrame(data | {"row": pl.Series(rows, dtype=pl.Int64),
-                                             "line": pl.Series(lines, dtype=pl.Int64)}), broken)  # fmt: skip
+                                             "line": pl.Series(lines, dtype=pl.Int64)}), broken, empty)  # fmt: skip
 
     for record in records:
         values = record.values
-        if record.problem is not None:
+        if not values:
+            empty += 1
+        elif record.problem is not None:
             found = values[at_id].strip() if at_id < len(values) else ""
-            broken.append(Rejected(path.name, record.row, record.line, found[:100], record.problem))
+            broken.append(Rejected(path.name, record.row, record.line, found[:100], record.problem, record.kind))
         else:
             rows.append(record.row)
             lines.append(record.line)
@@ -98,33 +102,37 @@ def _csv_batches(path: Path, labelled: bool) -> Iterator[RawBatch]:
                 characters += len(values[place])
         if len(rows) + len(broken) == BATCH_ROWS or characters >= BATCH_CHARACTERS:
             yield batch()
-            columns, rows, lines, broken, characters = [[] for _ in wanted], [], [], [], 0
-    if rows or broken:
+            columns, rows, lines, broken, characters, empty = [[] for _ in wanted], [], [], [], 0, 0
+    if rows or broken or empty:
         yield batch()
 
 
 def _parquet_batches(path: Path, labelled: bool) -> Iterator[RawBatch]:
+    wanted = _check_columns(path, parquet_columns(path), labelled)
     start = 1
-    try:
-        schema = pl.read_parquet_schema(path)
-        wanted = _check_columns(path, list(schema), labelled)
-        for name in wanted:
-            _check_type(path, name, schema[name])
-        with pq.ParquetFile(path) as file:
-            for table in file.iter_batches(batch_size=BATCH_ROWS, columns=wanted):
-                frame = pl.DataFrame(pl.from_arrow(pa.Table.from_batches([table])))
-                text = [name for name in wanted if name != "price"]
-                yield RawBatch(
-                    frame.select(
-                        *(pl.col(name).cast(pl.String).fill_null("") for name in text),
-                        *(["price"] if labelled else []),
-                        pl.int_range(start, start + pl.len(), dtype=pl.Int64).alias("row"),
-                        pl.lit(None, dtype=pl.Int64).alias("line"),
-                    )
-                )
-                start += frame.height
-    except (pl.exceptions.PolarsError, pa.ArrowException, OSError) as error:
-        raise CatalogueError(f"{path}: is not a readable Parquet file ({error}); export it again") from None
+    for batch in scan_parquet(path, wanted, BATCH_ROWS):
+        frame = batch.frame.with_columns(
+            row=pl.int_range(start, start + pl.len(), dtype=pl.Int64), line=pl.lit(None, dtype=pl.Int64)
+        )
+        start += frame.height
+        broken = [
+            Rejected(path.name, frame["row"][place], None, frame["sample_id"][place][:100], *NOT_UTF8)
+            for place in batch.broken
+        ]
+        there = ~_holds_nothing(batch.frame)
+        kept = frame.filter(there & ~pl.col("row").is_in([entry.row for entry in broken]))
+        yield RawBatch(kept, broken, frame.height - kept.height - len(broken))
+
+
+def _holds_nothing(frame: pl.DataFrame) -> pl.Expr:
+    """Whether every wanted value of a row is empty."""
+    blank = [
+        pl.col(name).str.strip_chars().fill_null("") == ""
+        if dtype == pl.String
+        else pl.col(name).fill_nan(None).is_null()
+        for name, dtype in frame.schema.items()
+    ]
+    return pl.all_horizontal(blank)
 
 
 def _needed(labelled: bool) -> tuple[str, ...]:
@@ -148,6 +156,8 @@ def _check_file(path: Path, needed: tuple[str, ...]) -> Literal["csv", "parquet"
         raise CatalogueError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
     if not head:
         raise CatalogueError(f"{path}: the file is empty; expected a header and one product a row")
+    if head == b"PARE":
+        raise CatalogueError(f"{path}: the file is encrypted Parquet, for which no key is known; export it unencrypted")
     if (suffix == ".parquet") != (head == b"PAR1"):
         raise CatalogueError(
             f"{path}: the content is {'' if head == b'PAR1' else 'not '}Parquet, but the name ends in {suffix}; "
@@ -172,16 +182,3 @@ def _check_columns(path: Path, columns: list[str], labelled: bool) -> list[str]:
     if twice:
         raise CatalogueError(f"{path}: column {twice[0]} stands more than once in the header; keep one of them")
     return wanted
-
-
-def _check_type(path: Path, name: str, dtype: pl.DataType) -> None:
-    text = dtype in (pl.String, pl.Categorical) or isinstance(dtype, pl.Enum)
-    good = text or dtype == pl.Null
-    if name == "sample_id":
-        good, expected = text or dtype.is_integer(), "text or whole numbers"
-    elif name == "price":
-        good, expected = text or dtype.is_numeric(), "numbers"
-    else:
-        expected = "text"
-    if not good:
-        raise CatalogueError(f"{path}: column {name} has type {dtype}, expected {expected}; convert it")

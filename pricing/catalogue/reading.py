@@ -2,24 +2,65 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 
 from pricing.catalogue.raw_rows import SCHEMA, Rejected, raw_batches
-from pricing.catalogue.row_checks import RowChecker
+from pricing.catalogue.row_checks import NO_PRICE, TEXT_CHARACTERS, OnUnpricedRows, RowChecker
 from pricing.errors import CatalogueError
 
-__all__ = ["SCHEMA", "Catalogue", "OnBadRows", "Rejected", "check_catalogue_file", "read_catalogue_file",
-           "stream_catalogue_file", "write_rejected"]  # fmt: skip
+__all__ = ["SCHEMA", "Catalogue", "OnBadRows", "OnUnpricedRows", "ReadingNotes", "Rejected", "check_catalogue_file",
+           "read_catalogue_file", "rejected_table", "stream_catalogue_file"]  # fmt: skip
 
 OnBadRows = Literal["refuse", "quarantine"]
 
 _NAMED_ROWS = 5
+
+
+@dataclass
+class ReadingNotes:
+    """What was read otherwise than it stands in a file, counted while it is read.
+
+    Attributes
+    ----------
+    left_out : dict of str to int
+        Kind of fault to the number of rows left out for it, the commonest first once the file is read.
+    empty_rows : int
+        Rows without any value, which spreadsheets leave at a file's end. They are skipped wherever they stand.
+    cut_texts : int
+        Rows whose text was cut after 1,000,000 characters.
+    several_image_links : int
+        Rows whose image_link holds several, of which the first is used; counted by the catalogue stage.
+    """
+
+    left_out: dict[str, int] = field(default_factory=dict)
+    empty_rows: int = 0
+    cut_texts: int = 0
+    several_image_links: int = 0
+
+    def counts(self) -> dict[str, Any]:
+        """Return the counts as summary.json and run.json have them."""
+        return {
+            "rejected": sum(self.left_out.values()),
+            "rejected_reasons": self.left_out,
+            "empty_rows": self.empty_rows,
+            "cut_texts": self.cut_texts,
+            "several_image_links": self.several_image_links,
+        }
+
+    def skipped(self) -> str:
+        """Say which rows were skipped and which texts cut; "" where none was."""
+        said = []
+        if self.empty_rows:
+            said.append("1 empty row skipped" if self.empty_rows == 1 else f"{self.empty_rows} empty rows skipped")
+        if self.cut_texts:
+            texts = "1 text" if self.cut_texts == 1 else f"{self.cut_texts} texts"
+            said.append(f"{texts} cut after {TEXT_CHARACTERS:,} characters")
+        return ", ".join(said)
 
 
 @dataclass(frozen=True)
@@ -33,20 +74,29 @@ class Catalogue:
         labelled file; rows in file order.
     rejected : list of Rejected
         Rows left out, in file order; empty unless ``on_bad_rows="quarantine"``.
+    notes : ReadingNotes
+        Counts of what was left out, skipped and cut.
     """
 
     frame: pl.DataFrame
     rejected: list[Rejected] = field(default_factory=list)
+    notes: ReadingNotes = field(default_factory=ReadingNotes)
 
 
 def stream_catalogue_file(
-    path: Path, *, labelled: bool, on_bad_rows: OnBadRows = "refuse"
+    path: Path,
+    *,
+    labelled: bool,
+    on_bad_rows: OnBadRows = "refuse",
+    on_unpriced_rows: OnUnpricedRows = "refuse",
+    notes: ReadingNotes | None = None,
 ) -> Iterator[tuple[pl.DataFrame, list[Rejected]]]:
     """Read one catalogue file batch by batch and check it.
 
     Needed columns are sample_id, catalog_content and, for a labelled file, price. A missing or empty image_link is
     null, an empty text is "". Other columns are ignored, a price in an unlabelled file too. Prices are kept as they
-    are, float artefacts included; ids are text with surrounding blanks removed.
+    are, float artefacts included; ids are text with surrounding blanks removed. A text is cut after 1,000,000
+    characters. Rows without any value are skipped: they hold nothing, at a file's end (Excel's ``,,,``) or within it.
 
     Parameters
     ----------
@@ -56,6 +106,11 @@ def stream_catalogue_file(
         Whether the rows have prices to learn from.
     on_bad_rows : {"refuse", "quarantine"}
         Refuse the file, naming the first bad rows, or go on without them.
+    on_unpriced_rows : {"refuse", "price"}
+        Whether a row of a labelled file whose price is empty, NaN or null is a bad row, or a good one with the price
+        null. No other word counts as no price.
+    notes : ReadingNotes, optional
+        Is filled while the file is read.
 
     Yields
     ------
@@ -69,7 +124,8 @@ def stream_catalogue_file(
         A file that is missing, empty, without data rows, of another type, or without a needed column; bad rows when
         refusing, at the file's end, so that all of them are counted; no good row when quarantining.
     """
-    checker = RowChecker(path.name, labelled)
+    checker = RowChecker(path.name, labelled, on_unpriced_rows)
+    notes = ReadingNotes() if notes is None else notes
     good_rows = bad_rows = 0
     named: list[Rejected] = []
     for batch in raw_batches(path, labelled):
@@ -77,42 +133,56 @@ def stream_catalogue_file(
         good_rows += good.height
         bad_rows += len(bad)
         named += bad[: _NAMED_ROWS - len(named)]
+        notes.empty_rows += batch.empty
+        notes.cut_texts = checker.cut_texts
+        for entry in bad:
+            notes.left_out[entry.kind] = notes.left_out.get(entry.kind, 0) + 1
         if on_bad_rows == "quarantine" or not bad_rows:
             yield good, bad
+    notes.left_out = dict(sorted(notes.left_out.items(), key=lambda item: (-item[1], item[0])))
     if good_rows + bad_rows == 0:
-        raise CatalogueError(f"{path}: there are no data rows under the header; expected one product a row")
+        raise CatalogueError(f"{path}: there are no data rows under the header; expected one product per row")
     if bad_rows and on_bad_rows == "refuse":
-        raise CatalogueError(_refusal(path, named, bad_rows))
+        raise CatalogueError(_refusal(path, named, notes))
     if good_rows == 0:
-        raise CatalogueError(f"{path}: no usable row is left; {_refusal(path, named, bad_rows)}")
+        raise CatalogueError(f"{path}: no usable row is left; {_refusal(path, named, notes)}")
 
 
-def read_catalogue_file(path: Path, *, labelled: bool, on_bad_rows: OnBadRows = "refuse") -> Catalogue:
+def read_catalogue_file(
+    path: Path, *, labelled: bool, on_bad_rows: OnBadRows = "refuse", on_unpriced_rows: OnUnpricedRows = "refuse"
+) -> Catalogue:
     """Read one catalogue file whole; parameters and errors are those of :func:`stream_catalogue_file`."""
     schema = {name: dtype for name, dtype in SCHEMA.items() if labelled or name != "price"}
-    frames, rejected = [pl.DataFrame(schema=schema)], []
-    for good, bad in stream_catalogue_file(path, labelled=labelled, on_bad_rows=on_bad_rows):
+    frames, rejected, notes = [pl.DataFrame(schema=schema)], [], ReadingNotes()
+    for good, bad in stream_catalogue_file(
+        path, labelled=labelled, on_bad_rows=on_bad_rows, on_unpriced_rows=on_unpriced_rows, notes=notes
+    ):
         frames.append(good)
         rejected += bad
-    return Catalogue(pl.concat(frames), rejected)
+    return Catalogue(pl.concat(frames), rejected, notes)
 
 
-def check_catalogue_file(path: Path, *, labelled: bool, on_bad_rows: OnBadRows = "refuse") -> None:
+def check_catalogue_file(
+    path: Path, *, labelled: bool, on_bad_rows: OnBadRows = "refuse", on_unpriced_rows: OnUnpricedRows = "refuse"
+) -> None:
     """Only raise what :func:`stream_catalogue_file` raises."""
-    for _ in stream_catalogue_file(path, labelled=labelled, on_bad_rows=on_bad_rows):
+    for _ in stream_catalogue_file(path, labelled=labelled, on_bad_rows=on_bad_rows, on_unpriced_rows=on_unpriced_rows):
         pass
 
 
-def write_rejected(rejected: list[Rejected], path: Path) -> None:
-    """Write the rows left out as CSV: file, row, sample_id, reason."""
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["file", "row", "sample_id", "reason"])
-        writer.writerows([entry.file, entry.row, entry.sample_id, entry.reason] for entry in rejected)
+def rejected_table(rejected: list[Rejected]) -> pl.DataFrame:
+    """Return the rows left out as a table: file, row, sample_id, reason."""
+    columns = {"file": pl.String, "row": pl.Int64, "sample_id": pl.String, "reason": pl.String}
+    return pl.DataFrame({name: [getattr(entry, name) for entry in rejected] for name in columns}, schema=columns)
 
 
-def _refusal(path: Path, named: list[Rejected], count: int) -> str:
+def _refusal(path: Path, named: list[Rejected], notes: ReadingNotes) -> str:
+    count = sum(notes.left_out.values())
     first = "; ".join(str(entry) for entry in named)
     more = f"; and {count - len(named)} more" if count > len(named) else ""
     rows = "1 bad row" if count == 1 else f"{count} bad rows"
-    return f"{path}: {rows}: {first}{more}. Correct them, or leave them out with --on-bad-rows quarantine"
+    # deployments and Python have settings only
+    advice = "Correct them, or leave them out with --on-bad-rows quarantine (setting catalogue.on_bad_rows)"
+    if notes.left_out.get(NO_PRICE):
+        advice += '; rows without a price are priced with the setting catalogue.on_unpriced_rows="price"'
+    return f"{path}: {rows}: {first}{more}. {advice}"

@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
 import polars as pl
 
-from pricing.catalogue.raw_rows import RawBatch, Rejected
+from pricing.catalogue.raw_rows import SCHEMA, RawBatch, Rejected
+
+OnUnpricedRows = Literal["refuse", "price"]
+
+TEXT_CHARACTERS = 1_000_000
+"""Maximum number of characters of a product's text; the rest of a longer one (an image written into it) is cut off."""
+NO_PRICE = "no price"
+"""Kind of the rows that are refused for having no price at all."""
 
 _POSITIVE = "expected a positive number such as 4.99"
 _DEAREST = 1e15  # beyond it squared errors and reports overflow, and no currency goes there
+_NO_PRICE = ("", "nan", "null")  # and no other word: "free" or "n/a" may be meant as a price
+# what spreadsheets and dataframes write where there is no value
+_NO_ID = ("nan", "null", "none", "na", "n/a", "#n/a", "<na>", "nat", "#ref!", "#name?", "#value!", "undefined")
+_TOTALS = ("total", "totals", "grand total", "subtotal", "sum", "summe", "gesamt")
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """What may be wrong with a row: its kind, whether a row has it, what is said of the row."""
+
+    kind: str
+    there: pl.Expr
+    said: pl.Expr
 
 
 class RowChecker:
     """Types and checks one batch after another.
 
-    It keeps the ids of the good rows so far and where they stood, some 25 bytes a row, and nothing else.
+    It keeps the ids of the good rows so far and where they stood, some 25 bytes per row, and nothing else.
 
     Parameters
     ----------
@@ -21,17 +44,30 @@ class RowChecker:
         Name of the file, for the rejected rows.
     labelled : bool
         Whether the rows have prices.
+    on_unpriced_rows : {"refuse", "price"}
+        Whether a row of a labelled file without a price is a bad row, or a good one whose price is null.
+
+    Attributes
+    ----------
+    cut_texts : int
+        Rows so far whose text was longer than `TEXT_CHARACTERS` and was cut.
     """
 
-    def __init__(self, file: str, labelled: bool) -> None:
+    def __init__(self, file: str, labelled: bool, on_unpriced_rows: OnUnpricedRows = "refuse") -> None:
         self._file = file
         self._labelled = labelled
+        self._unpriced_are_good = on_unpriced_rows == "price"
         self._seen = pl.DataFrame(schema={"sample_id": pl.String, "first": pl.Int64})
+        self.cut_texts = 0
 
     def check(self, batch: RawBatch) -> tuple[pl.DataFrame, list[Rejected]]:
         """Typed good rows of a batch, and its bad ones with the first reason of each, both in file order."""
         frame = _typed(batch.frame, self._labelled)
-        frame = frame.with_columns(pl.coalesce(_reasons(frame, self._labelled)).alias("reason"))
+        faults = _faults(self._labelled, self._unpriced_are_good)
+        frame = frame.with_columns(
+            pl.coalesce(*(pl.when(fault.there).then(fault.said) for fault in faults)).alias("reason"),
+            pl.coalesce(*(pl.when(fault.there).then(pl.lit(fault.kind)) for fault in faults)).alias("kind"),
+        )
         # a duplicate repeats an id that an earlier usable row has; the first one is the one that stays
         known = self._seen.join(frame.select("sample_id").unique(), on="sample_id", how="semi")
         here = pl.col("row").filter(pl.col("reason").is_null()).min().over("sample_id")
@@ -41,11 +77,17 @@ class RowChecker:
             .with_columns(pl.coalesce("first", here).alias("first"))
         )
         repeated = pl.col("reason").is_null() & (pl.col("row") > pl.col("first"))
-        reason = pl.format("duplicate id, first used in row {}; ids must be unique, keep one of them", "first")
-        frame = frame.with_columns(pl.when(repeated).then(reason).otherwise("reason").alias("reason"))
+        said = pl.format("duplicate id, first used in row {}; ids must be unique, keep one of them", "first")
+        frame = frame.with_columns(
+            pl.when(repeated).then(said).otherwise("reason").alias("reason"),
+            pl.when(repeated).then(pl.lit("duplicate id")).otherwise("kind").alias("kind"),
+        )
         good, bad = frame.filter(pl.col("reason").is_null()), frame.filter(pl.col("reason").is_not_null())
         self._seen.extend(good.select("sample_id", first="row"))
-        rejected = [Rejected(self._file, *row) for row in bad.select("row", "line", "sample_id", "reason").iter_rows()]
+        self.cut_texts += int(good["cut"].sum())
+        rejected = [
+            Rejected(self._file, *row) for row in bad.select("row", "line", "sample_id", "reason", "kind").iter_rows()
+        ]
         price = [pl.col("number").alias("price")] if self._labelled else []
         return (
             good.select("sample_id", "catalog_content", "image_link", *price),
@@ -58,23 +100,46 @@ def _typed(frame: pl.DataFrame, labelled: bool) -> pl.DataFrame:
     frame = frame.with_columns(
         pl.col("sample_id").str.strip_chars(),
         pl.when(link == "").then(None).otherwise(link).cast(pl.String).alias("image_link"),
+        (pl.col("catalog_content").str.len_chars() > TEXT_CHARACTERS).alias("cut"),
     )
+    if frame["cut"].any():
+        frame = frame.with_columns(pl.col("catalog_content").str.slice(0, TEXT_CHARACTERS))
     if not labelled:
         return frame
     number = pl.col("price").str.strip_chars() if frame["price"].dtype == pl.String else pl.col("price")
-    return frame.with_columns(number.cast(pl.Float64, strict=False).alias("number"))
+    value = number.cast(pl.Float64, strict=False)
+    word = number.cast(pl.String).fill_null("").str.to_lowercase()
+    unpriced = word.is_in(_NO_PRICE) | value.is_nan().fill_null(False)
+    return frame.with_columns(unpriced.alias("unpriced"), pl.when(~unpriced).then(value).alias("number"))
 
 
-def _reasons(frame: pl.DataFrame, labelled: bool) -> list[pl.Expr]:
-    """What may be wrong with a row, the first thing first; each null where it is not."""
-    reasons = [pl.when(pl.col("sample_id") == "").then(pl.lit("sample_id is empty; give each product an id"))]
+def _faults(labelled: bool, unpriced_are_good: bool) -> list[_Fault]:
+    """What may be wrong with a row, the first thing first."""
+    name = pl.col("sample_id").str.strip_chars("\ufeff\" '").str.to_lowercase()
+    text = pl.col("catalog_content").str.strip_chars("\ufeff\" '").str.to_lowercase()
+    nothing_else = (text == "") & pl.col("image_link").is_null()
+    faults = [
+        _Fault("the header again", (name == "sample_id") | (name.is_in([*SCHEMA]) & text.is_in([*SCHEMA])),
+               pl.lit("it is the header again; remove the row")),
+        _Fault("Excel's sep= line", name.str.contains(r"^sep\s*=.?$") & nothing_else,
+               pl.lit("it is Excel's sep= line; remove the row")),
+        _Fault("a total", name.str.strip_chars(" :").is_in(_TOTALS) & nothing_else,
+               pl.lit("it is a total, and no product; remove the row")),
+        _Fault("no sample_id", pl.col("sample_id") == "", pl.lit("sample_id is empty; give each product an id")),
+        _Fault("no sample_id", name.is_in(_NO_ID),
+               pl.format("sample_id {} stands for no value; give each product an id", "sample_id")),
+    ]  # fmt: skip
     if labelled:
         shown, value, advice = pl.col("price").cast(pl.String).fill_null(""), pl.col("number"), pl.lit(_POSITIVE)
-        reasons += [
-            pl.when(shown.str.strip_chars() == "").then(pl.lit(f"price is empty; {_POSITIVE}")),
-            pl.when(value.is_null()).then(pl.format("price {} is not a number; {}", shown, advice)),
-            pl.when(~value.is_finite()).then(pl.format("price {} is not finite; {}", shown, advice)),
-            pl.when(value <= 0).then(pl.format("price {} is not positive; {}", shown, advice)),
-            pl.when(value > _DEAREST).then(pl.format("price {} is above 1e15; {}", shown, advice)),
-        ]
-    return [reason.otherwise(None) for reason in reasons]
+        unpriced = pl.col("unpriced") & ~pl.lit(unpriced_are_good)
+        there = ~pl.col("unpriced")
+        empty = pl.when(shown.str.strip_chars() == "").then(pl.lit("empty")).otherwise(shown)
+        faults += [
+            _Fault(NO_PRICE, unpriced, pl.format("price is {}; {}", empty, advice)),
+            _Fault("price is not a number", there & value.is_null(),
+                   pl.format("price {} is not a number; {}", shown, advice)),
+            _Fault("price is not finite", ~value.is_finite(), pl.format("price {} is not finite; {}", shown, advice)),
+            _Fault("price is not positive", value <= 0, pl.format("price {} is not positive; {}", shown, advice)),
+            _Fault("price is above 1e15", value > _DEAREST, pl.format("price {} is above 1e15; {}", shown, advice)),
+        ]  # fmt: skip
+    return faults

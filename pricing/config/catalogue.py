@@ -16,6 +16,9 @@ class CatalogueConfig(Section):
 
     on_bad_rows: Literal["refuse", "quarantine"] = "refuse"
     """Refuse a catalogue with bad rows, or go on without them and write them to a file."""
+    on_unpriced_rows: Literal["refuse", "price"] = "refuse"
+    """Rows to learn from whose price is empty, NaN or null: treat them as bad rows, or learn nothing from them and
+    write their predicted prices to unpriced.csv."""
 
 
 class HoldoutConfig(Section):

@@ -28,15 +28,14 @@ from pricing.ensemble.learners import Level1, Model, best_constant, fit_level_1
 from pricing.ensemble.linear import LinearModel
 from pricing.ensemble.weights import optimise_weights
 from pricing.errors import PredictionsError
+from pricing.fewest_rows import FEWEST_ROWS
 from pricing.smape import smape_of_logs
 
-__all__ = ["FEWEST_ROWS", "TrainedEnsemble", "train_ensemble"]
+__all__ = ["TrainedEnsemble", "train_ensemble"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-FEWEST_ROWS = 30
-"""Minimum number of rows: with five folds six of them judge an ensemble that was chosen on the other 24."""
 _MARGIN = 0.3
 """ln(1.35): how far outside of the learnt log prices a prediction may lie."""
 
@@ -110,7 +109,7 @@ def train_ensemble(
     Raises
     ------
     PredictionsError
-        Shapes that do not fit together, a value that is not finite, fewer than two folds or fewer than 30 rows.
+        Shapes that do not fit together, a value that is not finite, fewer than two folds or fewer than `FEWEST_ROWS`.
     """
     _check(members, log_price, folds, names)
     folds = nesting_folds(folds, config.nested_folds)

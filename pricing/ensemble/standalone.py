@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from pricing.artifacts import write_json
 from pricing.config.ensemble import EnsembleConfig, SubmissionConfig
 from pricing.ensemble.prediction_tables import Clipped, PredictionTable, read_pair
-from pricing.ensemble.stacking import FEWEST_ROWS, train_ensemble
+from pricing.ensemble.stacking import train_ensemble
 from pricing.ensemble.summary import describe_training
 from pricing.ensemble.units import unit_warnings
 from pricing.errors import PredictionsError
 from pricing.evaluation.metrics import log_to_price
+from pricing.fewest_rows import FEWEST_ROWS
 from pricing.output_folder import STACK, check_output, fill_output
 from pricing.submission import measure_rounding, with_decimals, write_intervals, write_submission
 

@@ -35,6 +35,7 @@ def catboost_params(config: CatBoostConfig, *, seed: int, threads: int, device: 
         "random_seed": seed,
         "thread_count": threads,
         "task_type": "CPU" if device == "cpu" else "GPU",
+        "allow_const_label": True,  # one other price may lie in the fold that is left out
         "allow_writing_files": False,
         "logging_level": "Silent",
     }

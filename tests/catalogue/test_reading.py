@@ -32,7 +32,7 @@ BAD_ROWS = {
     "unparsable price": (b'2,b,,"1,299"\n', "2", "1,299 is not a number"),
     "currency": (b"2,b,,$5\n", "2", "not a number"),
     "empty price": (b"2,b,,\n", "2", "price is empty"),
-    "NaN price": (b"2,b,,nan\n", "2", "not finite"),
+    "NaN price": (b"2,b,,nan\n", "2", "price is nan"),
     "infinite price": (b"2,b,,inf\n", "2", "not finite"),
     "overflowing price": (b"2,b,,1e999\n", "2", "not finite"),
     "duplicate id": (b"1,b,,3\n", "1", "duplicate id, first used in row 1"),
@@ -153,10 +153,12 @@ def test_parquet_is_read_as_csv_is(tmp_path: Path) -> None:
     table.with_columns(price=pl.Series([0.0, np.nan]), sample_id=pl.Series([10, 10])).write_parquet(
         tmp_path / "bad.parquet"
     )
-    with pytest.raises(CatalogueError, match=r"row 1, id '10': price 0.0 is not positive.*row 2, id '10': price NaN"):
+    with pytest.raises(
+        CatalogueError, match=r"row 1, id '10': price 0.0 is not positive.*row 2, id '10': price is NaN"
+    ):
         read_catalogue_file(tmp_path / "bad.parquet", labelled=True)
     table.with_columns(sample_id=pl.Series([1.5, 2.5])).write_parquet(tmp_path / "type.parquet")
-    with pytest.raises(CatalogueError, match="column sample_id has type Float64"):
+    with pytest.raises(CatalogueError, match="column sample_id has type double"):
         read_catalogue_file(tmp_path / "type.parquet", labelled=True)
 
 

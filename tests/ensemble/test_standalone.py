@@ -197,11 +197,11 @@ def test_clip_guesses_no_missing_prediction(tables: tuple[Path, Path], tmp_path:
         stack_predictions(*tables, tmp_path / "out", clip, 0)
 
 
-@pytest.mark.parametrize("rows", [1, 5, 12, 29])
+@pytest.mark.parametrize("rows", [1, 5, 12, 19])
 def test_too_few_rows_are_refused_when_the_file_is_read(tables: tuple[Path, Path], tmp_path: Path, rows: int) -> None:
     pl.read_csv(tables[0]).head(rows).write_csv(tables[0])
     with pytest.raises(
-        PredictionsError, match=rf"oof.csv: has {rows} rows with a price, too few .* expected 30 or more"
+        PredictionsError, match=rf"oof.csv: has {rows} rows with a price, too few .* expected 20 or more"
     ):
         stack_predictions(*tables, tmp_path / "out", QUICK, 0)
 

@@ -70,25 +70,42 @@ def test_a_fresh_run_makes_everything(first: Run) -> None:
     assert first.made == ALL
 
 
-def test_the_branches_work_at_the_same_time_and_bad_rows_are_put_aside(
+def test_the_branches_work_at_the_same_time_and_odd_rows_are_put_aside(
     artifacts: Path, sample: SampleInfo, tmp_path: Path
 ) -> None:
-    frame = pl.read_csv(sample.train, infer_schema=False)
-    train = tmp_path / "train.csv"
-    price = pl.when(pl.int_range(pl.len()) == 5).then(pl.lit("free")).otherwise("price")
-    frame.with_columns(price=price).write_csv(train)
+    frame, asked = (pl.read_csv(file, infer_schema=False) for file in (sample.train, sample.test))
+    train, test = tmp_path / "train.csv", tmp_path / "test.csv"
+    row = pl.int_range(pl.len())
+    # row 7 has the id of a product of the test file, and neither has a price
+    price = pl.when(row == 5).then(pl.lit("free")).when(row.is_in([7, 20])).then(pl.lit("")).otherwise("price")
+    name = pl.when(row == 7).then(pl.lit(asked["sample_id"][1])).otherwise("sample_id")
+    frame.with_columns(price=price, sample_id=name).write_csv(train)
+    pl.concat([asked, asked[:1]]).write_csv(test)
     # long enough that the networks' process is up before the trees are done
     slow = {"rounds": 1000, "early_stopping": 1000, "depth": 8}
     config = small_config(
         artifacts, gbdt={"members": ["catboost"], "catboost": slow}, neural__sparse_mlp={"seeds": 3},
-        catalogue__on_bad_rows="quarantine",
+        catalogue={"on_bad_rows": "quarantine", "on_unpriced_rows": "price"}, submission__intervals=True,
     )  # fmt: skip
-    done = run(train, sample.test, config, tmp_path / "out")
+    done = run(train, test, config, tmp_path / "out")
     assert timeline(done.stages)["overlap"] > 0
     rejected = pl.read_csv(done.output / "rejected.csv", infer_schema=False)
-    assert rejected["sample_id"].to_list() == [frame["sample_id"][5]]
+    assert rejected["sample_id"].to_list() == [frame["sample_id"][5], asked["sample_id"][0]]
     assert "free" in rejected["reason"][0]
     assert done.metrics["holdout"]["rows"] > 0
+    learnt = pl.concat([pl.read_parquet(done.output / "evaluation" / f"{part}.parquet") for part in ("oof", "holdout")],
+                       how="diagonal")["sample_id"]  # fmt: skip
+    assert sorted(learnt) == sorted(set(frame["sample_id"]) - {frame["sample_id"][place] for place in (5, 7, 20)})
+    for file, ids in (("submission", asked["sample_id"].to_list()),
+                      ("unpriced", [asked["sample_id"][1], frame["sample_id"][20]])):  # fmt: skip
+        priced = pl.read_csv(done.output / f"{file}.csv", infer_schema=False)
+        assert priced["sample_id"].to_list() == ids
+        assert (priced["predicted_price"].cast(pl.Float64) > 0).all()
+        assert pl.read_csv(done.output / f"{file}_intervals.csv", infer_schema=False)["sample_id"].to_list() == ids
+    record = json.loads((done.output / "run.json").read_text(encoding="utf-8"))
+    assert (record["submission"]["rows"], record["unpriced"]["rows"]) == (len(asked), 2)
+    reasons = {part: record["catalogue"][part]["rejected_reasons"] for part in ("train", "test")}
+    assert reasons == {"train": {"price is not a number": 1}, "test": {"duplicate id": 1}}
 
 
 def test_a_gbdt_setting_makes_only_gbdt_and_what_follows_and_back_again_is_a(

@@ -168,13 +168,27 @@ def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path, prefect_server:
 
     # what fails is counted, and costs no other row its price
     (images / gone).unlink()
+    # and neither do rows that are no products, once it is asked to go on
+    with catalogue.open("a", encoding="utf-8") as file:
+        file.write("sample_id,catalog_content,image_link\n,,\n,,\n")
     more = ["--images", images, "--price-column", "price", "--comparables", "3"]
-    done = pricing(*score, *more)
+    before = prices.read_bytes()
+    refused = pricing(*score, *more, check=False)
+    assert refused.returncode == 2
+    assert "it is the header again" in refused.stderr
+    assert "--on-bad-rows quarantine" in refused.stderr
+    assert prices.read_bytes() == before
+    done = pricing(*score, *more, "--on-bad-rows", "quarantine")
+    assert f"{len(test)} of {len(test) + 1} rows to price are in prices.csv; 1 was left out (the header again 1)" in (
+        done.stdout
+    )
+    assert "2 empty rows skipped" in done.stdout
+    assert pl.read_csv(tmp_path / "prices_rejected.csv")["sample_id"].to_list() == ["sample_id"]
     check_missing_are_counted(done.stdout, test, images)
     again = pl.read_csv(prices, infer_schema=False)
     without = test["image_link"].str.ends_with(gone)
-    before = pl.read_csv(submission, infer_schema=False).rename({"predicted_price": "price"})
-    assert again.filter(~without).equals(before.filter(~without))
+    first = pl.read_csv(submission, infer_schema=False).rename({"predicted_price": "price"})
+    assert again.filter(~without).equals(first.filter(~without))
     check_comparables(tmp_path / "prices_comparables.csv", pl.read_csv(run["inputs"]["train"]), test, 3, held)
 
 

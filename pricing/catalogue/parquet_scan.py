@@ -1,0 +1,148 @@
+"""The values of a Parquet catalogue: wanted columns as text and numbers, whatever Arrow types they are stored in.
+
+Types are judged and cast in Arrow. polars knows fewer of them (no decimal256, which BigQuery's BIGNUMERIC becomes),
+and panics on some, with a Rust backtrace on stderr.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pricing.errors import CatalogueError
+
+__all__ = ["ParquetBatch", "parquet_columns", "scan_parquet"]
+
+_UNREADABLE = (pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+"""polars' PanicException is a BaseException of its own, so that `Exception` would miss it."""
+
+
+@dataclass(frozen=True)
+class ParquetBatch:
+    """Some rows of a file, in file order.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        The wanted columns: String, null as "", and the price as Float64 with nulls, or as String where it is text.
+    broken : list of int
+        Places in `frame` of rows whose text is not UTF-8; the wrong bytes are replaced.
+    """
+
+    frame: pl.DataFrame
+    broken: list[int]
+
+
+def parquet_columns(path: Path) -> list[str]:
+    """Return the names of a file's columns.
+
+    Raises
+    ------
+    CatalogueError
+        The file is not readable Parquet.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            return list(file.schema_arrow.names)
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from None
+
+
+def scan_parquet(path: Path, wanted: list[str], rows: int) -> Iterator[ParquetBatch]:
+    """Read wanted columns batch by batch.
+
+    Parameters
+    ----------
+    path : Path
+        An existing file.
+    wanted : list of str
+        Names among `parquet_columns`, each there once.
+    rows : int
+        Maximum number of rows per batch.
+
+    Raises
+    ------
+    CatalogueError
+        A wanted column has a type that holds neither text nor numbers, or the file is damaged or encrypted.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            for name in wanted:
+                _check_type(path, name, _plain(file.schema_arrow.field(name).type))
+            for batch in file.iter_batches(batch_size=rows, columns=wanted):
+                yield _typed(batch, wanted)
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: BaseException) -> CatalogueError:
+    reason = " ".join(str(error).split())[:300]
+    return CatalogueError(f"{path}: is not a readable Parquet file ({reason}); export it again")
+
+
+def _plain(dtype: pa.DataType) -> pa.DataType:
+    """The type of the values themselves: of a dictionary's entries, of what an extension is stored in."""
+    if isinstance(dtype, pa.BaseExtensionType):
+        return _plain(dtype.storage_type)
+    return _plain(dtype.value_type) if pa.types.is_dictionary(dtype) else dtype
+
+
+def _is_text(dtype: pa.DataType) -> bool:
+    return bool(pa.types.is_string(dtype) or pa.types.is_large_string(dtype) or pa.types.is_string_view(dtype))
+
+
+def _check_type(path: Path, name: str, dtype: pa.DataType) -> None:
+    good = _is_text(dtype) or pa.types.is_null(dtype)
+    whole = pa.types.is_integer(dtype) or (pa.types.is_decimal(dtype) and dtype.scale == 0)
+    if name == "sample_id":
+        good, expected = good or whole, "text or whole numbers"
+    elif name == "price":
+        good, expected = good or whole or pa.types.is_floating(dtype) or pa.types.is_decimal(dtype), "numbers"
+    else:
+        expected = "text"
+    if not good:
+        raise CatalogueError(f"{path}: column {name} has type {dtype}, expected {expected}; convert it")
+
+
+def _typed(batch: pa.RecordBatch, wanted: list[str]) -> ParquetBatch:
+    series, broken = [], set()
+    for name in wanted:
+        values = batch.column(name)
+        if isinstance(values, pa.ExtensionArray):
+            values = values.storage
+        if isinstance(values, pa.DictionaryArray):
+            values = values.dictionary_decode()
+        if name == "price" and not _is_text(values.type):
+            series.append(pl.Series(name, _numbers(values), pl.Float64))
+            continue
+        text = values.cast(pa.large_string())
+        try:
+            text.validate(full=True)
+        except pa.ArrowInvalid:  # slow, and rare: every value by itself
+            text, places = _replaced(text)
+            broken.update(places)
+        series.append(pl.Series(name, text, pl.String).fill_null("") if name != "price" else pl.Series(name, text))
+    return ParquetBatch(pl.DataFrame(series), sorted(broken))
+
+
+def _numbers(values: pa.Array) -> pl.Series:
+    """Prices as Float64, each the double nearest to what is stored."""
+    if pa.types.is_decimal(values.type):
+        # Arrow's own cast multiplies: 19.90 would become 19.900000000000002
+        return pl.Series(values.cast(pa.large_string())).cast(pl.Float64)
+    return pl.Series(values.cast(pa.float64()))
+
+
+def _replaced(text: pa.Array) -> tuple[pa.Array, list[int]]:
+    """Texts with what is not UTF-8 replaced, and the places of those rows."""
+    found, places = [], []
+    for place, value in enumerate(text.cast(pa.large_binary()).to_pylist()):
+        try:
+            found.append(None if value is None else value.decode("utf-8"))
+        except UnicodeDecodeError:
+            found.append(value.decode("utf-8", errors="replace"))
+            places.append(place)
+    return pa.array(found, pa.large_string()), places
