@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from flows.summary import print_losses, print_summary
 from pricing.config.ensemble import ReportConfig
 from pricing.errors import ArtifactError
 from pricing.evaluation.compare import compare_runs
@@ -278,6 +279,24 @@ def test_markdown(run_dir: Path) -> None:
     assert told.index("What was lost") < told.index("## Models")
     assert "What was lost" not in run_markdown(metrics, {"stages": []})
     assert markdown_table(("a",), [("x|y\nz",)]).splitlines()[-1] == "| x\\|y z |"
+
+
+def test_the_terminal_ends_with_what_was_lost(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    print_summary(run_dir)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines[-3:]] == ["warning", "warning", "note"]
+    assert lines[-3] == (
+        "warning: 38 of 40 rows to price are in submission.csv; 2 were left out (row is <short> 2). See rejected.csv, "
+        "correct them and run again."
+    )
+    assert lines[-2].startswith("warning: 100 of 300 pictures failed (http_404 70, not_an_image 30).")
+    assert lines[-1].startswith("note: 3 of 323 training rows were left out.")
+    # figures end in one column each
+    rows = [line.split("│")[1:-1] for line in lines if line.startswith("│")]
+    assert len(rows) > 10
+    assert all(cell.strip() == "" or cell[-2] != " " for row in rows for cell in row[1:])
+    print_losses([])
+    assert capsys.readouterr().out == ""
 
 
 def test_comparison_of_runs(run_dir: Path, tmp_path: Path) -> None:
