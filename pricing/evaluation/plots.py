@@ -68,6 +68,7 @@ def plot_predictions(price: Floats, predicted: Floats, *, title: str = "Stack on
     right.axhline(0, color="black", linewidth=1)
     right.set(xscale="log", xlabel="predicted price", ylabel="predicted / listed price")
     right.set_title("Above 1 the prediction is too high", loc="left", fontsize=11)
+    right.set_ylim(-1.05 * limit, 1.05 * limit)  # as far up as down, so that a bias is seen
     ratio_ticks(right.yaxis, limit)
     price_ticks(left.xaxis, low, high)
     price_ticks(left.yaxis, low, high)
