@@ -25,6 +25,7 @@ from flows.summary import print_losses
 from flows.verbosity import Quiet, Verbose
 from pricing.config import PathsConfig, PricingConfig
 from pricing.errors import InputError
+from pricing.evaluation.losses import Loss, picture_losses, row_losses
 from pricing.output_folder import check_file, check_folder
 
 app = typer.Typer()
@@ -43,8 +44,7 @@ def score(
     """Price new products with a finished run."""
     from pricing.catalogue.progress_display import live_progress
     from pricing.catalogue.reading import read_catalogue_file, rejected_table
-    from pricing.evaluation.losses import row_losses
-    from pricing.scoring import fetch_pictures, reads_pictures, rows_without_picture, score_catalogue
+    from pricing.scoring import describe_pictures, fetch_pictures, reads_pictures, score_catalogue
     from pricing.submission import write_comparables, write_intervals, write_rejected, write_submission
 
     check_file(output)
@@ -62,6 +62,7 @@ def score(
     frame = read.frame
     paths = PathsConfig(artifacts=artifacts) if artifacts else PATHS
     source, pictures, table = image_source(images, image_mirror), paths.work / "images", None
+    losses: list[Loss] = []
     if reads_pictures(config):  # from where a run would take them
         check_folder(paths.artifacts, "--artifacts")
         # a model folder may come from anywhere: it lets nobody into the user's own network
@@ -69,9 +70,7 @@ def score(
         allowed = config.images.model_copy(update={"allow_hosts": tuple(allow_host or ()), "proxy": proxy})
         with live_progress(console.print) as show:
             table = fetch_pictures(frame, allowed, source, pictures, progress=show)
-        if failed := rows_without_picture(frame, table):
-            reasons = ", ".join(f"{reason} {count}" for reason, count in failed.items())
-            console.print(f"{sum(failed.values())} rows have a link and no picture: {reasons}", soft_wrap=True)
+        losses = picture_losses(describe_pictures(table, allowed, source, pictures), listed="")
     elif images or image_mirror:
         console.print("the run's models read no pictures; none were fetched")
     scored = score_catalogue(model, frame, images=table, pictures=pictures, comparables=comparables)
@@ -88,4 +87,5 @@ def score(
     if read.rejected:
         beside = write_rejected(rejected_table(read.rejected), output)
         lost = {"test": {"rows": frame.height, **read.notes.counts()}}
-        print_losses(row_losses(lost, prices=output.name, rejected=str(beside)))
+        losses = [*row_losses(lost, prices=output.name, rejected=str(beside)), *losses]
+    print_losses(losses)

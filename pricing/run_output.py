@@ -118,7 +118,7 @@ def describe_images(store: ArtifactStore, reference: Reference | None, work: Pat
     folder = store.path(reference)
     made_of = read_record(folder)["parts"]["inputs"]
     config = ImagesConfig.model_validate(made_of["config"])
-    more = describe_download(folder / "images.parquet", config, made_of["origin"], work / "images")
+    more = describe_download(pl.read_parquet(folder / "images.parquet"), config, made_of["origin"], work / "images")
     return {**json.loads((folder / "summary.json").read_text(encoding="utf-8")), **more}
 
 

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import polars as pl
@@ -17,7 +17,7 @@ from pricing.errors import ArtifactError, InputError
 from pricing.rounding import DEFAULT_DECIMALS
 from pricing.run_parts import MODEL_FORMAT
 
-__all__ = ["ScoredPrices", "fetch_pictures", "reads_pictures", "rows_without_picture", "score_catalogue"]
+__all__ = ["ScoredPrices", "describe_pictures", "fetch_pictures", "reads_pictures", "score_catalogue"]
 
 
 @dataclass(frozen=True)
@@ -181,8 +181,20 @@ def fetch_pictures(
         return pl.read_parquet(catalogue / "images.parquet")
 
 
-def rows_without_picture(frame: pl.DataFrame, images: pl.DataFrame) -> dict[str, int]:
-    """Reason to the number of rows whose link gave no picture; rows without a link are not counted."""
-    failed = frame.join(images.filter(pl.col("status") != "ok"), on="image_link", how="inner")
-    counts = failed.group_by("reason").len().sort("len", "reason", descending=[True, False])
-    return dict(counts.iter_rows())
+def describe_pictures(images: pl.DataFrame, config: ImagesConfig, source: ImageSource, work: Path) -> dict[str, Any]:
+    """Say what became of pictures, as run.json says it under ``images``.
+
+    Parameters
+    ----------
+    images : DataFrame
+        As `fetch_pictures` returns it for the same ``config``, ``source`` and ``work``.
+    """
+    from pricing.catalogue.losses import describe_download
+
+    failed = images.filter(pl.col("status") != "ok")["reason"].value_counts().sort("reason")
+    return {
+        "requested": images.height,
+        "present": images.height - int(failed["count"].sum()),
+        "failed": dict(failed.iter_rows()),
+        **describe_download(images, config, source.origin, work),
+    }

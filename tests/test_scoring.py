@@ -12,7 +12,7 @@ from pricing.catalogue.serving import serve_folder
 from pricing.catalogue.sources import ImageSource
 from pricing.config import ImagesConfig, load_config
 from pricing.errors import ArtifactError, InputError
-from pricing.scoring import fetch_pictures, reads_pictures, rows_without_picture, score_catalogue
+from pricing.scoring import describe_pictures, fetch_pictures, reads_pictures, score_catalogue
 
 FRAME = pl.DataFrame({"sample_id": ["a"], "catalog_content": ["tea"], "image_link": [None]})
 
@@ -57,7 +57,7 @@ def test_pictures_are_fetched_for_models_that_read_them(changes: dict[str, Any],
     assert reads_pictures(load_config("demo", changes)) is expected
 
 
-def test_pictures_that_fail_are_counted_by_rows(tmp_path: Path) -> None:
+def test_pictures_that_fail_are_counted(tmp_path: Path) -> None:
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     Image.new("RGB", (60, 40), (200, 30, 30)).save(pictures / "a.jpg")
@@ -69,4 +69,7 @@ def test_pictures_that_fail_are_counted_by_rows(tmp_path: Path) -> None:
         table = fetch_pictures(frame, config, ImageSource.web(), tmp_path / "work")
     assert len(table) == 3
     # two rows share a broken picture, one picture is not there; the row without a link misses nothing
-    assert list(rows_without_picture(frame, table).items()) == [("not_an_image", 2), ("http_404", 1)]
+    found = describe_pictures(table, config, ImageSource.web(), tmp_path / "work")
+    assert (found["requested"], found["present"]) == (3, 1)
+    assert found["failed"] == {"http_404": 1, "not_an_image": 1}
+    assert found["hosts_lost"] == {}, "the host gave one"

@@ -31,13 +31,13 @@ PROXY_VARIABLES = ("https_proxy", "http_proxy", "all_proxy")
 
 
 def describe_download(
-    table: Path, config: ImagesConfig, origin: str, work: Path, environment: Mapping[str, str] = os.environ
+    images: pl.DataFrame, config: ImagesConfig, origin: str, work: Path, environment: Mapping[str, str] = os.environ
 ) -> dict[str, Any]:
     """Describe what became of the pictures of a run.
 
     Parameters
     ----------
-    table : Path
+    images : DataFrame
         images.parquet of `pricing.catalogue.images_stage.collect_images`.
     config : ImagesConfig
         The settings that they were fetched with.
@@ -56,7 +56,7 @@ def describe_download(
         ``fetched``: ``oldest`` and ``newest`` moment at which a present picture was fetched or confirmed, in ISO 8601
         and UTC, or None without pictures.
     """
-    rows = pl.read_parquet(table, columns=["image_link", "file", "status", "reason"])
+    rows = images.select("image_link", "file", "status", "reason")
     store = PictureStore(work, config)
     with Manifest(store.root / "manifest.sqlite") as manifest:
         known = manifest.load(origin, rows["image_link"])

@@ -7,6 +7,7 @@ import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 from pydantic import ValidationError
 
@@ -30,7 +31,9 @@ def described(
     fetch_shard([link for link in links if link], config, folder / "work", source=WEB)
     (folder / "out").mkdir()
     collect_images(tables, config, folder / "work", WEB, folder / "out")
-    return describe_download(folder / "out" / "images.parquet", config, WEB.origin, folder / "work", environment or {})
+    return describe_download(
+        pl.read_parquet(folder / "out" / "images.parquet"), config, WEB.origin, folder / "work", environment or {}
+    )
 
 
 def test_a_host_that_gave_nothing_is_named_and_one_that_gave_something_is_not(tmp_path: Path) -> None:
@@ -95,7 +98,9 @@ def test_the_age_of_pictures_is_that_of_their_fetching_also_where_an_earlier_ver
         manifest.execute("UPDATE pictures SET fetched = ? WHERE link = ?", [old, links[0]])
         manifest.execute("UPDATE pictures SET fetched = NULL WHERE link = ?", [links[1]])
         manifest.commit()
-    again = describe_download(tmp_path / "out" / "images.parquet", ALLOWED, "web", tmp_path / "work", {})["fetched"]
+    again = describe_download(
+        pl.read_parquet(tmp_path / "out" / "images.parquet"), ALLOWED, "web", tmp_path / "work", {}
+    )["fetched"]
     assert datetime.fromisoformat(again["oldest"]) == before - timedelta(days=40)
     assert datetime.fromisoformat(again["newest"]) >= before
 
