@@ -44,6 +44,7 @@ def score(
     """Price new products with a finished run."""
     from pricing.catalogue.progress_display import live_progress
     from pricing.catalogue.reading import read_catalogue_file, rejected_table
+    from pricing.rounding import shown_price
     from pricing.scoring import describe_pictures, fetch_pictures, reads_pictures, score_catalogue
     from pricing.submission import write_comparables, write_intervals, write_rejected, write_submission
 
@@ -81,7 +82,9 @@ def score(
         console.print(f"intervals: {beside}", soft_wrap=True)
     if scored.comparables is not None:
         console.print(f"comparables: {write_comparables(scored.comparables, header, output)}", soft_wrap=True)
-    console.print(f"{statistics['rows']} rows priced, median {statistics['median']:.2f}: {output}")
+    console.print(
+        f"{statistics['rows']:,} rows priced, median {shown_price(statistics['median'], scored.decimals)}: {output}"
+    )
     if read.notes.empty_rows or read.notes.cut_texts:
         console.print(f"{catalogue.name}: {read.notes.skipped()}", soft_wrap=True)
     if read.rejected:

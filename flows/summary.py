@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pricing.evaluation.losses import Loss, run_losses
+from pricing.rounding import DEFAULT_DECIMALS, shown_price
 
 console = Console()
 
@@ -20,8 +21,9 @@ def print_summary(output: Path) -> None:
     console.print(stages_table(record["stages"]))
     priced = record["submission"]
     if priced and priced["rows"]:
-        console.print(f"{priced['rows']} prices from {priced['min']:.2f} to {priced['max']:.2f}, "
-                      f"median {priced['median']:.2f}")  # fmt: skip
+        decimals = (metrics.get("rounding") or {}).get("decimals", DEFAULT_DECIMALS)
+        low, high, middle = (shown_price(priced[name], decimals) for name in ("min", "max", "median"))
+        console.print(f"{priced['rows']:,} prices from {low} to {high}, median {middle}")
     for name in ("submission.csv", "report.html"):
         if (output / name).exists():
             console.print(f"{name}: {output / name}", soft_wrap=True)

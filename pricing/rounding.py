@@ -11,7 +11,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-__all__ = ["DEFAULT_DECIMALS", "SIGNIFICANT_DIGITS", "catalogue_decimals", "round_around", "round_prices"]
+__all__ = [
+    "DEFAULT_DECIMALS",
+    "SIGNIFICANT_DIGITS",
+    "catalogue_decimals",
+    "round_around",
+    "round_prices",
+    "shown_price",
+]
 
 Floats = NDArray[np.float64]
 
@@ -95,6 +102,17 @@ def round_around(prices: Floats, ends: Floats, decimals: int, *, upper: bool) ->
         middle = _round(price, decimals, ROUND_HALF_EVEN)
         rounded.append(farther(_round(end, decimals, direction), middle, key=Decimal))
     return pl.Series(rounded, dtype=pl.String)
+
+
+def shown_price(price: float, decimals: int) -> str:
+    """Return a price as text for people: as `round_prices`, with commas between thousands.
+
+    Examples
+    --------
+    >>> shown_price(1234.5, 2), shown_price(0.0123456, 2), shown_price(1234.5, 0)
+    ('1,234.50', '0.0123', '1,234')
+    """
+    return f"{Decimal(_round(float(price), decimals, ROUND_HALF_EVEN)):,f}"
 
 
 def _round(price: float, decimals: int, rounding: str) -> str:

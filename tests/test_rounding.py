@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pricing.config.ensemble import SubmissionConfig
-from pricing.rounding import catalogue_decimals, round_around, round_prices
+from pricing.rounding import catalogue_decimals, round_around, round_prices, shown_price
 from pricing.submission import measure_rounding, with_decimals
 
 PRICES = st.one_of(st.floats(1e-12, 1e15), st.decimals("0.0001", "99999", places=4).map(float))
@@ -131,3 +131,11 @@ def test_what_rounding_costs_is_measured() -> None:
     """One price of 10.004 for 10.00: rounding makes it right, worth its whole SMAPE."""
     found = measure_rounding(np.array([10.0]), np.array([10.004]), SubmissionConfig(decimals=2), "holdout")
     assert found == {"decimals": 2, "rows": "holdout", "smape_change": pytest.approx(-200 * 0.004 / 20.004)}
+
+
+@given(PRICES, DECIMALS)
+def test_a_shown_price_is_the_submissions_with_commas(price: float, decimals: int) -> None:
+    shown = shown_price(np.float64(price), decimals)
+    assert [shown.replace(",", "")] == round_prices(np.array([price]), decimals).to_list()
+    whole = shown.split(".")[0]
+    assert whole == f"{int(whole.replace(',', '')):,}"

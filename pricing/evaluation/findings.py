@@ -6,6 +6,8 @@ from typing import Any
 
 import polars as pl
 
+from pricing.rounding import DEFAULT_DECIMALS, shown_price
+
 __all__ = ["Finding", "data_findings"]
 
 _EXAMPLES = 3
@@ -31,7 +33,10 @@ class Finding:
 
 
 def data_findings(
-    catalogue: Mapping[str, Any], products: pl.DataFrame | None, prices: pl.DataFrame | None
+    catalogue: Mapping[str, Any],
+    products: pl.DataFrame | None,
+    prices: pl.DataFrame | None,
+    decimals: int = DEFAULT_DECIMALS,
 ) -> list[Finding]:
     """Look for what is odd; an empty list where nothing is.
 
@@ -44,6 +49,8 @@ def data_findings(
         ``amount`` (null where the text gives no quantity), ``picture``.
     prices : DataFrame or None
         ``sample_id``, ``price``.
+    decimals : int
+        Number of decimals of a price, as `pricing.rounding.shown_price` takes it.
     """
     found = [*_counts(catalogue)]
     if products is None or prices is None:
@@ -52,13 +59,13 @@ def data_findings(
         products = products.with_columns(title=pl.col("sample_id"))
     table = products.join(prices.select("sample_id", "price"), on="sample_id", maintain_order="left")
     if "group" in table.columns:
-        found += _torn_groups(table)
+        found += _torn_groups(table, decimals)
     if "amount" in table.columns:
         missing = table.filter(pl.col("amount").is_null() | pl.col("amount").is_nan())
         if len(missing):
             share = 100 * len(missing) / len(table)
             what = f"{len(missing):,} products ({share:.1f} %) say nothing of how much is in them."
-            found.append(Finding(what, _examples(missing)))
+            found.append(Finding(what, _examples(missing, decimals)))
     median = float(table["price"].median() or 0.0)  # type: ignore[arg-type]
     extreme = table.filter((pl.col("price") * _EXTREME < median) | (pl.col("price") > _EXTREME * median))
     if len(extreme):
@@ -67,7 +74,7 @@ def data_findings(
             "median price, or more than twenty times as much."
         )
         far = (pl.col("price") / median).log().abs()
-        found.append(Finding(what, _examples(extreme.sort(far, "sample_id", descending=[True, False]))))
+        found.append(Finding(what, _examples(extreme.sort(far, "sample_id", descending=[True, False]), decimals)))
     return found
 
 
@@ -103,7 +110,7 @@ def _verb(count: int, singular: str, plural: str) -> str:
     return singular if count == 1 else plural
 
 
-def _torn_groups(table: pl.DataFrame) -> list[Finding]:
+def _torn_groups(table: pl.DataFrame, decimals: int) -> list[Finding]:
     """Near-duplicates of one amount whose prices are far apart: no model can price them all."""
     # two sizes of a product have two prices with good reason; where no amount is stated, none is known to differ
     amount = pl.col("amount").cast(pl.Float64).fill_nan(None) if "amount" in table.columns else pl.lit(None, pl.Float64)
@@ -117,7 +124,8 @@ def _torn_groups(table: pl.DataFrame) -> list[Finding]:
     if not len(groups):
         return []
     examples = tuple(
-        f"{_short(row['title'])}: {row['rows']} products, {row['low']:,.2f} to {row['high']:,.2f}"
+        f"{_short(row['title'])}: {row['rows']} products, {shown_price(row['low'], decimals)} to "
+        f"{shown_price(row['high'], decimals)}"
         for row in groups.head(_EXAMPLES).iter_rows(named=True)
     )
     of_one = "of the same amount (or of none stated) " if "amount" in table.columns else ""
@@ -128,9 +136,9 @@ def _torn_groups(table: pl.DataFrame) -> list[Finding]:
     return [Finding(what, examples)]
 
 
-def _examples(table: pl.DataFrame) -> tuple[str, ...]:
+def _examples(table: pl.DataFrame, decimals: int) -> tuple[str, ...]:
     rows = table.head(_EXAMPLES).select("sample_id", "title", "price").iter_rows()
-    return tuple(f"{sample_id}: {_short(title)}, {price:,.2f}" for sample_id, title, price in rows)
+    return tuple(f"{sample_id}: {_short(title)}, {shown_price(price, decimals)}" for sample_id, title, price in rows)
 
 
 def _short(text: str) -> str:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from pricing.evaluation.plot_style import BLUE, GREY, ORANGE, RED, new_figure, price_ticks
 from pricing.evaluation.shown_products import ShownProduct
+from pricing.rounding import DEFAULT_DECIMALS, shown_price
 
 __all__ = ["plot_comparables", "plot_error_by_segment", "plot_worst"]
 
@@ -45,13 +46,15 @@ def plot_error_by_segment(
     return figure
 
 
-def plot_worst(products: Sequence[ShownProduct], *, columns: int = 4) -> Figure:
+def plot_worst(products: Sequence[ShownProduct], decimals: int = DEFAULT_DECIMALS, *, columns: int = 4) -> Figure:
     """The worst errors as a sheet of pictures, each with its listed price and what it looks like.
 
     Parameters
     ----------
     products : sequence of ShownProduct
         At least one.
+    decimals : int
+        Number of decimals of a price, as `pricing.rounding.shown_price` takes it.
     """
     rows = -(-len(products) // columns)
     figure, axes = new_figure(2.45 * columns, 2.75 * rows, columns=columns, rows=rows)
@@ -64,7 +67,8 @@ def plot_worst(products: Sequence[ShownProduct], *, columns: int = 4) -> Figure:
             axis.set_aspect("equal")
         else:
             axis.imshow(picture)
-        prices = f"listed {product.price:,.2f}, looks like {product.predicted:,.2f}"
+        price, predicted = (shown_price(value, decimals) for value in (product.price, product.predicted))
+        prices = f"listed {price}, looks like {predicted}"
         text = f"{_short(product.title, 34)}\n{prices}\n{product.position}"
         axis.set_title(_plain(text), fontsize=7.5, loc="center")
     return figure

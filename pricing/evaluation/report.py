@@ -29,6 +29,7 @@ from pricing.evaluation.search import read_searches
 from pricing.evaluation.segments import SEGMENTS, segment_metrics
 from pricing.evaluation.shown_products import ShownProduct, thumbnail, worst_products
 from pricing.evaluation.timeline import timeline
+from pricing.rounding import shown_price
 
 __all__ = ["build_report"]
 
@@ -104,7 +105,7 @@ def build_report(run_dir: Path, config: ReportConfig) -> None:
         "segment_names": SEGMENTS,
         "worst": worst,
         "plots": _plots(folder, rows, worst, segments.get("category"), config.dpi),
-        "findings": data_findings(folder.run.get("catalogue") or {}, folder.products, _prices(folder)),
+        "findings": data_findings(folder.run.get("catalogue") or {}, folder.products, _prices(folder), folder.decimals),
         "drivers": _drivers(folder.importance),
         "searches": read_searches(run_dir / "evaluation"),
         "catalogue": _catalogue(folder.run.get("catalogue") or {}),
@@ -122,7 +123,7 @@ def build_report(run_dir: Path, config: ReportConfig) -> None:
     environment.filters["signed"] = _signed
     environment.filters["bias_words"] = _bias_words
     environment.filters["figure"] = lambda value, digits=2: "–" if value is None else f"{value:,.{digits}f}"
-    environment.filters["price"] = lambda value: f"{value:,.2f}"
+    environment.filters["price"] = lambda value: shown_price(value, folder.decimals)
     environment.filters["weight"] = lambda value: f"{value:.2f}".replace("-0.00", "0.00")
     environment.filters["thumbnail"] = thumbnail
     template = resources.files("pricing.evaluation") / "templates" / "report.html.j2"
@@ -213,7 +214,7 @@ def _plots(
     if curves is not None:
         makers["training_curves"] = lambda: plots.plot_training_curves(curves)
     if worst:
-        makers["worst"] = lambda: product_plots.plot_worst(worst)
+        makers["worst"] = lambda: product_plots.plot_worst(worst, folder.decimals)
     if any(product.comparables for product in worst):
         makers["comparables"] = lambda: product_plots.plot_comparables(worst)
     if searches := read_searches(folder.path / "evaluation"):

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from pricing.errors import ArtifactError
+from pricing.rounding import DEFAULT_DECIMALS
 from pricing.title import title_of
 
 __all__ = ["COMPARABLES", "RunFolder", "read_run_folder", "shown_title"]
@@ -36,6 +37,11 @@ class RunFolder:
     curves: pl.DataFrame | None
     products: pl.DataFrame | None
     comparables: pl.DataFrame | None
+
+    @property
+    def decimals(self) -> int:
+        """Number of decimals that prices are shown with: those of the run's submission."""
+        return int((self.metrics.get("rounding") or {}).get("decimals", DEFAULT_DECIMALS))
 
 
 def read_run_folder(path: Path) -> RunFolder:

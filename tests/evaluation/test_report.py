@@ -116,6 +116,13 @@ def test_directions_are_of_the_product_and_bias_of_the_predictions(run_dir: Path
         assert page.count(f"{words.split(' %')[0]} %") > 5, "every segment's column has the same sign"
         expected = {2.0: "2.0 times below", 0.5: "2.0 times above", 1.0: "listed at"}[factor]
         assert page.count(f"{expected} what it looks like") == 2
+        if factor == 2.0:  # a catalogue without decimals
+            metrics = json.loads((copy / "metrics.json").read_text())
+            metrics["rounding"] = {"decimals": 0, "rows": "holdout", "smape_change": 0.0125}
+            (copy / "metrics.json").write_text(json.dumps(metrics))
+        else:
+            assert "The submission prices 38 products from 1.50 to 388, median 14.0." in page
+            assert "rounded to 0 decimals and at least three digits, which changes SMAPE by +0.013" in page
     assert "too dear" not in page + text
     assert "too cheap" not in page + text
 

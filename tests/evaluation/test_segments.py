@@ -180,6 +180,8 @@ def test_findings_name_what_is_odd_and_only_that() -> None:
     ):  # fmt: skip
         assert words in text
     assert len(found) == 2
+    yen = data_findings({}, products, prices.with_columns(pl.col("price") * 1000), 0)
+    assert any("Tea: 2 products, 2,000 to 9,000" in example for one in yen for example in one.examples)
     assert data_findings({}, None, None) == []
     assert data_findings({}, products.drop("group", "amount"), prices) == []
 
