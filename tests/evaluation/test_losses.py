@@ -39,6 +39,13 @@ def test_all_pictures_failed_is_a_warning_with_reasons_and_what_to_do() -> None:
     assert what.startswith("The only picture failed (timeout 1): prices rest on texts alone.")
 
 
+def test_the_only_host_is_not_a_second_line() -> None:
+    lost = images({"dns": 200}, hosts_lost={"img.example.org": {"dns": 200}}, hint="set images.proxy.")
+    ((_, what),) = told({"images": lost})
+    assert what.endswith("What to do: set images.proxy.")
+    assert len(told({"images": {**lost, "requested": 201}})) == 2
+
+
 def test_a_few_dead_links_are_a_note() -> None:
     ((severity, what),) = told({"images": images({"http_404": 2, "truncated": 1}, 395)})
     assert severity == "note"
