@@ -119,7 +119,7 @@ def picture_losses(images: Mapping[str, Any], *, listed: str = "missing_pictures
         what += " Run again later: only what is missing is fetched."
     found = [Loss("warning" if lost > _WARN_SHARE * requested else "note", what)]
     hosts = {str(host): _counts(counts) for host, counts in (images.get("hosts_lost") or {}).items()}
-    if len(hosts) == 1 and lost == requested:
+    if len(hosts) == 1 and lost == requested == sum(sum(counts.values()) for counts in hosts.values()):
         return found  # the host of all of them says nothing new
     largest = sorted(hosts.items(), key=lambda item: (-sum(item[1].values()), item[0]))
     for host, counts in largest[:_SHOWN_HOSTS]:
