@@ -31,12 +31,12 @@ from flows.options import (
     build_overrides,
     images_text,
 )  # fmt: skip
-from flows.parameters import check_inputs, resolve
+from flows.parameters import check_inputs, check_machine, resolve
 from flows.summary import models_table, print_losses, print_summary, stages_table
 from flows.verbosity import Quiet, Verbose
 from pricing.errors import PricingError
 from pricing.evaluation.losses import run_losses
-from pricing.output_folder import check_folder, check_output, check_stage_output
+from pricing.output_folder import check_output, check_stage_output
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Learn what products cost from their text and pictures, and price new ones.")  # fmt: skip
@@ -79,7 +79,7 @@ def demo(
     overrides = build_overrides(setting, artifacts, allow_host, on_bad_rows, price_column, intervals)
     config, _ = resolve(preset, overrides)
     check_output(output)
-    check_folder(config.paths.artifacts, "--artifacts")
+    check_machine(config)
     from flows.pipeline import price_sample
 
     price_sample(output=output, rows=rows, preset=preset, overrides=overrides)

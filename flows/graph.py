@@ -17,7 +17,6 @@ from flows.verbosity import chosen
 from pricing.artifacts import ArtifactStore, Reference
 from pricing.catalogue.sources import ImageSource
 from pricing.config import PathsConfig, PricingConfig
-from pricing.libraries import check_xgboost
 from pricing.run_display import show_progress
 from pricing.run_progress import Forecast, RunProgress, Step, catalogue_rows
 from tasks import stages
@@ -323,8 +322,6 @@ def open_graph(
 
     SIGTERM to this process is passed on to the pools'.
     """
-    if "xgboost" in config.gbdt.members:
-        check_xgboost()  # here too: not first after an hour of features
     shorten_expected_errors()
     tables, neural = split_cores(config)
     alone = config.resources.available() == 1

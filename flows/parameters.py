@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 from pricing.catalogue.sources import ImageSource
 from pricing.config import PricingConfig, load_config
+from pricing.libraries import check_xgboost
 from pricing.output_folder import check_folder
 
 # a cleared field of the form is an empty text, which as a path would be the working directory
@@ -44,6 +45,19 @@ def image_source_of(images: str | Path | None) -> ImageSource:
     return ImageSource.mirror(text) if "://" in text else ImageSource.folder(text)
 
 
+def check_machine(config: PricingConfig) -> None:
+    """Refuse what no run could end well with, before anything is started.
+
+    Raises
+    ------
+    InputError
+        Nothing can be written to the artifacts folder, or a library is installed twice.
+    """
+    check_folder(config.paths.artifacts, "--artifacts")
+    if "xgboost" in config.gbdt.members:
+        check_xgboost()  # not first after an hour of features
+
+
 def check_inputs(train: Path, test: Path | None, config: PricingConfig, *, learns: bool = True) -> None:
     """Refuse bad input before anything is started.
 
@@ -55,12 +69,12 @@ def check_inputs(train: Path, test: Path | None, config: PricingConfig, *, learn
     Raises
     ------
     InputError
-        A catalogue file cannot be used, or nothing can be written to the artifacts folder.
+        A catalogue file cannot be used, or as `check_machine`.
     """
     from pricing.catalogue.enough import check_training_file  # polars, which most commands need not load
     from pricing.catalogue.reading import check_catalogue_file
 
-    check_folder(config.paths.artifacts, "--artifacts")
+    check_machine(config)
     check_training_file(train, config.catalogue, *((config.folds, config.holdout) if learns else ()))
     if test is not None:
         check_catalogue_file(test, labelled=False, on_bad_rows=config.catalogue.on_bad_rows)

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.graph import open_graph
+from flows.parameters import check_inputs, check_machine
 from pricing import libraries
-from pricing.catalogue.sources import ImageSource
 from pricing.codehash import library_versions
 from pricing.config import PricingConfig
 from pricing.errors import ConfigError
@@ -65,11 +64,10 @@ def test_both_are_refused_at_the_start_and_where_the_module_is_used(tmp_path: Pa
     with pytest.raises(ConfigError, match=line):
         load(tmp_path / "absent.json", schema)
     start = {"paths": {"artifacts": str(tmp_path / "artifacts")}}
-    with (
-        pytest.raises(ConfigError, match=line),
-        open_graph(tmp_path / "t.csv", None, PricingConfig.model_validate(start), ImageSource.web()),
-    ):
-        pass
+    config = PricingConfig.model_validate(start)
+    with pytest.raises(ConfigError, match=line):
+        check_inputs(tmp_path / "t.csv", None, config)
+    check_machine(config.model_copy(update={"gbdt": config.gbdt.model_copy(update={"members": ("lightgbm",)})}))
 
 
 def test_a_module_of_no_distribution_has_no_version() -> None:
