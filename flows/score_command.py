@@ -85,10 +85,8 @@ def score(
     console.print(
         f"{statistics['rows']:,} rows priced, median {shown_price(statistics['median'], scored.decimals)}: {output}"
     )
-    if read.notes.empty_rows or read.notes.cut_texts:
-        console.print(f"{catalogue.name}: {read.notes.skipped()}", soft_wrap=True)
-    if read.rejected:
-        beside = write_rejected(rejected_table(read.rejected), output)
-        lost = {"test": {"rows": frame.height, **read.notes.counts()}}
-        losses = [*row_losses(lost, prices=output.name, rejected=str(beside)), *losses]
-    print_losses(losses)
+    if skipped := read.notes.empty_rows:
+        console.print(f"{catalogue.name}: {skipped:,} empty {'row' if skipped == 1 else 'rows'} skipped")
+    beside = write_rejected(rejected_table(read.rejected), output) if read.rejected else ""
+    counts = {"test": {"rows": frame.height, **read.notes.counts()}}
+    print_losses([*row_losses(counts, prices=output.name, rejected=str(beside)), *losses])

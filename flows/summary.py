@@ -24,7 +24,7 @@ def print_summary(output: Path) -> None:
         decimals = (metrics.get("rounding") or {}).get("decimals", DEFAULT_DECIMALS)
         low, high, middle = (shown_price(priced[name], decimals) for name in ("min", "max", "median"))
         console.print(f"{priced['rows']:,} prices from {low} to {high}, median {middle}")
-    for name in ("submission.csv", "report.html"):
+    for name in ("submission.csv", "unpriced.csv", "report.html"):
         if (output / name).exists():
             console.print(f"{name}: {output / name}", soft_wrap=True)
     print_losses(run_losses(record))
