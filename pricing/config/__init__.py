@@ -74,7 +74,8 @@ class ResourcesConfig(Section):
     """How the machine is shared. Thread counts are in no cache key, and fixed a task."""
 
     cores: int | None = Field(None, ge=1)
-    """Cores the run may use; None takes what the machine has, at most 64."""
+    """Number of cores that the run may use; None takes what the machine has, at most 64. With 1 the GBDT branch and the
+    neural branch take turns in one process."""
     gbdt_share: float = Field(0.5, gt=0, lt=1)
     """Share of the cores that the GBDT branch gets while the neural branch runs."""
     encoder_folds_beside: int = Field(0, ge=0)
