@@ -87,6 +87,6 @@ def score(
     )
     if skipped := read.notes.empty_rows:
         console.print(f"{catalogue.name}: {skipped:,} empty {'row' if skipped == 1 else 'rows'} skipped")
-    beside = write_rejected(rejected_table(read.rejected), output) if read.rejected else ""
+    rejected = str(write_rejected(rejected_table(read.rejected), output)) if read.rejected else ""
     counts = {"test": {"rows": frame.height, **read.notes.counts()}}
-    print_losses([*row_losses(counts, prices=output.name, rejected=str(beside)), *losses])
+    print_losses([*row_losses(counts, prices=output.name, rejected=rejected), *losses])
