@@ -1,12 +1,19 @@
 """A small catalogue that the whole pipeline runs on in seconds."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.task_runners import ProcessPoolTaskRunner
 
 from pricing.catalogue.sample import SampleInfo, generate_sample
 from pricing.config import PricingConfig, load_config
+from tasks.workers import branch_runner
 
 SMALL = {
     "folds": {"n_splits": 2},
@@ -43,3 +50,63 @@ def parameters(config: PricingConfig) -> dict[str, Any]:
 def sample(tmp_path_factory: pytest.TempPathFactory) -> SampleInfo:
     """100 rows with prices, 30 without."""
     return generate_sample(tmp_path_factory.mktemp("sample") / "s", rows=100, test_rows=30, images=False)
+
+
+class LentRunner(ProcessPoolTaskRunner):
+    """A branch's pool that goes from a finished run to the next one with its process.
+
+    What the process says is handed on to the run that has it.
+    """
+
+    def __init__(self, free: list["LentRunner"], threads: int, weights: Path) -> None:
+        self.said, self.writer = Pipe(duplex=False)
+        new = branch_runner(threads, weights, self.writer)
+        super().__init__(new._max_workers, initializer=new._initializer, initargs=new._initargs)
+        self.free, self.channel = free, self.writer
+        self.hand_on = threading.Thread(target=self._hand_on, daemon=True)
+        self.hand_on.start()
+
+    def _hand_on(self) -> None:
+        while text := self.said.recv_bytes():
+            with suppress(OSError):  # that run has ended
+                self.channel.send_bytes(text)
+
+    def __enter__(self) -> "LentRunner":
+        self._cached_context = self._cached_env = None  # the run's own, as in a new pool
+        return self if self._started else super().__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        self.free.append(self)
+
+    def end(self) -> None:
+        """What leaving a pool does otherwise."""
+        super().__exit__(None, None, None)
+        self.writer.send_bytes(b"")
+        self.hand_on.join()
+
+
+@pytest.fixture(scope="session")
+def lent_pools(prefect_server: str) -> Iterator[dict[int, list[LentRunner]]]:
+    """Pools that are free, by threads."""
+    free: dict[int, list[LentRunner]] = {}
+    yield free
+    for pool in [pool for pools in free.values() for pool in pools]:
+        pool.end()
+
+
+@pytest.fixture(scope="module")
+def kept_workers(lent_pools: dict[int, list[LentRunner]]) -> Iterator[None]:
+    """Runs of this module share the processes of their branches.
+
+    Two new ones import Prefect, scikit-learn, LightGBM and torch in 10 s of CPU, three quarters of a small run's.
+    """
+
+    def lend(threads: int, weights: Path, channel: Connection) -> LentRunner:
+        free = lent_pools.setdefault(threads, [])
+        pool = free.pop() if free else LentRunner(free, threads, weights)
+        pool.channel = channel
+        return pool
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flows.graph.branch_runner", lend)
+        yield

@@ -19,7 +19,7 @@ from pricing.errors import WeightsError
 from pricing.evaluation.timeline import timeline
 from tests.flows.conftest import parameters, small_config
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
+pytestmark = pytest.mark.usefixtures("prefect_server", "kept_workers")
 
 ALL = {"catalogue", "folds", "features", "price_features", "gbdt", "neural", "ensemble"}
 
@@ -82,7 +82,7 @@ def test_the_branches_work_at_the_same_time_and_odd_rows_are_put_aside(
     frame.with_columns(price=price, sample_id=name).write_csv(train)
     pl.concat([asked, asked[:1]]).write_csv(test)
     # long enough that the networks' process is up before the trees are done
-    slow = {"rounds": 1000, "early_stopping": 1000, "depth": 8}
+    slow = {"rounds": 200, "early_stopping": 200, "depth": 6}
     config = small_config(
         artifacts, gbdt={"members": ["catboost"], "catboost": slow}, neural__sparse_mlp={"seeds": 3},
         catalogue={"on_bad_rows": "quarantine", "on_unpriced_rows": "price"}, submission__intervals=True,

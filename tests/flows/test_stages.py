@@ -22,7 +22,7 @@ from tasks import stages
 from tasks.caching import Runtime
 from tests.flows.conftest import parameters, small_config
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
+pytestmark = pytest.mark.usefixtures("prefect_server", "kept_workers")
 
 
 def test_download_says_what_is_there_and_what_is_not(tmp_path: Path) -> None:
