@@ -1,12 +1,7 @@
-"""A small training that may kill itself: ``python -m tests.neural.training_case WORK OUT WHEN``.
-
-WHEN is a step at which the process kills itself with SIGKILL: ``7`` after the checkpoint of step 7, ``7w`` between
-its two files, ``none`` never. The final weights are written to OUT.
-"""
+"""A small training that may kill itself."""
 
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +44,11 @@ def train(
 
 
 def main(work: str, out: str, when: str) -> None:
-    """Train until killed or done."""
+    """Train until killed or done, and write the final weights to ``out``.
+
+    ``when`` is the step at which the process kills itself with SIGKILL: ``7`` after the checkpoint of step 7, ``7w``
+    between its two files, ``none`` never.
+    """
     step, inside = (-1, False) if when == "none" else (int(when.removesuffix("w")), when.endswith("w"))
     write = checkpoint._write
 
@@ -61,7 +60,3 @@ def main(work: str, out: str, when: str) -> None:
     checkpoint._write = deadly
     model, _ = train(Path(work))
     save_file({name: tensor.contiguous() for name, tensor in trained_state(model).items()}, out)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
