@@ -22,8 +22,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 run: install  ## the sample catalogue, end to end (OUTPUT=DIR)
 	$(BIN)/pricing demo --output $(OUTPUT)
 
-test: install lint types  ## style, types and the tests, two files at a time
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+# mypy works beside the tests, as nothing else would use a second core meanwhile
+test: install lint  ## style, types and the tests, two files at a time
+	$(BIN)/mypy & types=$$!; \
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder; tests=$$?; \
+	wait $$types && exit $$tests || { echo "mypy found errors, see above" >&2; exit 1; }
 
 test-slow: install  ## the tests that take long
 	$(BIN)/pytest -m slow --timeout 3600

@@ -16,10 +16,16 @@ settings.load_profile("pricing")
 ROOT = Path(__file__).resolve().parent.parent
 
 
+LONGEST_FIRST = ({"flows", "integration", "test_readme.py"}, {"ensemble", "gbdt", "neural"})
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole runs first: a file of minutes at the end would leave the other process without work."""
-    whole = ("flows", "integration", "test_readme.py")
-    items.sort(key=lambda item: not any(name in item.path.parts for name in whole))
+    """Whole runs first, then models: a file of minutes at the end would leave the other process without work."""
+
+    def place(item: pytest.Item) -> int:
+        return next((rank for rank, rooms in enumerate(LONGEST_FIRST) if rooms & set(item.path.parts)), 2)
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
