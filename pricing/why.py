@@ -4,6 +4,7 @@ A digest says nothing to a person. An input that another stage made is followed 
 by its name, a setting by its key and its two values, code by its module.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,11 @@ SECTIONS = {
     "price_features": "features.price", "tune": "gbdt", "settings": "gbdt", "encode": "neural",
 }  # fmt: skip
 """Section of the configuration that a stage reads, where it has not the stage's name."""
+_WORDS = {
+    "fetched.present": "images that are there", "fetched.requested": "images asked for",
+    "fetched.state": "images' contents", "floor.smape": "noise floor", "origin": "images come from",
+}  # fmt: skip
+"""What other arguments of stages mean."""
 _WIDTH = 60
 """Longest value shown whole, in characters."""
 _MODULES = 6
@@ -76,7 +82,7 @@ class _Explanation:
             padded = [[*(value or []), *[None] * (longest - len(value or []))] for value in (old, new)]
             pairs = [(name, one, other) for one, other in zip(*padded, strict=True)]
         else:
-            return self._pair(f"setting {_setting(after['reference'].stage, name)}", old, new)
+            return self._pair(_label(after["reference"].stage, name), old, new)
         return [line for key, one, other in pairs for line in self._input(key, one, other, before, after)]
 
     def _output(self, old: Any, new: Any) -> list[str]:
@@ -129,7 +135,11 @@ class _Explanation:
         return lines
 
     def _pair(self, label: str, old: Any, new: Any) -> list[str]:
-        return [] if old == new else self._say(f"{label}: {_short(old)} -> {_short(new)}")
+        if old == new:
+            return []
+        if _is_digest(old) or _is_digest(new):
+            return self._say(f"{label}: others than before")
+        return self._say(f"{label}: {_short(old)} -> {_short(new)}")
 
     def _say(self, line: str) -> list[str]:
         if line in self.said:
@@ -146,12 +156,20 @@ def _is_file(value: Any) -> bool:
     return isinstance(value, Mapping) and value.keys() == {"file"}
 
 
-def _setting(stage: str, name: str) -> str:
-    """Key of a setting, as `--set` takes it, for a stage's argument."""
+def _label(stage: str, name: str) -> str:
+    """A stage's argument in words; a setting by its key, as `--set` takes it."""
     first, _, rest = name.partition(".")
-    if first != "config":
-        return name
-    return ".".join(part for part in (SECTIONS.get(stage, stage), rest) if part)
+    if first == "config":
+        return f"setting {'.'.join(part for part in (SECTIONS.get(stage, stage), rest) if part)}"
+    if first in ("folds", "holdout", "seed"):
+        return f"setting {name}"
+    if name.startswith("fetched.failed."):
+        return f"images that failed with {rest.removeprefix('failed.')}"
+    return _WORDS.get(name, name)
+
+
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{32,}", value) is not None
 
 
 def _short(value: Any) -> str:

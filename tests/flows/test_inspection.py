@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from pricing.artifacts import ArtifactStore, Reference, key_parts
-from pricing.config import FoldsConfig, GBDTConfig, LightGBMConfig, PricingConfig, Section
+from pricing.config import FoldsConfig, GBDTConfig, ImagesConfig, LightGBMConfig, PricingConfig, Section
 from pricing.errors import ArtifactError, InputError
 from pricing.why import SECTIONS
 
@@ -105,6 +105,18 @@ def test_why_takes_the_names_of_commands_and_of_the_store(tmp_path: Path, comman
         store.build(stage, "", parts, lambda out: (out / "x").write_text("", encoding="utf-8"))
     told = pricing("why", command, "--artifacts", tmp_path).splitlines()
     assert [line.partition(":")[0] for line in told] == stages
+
+
+def test_why_says_what_became_of_the_images(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path / "store")
+    for state, present, failed in (("a" * 64, 3, {"http_404": 1}), ("b" * 64, 4, {})):
+        fetched = {"requested": 4, "present": present, "failed": failed, "state": state}
+        parts = key_parts("images", "pricing.smape", {"fetched": fetched, "origin": "web", "config": ImagesConfig()})
+        store.build("images", "", parts, lambda out: (out / "x").write_text("", encoding="utf-8"))
+    assert pricing("why", "download", "--artifacts", tmp_path).splitlines()[1:] == [
+        "  images that failed with http_404: 1 -> none", "  images that are there: 3 -> 4",
+        "  images' contents: others than before",
+    ]  # fmt: skip
 
 
 def test_every_setting_that_why_names_is_one() -> None:
