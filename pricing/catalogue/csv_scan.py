@@ -157,7 +157,7 @@ def _records(lines: _Lines, header: list[str]) -> Iterator[Record]:
             continue
         if not values:
             continue
-        if not "".join(values).strip() and not recovering:
+        if not recovering and all(not value or value.isspace() for value in values):
             row += 1
             yield Record(row, line, [])
             continue

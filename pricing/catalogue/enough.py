@@ -67,8 +67,10 @@ class LearnableRows:
         ends = [float(value) for value in priced.select(low=pl.col("price").min(), high=pl.col("price").max()).row(0)]
         self._lowest, self._highest = min(ends[0], self._lowest), max(ends[1], self._highest)
         self._rows += priced.height
-        if len(self._groups) < self._groups_needed:  # enough is enough: a million titles are not kept
-            keys = pl.DataFrame({"key": title_keys(priced["catalog_content"]), "id": priced["sample_id"]})
+        for part in priced.iter_slices(1_000):
+            if len(self._groups) >= self._groups_needed:  # the titles of a million rows are neither read nor kept
+                break
+            keys = pl.DataFrame({"key": title_keys(part["catalog_content"]), "id": part["sample_id"]})
             self._groups.update(keys.select(pl.coalesce("key", pl.format("id {}", "id"))).to_series().unique())
 
     def check(self) -> None:

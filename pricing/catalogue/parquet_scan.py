@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 
 from pricing.errors import CatalogueError
 
-__all__ = ["ParquetBatch", "parquet_columns", "scan_parquet"]
+__all__ = ["UNREADABLE", "ParquetBatch", "parquet_columns", "read_parquet_table", "scan_parquet"]
 
-_UNREADABLE = (pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
-"""polars' PanicException is a BaseException of its own, so that `Exception` would miss it."""
+UNREADABLE = (pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+"""What reading Parquet raises. polars' PanicException is a BaseException of its own: `Exception` would miss it."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def parquet_columns(path: Path) -> list[str]:
     try:
         with pq.ParquetFile(path) as file:
             return list(file.schema_arrow.names)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise _unreadable(path, error) from None
 
 
@@ -74,8 +74,29 @@ def scan_parquet(path: Path, wanted: list[str], rows: int) -> Iterator[ParquetBa
                 _check_type(path, name, _plain(file.schema_arrow.field(name).type))
             for batch in file.iter_batches(batch_size=rows, columns=wanted):
                 yield _typed(batch, wanted)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise _unreadable(path, error) from None
+
+
+def read_parquet_table(path: Path) -> pl.DataFrame:
+    """Read a whole table: decimals and half floats as Float64, whole decimals as text, categories as their values.
+
+    Raises
+    ------
+    Exception
+        One of `UNREADABLE`, for an error of the caller's own class.
+    """
+    with pq.ParquetFile(path) as file:
+        table = file.read()
+    table.validate(full=True)
+    series = []
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        values = _decoded(column.combine_chunks())
+        if pa.types.is_decimal(values.type) and values.type.scale == 0:
+            values = values.cast(pa.large_string())  # ids of more digits than a double holds
+        number = pa.types.is_decimal(values.type) or pa.types.is_float16(values.type)
+        series.append(pl.Series(name, _numbers(values) if number else values))
+    return pl.DataFrame(series)
 
 
 def _unreadable(path: Path, error: BaseException) -> CatalogueError:
@@ -110,11 +131,7 @@ def _check_type(path: Path, name: str, dtype: pa.DataType) -> None:
 def _typed(batch: pa.RecordBatch, wanted: list[str]) -> ParquetBatch:
     series, broken = [], set()
     for name in wanted:
-        values = batch.column(name)
-        if isinstance(values, pa.ExtensionArray):
-            values = values.storage
-        if isinstance(values, pa.DictionaryArray):
-            values = values.dictionary_decode()
+        values = _decoded(batch.column(name))
         if name == "price" and not _is_text(values.type):
             series.append(pl.Series(name, _numbers(values), pl.Float64))
             continue
@@ -126,6 +143,13 @@ def _typed(batch: pa.RecordBatch, wanted: list[str]) -> ParquetBatch:
             broken.update(places)
         series.append(pl.Series(name, text, pl.String).fill_null("") if name != "price" else pl.Series(name, text))
     return ParquetBatch(pl.DataFrame(series), sorted(broken))
+
+
+def _decoded(values: pa.Array) -> pa.Array:
+    """The values themselves: of an extension's storage, of a dictionary's entries."""
+    if isinstance(values, pa.ExtensionArray):
+        values = values.storage
+    return values.dictionary_decode() if isinstance(values, pa.DictionaryArray) else values
 
 
 def _numbers(values: pa.Array) -> pl.Series:

@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pricing.catalogue.first_line import first_line_problem
+from pricing.catalogue.parquet_scan import UNREADABLE, read_parquet_table
 from pricing.ensemble.members import RESERVED
 from pricing.errors import PredictionsError
 
@@ -147,13 +148,13 @@ def _read(path: Path, needed: tuple[str, ...]) -> PredictionTable:
     header: list[str] = []
     try:
         if path.suffix.lower() == ".parquet":
-            table = pl.read_parquet(path)
+            table = read_parquet_table(path)
         else:
             if problem := first_line_problem(path, needed):
                 raise PredictionsError(f"{path}: {problem}")
             table = pl.read_csv(path, infer_schema=False, null_values="")
             header = [name or "" for name in pl.read_csv(path, has_header=False, n_rows=1, infer_schema=False).row(0)]
-    except (OSError, pl.exceptions.PolarsError, UnicodeDecodeError) as error:
+    except (*UNREADABLE, UnicodeDecodeError) as error:
         if "more fields" in str(error):  # R's write.table gives the row numbers no name at all
             found = "has rows of more fields than its header; a row number without a name? Write the file without it"
             raise PredictionsError(f"{path}: {found}") from None

@@ -2,10 +2,13 @@
 
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pricing.ensemble.prediction_tables import read_pair
@@ -114,6 +117,20 @@ def test_row_numbers_of_chosen_rows_are_known_by_a_usual_name(tables: tuple[Path
     edited(tables[0], with_first("X", chosen))
     with pytest.raises(PredictionsError, match=r"column 'X' .*looks like a row number"):
         read_pair(*tables)
+
+
+def test_decimals_of_a_warehouse_are_prices(tables: tuple[Path, Path], tmp_path: Path) -> None:
+    """BigQuery's BIGNUMERIC is a decimal256, which polars does not know, and its whole numbers may be ids."""
+    table = pl.read_csv(tables[0])
+    texts = [f"{price:.2f}" for price in table["price"]]
+    columns = {name: pa.array(map(Decimal, texts), pa.decimal256(50, 2)) for name in ("price", "m1", "m2")}
+    ids = pa.array([Decimal(9007199254740993 + 7 * i) for i in range(ROWS)], pa.decimal128(38, 0))
+    path = tmp_path / "oof.parquet"
+    pq.write_table(pa.table({"sample_id": ids} | columns), path)
+    labelled, _, names = read_pair(path, tables[1])
+    assert names == ("m1", "m2")
+    assert labelled.frame["sample_id"][0] == "9007199254740993"
+    assert labelled.prices("price").tolist() == [float(text) for text in texts]
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "PARQUET"])
