@@ -13,7 +13,12 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from pricing.catalogue.reading import read_catalogue_file
 from pricing.catalogue.serving import serve_folder
+from pricing.catalogue.sources import ImageSource
+from pricing.config import ImagesConfig
+from pricing.rounding import round_prices
+from pricing.scoring import fetch_pictures, score_catalogue
 from tests.ensemble.synthetic import make_members
 from tests.neural.builders import write_image_encoder, write_text_encoder
 from tests.test_permissions import expected, modes
@@ -68,12 +73,16 @@ def test_anybodys_predictions_become_a_priced_submission(tmp_path: Path) -> None
                           "b": np.exp(members[:, 1])})  # fmt: skip
     table[:120].with_columns(price=pl.Series(np.exp(log_price[:120]))).write_csv(tmp_path / "oof.csv")
     table[120:].write_csv(tmp_path / "test.csv")
+    bad = (tmp_path / "test.csv").read_text(encoding="utf-8").replace("\np121,", "\np121,-")
+    (tmp_path / "test.csv").write_text(bad, encoding="utf-8")
     output = tmp_path / "out"
     done = pricing(
         "ensemble", "--oof", tmp_path / "oof.csv", "--test-predictions", tmp_path / "test.csv", "--output", output,
         "--intervals", "--price-column", "price", "--set", "ensemble.meta_learners=['ridge']",
         "--set", "ensemble.bootstrap=50", "--set", "ensemble.standalone_folds=3",
+        "--on-bad-predictions", "clip",
     )  # fmt: skip
+    assert "test.csv: column 'a': 1 predictions were not above 0" in done.stdout
     metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
     assert f"nested out-of-fold SMAPE {metrics['stack']['oof_smape']:.2f}" in done.stdout
     assert set(metrics["models"]) == {"a", "b"}
@@ -86,6 +95,7 @@ def test_anybodys_predictions_become_a_priced_submission(tmp_path: Path) -> None
     # and an analyst may read about them, though no run made them
     pricing("report", "--run", output)
     assert f"{metrics['stack']['oof_smape']:.2f}" in (output / "report.html").read_text(encoding="utf-8")
+    assert "1 predictions were not above 0" in (output / "report.html").read_text(encoding="utf-8")
     assert (output / "plots" / "calibration.png").exists()
 
 
@@ -166,6 +176,8 @@ def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path, prefect_server:
     assert not (tmp_path / "prices_comparables.csv").exists()
     gone = check_missing_are_counted(done.stdout, test, images)
 
+    check_rows_alone(tmp_path / "elsewhere", catalogue, images, tmp_path / "work", table["predicted_price"].to_list())
+
     # what fails is counted, and costs no other row its price
     (images / gone).unlink()
     # and neither do rows that are no products, once it is asked to go on
@@ -190,6 +202,23 @@ def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path, prefect_server:
     first = pl.read_csv(submission, infer_schema=False).rename({"predicted_price": "price"})
     assert again.filter(~without).equals(first.filter(~without))
     check_comparables(tmp_path / "prices_comparables.csv", pl.read_csv(run["inputs"]["train"]), test, 3, held)
+
+
+def check_rows_alone(model: Path, catalogue: Path, images: Path, work: Path, written: list[float]) -> None:
+    """Unrounded prices and intervals have the same bits for rows in files of 1, 2, 31, 33 and all rows; rounded
+    by the model's own decimals, they are the submission's."""
+    frame = read_catalogue_file(catalogue, labelled=False).frame
+    fetched = fetch_pictures(frame, ImagesConfig(), ImageSource.folder(images), work)
+    whole, *parts = (
+        (start, score_catalogue(model, frame[start : start + size], images=fetched, pictures=work))
+        for start, size in ((0, len(frame)), (3, 1), (5, 2), (6, 31), (2, 33))
+    )
+    for start, part in parts:
+        rows = slice(start, start + len(part.price))
+        assert part.price.tobytes() == whole[1].price[rows].tobytes()
+        for name, ends in part.intervals.items():
+            assert ends.tobytes() == whole[1].intervals[name][rows].tobytes()
+    assert round_prices(whole[1].price, whole[1].decimals).cast(pl.Float64).to_list() == written
 
 
 def check_missing_are_counted(told: str, priced: pl.DataFrame, images: Path) -> str:
