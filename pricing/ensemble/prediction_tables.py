@@ -181,6 +181,11 @@ def _refuse_row_numbers(table: PredictionTable) -> None:
     for place, name in enumerate(table.frame.columns, start=1):
         if name in RESERVED:
             continue
+        if not name.strip() and table.frame[name].null_count() == len(table.frame):
+            raise PredictionsError(
+                f"{table.path}: column {name!r} (number {place} of {table.frame.width}) has no name and no values; "
+                "write the file without it, or without the comma at the end of each line"
+            )
         known = _ROW_NUMBERS.fullmatch(name.strip().lower()) is not None
         if known or _counts_rows(table.frame[name], _MAYBE_ROW_NUMBERS.fullmatch(name.strip().lower()) is not None):
             raise PredictionsError(

@@ -177,6 +177,14 @@ def test_row_numbers_without_a_header_of_their_own(tables: tuple[Path, Path]) ->
     assert "\n" not in str(told.value)
 
 
+def test_a_comma_at_the_end_of_each_line_is_no_row_number(tables: tuple[Path, Path]) -> None:
+    tables[0].write_text(tables[0].read_text().replace("\n", ",\n"))
+    with pytest.raises(
+        PredictionsError, match=r"column '' \(number 5 of 5\) has no name and no values; .*comma at the end"
+    ):
+        read_pair(*tables)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
