@@ -41,7 +41,7 @@ from pricing.neural.prediction import predict
 from pricing.neural.sources import TokenTexts, tokenize
 from pricing.neural.text_phase import TextPriceModel
 from pricing.neural.training import train_neural_network
-from pricing.pretrained.text import compose_text
+from pricing.pretrained.text import compose_texts
 from pricing.pretrained.weights import find_encoder, load_text_encoder, load_tokenizer
 
 assert vision_ops is not None
@@ -171,7 +171,7 @@ def compare(given: argparse.Namespace, folder: Path) -> None:
         path = generate_sample(folder / "sample", rows=given.rows + 320, test_rows=0, images=False).train
     frame = pl.read_csv(path, schema_overrides={"sample_id": pl.String})
     frame = frame.sample(given.rows + 320, seed=0)
-    texts = [compose_text(text) for text in frame["catalog_content"]]
+    texts = compose_texts(frame["catalog_content"])
     device = torch.device(given.device)
     encoder = str(write_deberta_v3_small(folder / "encoder", texts)) if given.random else given.encoder
     tokenizer = load_tokenizer(find_encoder(encoder, "text"))

@@ -6,7 +6,7 @@ import pytest
 from pricing.catalogue.duplicates import title_keys
 from pricing.evaluation.run_folder import shown_title
 from pricing.features.sections import split_sections
-from pricing.pretrained.text import compose_text
+from pricing.pretrained.text import compose_texts
 
 TITLES = [
     ("Item Name: Green Tea\nUnit: Oz", "Green Tea"),
@@ -25,7 +25,7 @@ def test_everybody_reads_the_same_title(content: str | None, title: str) -> None
     assert split_sections(frame)["item_name"].to_list() == [title]
     assert title_keys(frame["catalog_content"])[0] == (f"title {title.lower()}" if title else None)
     assert frame.select(shown_title(pl.col("catalog_content"))).item() == title or "(no text)"
-    assert compose_text(content).removeprefix("Oz. ").startswith(title)
+    assert compose_texts([content])[0].removeprefix("Oz. ").startswith(title)
 
 
 def test_long_titles_are_shortened() -> None:
@@ -34,4 +34,4 @@ def test_long_titles_are_shortened() -> None:
 
 
 def test_packs_are_read_from_a_title_without_its_label() -> None:
-    assert compose_text("\nTea (Pack of 6)\nHot\nUnit: Oz") == "Oz, pack 6. Tea (Pack of 6) Hot"
+    assert compose_texts(["\nTea (Pack of 6)\nHot\nUnit: Oz"])[0] == "Oz, pack 6. Tea (Pack of 6) Hot"

@@ -1,7 +1,7 @@
 """Sentence embeddings of texts by a pretrained encoder, each text computed once.
 
 Mean of the last layer's states over the tokens (Reimers and Gurevych, "Sentence-BERT", EMNLP 2019), scaled to length
-1. Value, unit and pack stand first in what is read (`compose_text`), so that truncation keeps them. A text's numbers
+1. Value, unit and pack stand first in what is read (`compose_texts`), so that truncation keeps them. A text's numbers
 depend on the text alone: batches are of fixed shape, and short ones are filled up.
 """
 
@@ -24,7 +24,7 @@ from pricing.config.features import EmbeddingConfig
 from pricing.errors import ArtifactError
 from pricing.pretrained.instructions import cpu_precision
 from pricing.pretrained.saved_encoders import SavedEncoders
-from pricing.pretrained.text import compose_text, shape_batches
+from pricing.pretrained.text import compose_texts, shape_batches
 from pricing.pretrained.weights import find_encoder, load_text_encoder, load_tokenizer, tensors_sha256
 
 __all__ = ["EmbeddingCache", "TextEmbedder"]
@@ -145,7 +145,7 @@ class TextEmbedder:
 
     def embed(self, contents: Sequence[str | None]) -> np.ndarray:
         """Embeddings of n catalogue texts, (n, width) float32 rows of length 1."""
-        texts = [compose_text(content) for content in contents]
+        texts = compose_texts(contents)
         known = self._cache.get(list(dict.fromkeys(texts))) if self._cache else {}
         missing = [text for text in dict.fromkeys(texts) if text not in known]
         if missing:

@@ -219,7 +219,7 @@ class FeatureEngineer:
         )  # fmt: skip
 
     def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
-        """Names of the tabular columns, (p,) of str, in table order; the terms are in `TfidfSpace.term_names`."""
+        """Names of the tabular columns, (p,) of str, in table order."""
         return np.asarray(self.schema.columns, dtype=object)
 
     def _svd_names(self) -> list[str]:

@@ -19,7 +19,7 @@ import polars as pl
 
 from pricing.features.quantity_patterns import TEXT_SIZE, normalized_title
 from pricing.features.quantity_rules import MOST_UNSAID, resolve_amounts, resolve_pieces, summarise_counts
-from pricing.features.quantity_tokens import join_units, tokenize, unit_key
+from pricing.features.quantity_tokens import join_units, tokenize
 
 __all__ = ["CATEGORICAL", "NUMERIC", "quantity_features", "read_quantities"]
 
@@ -58,7 +58,7 @@ def read_quantities(titles: pl.Series, fields: pl.DataFrame | None = None) -> pl
                               schema={"value": pl.Float64, "unit": pl.String})  # fmt: skip
     tokens = tokenize(titles)
     base = pl.col("value") * pl.col("factor")
-    field = join_units(fields.select("value", unit_key=unit_key(pl.col("unit")))).with_columns(field_base=base)
+    field = join_units(fields.select("value", "unit")).with_columns(field_base=base)
     counted = (pl.col("dimension") == "count") & (base == base.round(0))
     measured = pl.col("dimension").is_in(["mass", "volume"])
     field = field.select(

@@ -1,21 +1,19 @@
 """The grammar of quantities in product titles: one alternation, leftmost match first.
 
 Everything is matched by one regular expression of the Rust engine (linear time, no backtracking), in a text that
-`normalized_title` has prepared: lower case, plain digits, decimal points, fractions as decimals, multiplication signs
-as ``x``. The order of the alternatives is the priority among readings that begin at the same character.
+`normalized_title` has prepared: lower case, plain decimals, multiplication signs as ``x``, pounds as ``lb``. The order
+of the alternatives is the priority among readings that begin at the same character.
 """
-
-import re
 
 import polars as pl
 
-from pricing.features.units import SPELLINGS, UNITS
+from pricing.features.numbers import NUMBER, PACKS, in_ascii, plain_numbers
+from pricing.features.units import UNITS, unit_pattern
 
 __all__ = [
-    "AMOUNT_KINDS", "NUMBER", "NUMBER_WORDS", "TEXT_SIZE", "TOKEN", "TOKEN_KINDS", "normalized_title", "unit_pattern",
+    "AMOUNT_KINDS", "BACK_SIZE", "NUMBER_WORDS", "PORTIONS", "TEXT_SIZE", "TOKEN", "TOKEN_KINDS", "normalized_title",
 ]  # fmt: skip
 
-NUMBER = r"(?:\d+(?:\.\d+)?|\.\d+)"
 _SMALL = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 #: number words that stand before "pack", "bottles", ...
 NUMBER_WORDS = {word: str(value) for value, word in enumerate(_SMALL, 1)} | {
@@ -25,132 +23,149 @@ NUMBER_WORDS = {word: str(value) for value, word in enumerate(_SMALL, 1)} | {
 _WORD = "|".join(sorted(NUMBER_WORDS, key=len, reverse=True))
 _COUNTED = rf"(?:{NUMBER}|\b(?:{_WORD}))"
 
-_FRACTIONS = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8",
-              "⅞": "7/8", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5", "⅘": "4/5", "⅙": "1/6", "⅚": "5/6"}  # fmt: skip
-_SIGNS = {"×": "x", "✕": "x", "✖": "x", "⨯": "x", "*": " x ", "⁄": "/", "\u00a0": " ", "\u202f": " ", "\u2009": " ",
-          "–": "-", "—": "-", "‑": "-", "−": "-", "’": "'", "”": '"', "“": '"', "″": '"', "_": " "}  # fmt: skip
-#: proper fractions whose denominator is a kitchen measure; anything else ("6/8 oz") is a case of packs
-_PROPER = {
-    f"§{top}/{bottom}§": f"{top / bottom:.6g}"[1:] for bottom in (2, 3, 4, 5, 6, 8, 16) for top in range(1, bottom)
-}
-
-
-def normalized_title(text: pl.Expr) -> pl.Expr:
-    """Prepare a title for `TOKEN`.
-
-    ``1,000`` becomes ``1000``, ``0,5`` becomes ``0.5``, ``1 ½`` and ``1-1/2`` become ``1.5``, ``2 × 500`` becomes
-    ``2 x 500``.
-    """
-    symbols = {sign: f" {fraction}" for sign, fraction in _FRACTIONS.items()} | _SIGNS
-    return (
-        text.str.to_lowercase()
-        .str.replace_many(list(symbols), list(symbols.values()))
-        .str.replace_all(r"\b([1-9]\d{0,2}),(\d{3})\b", "$1$2")
-        # "set of 2,4.5 oz" lists two numbers, "0,75 oz" is one
-        .str.replace_all(r"\b((?:of|x) \d+|\d+),(\d+\.\d)", "$1, $2")
-        .str.replace_all(r"\b(of \d+),(\d)", "$1, $2")
-        .str.replace_all(r"\b(\d{1,4}),(\d{1,2})([^\d]|$)", "$1.$2$3")
-        .str.replace_all(r"(^|[^\d/.])(\d{1,2}/\d{1,2})([^\d/]|$)", "${1}§${2}§${3}")
-        .str.replace_all(r"(\d)[ \-]+§([1-9]+/\d+§)", "$1§$2")
-        .str.replace_many(list(_PROPER), list(_PROPER.values()))
-        .str.replace_all("§", "")
-    )
-
-
-def unit_pattern(*dimensions: str, exclude: tuple[str, ...] = (), without: tuple[str, ...] = ()) -> str:
-    """Alternation of all spellings of the given dimensions, longest first; dots and spaces are optional.
-
-    ``exclude`` names units, ``without`` single spellings, that are left out.
-    """
-    spellings = [
-        spelling
-        for spelling, name in SPELLINGS.items()
-        if UNITS[name].dimension in dimensions and name not in exclude and spelling not in {*_NEVER_INLINE, *without}
-    ]
-    ordered = sorted(spellings, key=lambda spelling: (-len(spelling), spelling))
-    return "|".join(re.escape(spelling).replace(r"\ ", r"[. \-]*") for spelling in ordered)
-
-
-#: spellings that a Unit line may hold but that mean something else inside a title
-_NEVER_INLINE = {"#", "per box", "per package", "pack", "packs", "pk", "case", "fo", "in", "ins", "once", "onces",
-                 "m", "lit", "lt", "item", "items", "net oz", "servings", "carton", "''", '"', "″", "cup",
-                 "gs", "sf", "lf", "count per pack", "dl", "cc", "caps", "tabs", "cakes", "singles",
-                 "meter"}  # fmt: skip
+_SIGNS = {"×": "x", "✕": "x", "✖": "x", "⨯": "x", "*": " x ", "–": "-", "—": "-", "‐": "-", "−": "-", "’": "'",
+          "‘": "'", "`": "'", "”": '"', "“": '"', "′": "'", "_": " "}  # fmt: skip
 #: what stands in a row on a shelf: a number of them beside the size of one multiplies it
 _CONTAINER_NAMES = ("boxes", "box", "cans", "can", "bottles", "bottle", "jars", "jar", "tins", "tin", "tubs", "tub",
                     "canisters", "canister", "cartons", "pouches", "pouch", "bags", "bag", "tubes", "tube", "buckets",
                     "bucket", "bx", "bgs", "bg")  # fmt: skip
 
-_MEASURE = unit_pattern("mass", "volume", exclude=("mg",))
+#: names of the units that a title's sizes are written with once `normalized_title` is through with it
+_MEASURED = tuple(name for name, unit in UNITS.items() if unit.dimension in ("mass", "volume") and name not in ("mg", "dl"))
+_MEASURE = "|".join(_MEASURED)
+_UNIT_SPELLINGS = {
+    name: rf"(\d\.?[- ]{{0,2}})(?:{unit_pattern('mass', 'volume', exclude=tuple(set(UNITS) - {name}))})(\b|x ?\d)"
+    for name in _MEASURED
+}
 _LENGTH = unit_pattern("length", "area")
 _COUNT = unit_pattern("count", exclude=("dozen",), without=_CONTAINER_NAMES)
 _CONTAINER = "|".join(_CONTAINER_NAMES)
 _FILLER = r"(?:tea|herbal|individual|individually|wrapped|single|snack|mini|small|large|full|size|serve|serving|protein"
 _FILLER += r"|granola|energy|fruit|coffee|foil|assorted|stick|k-cup|keurig|espresso|pyramid|glass|plastic|resealable"
-_FILLER += r"|total|meat|paper|\w+ tea)"
-_PACKS = r"(?:packs?|pks?|pkts|pcks?|packages?|cases?|sets?|bundles?|cartons?|trays?|lots?|multi-?packs?)"
+_FILLER += r"|total|meat|paper|mega|giant|jumbo|regular|family|super|huge|extra|king|double|triple|medium|premium"
+_FILLER += r"|chewable|vegetarian|veggie|vegan|vegetable|coated|effervescent|disposable|organic|\w+ tea)"
 _GAP = r"\.?[- ]{0,2}"
 #: a number of pieces or packs; "single" and "double" only stand beside "pack"
 _FEW = "|".join(word for word in _SMALL[1:])
 _SOME = rf"(?:{NUMBER}|\b(?:{_FEW})\b)"
+_SIZE = rf"{NUMBER}{_GAP}(?:{_MEASURE})"
 _UP_TO = r"(?:makes?|yields?|turns|seasons|feeds|serves|steeps|brews|up to|holds|fits|equals)"
+#: a cut of what is sold by weight, and its size: no amount where another is stated
+PORTIONS = r"(?:portions?|fillets?|filets?|steaks?|patties|patty)"
+_PORTION = rf"(?:\.?[ -]{PORTIONS}\b)?"
+
+_AND = r"\.?,?(?: and| &| \+)? ?"
+_OUNCE = r"(?:fl )?oz\b"
+#: a larger unit and the rest in a smaller one, which is less than one of the larger
+_COMPOUND = "|".join(
+    (
+        rf"{NUMBER}{_GAP}lb{_AND}(?:1[0-5]|\d)(?:\.\d+)?{_GAP}oz\b",
+        rf"{NUMBER}{_GAP}pint{_AND}(?:1[0-5]|\d)(?:\.\d+)?{_GAP}{_OUNCE}",
+        rf"{NUMBER}{_GAP}quart{_AND}(?:[12]?\d|3[01])(?:\.\d+)?{_GAP}{_OUNCE}",
+        rf"{NUMBER}{_GAP}gallon{_AND}(?:[1-3]{_GAP}quart\b|\d{{1,2}}(?:\.\d+)?{_GAP}{_OUNCE})",
+        rf"{NUMBER}{_GAP}kg(?: and| &)? ?\d{{1,3}}{_GAP}g\b",
+        rf"{NUMBER}{_GAP}l(?: and| &)? ?\d{{1,3}}{_GAP}ml\b",
+        # 500 g + 50 g extra
+        rf"{_SIZE}\.? ?\+ ?{_SIZE}\b",
+    )
+)
+
+#: what a size is multiplied by: "6 x", "12/", "4 packs of", "24 cans x"
+_FRONT = rf"{_SOME} ?(?:(?:{PACKS}|{_CONTAINER}) ?(?:of|x|@)|x|/|@|ct ?/) ?[(\[]?"
+#: the size again in another unit, and what holds it: "500 ml (17 oz) bottle x 2"
+_AGAIN = rf"(?: ?[(\[/|] ?(?:about |approx\.? |~|= ?)?{_SIZE}\.? ?[)\]]?)?(?:[ -](?:{_CONTAINER}))?"
+#: a size and what may stand between it and its factor
+_BACK = rf"{_SIZE}\.?{_AGAIN}"
+BACK_SIZE = in_ascii(_BACK)
 
 #: kind -> pattern; tried in this order at each position
 TOKEN_KINDS: dict[str, str] = {
-    # nutrients, doses, and what is made out of the product are no amount of it
-    "claim": r"\b(?:no\.|no\. |#)\d+|"
-    rf"(?:\d{{1,2}} ?- ?)?\d{{1,2}}(?:\.\d)?{_GAP}(?:g|grams?|gr)\b\.? ?(?:of )?"
+    # nutrients, doses, prices per weight, sizes of cans, and what is made out of the product are no amount of it
+    "claim": r"(?:\bno\.? ?|#)\d+(?:\.\d+)?(?:[ -](?:size )?(?:cans?|tins?)\b)?|"
+    rf"(?:\d{{1,2}} ?- ?)?\d{{1,2}}(?:\.\d)?{_GAP}g\b\.? ?(?:of )?"
     rf"(?:(?:[\w\-]+ ){{0,3}}(?:protein|carbs?|fib(?:er|re))|(?:\w+ )?(?:sugars?|fat|collagen|caffeine|sodium))\b|"
-    rf"{NUMBER}{_GAP}(?:mg|mcg)(?:{_GAP}/ ?{NUMBER}{_GAP}\w+)?|{NUMBER}{_GAP}(?:iu|calories|cal|kcal|%)|"
-    rf"(?:under|only|just) {NUMBER}{_GAP}g\b|{NUMBER}{_GAP}(?:g|grams?|oz) ?(?:per|/) ?(?:serving|bar)\b|"
+    rf"{NUMBER}{_GAP}(?:mg|mcg|μg)(?:{_GAP}/ ?{NUMBER}{_GAP}\w+)?|{NUMBER}{_GAP}(?:iu|calories|cal|kcal|%)|"
+    rf"(?:under|only|just) {NUMBER}{_GAP}g\b|{NUMBER}{_GAP}(?:g|oz) ?(?:per|/) ?(?:serving|bar)\b|"
     rf"{_UP_TO} (?:about |approx\.? |up to |over |{NUMBER}-)?{NUMBER}{_GAP}\w+|"
-    rf"{NUMBER}{_GAP}(?:{_MEASURE})[- ](?:weight )?capacity",
+    rf"{NUMBER}{_GAP}(?:{_MEASURE})[- ](?:weight )?capacity|"
+    rf"\b(?:per|pro|je) {_SIZE}\b|\d+\.\d{{2}} ?/ ?(?:100)?{_GAP}(?:{_MEASURE})\b|"
+    rf"\bserving size:? ?{_SIZE}\b|{_SIZE}\.? servings?\b|"
+    r"\bthe [5-9]0'?s\b|\b[5-9]0's (?:cand|retro|part|theme|styl|nostalgi|kids|decade|music|classic|throwback|birthday)",
     # 3 lb 4 oz
-    "compound": rf"{NUMBER}{_GAP}(?:lbs?|pounds?)\.?,?(?: and| &)? ?(?:1[0-5]|\d)(?:\.\d+)?{_GAP}(?:oz|ounces?)\b",
-    # 2 x 500ml, 12/8 oz, 12 packs of 2 oz, two 32 oz jars, (2) 12 oz
-    "multiple": rf"{NUMBER} ?(?:x|/|@|ct ?/) ?{NUMBER}{_GAP}(?:{_MEASURE})\b|"
-    rf"{_SOME} ?(?:{_PACKS}|{_CONTAINER}) ?(?:of|x|@) ?{NUMBER}{_GAP}(?:{_MEASURE})\b|"
-    rf"{_SOME} ?(?:{_CONTAINER}),? ?\(?{NUMBER}{_GAP}(?:{_MEASURE})\b|"
-    rf"(?:\b(?:{_FEW})|(?:\b(?:{_FEW}) )?\(\d{{1,2}}\)) ?-? ?{NUMBER}{_GAP}(?:{_MEASURE})\b",
-    # 500 ml x 2
-    "multiple_back": rf"{NUMBER}{_GAP}(?:{_MEASURE})\.? ?x ?\d{{1,3}}\b",
+    "compound": _COMPOUND,
+    # 2 x 500ml, 4 x 6 x 500 ml, 12/8 oz, 12 packs of 2 oz, pack of 6 x 330 ml, two 32 oz jars, (2) 12 oz
+    "multiple": rf"(?:{_FRONT}){{1,3}}{_SIZE}\b|"
+    rf"\b{PACKS} (?:of )?\d{{1,3}}(?: ?(?:x|of) ?\d{{1,3}})? ?(?:x|of) ?{_SIZE}\b|"
+    rf"{_SOME} ?(?:{_CONTAINER}),? ?\(?{_SIZE}\b|"
+    rf"{_SOME} ?(?:ct|count|pk),? {_SIZE}[ -](?:cans?|bottles?)\b|"
+    rf"(?:\b(?:{_FEW})|(?:\b(?:{_FEW}) )?\(\d{{1,2}}\)) ?-? ?{_SIZE}\b",
+    # 500 ml x 2, 500 ml (17 oz), x 2 x 3, 500 ml (2x), 25 g (6 x 4), 12 oz can 6 ct, 2 oz bags, 10 ct
+    "multiple_back": rf"{_BACK},? ?[(\[]? ?x ?\(?\d{{1,3}}(?: x \d{{1,3}})*\b|"
+    rf"{_BACK},? ?[(\[] ?\d{{1,2}} ?x(?: \d{{1,2}})? ?[)\]]|{_BACK},? \d{{1,2}} ?x ?(?:$|[,;)\]])|"
+    rf"{_SIZE}[ -](?:cans?|bottles?|bags|pouches|jars|tubs|cartons|tins),? ?[-(\[]? ?\d{{1,3}}{_GAP}(?:ct|count|cnt)\b",
     # 4-6 oz
-    "range": rf"{NUMBER} ?(?:-|to) ?{NUMBER}{_GAP}(?:{_MEASURE})\b",
-    "measure": rf"(?:total(?: net)?(?: weight| wt\.?)?(?: of)?:? |{_PACKS} ?[:\-(] ?)?{NUMBER}{_GAP}(?:{_MEASURE})\b"
-    r"(?:\.?(?: \([^)]{1,12}\))? ?(?:each|ea)\b|\.? (?:in )?total\b|/ea\b)?|"
+    "range": rf"{NUMBER} ?(?:-|to) ?{_SIZE}\b{_PORTION}",
+    "measure": rf"(?:total(?: net)?(?: weight| wt\.?)?(?: of)?:? |{PACKS} ?[:\-(/] ?)?{_SIZE}\b"
+    rf"(?:(?:\.?(?: \([^)]{{1,12}}\))? ?(?:each|ea)\b|\.? (?:in )?total\b|/ea\b)|{_PORTION})|"
     # a lone "gallon" at the end of a phrase
     r"\b(?:half )?(?:gallon|quart)(?: jug| jar| bottle)? ?(?:$|[,)(\-|])",
     # Value Pack - 12 Count
-    "pieces_led": rf"\b{_PACKS} ?[:\-(] ?{NUMBER}{_GAP}(?:{_COUNT})\b",
+    "pieces_led": rf"\b{PACKS} ?[:\-(/] ?{NUMBER}{_GAP}(?:{_COUNT})\b",
     "length": rf"{NUMBER}{_GAP}(?:{_LENGTH})\b|{NUMBER} ?(?:\"|'')",
-    # 4 packs of 6, 6 boxes with 20 tea bags each, 1 box (10 pods)
-    "nested": rf"{_SOME} ?(?:{_PACKS}|{_CONTAINER}),? ?(?:of|with|x) ?{NUMBER}\b|"
-    rf"{_SOME} ?(?:{_CONTAINER}) ?\( ?{NUMBER}{_GAP}(?:{_COUNT})\b",
-    # pack of 6
-    "pack": rf"\b{_PACKS}[\s-]*\(?of:?[\s-]*\(?{_COUNTED}(?: ?\+ ?\d{{1,2}})?\b|{_COUNTED}(?:{_GAP}|\s){_PACKS}\b|"
+    # 4 packs of 6, 6 boxes with 20 tea bags each, 1 box (10 pods), pack of 6 x 20 tea bags, 2 x 24 count
+    "nested": rf"{_SOME} ?(?:{PACKS}|{_CONTAINER}),? ?(?:of|with|x) ?{NUMBER}\b|"
+    rf"{_SOME} ?(?:{_CONTAINER}) ?\( ?{NUMBER}{_GAP}(?:{_COUNT})\b|"
+    rf"\b{PACKS} of {NUMBER} (?:x|of) {NUMBER}{_GAP}(?:{_COUNT})\b|"
+    rf"\b\d{{1,3}} x {NUMBER}{_GAP}(?:ct|count|pcs|pieces|tea bags|teabags|pods|capsules|tablets|sachets|rolls)\b",
+    # pack of 6, pack of 6 x 4, 2 x 6-pack, pack/12, 12/ct, 6/#10 cans, (x2)
+    "pack": rf"\b{PACKS}[\s-]*\(?of:?[\s-]*\(?{_COUNTED}(?: ?\+ ?\d{{1,2}}\b|(?: (?:x|of) \d{{1,3}}\b)+|\b)|"
+    rf"\b\d{{1,3}} x \d{{1,3}}{_GAP}{PACKS}\b|{_COUNTED}(?:{_GAP}|\s){PACKS}\b|"
+    rf"\b\d{{1,3}} ?[-/x]? ?(?:#|\bno\.? ?)10\b(?: cans?\b)?|\b\d{{1,3}} ?/ ?(?:ct|ctn|cse)\b|"
     rf"{_COUNTED} ?(?:/|per|in a|to a|a) ?(?:case|carton|cs|pallet)\b|-- ?{NUMBER} (?:case|cs|each)\b|"
-    rf"\b{_PACKS} ?[:\-(] ?\d{{1,3}}\b|\bpack \d{{1,3}}\)|,? pack \d{{1,3}} ?$|\b(?:qty|quantity)[:.]? ?\d+\b|"
+    rf"\b(?:{PACKS}|cs|ctn) ?[:\-(/] ?\d{{1,3}}\b|\bpack \d{{1,3}}\)|,? pack \d{{1,3}} ?$|"
+    rf"\b(?:qty|quantity)[:.]? ?\d+\b|"
     rf"\b(?:twin|single|double|triple|duo){_GAP}pack\b|\bx ?\d{{1,2}} ?(?:packs?|pk)\b|^\W*\d{{1,3}} ?x [a-z]|"
+    r"[(\[] ?x ?\d{1,3} ?[)\]]|[(\[] ?\d{1,3} ?x ?[)\]]|[ ,]x ?\d{1,3} ?(?:$|[,;|])|"
     rf"\bset of {_COUNTED}\b|\(\d{{1,2}}\)\s*$",
     "dozen": rf"(?:{_COUNTED}{_GAP}|half[ \-])?\b(?:dozen|dz|doz)\b",
-    # box of 100, 2 per package, total of 42 sachets
+    # box of 100, 2 per package, total of 42 sachets, 30's, 24 mega rolls
     "pieces": rf"\b(?:box|bag|jar|tin|tub|bottle|canister|count|bucket|can|container|display)e?s? of {_SOME}\b|"
     rf"{_SOME} ?(?:/|per|in a|to a|each) ?(?:box|bag|pack|package|pkg|pouch|jar|tin|pk|bx|tub|sleeve)\b|"
+    rf"\b\d{{1,3}}'s\b|\b\d{{2,3}}s ?(?:$|[,)\]])|"
+    rf"\b\d{{1,4}} ?\+ ?\d{{1,3}} (?:(?:free|extra|bonus) )?(?:{_FILLER} ){{0,2}}(?:{_COUNT})\b|"
     rf"(?:total(?: of)?:? )?{_SOME}(?:{_GAP}|\s)(?:{_FILLER} ){{0,3}}(?:{_COUNT}|tea bags?|teabags?)\b"
     r"(?:\.? (?:in )?total\b)?",
     # 6 cans
     "containers": rf"{_SOME}{_GAP}(?:[a-z]+ )?(?:{_CONTAINER})\b",
 }
 
+TOKEN_KINDS = {kind: in_ascii(pattern) for kind, pattern in TOKEN_KINDS.items()}
 TOKEN = "|".join(TOKEN_KINDS.values())
 #: kinds that state a size
 AMOUNT_KINDS = ("compound", "multiple", "multiple_back", "range", "measure")
 
-_SIZE = rf"{NUMBER}{_GAP}(?:{_MEASURE})\b"
 #: a size in running text that is the product's own: a net weight, or the size of its container
-TEXT_SIZE = (
+TEXT_SIZE = in_ascii(
     rf"\b(?:net (?:wt|weight|contents?)|total (?:wt|weight)|size|contains|includes)\.?:? {{0,2}}(?:of )?"
-    rf"(?:{_SOME} ?(?:x|-)? ?)?{_SIZE}|"
-    rf"(?:{_SOME} ?(?:x|-) ?|\(\d{{1,2}}\) ?)?{_SIZE}\.? ?(?:refill|bottles?|jars?|cans?|bags?|pouch(?:es)?|boxe?s?|"
+    rf"(?:{_SOME} ?(?:x|-)? ?)?{_SIZE}\b|"
+    rf"(?:{_SOME} ?(?:x|-) ?|\(\d{{1,2}}\) ?)?{_SIZE}\b\.? ?(?:refill|bottles?|jars?|cans?|bags?|pouch(?:es)?|boxe?s?|"
     r"containers?|tins?|tubs?|packages?|packets?|canisters?|cartons?|tubes?|cups?|bars?|each|pan)\b"
 )
+
+
+def normalized_title(text: pl.Expr) -> pl.Expr:
+    """Prepare a plain title (`pricing.plain_text`) for `TOKEN`.
+
+    ``1,000`` becomes ``1000``, ``0,5`` becomes ``0.5``, ``1-1/2`` becomes ``1.5``, ``2×500`` becomes ``2 x 500``,
+    ``5# bag`` becomes ``5 lb bag``.
+    """
+    text = text.str.to_lowercase().str.replace_many(list(_SIGNS), list(_SIGNS.values()))
+    text = text.str.replace_all(r"\b(\d{1,3}(?:\.\d+)?) ?#[ -]?(bags?|sacks?|cases?|box(?:es)?|pails?|tubs?|blocks?)\b",
+                                "$1 lb $2")  # fmt: skip
+    text = text.str.replace_all(r"\b(\d{1,3}(?:\.\d+)?|\d{1,2}/\d{1,3})#( ?$|[,;)\]])", "$1 lb$2")
+    text = text.str.replace_all(in_ascii(rf"\b(?:one|{_FEW}) (\(\d{{1,2}}\))"), "$1")  # "two (2)" says it twice
+    # one spelling per unit: with all of them in it, `TOKEN` is four times as slow
+    for name, pattern in _UNIT_SPELLINGS.items():
+        text = text.str.replace_all(in_ascii(pattern), f"${{1}}{name}$2")
+    text = text.str.replace_all(rf"(\d ?(?:{_MEASURE}))x ?(\d)", "$1 x $2")
+    return plain_numbers(text.str.replace_all(" {2,}", " "))

@@ -15,6 +15,8 @@ __all__ = ["MOST_UNSAID", "resolve_amounts", "resolve_pieces", "summarise_counts
 TOLERANCE = 0.06
 #: relative difference to a whole multiple of a size under which a field is that multiple
 WHOLE = 0.015
+#: relative difference under which a size is another one times the packs
+SUM = 0.03
 #: packs that a field may hold without the name saying so
 MOST_UNSAID = 48
 #: a fluid ounce of water weighs this many ounces; sellers write one for the other
@@ -95,8 +97,8 @@ def resolve_amounts(tokens: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
     explained, stated = pl.col("explained"), pl.col("is_total")
     chosen = (
         lines.filter(explained | ~pl.col("is_guess"))
-        # what explains the field; else a stated total; else a size with a number of its own; else the first
-        .sort("row", ~explained, ~explained & ~stated, pl.col("times") == 1, "position")
+        # what explains the field; else a stated total; else no portion; else a size with its own number; else the first
+        .sort("row", ~explained, ~explained & ~stated, "is_portion", pl.col("times") == 1, "position")
         .unique("row", keep="first", maintain_order=True)
         .with_columns(many=pl.when(~explained & pl.col("unsaid")).then(_unsaid_packs()))
     )
@@ -140,13 +142,19 @@ def _lines(tokens: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
     lines = (
         tokens.filter(pl.col("kind").is_in(AMOUNT_KINDS) & pl.col("size").is_not_null())
         .with_row_index("position")
-        .select("row", "position", "size", "dimension", "size_number", "is_total", "is_each", "is_guess",
-                name_unit="unit", times=pl.col("number").fill_null(1.0))
+        .select("row", "position", "size", "dimension", "size_number", "is_total", "is_portion", "is_guess",
+                is_each=pl.col("is_each") | pl.col("is_portion"), name_unit="unit",
+                times=pl.col("number").fill_null(1.0))
         .join(rows, on="row", how="left", maintain_order="left")
-        # "12 x 10 oz (pack of 12)" says one thing twice
-        .with_columns(packs=pl.when(times == packs).then(1.0).otherwise(packs), own=pl.col("size") * times)
+        # "12 x 10 oz (pack of 12)" says one thing twice, and so does "10 oz cans, 24 count (4 packs of 6)"
+        .with_columns(
+            packs=pl.when((times == packs) | (times == packs * inner)).then(1.0).otherwise(packs),
+            inner=pl.when((times > 1) & (times == packs * inner)).then(1.0).otherwise(inner),
+            own=pl.col("size") * times,
+        )
         .with_columns(unsaid=(packs == 1) & (times == 1))
     )  # fmt: skip
+    lines = _with_sums(lines)
     # what a size may be multiplied by beside its own number, likeliest first, and the packs in that
     allowed = [
         (packs, packs), (packs * inner, packs * inner), (packs * containers, packs * containers),
@@ -167,6 +175,29 @@ def _lines(tokens: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
         .otherwise(packs * inner),
         field_many=_field_multiple(),
     ).with_columns(explained=pl.col("factor").is_not_null())  # fmt: skip
+
+
+def _with_sums(lines: pl.DataFrame) -> pl.DataFrame:
+    """Mark the sizes that are another size of their name times its packs ("10 lb (case of 4 - 2.5 lb bags)"): totals."""
+    packs, containers = pl.col("packs"), pl.col("containers").fill_null(1.0)
+    each = lines.filter(~pl.col("is_guess")).select(
+        "row",
+        "dimension",
+        part="position",
+        part_own="own",
+        sums=pl.concat_list(pl.col("own") * many for many in (packs, packs * pl.col("inner"), packs * containers)),
+    )
+    sums = (
+        each.explode("sums")
+        .join(lines.select("row", "dimension", "position", "own", "times"), on=["row", "dimension"])
+        .filter(
+            (pl.col("part") != pl.col("position"))
+            & (pl.col("times") == 1)
+            & near(pl.col("own"), pl.col("sums"), SUM)
+            & ~near(pl.col("own"), pl.col("part_own"), SUM)
+        )
+    )
+    return lines.with_columns(is_total=pl.col("is_total") | pl.col("position").is_in(sums["position"].implode()))
 
 
 def _field_multiple() -> pl.Expr:

@@ -2,40 +2,39 @@
 
 import polars as pl
 
+from pricing.features.fields import unit_name
+from pricing.features.numbers import NUMBER, in_ascii
 from pricing.features.quantity_patterns import (
     AMOUNT_KINDS,
-    NUMBER,
+    BACK_SIZE,
     NUMBER_WORDS,
+    PORTIONS,
     TOKEN,
     TOKEN_KINDS,
     normalized_title,
-    unit_pattern,
 )
-from pricing.features.units import SPELLINGS, UNITS
+from pricing.features.units import UNITS, unit_pattern
 
-__all__ = ["join_units", "tokenize", "unit_key"]
+__all__ = ["join_units", "tokenize"]
 
 _KINDS = "|".join(f"(?P<{kind}>{pattern})" for kind, pattern in TOKEN_KINDS.items())
-_UNIT_FINDER = rf"{NUMBER}\.?[ \-]*({unit_pattern('mass', 'volume', 'length', 'area')})\b"
+_UNIT_FINDER = in_ascii(rf"{NUMBER}\.?[ \-]*({unit_pattern('mass', 'volume', 'length', 'area')})\b")
 _UNIT_TABLE = pl.DataFrame(
     {
-        "unit_key": list(SPELLINGS),
-        "unit": [SPELLINGS[key] for key in SPELLINGS],
-        "factor": [UNITS[SPELLINGS[key]].factor for key in SPELLINGS],
-        "dimension": [UNITS[SPELLINGS[key]].dimension for key in SPELLINGS],
+        "unit": list(UNITS),
+        "factor": [unit.factor for unit in UNITS.values()],
+        "dimension": [unit.dimension for unit in UNITS.values()],
     }
 )
-_POUND, _OUNCE, _INCH = (UNITS[name].factor for name in ("lb", "oz", "in"))
+_INCH = UNITS["in"].factor
+#: numbers of one token that are read: three factors and a size
+_READ = 4
 
 
-def unit_key(unit: pl.Expr) -> pl.Expr:
-    """Spelling as `SPELLINGS` holds it: lower case, no dots, single spaces."""
-    return unit.str.to_lowercase().str.replace_all(r"[.\s]+", " ").str.strip_chars()
-
-
-def join_units(frame: pl.DataFrame) -> pl.DataFrame:
-    """Add ``unit``, ``factor`` and ``dimension`` to rows with a ``unit_key``; null where it is not known."""
-    return frame.join(_UNIT_TABLE, on="unit_key", how="left", maintain_order="left")
+def join_units(frame: pl.DataFrame, unit: str = "unit") -> pl.DataFrame:
+    """Replace a column of written units by their names, and add ``factor`` and ``dimension``; null where not known."""
+    named = frame.with_columns(unit_name(pl.col(unit)).alias("unit"))
+    return named.join(_UNIT_TABLE, on="unit", how="left", maintain_order="left")
 
 
 def tokenize(titles: pl.Series) -> pl.DataFrame:
@@ -46,8 +45,9 @@ def tokenize(titles: pl.Series) -> pl.DataFrame:
     DataFrame
         ``row`` (UInt32), ``kind`` (a key of `TOKEN_KINDS`); ``size`` (Float64, grams, millilitres or metres of one
         piece), its ``dimension`` and ``unit``, and ``size_number`` (in that unit); ``number`` (Float64: packs,
-        containers or pieces), ``inner`` (the 6 of "4 packs of 6"); ``is_total`` ("420 in total"), ``is_each`` ("5.5 oz
-        each"), ``is_guess`` (a second reading of another line's token: "6-8 oz" as six of eight ounces).
+        containers or pieces; a chain of factors multiplied), ``inner`` (the 6 of "4 packs of 6"); ``is_total`` ("420 in
+        total"), ``is_each`` ("5.5 oz each"), ``is_portion`` ("6 oz fillets"), ``is_guess`` (a second reading of another
+        line's token: "6-8 oz" as six of eight ounces).
     """
     found = _find(titles)
     token, kind = pl.col("token"), pl.col("kind")
@@ -55,8 +55,11 @@ def tokenize(titles: pl.Series) -> pl.DataFrame:
     whole = (first == first.round(0)) & first.is_between(1, 500)
     is_range = (second > first) & (second < 2 * first) & (kind == "range")
     is_list = kind == "range"
+    # 1 qt 8 oz: ounces beside a quart are fluid; 100 g + 100 ml is no sum
+    rest = pl.when((pl.col("dimension") == "volume") & (pl.col("rest_unit") == "oz")).then(UNITS["fl oz"].factor)
+    rest = rest.when(pl.col("dimension") == pl.col("rest_dimension")).then("rest_factor").otherwise(0.0)
     size = (
-        pl.when(kind == "compound").then(first * _POUND + second * _OUNCE)
+        pl.when(kind == "compound").then(first * factor + second * rest)
         .when(is_range).then((first + second) / 2 * factor)
         .when((kind == "multiple") | is_list).then(pl.col("last") * factor)
         .when(kind.is_in(["measure", "multiple_back"])).then(
@@ -67,23 +70,26 @@ def tokenize(titles: pl.Series) -> pl.DataFrame:
     number = (
         pl.when(kind == "dozen").then(pl.when(token.str.starts_with("half")).then(6.0)
                                       .otherwise(first.fill_null(1.0) * 12))
-        .when(kind == "multiple_back").then(second)
-        .when((kind == "multiple") | (is_list & ~is_range)).then(pl.when(whole).then(first))
-        .when((kind == "pack") & token.str.contains(r"\+")).then(first + second)
+        .when(kind == "multiple_back").then("back_factor")
+        .when(kind == "multiple").then("front_factor")
+        .when(is_list & ~is_range).then(pl.when(whole).then(first))
+        .when(kind.is_in(["pack", "pieces"]) & token.str.contains(r"\d ?\+ ?\d")).then(first + second)
+        .when((kind == "pack") & token.str.contains(r"\d (?:x|of) \d")).then("product")
         .when(kind.is_in(["pack", "nested", "containers", "pieces", "pieces_led"])).then(first)
     )  # fmt: skip
-    compound, inch = kind == "compound", token.str.contains(r"[\"']$")
+    inch = token.str.contains(r"[\"']$")
     read = found.select(
         "row",
         "kind",
         size=pl.when(size > 0).then(size),
-        dimension=pl.when(compound).then(pl.lit("mass")).when(inch).then(pl.lit("length")).otherwise("dimension"),
-        unit=pl.when(compound).then(pl.lit("lb")).when(inch).then(pl.lit("in")).otherwise("unit"),
+        dimension=pl.when(inch).then(pl.lit("length")).otherwise("dimension"),
+        unit=pl.when(inch).then(pl.lit("in")).otherwise("unit"),
         size_number=size / factor,
         number=pl.when(number >= 1).then(number),
         inner=pl.when(kind == "nested").then(second),
         is_total=kind.is_in(["measure", "pieces"]) & token.str.contains("total"),
         is_each=kind.is_in(AMOUNT_KINDS) & token.str.contains(r"(?:each|ea)$"),
+        is_portion=kind.is_in(["measure", "range"]) & token.str.contains(rf"{PORTIONS}$"),
         is_guess=pl.lit(False),
         listed_size=pl.when(is_range & whole).then(second * factor),
         listed_number=first,
@@ -95,7 +101,10 @@ def tokenize(titles: pl.Series) -> pl.DataFrame:
 
 
 def _find(titles: pl.Series) -> pl.DataFrame:
-    """A line a token: ``row``, ``token``, ``kind``; its ``first``, ``second`` and ``last`` number; its unit, joined."""
+    """A line a token: ``row``, ``token``, ``kind``; its ``first``, ``second`` and ``last`` number, the ``product`` of
+    all, of those before the last (``front_factor``, null where one is not whole) and of those behind the size
+    (``back_factor``); its unit, joined, and the unit of the rest (``rest_unit``, ``rest_factor``, ``rest_dimension``).
+    """
     found = (
         titles.alias("title")
         .to_frame()
@@ -105,26 +114,48 @@ def _find(titles: pl.Series) -> pl.DataFrame:
     )
     token, kind = pl.col("token"), pl.col("kind")
     kinds, units = token.str.extract_groups(_KINDS), token.str.extract_all(_UNIT_FINDER)
-    plain = token.str.replace("weight", "", literal=True).str.replace_many(
-        list(NUMBER_WORDS), list(NUMBER_WORDS.values())
-    )
     found = found.with_columns(
         kind=pl.coalesce(pl.when(kinds.struct.field(name).is_not_null()).then(pl.lit(name)) for name in TOKEN_KINDS),
-        numbers=plain.str.extract_all(NUMBER).cast(pl.List(pl.Float64), strict=False),
+        numbers=_numbers(
+            token.str.replace("weight", "", literal=True).str.replace_many(
+                list(NUMBER_WORDS), list(NUMBER_WORDS.values())
+            )
+        ),
+        behind=_numbers(token.str.replace(rf"^(?:{BACK_SIZE})", "")),
     ).with_columns(
         # the unit behind the last number ("5 oz (142 g) each": the first), written with hyphens or not; or a lone one
-        unit_key=pl.coalesce(
-            unit_key(
-                pl.when(kind == "measure")
-                .then(units.list.first())
-                .otherwise(units.list.last())
-                .str.extract(_UNIT_FINDER)
-            ).str.replace_all("-", " "),
+        written=pl.coalesce(
+            pl.when(kind.is_in(["measure", "multiple_back", "compound"]))
+            .then(units.list.first())
+            .otherwise(units.list.last())
+            .str.extract(_UNIT_FINDER)
+            .str.replace_all("-", " "),
             token.str.extract(r"^(?:half )?(gallon|quart)"),
         ),
+        rest_written=pl.when(kind == "compound").then(units.list.last().str.extract(_UNIT_FINDER)),
     )
-    return join_units(found).with_columns(
-        first=pl.col("numbers").list.get(0, null_on_oob=True),
-        second=pl.col("numbers").list.get(1, null_on_oob=True),
-        last=pl.col("numbers").list.last(),
+    rest = join_units(found.select("rest_written"), "rest_written").select(
+        rest_unit="unit", rest_factor="factor", rest_dimension="dimension"
     )
+    numbers = pl.col("numbers")
+    front = [numbers.list.get(place, null_on_oob=True) for place in range(_READ - 1)]
+    # a factor has a number behind it
+    front = [pl.when(numbers.list.len() > place + 1).then(factor) for place, factor in enumerate(front)]
+    product = pl.concat_list([factor.fill_null(1.0) for factor in front]).list.eval(pl.element().product()).list.first()
+    whole = pl.all_horizontal((factor.is_null() | (factor == factor.round(0))) for factor in front)
+    return (
+        join_units(found, "written")
+        .hstack(rest)
+        .with_columns(
+            first=numbers.list.get(0, null_on_oob=True),
+            second=numbers.list.get(1, null_on_oob=True),
+            last=numbers.list.last(),
+            product=numbers.list.eval(pl.element().product()).list.first(),
+            front_factor=pl.when(whole & product.is_between(1, 5_000)).then(product),
+            back_factor=pl.col("behind").list.eval(pl.element().product()).list.first(),
+        )
+    )
+
+
+def _numbers(text: pl.Expr) -> pl.Expr:
+    return text.str.extract_all(in_ascii(NUMBER)).cast(pl.List(pl.Float64), strict=False)

@@ -116,10 +116,6 @@ class TfidfSpace:
         words = sum(len(block.terms) for block in self.blocks if block.analyzer == "word")
         return (("words", 0, words), ("characters", words, self.columns))
 
-    def term_names(self) -> list[str]:
-        """``block:term`` in column order."""
-        return [f"{block.name}:{term}" for block in self.blocks for term in block.terms]
-
     def _texts(self, sections: pl.DataFrame, column: str) -> pl.Series:
         return sections[column].str.slice(0, self.config.max_characters)
 

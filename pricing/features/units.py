@@ -4,11 +4,12 @@ Base units: gram (mass), millilitre (volume), piece (count), metre (length), squ
 SciPy's tables of the legal definitions (international avoirdupois pound, US liquid gallon, inch).
 """
 
+import re
 from dataclasses import dataclass
 
 from scipy import constants
 
-__all__ = ["BASE_UNITS", "SPELLINGS", "UNITS", "Unit"]
+__all__ = ["BASE_UNITS", "SPELLINGS", "UNITS", "Unit", "unit_pattern"]
 
 #: base unit of each dimension
 BASE_UNITS = {"mass": "g", "volume": "ml", "count": "piece", "length": "m", "area": "m2"}
@@ -29,23 +30,35 @@ _POUND, _GALLON, _INCH = constants.pound * 1e3, constants.gallon_US * 1e6, const
 #: canonical name -> (dimension, factor, further spellings; lower case, without dots and plural s where regular)
 _TABLE: dict[str, tuple[str, float, tuple[str, ...]]] = {
     "mg": ("mass", 1e-3, ("milligram", "milligrams", "mgs", "milligramme")),
-    "g": ("mass", 1.0, ("gram", "grams", "gm", "gms", "gr", "grs", "grm", "gramme", "grammes", "gs")),
-    "kg": ("mass", 1e3, ("kilogram", "kilograms", "kgs", "kilo", "kilos", "kilogramme", "kilogrammes", "kgm")),
+    "g": (
+        "mass",
+        1.0,
+        ("gram", "grams", "gm", "gms", "gr", "grs", "grm", "gramme", "grammes", "gs", "gramm", "gramo", "gramos", "grammi"),
+    ),
+    "kg": (
+        "mass",
+        1e3,
+        ("kilogram", "kilograms", "kgs", "kilo", "kilos", "kilogramme", "kilogrammes", "kgm", "kilogramm", "kilogramo",
+         "kilogramos"),
+    ),
     "oz": (
         "mass",
         _POUND / 16,
-        ("ounce", "ounces", "ozs", "onz", "oz wt", "net oz", "ounce wt", "ozz", "onces", "once", "ouce", "ounes"),
+        ("ounce", "ounces", "ozs", "onz", "oz wt", "net oz", "ounce wt", "ozz", "onces", "once", "ouce", "ounes", "onza",
+         "onzas"),
     ),
-    "lb": ("mass", _POUND, ("pound", "pounds", "lbs", "lbm", "ib", "ibs", "#", "punds")),
-    "ml": ("volume", 1.0, ("milliliter", "milliliters", "millilitre", "millilitres", "mls", "cc", "mililiter")),
+    "lb": ("mass", _POUND, ("pound", "pounds", "lbs", "lbm", "ib", "ibs", "#", "punds", "libra", "libras")),
+    "ml": ("volume", 1.0, ("milliliter", "milliliters", "millilitre", "millilitres", "mls", "cc", "mililiter", "mililiters",
+                          "mililitro", "mililitros")),
     "cl": ("volume", 10.0, ("centiliter", "centilitre", "centiliters", "centilitres")),
     "dl": ("volume", 100.0, ("deciliter", "decilitre", "deciliters", "decilitres")),
-    "l": ("volume", 1e3, ("liter", "liters", "litre", "litres", "ltr", "ltrs", "lt", "lts", "lit")),
+    "l": ("volume", 1e3, ("liter", "liters", "litre", "litres", "ltr", "ltrs", "lt", "lts", "lit", "litro", "litros")),
     "fl oz": (
         "volume",
         _GALLON / 128,
         ("floz", "fluid ounce", "fluid ounces", "fl ounce", "fl ounces", "fluid oz", "fl ozs", "oz fl", "fz", "fl",
-         "fluidounce", "fluid-ounce", "fl-oz", "oz fluid", "fluid once", "foz", "fo"),
+         "fluidounce", "fluid-ounce", "fl-oz", "oz fluid", "fluid once", "foz", "fo", "ounce fluid",
+         "ounces fluid", "ounce fl", "ounces fl"),
     ),
     "dram": ("volume", _GALLON / 1024, ("drams", "fluid dram")),
     "pint": ("volume", _GALLON / 8, ("pints", "pt", "pts")),
@@ -84,3 +97,23 @@ _TABLE: dict[str, tuple[str, float, tuple[str, ...]]] = {
 UNITS = {name: Unit(name, dimension, factor) for name, (dimension, factor, _) in _TABLE.items()}
 #: any spelling (lower case, single spaces, no dots) -> canonical name
 SPELLINGS = {spelling: name for name, (_, _, spellings) in reversed(_TABLE.items()) for spelling in (*spellings, name)}
+
+#: spellings that a Unit line may hold but that mean something else inside a title
+_NEVER_INLINE = {"#", "per box", "per package", "pack", "packs", "pk", "case", "fo", "in", "ins", "once", "onces",
+                 "m", "lit", "lt", "item", "items", "net oz", "servings", "carton", "''", '"', "″", "cup",
+                 "gs", "sf", "lf", "count per pack", "dl", "cc", "caps", "tabs", "cakes", "singles",
+                 "meter"}  # fmt: skip
+
+
+def unit_pattern(*dimensions: str, exclude: tuple[str, ...] = (), without: tuple[str, ...] = ()) -> str:
+    """Alternation of all spellings of the given dimensions, longest first; dots and spaces are optional.
+
+    ``exclude`` names units, ``without`` single spellings, that are left out.
+    """
+    spellings = [
+        spelling
+        for spelling, name in SPELLINGS.items()
+        if UNITS[name].dimension in dimensions and name not in exclude and spelling not in {*_NEVER_INLINE, *without}
+    ]
+    ordered = sorted(spellings, key=lambda spelling: (-len(spelling), spelling))
+    return "|".join(re.escape(spelling).replace(r"\ ", r"[. \-]*") for spelling in ordered)

@@ -33,7 +33,7 @@ from pricing.neural.sources import (
     tokenize,
 )
 from pricing.pretrained.saved_encoders import SavedEncoders
-from pricing.pretrained.text import compose_text, shape_batches
+from pricing.pretrained.text import compose_texts, shape_batches
 
 __all__ = ["Activations", "encode_rows", "keeps_pictures"]
 
@@ -156,7 +156,7 @@ def encode_rows(
     rows = frame.select("part", "sample_id", text_row=none, text_windows=none, picture_row=none)
     if config.text.enabled:
         started = time.perf_counter()
-        texts = [compose_text(content) for content in frame["catalog_content"]]
+        texts = compose_texts(frame["catalog_content"])
         distinct = list(dict.fromkeys(texts))
         ids = tokenize(encoders.tokenizer(), distinct, config.text.max_length, config.text.windows)
         flat = TokenTexts.of([window for windows in ids for window in windows])

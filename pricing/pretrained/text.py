@@ -1,54 +1,57 @@
 """What the text encoder reads: Value, Unit and pack first, so that truncation keeps them."""
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
+import polars as pl
 
-__all__ = ["compose_text", "shape_batches", "text_windows"]
+from pricing.plain_text import plain_text
+from pricing.title import FIELD, LABEL, NAMED, field_line, title_line
+
+__all__ = ["compose_texts", "shape_batches", "text_windows"]
 
 _HEAD = 16  # tokens that every window begins with: value, unit and pack take 5 to 12
 
-_FIELD = re.compile(r"^(Item Name|Value|Unit|Product Description|Bullet Point\s*\d*)\s*:\s*(.*)$", re.IGNORECASE)
 # "Pack of 6" says more than the "20 Count" before it, so the patterns are tried one after the other
 _PACKS = (
-    re.compile(r"\b(?:pack|case|set|box|bundle)\s+of\s+(\d{1,4})\b", re.IGNORECASE),
-    re.compile(r"\b(\d{1,4})[\s-]*(?:pack|pk|packs)\b", re.IGNORECASE),
-    re.compile(r"\b(\d{1,4})[\s-]*(?:count|ct|pcs|pieces)\b", re.IGNORECASE),
+    r"(?i)\b(?:pack|case|set|box|bundle)\s+of\s+(\d{1,4})\b",
+    r"(?i)\b(\d{1,4})[\s-]*(?:pack|pk|packs)\b",
+    r"(?i)\b(\d{1,4})[\s-]*(?:count|ct|pcs|pieces)\b",
 )
 
 
-def compose_text(content: str | None) -> str:
-    """Rearrange one catalogue text.
+def compose_texts(contents: Sequence[str | None] | pl.Series) -> list[str]:
+    """Rearrange catalogue texts, made plain: value, unit and pack, then the title, then the rest without labels.
 
-    >>> compose_text("Item Name: Taco Sauce, 12 Ounce (Pack of 6)\\nValue: 72.0\\nUnit: Fl Oz\\n")
-    '72 Fl Oz, pack 6. Taco Sauce, 12 Ounce (Pack of 6)'
-    >>> compose_text(None)
-    ''
+    The title is that of `pricing.title.title_of`.
+
+    >>> compose_texts(["Item Name: Taco Sauce, 12 Ounce (Pack of 6)\\nValue: 72.0\\nUnit: Fl Oz\\n", None])
+    ['72 Fl Oz, pack 6. Taco Sauce, 12 Ounce (Pack of 6)', '']
     """
-    fields: dict[str, str] = {}
-    rest: list[str] = []
-    for line in (content or "").splitlines():
-        match = _FIELD.match(line.strip())
-        if match is None:
-            rest.append(line.strip())
-            continue
-        key, value = match.group(1).lower(), match.group(2).strip()
-        if key in ("item name", "value", "unit") and key not in fields:
-            fields[key] = value
-        else:
-            rest.append(value)
-    rest = [line for line in rest if line]
-    name = fields["item name"] if "item name" in fields else rest.pop(0) if rest else ""
-    pack = next((found for pattern in _PACKS if (found := pattern.search(name))), None)
-    head = " ".join(part for part in (_number(fields.get("value", "")), fields.get("unit", "")) if part)
-    if pack is not None:
-        head = ", ".join(part for part in (head, f"pack {pack.group(1)}") if part)
-    return " ".join(part for part in (f"{head}." if head else "", name, *rest) if part)
+    frame = pl.DataFrame({"text": contents}, schema={"text": pl.String})
+    text, title, rest = pl.col("text"), pl.col("title"), pl.col("rest")
+    value, unit = (field_line(label, text).fill_null("") for label in ("Value", "Unit"))
+    amount = _joined([value.str.replace(r"\.0$", ""), unit], " ")
+    pack = pl.coalesce(title.str.extract(pattern) for pattern in _PACKS)
+    head = _joined([amount, pl.format("pack {}", pack).fill_null("")], ", ")
+    # of the fields the first lines alone stand in the head, and the title's line is not repeated
+    others = text.str.replace(FIELD.format("Value"), "").str.replace(FIELD.format("Unit"), "")
+    others = others.str.replace(NAMED, "").str.replace_all(LABEL, "")
+    unnamed = ~text.str.contains(NAMED)
+    return (
+        frame.select(plain_text(text.fill_null("")))
+        .with_columns(title=title_line(text), rest=others)
+        .with_columns(rest=pl.when(unnamed).then(rest.str.replace(r"\S[^\n]*", "")).otherwise("rest"))
+        .with_columns(head=pl.when(head != "").then(pl.concat_str(head, pl.lit("."))).otherwise(pl.lit("")))
+        .select(_joined([pl.col("head"), title, rest.str.replace_all(r"\s+", " ").str.strip_chars()], " "))
+        .to_series()
+        .to_list()
+    )
 
 
-def _number(text: str) -> str:
-    return text[:-2] if text.endswith(".0") else text
+def _joined(parts: list[pl.Expr], separator: str) -> pl.Expr:
+    """The parts that are not empty."""
+    return pl.concat_str((pl.when(part != "").then(part) for part in parts), separator=separator, ignore_nulls=True)
 
 
 def shape_batches(lengths: Sequence[int] | np.ndarray, batch_size: int, longest: int) -> list[tuple[int, np.ndarray]]:

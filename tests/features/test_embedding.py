@@ -16,7 +16,7 @@ from pricing.features.embedding import EmbeddingCache, TextEmbedder
 from pricing.features.engineer import FeatureEngineer
 from pricing.features.load import load_features
 from pricing.features.price_features import PriceFeatures
-from pricing.pretrained.text import compose_text
+from pricing.pretrained.text import compose_texts
 from tests.features.conftest import CONFIG, PRICE_CONFIG, Products
 from tests.features.test_engineer import assert_same
 from tests.neural.builders import write_text_encoder
@@ -38,7 +38,7 @@ def test_it_is_the_mean_of_the_last_states_of_length_one(folder: Path) -> None:
     model, tokenizer = AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
     found = TextEmbedder.find(settings(folder)).embed(TEXTS)
     for text, vector in zip(TEXTS, found, strict=True):
-        tokens = tokenizer(compose_text(text), truncation=True, max_length=24, return_tensors="pt")
+        tokens = tokenizer(compose_texts([text]), truncation=True, max_length=24, return_tensors="pt")
         with torch.no_grad():
             mean = model(**tokens).last_hidden_state[0].mean(dim=0)
         np.testing.assert_allclose(vector, (mean / mean.norm()).numpy(), atol=1e-5)

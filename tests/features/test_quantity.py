@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pricing.features.quantity import quantity_features, read_quantities
-from pricing.features.quantity_tokens import join_units, unit_key
+from pricing.features.quantity_tokens import join_units
 from pricing.features.sections import split_sections
 from pricing.features.units import SPELLINGS, UNITS
 from tests.features.quantity_cases import CASES
@@ -25,7 +25,7 @@ def features_of(*texts: str) -> pl.DataFrame:
 
 def read_unit(written: str) -> tuple[str | None, float | None, str | None]:
     """Unit, factor and dimension, as the features look them up."""
-    row = join_units(pl.DataFrame({"unit_key": [written]}).with_columns(unit_key(pl.col("unit_key"))))
+    row = join_units(pl.DataFrame({"unit": [written]}))
     return row.select("unit", "factor", "dimension").row(0)
 
 

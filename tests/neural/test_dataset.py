@@ -18,7 +18,7 @@ from pricing.errors import SchemaError
 from pricing.neural.dataset import AmazonMLDataset, BucketSampler, collate, get_dataloader
 from pricing.neural.sources import KeptPictures, KeptTexts, PictureFiles, TokenTexts, picture_transform, tokenize
 from pricing.neural.tabular import TabularScaler
-from pricing.pretrained.text import compose_text, text_windows
+from pricing.pretrained.text import compose_texts, text_windows
 from pricing.pretrained.weights import find_encoder, load_image_encoder, load_tokenizer
 from tests.neural.builders import WORDS, toy_dataset, toy_model
 
@@ -355,4 +355,4 @@ TEA = "Item Name: Tea, 20 Count (Pack of 6)\nBullet Point 1: Fresh\nValue: 120.0
 )
 def test_value_unit_and_pack_stand_first(content: str | None, expected: str) -> None:
     """So that truncation to 48 tokens keeps them."""
-    assert compose_text(content) == expected
+    assert compose_texts([content])[0] == expected

@@ -1,0 +1,100 @@
+"""The Value and Unit lines: what they state, and which of them cannot be read.
+
+A Value is read by the titles' own rules of numbers (`pricing.features.numbers`), beside its unit: "1,250" is 1,250
+with grams and 1.25 with kilograms. A Unit is looked up as it is written, then without its brackets.
+"""
+
+import polars as pl
+
+from pricing.features.numbers import NUMBER, plain_numbers
+from pricing.features.units import SPELLINGS
+
+__all__ = ["read_values", "unit_name", "unread_fields"]
+
+#: how a missing value or unit is written
+NOTHING = ("", "none", "nan", "null", "n/a", "na", "-")
+
+_CHAIN = rf"{NUMBER}(?: ?[x/] ?{NUMBER})*"
+#: what may stand around a value's number, and a unit of its own behind it
+_WRITTEN = rf"^(?:net |about |approx\.? |ca\.? |~ ?)?({_CHAIN})[ \-]?([a-z#].*)?$"
+
+
+def unit_name(unit: pl.Expr) -> pl.Expr:
+    """Name of the unit in `UNITS` that is written, null where it is not known.
+
+    "Kilogram(s)", "Pound (lb)", "Fl. Oz." and "Liter [L]" are read; case, dots and blanks do not matter. Brackets are
+    tried as part of the name ("Ounces (fluid)"), then left out, then alone.
+    """
+    key = unit.str.to_lowercase().str.replace_all(r"\((?:s|es)\)", "")
+    bare, inside = key.str.replace_all(r"[(\[][^)\]]*[)\]]", " "), key.str.extract(r"[(\[]([^)\]]*)[)\]]")
+    readings = (key.str.replace_all(r"[()\[\]]", " "), bare, inside)
+    tidy = (reading.str.replace_all(r"[.,;:_\s]+", " ").str.strip_chars() for reading in readings)
+    names = [reading.replace_strict(SPELLINGS, default=None, return_dtype=pl.String) for reading in tidy]
+    return pl.coalesce(names)
+
+
+def missing(written: pl.Expr) -> pl.Expr:
+    """Whether a line states nothing: it is not there, empty, "None" or the like."""
+    return written.is_null() | written.str.to_lowercase().is_in(NOTHING)
+
+
+def read_values(fields: pl.DataFrame) -> pl.DataFrame:
+    """Numbers of n Value lines.
+
+    Parameters
+    ----------
+    fields : DataFrame
+        n rows: ``value`` and ``unit`` (String, plain, as written; null where there is no line).
+
+    Returns
+    -------
+    DataFrame
+        n rows: ``value`` (Float64; null where it is missing, unread, not finite or not positive) and ``unit`` (String
+        as written, null where missing). A unit that the Value line itself names ("500 g") comes before the Unit line's.
+        "2 x 500" is 1,000, as in a title.
+    """
+    fields = fields.select(pl.when(~missing(pl.col(name))).then(name).alias(name) for name in ("value", "unit"))
+    written = pl.col("value").str.to_lowercase().str.replace_all("[×*]", " x ").str.replace_all(r"[’`]", "'").str.strip_chars_end(" .,;")
+    named = fields.with_columns(name=unit_name(pl.col("unit")).fill_null(""), written=written)
+    # a number and only noughts behind the point is a machine's whole number: 1.000 is one, whatever the unit
+    machine = pl.col("written").str.contains(r"^\d+\.0+$|^\d*\.?\d+e[+-]?\d+$")
+    plain = plain_numbers(pl.when(machine).then("written").otherwise(pl.col("written") + " " + pl.col("name")))
+    # the unit beside the number was there for its reading alone
+    alone = plain.str.strip_suffix(pl.col("name")).str.strip_chars()
+    read = named.with_columns(number=alone.str.extract(_WRITTEN, 1), own=alone.str.extract(_WRITTEN, 2))
+    own_name = unit_name(pl.col("own"))
+    factors = pl.col("number").str.extract_all(NUMBER).cast(pl.List(pl.Float64), strict=False)
+    product = factors.list.eval(pl.element().product()).list.first()
+    value = pl.when(pl.col("own").is_null() | own_name.is_not_null()).then(product)
+    value = pl.coalesce(value, pl.col("written").cast(pl.Float64, strict=False))
+    return read.select(
+        value=pl.when(value.is_finite() & (value > 0)).then(value),
+        unit=pl.when(own_name.is_not_null()).then("own").otherwise("unit"),
+    )
+
+
+def unread_fields(sections: pl.DataFrame) -> dict[str, dict[str, int]]:
+    """Count the Value and Unit lines that say something and could not be read.
+
+    Parameters
+    ----------
+    sections : DataFrame
+        n rows as `split_sections` gives them.
+
+    Returns
+    -------
+    dict
+        ``value`` and ``unit``: spelling to number of lines, the commonest first, the alphabet's first of two alike.
+    """
+    value, unit = pl.col("value_written"), pl.col("unit_written")
+    nought = value.str.contains(r"^[+]?0*[.,]?0*$")
+    unread = {
+        "value": sections.filter(~missing(value) & pl.col("value").is_null() & ~nought)["value_written"],
+        "unit": sections.filter(~missing(unit) & unit_name(pl.col("unit")).is_null())["unit_written"],
+    }
+    return {
+        field: dict(
+            lines.value_counts().sort(["count", lines.name], descending=[True, False]).iter_rows()
+        )
+        for field, lines in unread.items()
+    }  # fmt: skip

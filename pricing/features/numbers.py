@@ -1,0 +1,121 @@
+"""Numbers in lower-case text, written as plain decimals: ``1,250 kg`` and ``1.250 kg`` as ``1.250 kg``, ``1 1/2`` as
+``1.5``. Titles and Value lines share it.
+
+A comma, a point, an apostrophe or a blank between digits parts either thousands or decimals. What decides, in order:
+a leading 0 (decimals), several separators (``1.000,5``), how many digits follow (three, or not), and where three do,
+whether the thousands could be meant: no title sells 1,250 kg. A number that fits no rule is taken out ("?"), so that
+no match ever begins behind its separator.
+"""
+
+import polars as pl
+
+from pricing.features.units import UNITS, unit_pattern
+
+__all__ = ["NUMBER", "PACKS", "in_ascii", "plain_numbers"]
+
+
+
+def in_ascii(pattern: str) -> str:
+    r"""Let ``\\b``, ``\\d``, ``\\w`` and ``\\s`` of a pattern mean ASCII (and the letters of Western Europe) alone.
+
+    Unicode's classes have thousands of ranges, and its word boundaries bar the engine's fast automaton: the grammar of
+    quantities ran ten times as long on the real titles, with the same matches.
+    """
+    inside = {r"[\w": "[a-z0-9à-ÿ", r"[\s": "[ ", r"[^\w": "[^a-z0-9à-ÿ"}
+    alone = {r"\b": r"(?-u:\b)", r"\d": "[0-9]", r"\w": "[a-z0-9à-ÿ]", r"\W": "[^a-z0-9à-ÿ]", r"\s": " "}
+    for written, meant in (inside | alone).items():
+        pattern = pattern.replace(written, meant)
+    return pattern
+
+
+NUMBER = r"(?:\d+(?:\.\d+)?|\.\d+)"
+PACKS = r"(?:packs?|pks?|pkts|pcks?|packages?|cases?|sets?|bundles?|cartons?|trays?|lots?|multi-?packs?)"
+
+_GAP = r"\.?[- ]{0,2}"
+#: grams or millilitres above which thousands are not believed
+_BELIEVED = 50_000
+
+
+def _measured(least: float, most: float) -> str:
+    """Names of the masses and volumes whose unit is ``least`` to ``most`` grams or millilitres."""
+    units = (unit for unit in UNITS.values() if unit.dimension in ("mass", "volume"))
+    return "|".join(unit.name for unit in units if least <= unit.factor < most)
+
+
+_BIG, _OUNCES, _SMALL = _measured(400, 1e9), _measured(20, 100), _measured(1, 2)
+_COUNT = unit_pattern("count", exclude=("dozen",))
+_RANGE = rf"(?: ?(?:-|to) ?{NUMBER})?"
+#: thousands of grams and of ounces that are not believed: from 51,000 g and from 2,000 oz
+_TOO_MANY_GRAMS = rf"(?:{_BELIEVED // 10_000}[1-9]|[6-9]\d|\d{{3}})"
+_TOO_MANY_OUNCES = r"(?:[2-9]|\d{2,3})"
+
+#: proper fractions of a kitchen: lowest terms; anything else ("6/8 oz", "4/5 lb") is a case of packs
+_KITCHEN = ("1/2", "1/3", "2/3", "1/4", "3/4", "1/5", "1/6", "1/8", "3/8", "5/8", "7/8",
+            *(f"{top}/16" for top in range(1, 16, 2)))  # fmt: skip
+#: behind a whole number any proper fraction is one
+_PROPER = [f"{top}/{bottom}" for bottom in range(2, 17) for top in range(1, bottom)]
+
+
+def _decimal(fraction: str) -> str:
+    top, bottom = fraction.split("/")
+    return f"{int(top) / int(bottom):.6g}"[1:]
+
+
+_FRACTIONS = {f"¤{text}¤": _decimal(text) for text in _PROPER} | {f"§{text}§": _decimal(text) for text in _KITCHEN}
+
+_STEPS = (
+    # each factor stands by itself: "6x1,5l"
+    *2 * ((r"(\d) ?x ?(\d)", "$1 x $2"),), (r"\bx(\d)", "x $1"),
+    # several separators: 1,250,000 and 1.250.000, 1,000.5 and 1.000,5
+    *((rf"\b([1-9]\d{{0,2}}){mark}(\d{{3}}){mark}(\d{{3}})\b", "$1$2$3") for mark in (",", r"\.", "'")),
+    (r"\b([1-9]\d{0,2}),(\d{3})(\.\d+)\b", "$1$2$3"), (r"\b([1-9]\d{0,2})[.'](\d{3}),(\d+)\b", "$1$2.$3"),
+    # "set of 2,4.5 oz" lists two numbers
+    (r"\b((?:of|x) \d+|[1-9]\d*),(\d+\.\d)", "$1, $2"),
+    # a date, a version, a list
+    (r"\d+(?:[.,']\d+){2,}", "?"),
+    (r"\b(0\d*),(\d)", "$1.$2"),
+    # three digits, and thousands are not believed; a range is read from its end
+    *2 * ((rf"\b(\d{{1,3}}),(\d{{3}}{_RANGE}{_GAP}(?:{_BIG})\b)", "$1.$2"),),
+    (rf"\b({_TOO_MANY_GRAMS}),(\d{{3}}{_RANGE}{_GAP}(?:{_SMALL})\b)", "$1.$2"),
+    (rf"\b({_TOO_MANY_OUNCES}),(\d{{3}}{_RANGE}{_GAP}(?:{_OUNCES})\b)", "$1.$2"),
+    # "pack of 6,250 ml" and "pack of 2,5 oz" list two numbers, "bag of 2,5 kg" has one
+    (rf"\b({PACKS} of \d{{1,3}}),([1-9])", "$1, $2"),
+    (r"\b([1-9]\d{0,2})[,'](\d{3})\b", "$1$2"),
+    (r"\b(\d{1,4}),(\d+)\b", "$1.$2"),
+    # a point and three digits: 1.250 g, 2.500 pieces; with ounces and kilograms it is always a decimal point
+    (rf"\b([1-9])\.(\d{{2}}[05]{_GAP}(?:{_SMALL})\b)", "$1$2"),
+    (rf"\b([1-9]\d{{0,2}})\.(\d{{3}}{_GAP}(?:{_COUNT})\b)", "$1$2"),
+    # a blank and three digits, but not "pack of 2 500 g", "stage 1 800 g", "2 500 ml bottles"
+    (rf"\b({PACKS} of|of|no|stage|step|type|size|x|number|level|grade|formula) (\d{{1,2}}) (\d{{3}})", "$1 $2, $3"),
+    (rf"\b([1-9]) (\d{{2}}0{_GAP}(?:{_SMALL})(?:$|[^\w ]| [^a-z]))", "$1$2"),
+    (r"\d+[,']\d+", "?"),
+    # fractions
+    (r"(^|[^\d/.])(\d{1,2}/\d{1,2})([^\d/]|$)", "${1}§${2}§${3}"),
+    (r"(\d)(?:[ \-]| and | & )§(\d+/\d+)§", "$1¤$2¤"),
+)  # fmt: skip
+
+
+def plain_numbers(text: pl.Expr) -> pl.Expr:
+    """Write the numbers of texts as plain decimals.
+
+    Parameters
+    ----------
+    text : Expr
+        String, lower case, of `pricing.plain_text.plain_text`; "x" multiplies, masses and volumes have their names of
+        `UNITS`.
+
+    Returns
+    -------
+    Expr
+        String. Factors have blanks around them ("6x500" is "6 x 500").
+
+    Examples
+    --------
+    >>> texts = ["0,250 kg", "1.250,5 g", "1'250 g", "6x1,5l", "1 1/2 lb", "4/5 lb", "1,250 count", "10.02.2024"]
+    >>> pl.DataFrame({"text": texts}).select(plain_numbers(pl.col("text")))["text"].to_list()
+    ['0.250 kg', '1250.5 g', '1250 g', '6 x 1.5l', '1.5 lb', '4/5 lb', '1250 count', '?']
+    """
+    for pattern, new in _STEPS:
+        text = text.str.replace_all(in_ascii(pattern), new)
+    text = text.str.replace_many(list(_FRACTIONS), list(_FRACTIONS.values()))
+    return text.str.replace_all("[§¤]", "")
