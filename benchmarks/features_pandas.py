@@ -1,8 +1,7 @@
 """The tabular features as somebody would write them with pandas: vectorised string methods and compiled patterns.
 
-The same columns as `FeatureEngineer` makes of a text without its TF-IDF, from the same word lists and the same grammar
-of quantities (`features_pandas_quantity.py`), for `features_tabular.py` to compare: every column must be equal, and the
-speeds are measured side by side.
+The same columns as `FeatureEngineer` makes of a plain text, without its quantities and its TF-IDF, from the same word
+lists, for `features_tabular.py` to compare: every column must be equal, and the speeds are measured side by side.
 """
 
 import re
@@ -11,7 +10,6 @@ import unicodedata
 
 import numpy as np
 import pandas as pd
-from features_pandas_quantity import quantities
 
 from pricing.config.features import FeaturesConfig
 from pricing.features import words as vocabulary
@@ -37,18 +35,16 @@ PATTERNS = {name: re.compile(pattern) for name, pattern in {
 
 
 def sections(frame: pd.DataFrame) -> pd.DataFrame:
-    """Parts of the catalogue texts."""
+    """Parts of plain catalogue texts that name their products."""
     text = frame["catalog_content"].fillna("")
 
     def line(label: str) -> pd.Series:
-        return text.str.extract(re.compile(rf"(?m)^[ \t]*{label}[ \t]*:[ \t]*([^\r\n]*)"))[0].str.strip()
+        return text.str.extract(re.compile(rf"(?m)^ ?{label} ?: ?([^\n]*)"))[0].str.strip()
 
     bullet = re.compile(r"(?m)^[ \t]*Bullet Point[ \t]*\d*[ \t]*:[^\n]*")
     label = re.compile(r"(?m)^[ \t]*Bullet Point[ \t]*\d*[ \t]*:[ \t]*")
     described = re.compile(r"(?ms)^[ \t]*Product Description[ \t]*:[ \t]*(.*?)(?:^[ \t]*(?:Value|Unit)[ \t]*:|\Z)")
     bullets = text.str.findall(bullet)
-    value = pd.to_numeric(line("Value"), errors="coerce")
-    unit = line("Unit")
     return pd.DataFrame({
         "text": text,
         "prose": text.str.replace(re.compile(r"(?m)^[ \t]*(?:Value|Unit)[ \t]*:[^\n]*"), "", regex=True),
@@ -57,8 +53,6 @@ def sections(frame: pd.DataFrame) -> pd.DataFrame:
         "bullets": bullets.str.join("\n").str.replace(label, "", regex=True),
         "description": text.str.extract(described)[0].str.strip().fillna(""),
         "bullet_count": bullets.str.len(),
-        "value": value.where(np.isfinite(value) & (value > 0)),
-        "unit": unit.where(~unit.str.lower().isin(["", "none", "nan", "null", "n/a"]) & unit.notna()),
     })  # fmt: skip
 
 
@@ -191,6 +185,6 @@ def brands(parts: pd.DataFrame, names: BrandNames) -> dict[str, pd.Series]:
 def tabular_features(frame: pd.DataFrame, config: FeaturesConfig, names: BrandNames) -> pd.DataFrame:
     """All of them, in the FeatureEngineer's order of families."""
     parts = sections(frame)
-    columns = quantities(parts) | text_statistics(parts) | keywords(parts, config) | words(parts)
+    columns = text_statistics(parts) | keywords(parts, config) | words(parts)
     columns |= brands(parts, names)
     return pd.DataFrame({name: np.asarray(values) for name, values in columns.items()})

@@ -13,6 +13,8 @@ from pricing.evaluation.segments import product_categories, product_segments
 from pricing.evaluation.shown_products import worst_rows
 from pricing.features.comparables import find_comparables
 from pricing.features.load import FeatureSet, load_features
+from pricing.features.neighbour_prices import Amounts
+from pricing.features.units import BASE_UNITS
 from pricing.run_parts import RunParts
 
 __all__ = ["write_evaluation"]
@@ -90,7 +92,9 @@ def _products(store: ArtifactStore, parts: RunParts, features: FeatureSet, confi
     category = product_categories(vectors, titles, config.report.categories, config.seed)
     brand_titles = np.expm1(features.tabular["brand_frequency"].cast(pl.Float64).to_numpy())
     segments = product_segments(category, brand_titles, features.tabular["ipq_pack"].to_numpy(), products["picture"])
-    return products.with_columns(*segments, title=titles, amount=features.tabular["ipq_total"])
+    tabular = features.tabular
+    unit = tabular["ipq_family"].replace_strict(BASE_UNITS, default=None, return_dtype=pl.String)
+    return products.with_columns(*segments, title=titles, amount=tabular["ipq_amount"], unit=unit)
 
 
 def _comparables(
@@ -102,16 +106,14 @@ def _comparables(
     folds = pl.read_parquet(store.path(parts.folds) / "folds.parquet").select("sample_id", "part")
     prices = pl.read_parquet(store.path(parts.catalogue) / "train.parquet").select("sample_id", "price")
     labelled = features.nearest.ids.to_frame()
-    for table in (folds, prices, products.select("sample_id", "title", "amount")):
+    for table in (folds, prices, products.select("sample_id", "title")):
         labelled = labelled.join(table, on="sample_id", how="left", maintain_order="left")
-    logs = labelled.select(
-        # of the hold-out nothing is known here: a product without a price is nobody's comparable
-        price=pl.when(pl.col("part") == "train").then(pl.col("price").log()).otherwise(np.nan),
-        amount=pl.col("amount").cast(pl.Float64).fill_null(np.nan).log(),
-    )
+    # of the hold-out nothing is known here: a product without a price is nobody's comparable
+    log_price = labelled.select(pl.when(pl.col("part") == "train").then(pl.col("price").log()).otherwise(np.nan))
     shown = features.reorder(wanted)
     assert shown.nearest is not None
+    amounts = Amounts.of(features.reorder(features.nearest.ids))
     found = find_comparables(
-        shown.nearest, shown.ids, labelled, logs["price"].to_numpy(), logs["amount"].to_numpy(), _COMPARABLES
+        shown.nearest, shown.ids, labelled, log_price.to_series().to_numpy(), amounts, _COMPARABLES
     )
     return found.rename({"comparable": "comparable_id", "title": "name"}).select(*COMPARABLES)

@@ -32,7 +32,7 @@ def title_of(content: pl.Expr) -> pl.Expr:
 
     Examples
     --------
-    >>> texts = ["Bullet Point 1: hot\\nITEM NAME: Green Tea", "Value: 72.0\\nBullet Point 1: Jam&nbsp;Jar \\nmore", None]
+    >>> texts = ["Bullet Point 1: hot\\nITEM NAME: Green Tea", "Value: 72.0\\nBullet Point 1: Jam&nbsp;Jar", None]
     >>> pl.DataFrame({"text": texts}).select(title_of(pl.col("text")))["text"].to_list()
     ['Green Tea', 'Jam Jar', '']
     """

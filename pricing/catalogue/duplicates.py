@@ -8,6 +8,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from pricing.catalogue.links import tidy_links
+from pricing.plain_text import plain_text
 from pricing.title import title_of
 
 # longest first where one is the beginning of another; applied to lower-case words between blanks
@@ -53,7 +54,7 @@ def title_keys(content: pl.Series) -> pl.Series:
     """
     column = pl.col("content")
     short = (pl.col("title").str.len_chars() < _SHORTEST) | ~pl.col("title").str.contains(" ", literal=True)
-    whole = column.str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
+    whole = plain_text(column).str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
     return (
         content.to_frame("content")
         .with_columns(normalise_title(title_of(column)).alias("title"))

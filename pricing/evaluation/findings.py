@@ -6,6 +6,8 @@ from typing import Any
 
 import polars as pl
 
+from pricing.features.fields import unread_fields
+from pricing.features.sections import split_sections
 from pricing.rounding import DEFAULT_DECIMALS, shown_price
 
 __all__ = ["Finding", "data_findings"]
@@ -46,7 +48,8 @@ def data_findings(
         The catalogue stage's summary (``train`` and ``test`` with their counts).
     products : DataFrame or None
         ``sample_id``, ``catalog_content`` and, where they are known, ``title``, ``group`` (near-duplicates share one),
-        ``amount`` (null where the text gives no quantity), ``picture``.
+        ``amount`` (of any kind: mass, volume, pieces, length, area; null where the text gives none), its ``unit``,
+        ``picture``.
     prices : DataFrame or None
         ``sample_id``, ``price``.
     decimals : int
@@ -66,6 +69,8 @@ def data_findings(
             share = 100 * len(missing) / len(table)
             what = f"{len(missing):,} products ({share:.1f} %) say nothing of how much is in them."
             found.append(Finding(what, _examples(missing, decimals)))
+    if "catalog_content" in products.columns:
+        found += _unread_lines(products)
     median = float(table["price"].median() or 0.0)  # type: ignore[arg-type]
     extreme = table.filter((pl.col("price") * _EXTREME < median) | (pl.col("price") > _EXTREME * median))
     if len(extreme):
@@ -110,12 +115,27 @@ def _verb(count: int, singular: str, plural: str) -> str:
     return singular if count == 1 else plural
 
 
+def _unread_lines(products: pl.DataFrame) -> list[Finding]:
+    """Value and Unit lines that say something and gave no number and no unit, with the commonest."""
+    found = []
+    for field, lines in unread_fields(split_sections(products)).items():
+        if lines:
+            count = sum(lines.values())
+            what = f"{_counted(count, f'{field.capitalize()} line')} could not be read, so that no amount comes of "
+            what += f"{_verb(count, 'it', 'them')}."
+            found.append(
+                Finding(what, tuple(f"{_short(line)}: {times:,}" for line, times in [*lines.items()][:_EXAMPLES]))
+            )
+    return found
+
+
 def _torn_groups(table: pl.DataFrame, decimals: int) -> list[Finding]:
     """Near-duplicates of one amount whose prices are far apart: no model can price them all."""
     # two sizes of a product have two prices with good reason; where no amount is stated, none is known to differ
     amount = pl.col("amount").cast(pl.Float64).fill_nan(None) if "amount" in table.columns else pl.lit(None, pl.Float64)
+    unit = ["unit"] if "unit" in table.columns else []  # five grams are not five pieces
     groups = (
-        table.group_by("group", amount.round_sig_figs(3).alias("amount"))
+        table.group_by("group", amount.round_sig_figs(3).alias("amount"), *unit)
         .agg(pl.len().alias("rows"), pl.col("price").min().alias("low"), pl.col("price").max().alias("high"),
              pl.col("title").sort_by("sample_id").first())
         .filter((pl.col("rows") > 1) & (pl.col("high") > _FACTOR * pl.col("low")))

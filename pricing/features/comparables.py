@@ -17,6 +17,7 @@ from pricing.artifacts import write_json
 from pricing.errors import ArtifactError, SchemaError
 from pricing.features.files import read_array, read_sparse
 from pricing.features.load import ID, FeatureSet, Nearest
+from pricing.features.neighbour_prices import UNIT_OF, Amounts
 from pricing.features.neighbours import NearestRows, unit_rows
 from pricing.tables import read_table
 
@@ -112,7 +113,7 @@ class ComparableIndex:
 
 
 def find_comparables(
-    nearest: Nearest, ids: pl.Series, products: pl.DataFrame, log_price: np.ndarray, log_amount: np.ndarray, k: int
+    nearest: Nearest, ids: pl.Series, products: pl.DataFrame, log_price: np.ndarray, amounts: Amounts, k: int
 ) -> pl.DataFrame:
     """The k best comparables of n rows over all spaces.
 
@@ -126,8 +127,10 @@ def find_comparables(
         (n,) sample_id.
     products : DataFrame
         The index's products, m rows: ``sample_id``, ``title``.
-    log_price, log_amount : ndarray
+    log_price : ndarray
         (m,) natural logs; products without a price (NaN) are left out.
+    amounts : Amounts
+        Of the m products.
     k : int
         Comparables a row.
 
@@ -135,7 +138,8 @@ def find_comparables(
     -------
     DataFrame
         ``sample_id``, ``rank`` (1 is the nearest), ``comparable`` (sample_id), ``title``, ``price`` (money),
-        ``amount`` (base unit of its family; null where unknown), ``similarity`` (cosine, mean over the spaces).
+        ``amount`` (null where unknown) and its ``unit`` (g, ml, piece, m, m2: only amounts of one unit compare),
+        ``similarity`` (cosine, mean over the spaces).
     """
     priced = np.isfinite(log_price)
     parts = []
@@ -160,6 +164,10 @@ def find_comparables(
         .filter(pl.col("rank") <= k)
     )
     place = ranked["place"].to_numpy()
+    amount = pl.Series(np.exp(amounts.log_amount[place])).round_sig_figs(10).fill_nan(None)
+    unit = pl.Series(amounts.family[place], dtype=pl.Int64).replace_strict(
+        UNIT_OF, default=None, return_dtype=pl.String
+    )
     return pl.DataFrame(
         {
             ID: ids.gather(ranked["row"]),
@@ -168,7 +176,8 @@ def find_comparables(
             "title": products["title"].gather(ranked["place"]),
             # to ten digits the exponential of a logarithm is the number that it was taken of
             "price": pl.Series(np.exp(log_price[place])).round_sig_figs(10),
-            "amount": pl.Series(np.exp(log_amount[place])).round_sig_figs(10).fill_nan(None),
+            "amount": amount,
+            "unit": pl.select(pl.when(amount.is_not_null()).then(unit)).to_series(),
             "similarity": ranked["similarity"],
         }
     )

@@ -9,7 +9,7 @@ import polars as pl
 from pricing.features.numbers import NUMBER, plain_numbers
 from pricing.features.units import SPELLINGS
 
-__all__ = ["read_values", "unit_name", "unread_fields"]
+__all__ = ["read_values", "spelled_unit", "unit_name", "unread_fields"]
 
 #: how a missing value or unit is written
 NOTHING = ("", "none", "nan", "null", "n/a", "na", "-")
@@ -27,10 +27,13 @@ def unit_name(unit: pl.Expr) -> pl.Expr:
     """
     key = unit.str.to_lowercase().str.replace_all(r"\((?:s|es)\)", "")
     bare, inside = key.str.replace_all(r"[(\[][^)\]]*[)\]]", " "), key.str.extract(r"[(\[]([^)\]]*)[)\]]")
-    readings = (key.str.replace_all(r"[()\[\]]", " "), bare, inside)
-    tidy = (reading.str.replace_all(r"[.,;:_\s]+", " ").str.strip_chars() for reading in readings)
-    names = [reading.replace_strict(SPELLINGS, default=None, return_dtype=pl.String) for reading in tidy]
-    return pl.coalesce(names)
+    return pl.coalesce(spelled_unit(reading) for reading in (key.str.replace_all(r"[()\[\]]", " "), bare, inside))
+
+
+def spelled_unit(unit: pl.Expr) -> pl.Expr:
+    """Name of a unit without brackets, in lower case; null where it is not known."""
+    tidy = unit.str.replace_all(r"[.,;:_\s]+", " ").str.strip_chars()
+    return tidy.replace_strict(SPELLINGS, default=None, return_dtype=pl.String)
 
 
 def missing(written: pl.Expr) -> pl.Expr:
@@ -54,7 +57,13 @@ def read_values(fields: pl.DataFrame) -> pl.DataFrame:
         "2 x 500" is 1,000, as in a title.
     """
     fields = fields.select(pl.when(~missing(pl.col(name))).then(name).alias(name) for name in ("value", "unit"))
-    written = pl.col("value").str.to_lowercase().str.replace_all("[×*]", " x ").str.replace_all(r"[’`]", "'").str.strip_chars_end(" .,;")
+    written = (
+        pl.col("value")
+        .str.to_lowercase()
+        .str.replace_all("[×*]", " x ")
+        .str.replace_all(r"[’`]", "'")
+        .str.strip_chars_end(" .,;")
+    )
     named = fields.with_columns(name=unit_name(pl.col("unit")).fill_null(""), written=written)
     # a number and only noughts behind the point is a machine's whole number: 1.000 is one, whatever the unit
     machine = pl.col("written").str.contains(r"^\d+\.0+$|^\d*\.?\d+e[+-]?\d+$")
@@ -65,8 +74,8 @@ def read_values(fields: pl.DataFrame) -> pl.DataFrame:
     own_name = unit_name(pl.col("own"))
     factors = pl.col("number").str.extract_all(NUMBER).cast(pl.List(pl.Float64), strict=False)
     product = factors.list.eval(pl.element().product()).list.first()
-    value = pl.when(pl.col("own").is_null() | own_name.is_not_null()).then(product)
-    value = pl.coalesce(value, pl.col("written").cast(pl.Float64, strict=False))
+    known = pl.when(pl.col("own").is_null() | own_name.is_not_null()).then(product)
+    value = pl.coalesce(known, pl.col("written").cast(pl.Float64, strict=False))
     return read.select(
         value=pl.when(value.is_finite() & (value > 0)).then(value),
         unit=pl.when(own_name.is_not_null()).then("own").otherwise("unit"),

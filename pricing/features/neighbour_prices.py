@@ -9,10 +9,18 @@ reads a price is fitted here), and comparables of a similar amount weigh more. T
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 
+from pricing.features.load import FeatureSet
 from pricing.features.neighbours import Neighbours
+from pricing.features.units import BASE_UNITS
 
-__all__ = ["SUMMARY", "Amounts", "summarise"]
+__all__ = ["SUMMARY", "UNIT_OF", "Amounts", "summarise"]
+
+#: codes of the families whose amounts can be compared; those of "none" cannot
+FAMILIES = {name: code for code, name in enumerate((*BASE_UNITS, "none"))}
+#: code of a family to its base unit
+UNIT_OF = {FAMILIES[name]: unit for name, unit in BASE_UNITS.items()}
 
 #: columns that `summarise` makes
 SUMMARY = (
@@ -35,6 +43,15 @@ class Amounts:
     """(n,) log of the amount in the family's base unit; NaN where unknown."""
     family: np.ndarray
     """(n,) integers: only amounts of one family can be compared."""
+
+    @classmethod
+    def of(cls, features: FeatureSet) -> "Amounts":
+        """Those of n rows of features."""
+        table = features.tabular.select(
+            pl.col("ipq_log_total", "ipq_log_amount").cast(pl.Float64),
+            family=pl.col("ipq_family").replace_strict(FAMILIES, default=-1, return_dtype=pl.Int64),
+        )
+        return cls(*(table[name].to_numpy() for name in table.columns))
 
     def take(self, rows: np.ndarray) -> "Amounts":
         """Those of some products."""

@@ -11,8 +11,7 @@ import polars as pl
 
 from pricing.features.units import UNITS, unit_pattern
 
-__all__ = ["NUMBER", "PACKS", "in_ascii", "plain_numbers"]
-
+__all__ = ["MEASURED", "NUMBER", "PACKS", "in_ascii", "plain_numbers"]
 
 
 def in_ascii(pattern: str) -> str:
@@ -42,6 +41,10 @@ def _measured(least: float, most: float) -> str:
     return "|".join(unit.name for unit in units if least <= unit.factor < most)
 
 
+def _spellings(name: str) -> str:
+    return unit_pattern("mass", "volume", exclude=tuple(set(UNITS) - {name}))
+
+
 _BIG, _OUNCES, _SMALL = _measured(400, 1e9), _measured(20, 100), _measured(1, 2)
 _COUNT = unit_pattern("count", exclude=("dozen",))
 _RANGE = rf"(?: ?(?:-|to) ?{NUMBER})?"
@@ -63,12 +66,20 @@ def _decimal(fraction: str) -> str:
 
 _FRACTIONS = {f"¤{text}¤": _decimal(text) for text in _PROPER} | {f"§{text}§": _decimal(text) for text in _KITCHEN}
 
+#: names of the masses and volumes that a size is written with once `plain_numbers` is through with it
+MEASURED = tuple(
+    name for name, unit in UNITS.items() if unit.dimension in ("mass", "volume") and name not in ("mg", "dl")
+)
+
 _STEPS = (
+    # one spelling per unit: with all of them in it, the grammar of quantities is four times as slow
+    *((rf"(\d{_GAP})(?:{_spellings(name)})(\b|x ?\d)", f"${{1}}{name}$2") for name in MEASURED),
+    (rf"(\d ?(?:{'|'.join(MEASURED)}))x ?(\d)", "$1 x $2"),
     # each factor stands by itself: "6x1,5l"
     *2 * ((r"(\d) ?x ?(\d)", "$1 x $2"),), (r"\bx(\d)", "x $1"),
     # several separators: 1,250,000 and 1.250.000, 1,000.5 and 1.000,5
-    *((rf"\b([1-9]\d{{0,2}}){mark}(\d{{3}}){mark}(\d{{3}})\b", "$1$2$3") for mark in (",", r"\.", "'")),
-    (r"\b([1-9]\d{0,2}),(\d{3})(\.\d+)\b", "$1$2$3"), (r"\b([1-9]\d{0,2})[.'](\d{3}),(\d+)\b", "$1$2.$3"),
+    *((rf"\b([1-9]\d{{0,2}}){mark}(\d{{3}}){mark}(\d{{3}})([^\d]|$)", "$1$2$3$4") for mark in (",", r"\.", "'")),
+    (r"\b([1-9]\d{0,2}),(\d{3})(\.\d+)", "$1$2$3"), (r"\b([1-9]\d{0,2})[.'](\d{3}),(\d+)", "$1$2.$3"),
     # "set of 2,4.5 oz" lists two numbers
     (r"\b((?:of|x) \d+|[1-9]\d*),(\d+\.\d)", "$1, $2"),
     # a date, a version, a list
@@ -80,34 +91,37 @@ _STEPS = (
     (rf"\b({_TOO_MANY_OUNCES}),(\d{{3}}{_RANGE}{_GAP}(?:{_OUNCES})\b)", "$1.$2"),
     # "pack of 6,250 ml" and "pack of 2,5 oz" list two numbers, "bag of 2,5 kg" has one
     (rf"\b({PACKS} of \d{{1,3}}),([1-9])", "$1, $2"),
-    (r"\b([1-9]\d{0,2})[,'](\d{3})\b", "$1$2"),
-    (r"\b(\d{1,4}),(\d+)\b", "$1.$2"),
+    (r"\b([1-9]\d{0,2})[,'](\d{3})([^\d]|$)", "$1$2$3"),
+    (r"\b(\d{1,4}),(\d+)", "$1.$2"),
     # a point and three digits: 1.250 g, 2.500 pieces; with ounces and kilograms it is always a decimal point
     (rf"\b([1-9])\.(\d{{2}}[05]{_GAP}(?:{_SMALL})\b)", "$1$2"),
     (rf"\b([1-9]\d{{0,2}})\.(\d{{3}}{_GAP}(?:{_COUNT})\b)", "$1$2"),
-    # a blank and three digits, but not "pack of 2 500 g", "stage 1 800 g", "2 500 ml bottles"
-    (rf"\b({PACKS} of|of|no|stage|step|type|size|x|number|level|grade|formula) (\d{{1,2}}) (\d{{3}})", "$1 $2, $3"),
-    (rf"\b([1-9]) (\d{{2}}0{_GAP}(?:{_SMALL})(?:$|[^\w ]| [^a-z]))", "$1$2"),
+    # a blank and three digits, but not "pack of 2 500 g", "No. 5 500 g", "2 500 ml bottles"; 400, 800 and 900 g stand
+    # behind the stage of an infant milk
+    (rf"((?:\b(?:{PACKS} of|of|no|nr|n|stage|step|type|size|x|number|level|grade|formula)|#)[.:]? ?)"
+     r"(\d{1,2}) (\d{3})", "$1$2, $3"),
+    (rf"\b([1-9]) ((?:[0-35-7]\d|[489][1-9])0{_GAP}(?:{_SMALL})(?:$|[^\w ]| [^a-z]))", "$1$2"),
     (r"\d+[,']\d+", "?"),
     # fractions
     (r"(^|[^\d/.])(\d{1,2}/\d{1,2})([^\d/]|$)", "${1}§${2}§${3}"),
     (r"(\d)(?:[ \-]| and | & )§(\d+/\d+)§", "$1¤$2¤"),
 )  # fmt: skip
+_STEPS = tuple((in_ascii(pattern), new) for pattern, new in _STEPS)
 
 
 def plain_numbers(text: pl.Expr) -> pl.Expr:
-    """Write the numbers of texts as plain decimals.
+    """Write the numbers of texts as plain decimals, and the units of mass and volume behind them by one name each.
 
     Parameters
     ----------
     text : Expr
-        String, lower case, of `pricing.plain_text.plain_text`; "x" multiplies, masses and volumes have their names of
-        `UNITS`.
+        String, lower case, of `pricing.plain_text.plain_text`; "x" multiplies.
 
     Returns
     -------
     Expr
-        String. Factors have blanks around them ("6x500" is "6 x 500").
+        String. Masses and volumes have their names of `UNITS`, factors have blanks around them ("6x500 millilitres" is
+        "6 x 500 ml").
 
     Examples
     --------
@@ -116,6 +130,6 @@ def plain_numbers(text: pl.Expr) -> pl.Expr:
     ['0.250 kg', '1250.5 g', '1250 g', '6 x 1.5l', '1.5 lb', '4/5 lb', '1250 count', '?']
     """
     for pattern, new in _STEPS:
-        text = text.str.replace_all(in_ascii(pattern), new)
+        text = text.str.replace_all(pattern, new)
     text = text.str.replace_many(list(_FRACTIONS), list(_FRACTIONS.values()))
     return text.str.replace_all("[§¤]", "")

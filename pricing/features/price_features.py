@@ -23,14 +23,11 @@ from pricing.features.load import ID, FeatureSet, Nearest
 from pricing.features.neighbour_prices import SUMMARY, Amounts, summarise
 from pricing.features.ridge import PriceRidge
 from pricing.features.target_means import TargetMeans
-from pricing.features.units import BASE_UNITS
 from pricing.tables import read_table
 
 __all__ = ["PriceFeatures", "inner_fold_numbers"]
 
 ENCODED = ("brand", "sub_brand")
-#: codes of the families whose amounts can be compared; those of "none" cannot
-FAMILIES = {name: code for code, name in enumerate((*BASE_UNITS, "none"))}
 
 
 def inner_fold_numbers(groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
@@ -123,7 +120,7 @@ class PriceFeatures:
         own = pl.DataFrame({ID: features.ids}).with_row_index("place")
         place = index.join(own, on=ID, how="left", maintain_order="left")["place"]
         known, rows = place.is_not_null().to_numpy(), place.drop_nulls().to_numpy()
-        amounts, count = _amounts(features), index.height
+        amounts, count = Amounts.of(features), index.height
         self.labelled_price = np.full(count, np.nan)
         self.labelled_price[known] = self.log_price[rows]
         self.labelled = Amounts(np.full(count, np.nan), np.full(count, np.nan), np.full(count, -1))
@@ -198,7 +195,7 @@ class PriceFeatures:
                 "features.price.neighbours"
             )
         nearest = self._nearest(features)
-        return find_comparables(nearest, features.ids, products, self.labelled_price, self.labelled.log_amount, k)
+        return find_comparables(nearest, features.ids, products, self.labelled_price, self.labelled, k)
 
     def _nearest(self, features: FeatureSet) -> Nearest:
         if features.nearest is None or len(features.nearest.ids) != len(self.labelled_price):
@@ -210,7 +207,7 @@ class PriceFeatures:
         return features.nearest
 
     def _table(self, features: FeatureSet, log_ridge: np.ndarray, encoded: dict[str, np.ndarray]) -> pl.DataFrame:
-        amounts = _amounts(features)
+        amounts = Amounts.of(features)
         values = {"price_ridge": log_ridge, "price_ridge_per_unit": log_ridge - amounts.log_total, **encoded}
         if self.spaces:
             learnt = np.isfinite(self.labelled_price)
@@ -256,11 +253,3 @@ class PriceFeatures:
             raise ArtifactError(f"{path}: expected price features, got {error!r}; rebuild the stage") from None
         loaded.ridge = PriceRidge.load(folder)
         return loaded
-
-
-def _amounts(features: FeatureSet) -> Amounts:
-    table = features.tabular.select(
-        pl.col("ipq_log_total", "ipq_log_amount").cast(pl.Float64),
-        family=pl.col("ipq_family").replace_strict(FAMILIES, default=-1, return_dtype=pl.Int64),
-    )
-    return Amounts(*(table[name].to_numpy() for name in table.columns))

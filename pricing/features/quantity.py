@@ -17,6 +17,7 @@ Pieces go the same way. All in polars expressions; no loop over rows.
 
 import polars as pl
 
+from pricing.features.fields import unit_name
 from pricing.features.quantity_patterns import TEXT_SIZE, normalized_title
 from pricing.features.quantity_rules import MOST_UNSAID, resolve_amounts, resolve_pieces, summarise_counts
 from pricing.features.quantity_tokens import join_units, tokenize
@@ -58,7 +59,7 @@ def read_quantities(titles: pl.Series, fields: pl.DataFrame | None = None) -> pl
                               schema={"value": pl.Float64, "unit": pl.String})  # fmt: skip
     tokens = tokenize(titles)
     base = pl.col("value") * pl.col("factor")
-    field = join_units(fields.select("value", "unit")).with_columns(field_base=base)
+    field = join_units(fields, unit_name(pl.col("unit"))).with_columns(field_base=base)
     counted = (pl.col("dimension") == "count") & (base == base.round(0))
     measured = pl.col("dimension").is_in(["mass", "volume"])
     field = field.select(
@@ -147,6 +148,10 @@ def _text_sizes(sections: pl.DataFrame, needed: pl.Series) -> pl.DataFrame:
     parts = (pl.col(part).str.slice(0, FALLBACK_CHARACTERS) for part in ("bullets", "description"))
     text = rows.select("row", text=normalized_title(pl.concat_str(*parts, separator="\n")))
     found = text.with_columns(text=pl.col("text").str.extract(TEXT_SIZE, 0)).filter(pl.col("text").is_not_null())
+    if found.is_empty():
+        schema = {"size": pl.Float64, "dimension": pl.String, "pack": pl.Float64}
+        return pl.DataFrame({name: pl.Series([None], dtype=dtype).new_from_index(0, sections.height)
+                             for name, dtype in schema.items()})  # fmt: skip
     read = read_quantities(found["text"]).select("size", "dimension", "pack")
     index = pl.DataFrame({"row": pl.int_range(sections.height, dtype=pl.get_index_type(), eager=True)})
     return index.join(found.select("row").hstack(read), on="row", how="left", maintain_order="left")

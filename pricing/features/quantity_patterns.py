@@ -7,8 +7,8 @@ of the alternatives is the priority among readings that begin at the same charac
 
 import polars as pl
 
-from pricing.features.numbers import NUMBER, PACKS, in_ascii, plain_numbers
-from pricing.features.units import UNITS, unit_pattern
+from pricing.features.numbers import MEASURED, NUMBER, PACKS, in_ascii, plain_numbers
+from pricing.features.units import unit_pattern
 
 __all__ = [
     "AMOUNT_KINDS", "BACK_SIZE", "NUMBER_WORDS", "PORTIONS", "TEXT_SIZE", "TOKEN", "TOKEN_KINDS", "normalized_title",
@@ -30,13 +30,7 @@ _CONTAINER_NAMES = ("boxes", "box", "cans", "can", "bottles", "bottle", "jars", 
                     "canisters", "canister", "cartons", "pouches", "pouch", "bags", "bag", "tubes", "tube", "buckets",
                     "bucket", "bx", "bgs", "bg")  # fmt: skip
 
-#: names of the units that a title's sizes are written with once `normalized_title` is through with it
-_MEASURED = tuple(name for name, unit in UNITS.items() if unit.dimension in ("mass", "volume") and name not in ("mg", "dl"))
-_MEASURE = "|".join(_MEASURED)
-_UNIT_SPELLINGS = {
-    name: rf"(\d\.?[- ]{{0,2}})(?:{unit_pattern('mass', 'volume', exclude=tuple(set(UNITS) - {name}))})(\b|x ?\d)"
-    for name in _MEASURED
-}
+_MEASURE = "|".join(MEASURED)
 _LENGTH = unit_pattern("length", "area")
 _COUNT = unit_pattern("count", exclude=("dozen",), without=_CONTAINER_NAMES)
 _CONTAINER = "|".join(_CONTAINER_NAMES)
@@ -59,14 +53,14 @@ _OUNCE = r"(?:fl )?oz\b"
 #: a larger unit and the rest in a smaller one, which is less than one of the larger
 _COMPOUND = "|".join(
     (
-        rf"{NUMBER}{_GAP}lb{_AND}(?:1[0-5]|\d)(?:\.\d+)?{_GAP}oz\b",
-        rf"{NUMBER}{_GAP}pint{_AND}(?:1[0-5]|\d)(?:\.\d+)?{_GAP}{_OUNCE}",
-        rf"{NUMBER}{_GAP}quart{_AND}(?:[12]?\d|3[01])(?:\.\d+)?{_GAP}{_OUNCE}",
-        rf"{NUMBER}{_GAP}gallon{_AND}(?:[1-3]{_GAP}quart\b|\d{{1,2}}(?:\.\d+)?{_GAP}{_OUNCE})",
-        rf"{NUMBER}{_GAP}kg(?: and| &)? ?\d{{1,3}}{_GAP}g\b",
-        rf"{NUMBER}{_GAP}l(?: and| &)? ?\d{{1,3}}{_GAP}ml\b",
+        rf"\d+{_GAP}lb{_AND}(?:1[0-5]|\d)(?:\.\d+)?{_GAP}oz\b",
+        rf"\d+{_GAP}pint{_AND}(?:1[0-5]|\d)(?:\.\d+)?{_GAP}{_OUNCE}",
+        rf"\d+{_GAP}quart{_AND}(?:[12]?\d|3[01])(?:\.\d+)?{_GAP}{_OUNCE}",
+        rf"\d+{_GAP}gallon{_AND}(?:[1-3]{_GAP}quart\b|\d{{1,2}}(?:\.\d+)?{_GAP}{_OUNCE})",
+        rf"\d+{_GAP}kg(?: and| &)? ?\d{{1,3}}{_GAP}g\b",
+        rf"\d+{_GAP}l(?: and| &)? ?\d{{1,3}}{_GAP}ml\b",
         # 500 g + 50 g extra
-        rf"{_SIZE}\.? ?\+ ?{_SIZE}\b",
+        rf"{_SIZE}\.? ?(?:\+|plus) ?{_SIZE}\b",
     )
 )
 
@@ -81,7 +75,7 @@ BACK_SIZE = in_ascii(_BACK)
 #: kind -> pattern; tried in this order at each position
 TOKEN_KINDS: dict[str, str] = {
     # nutrients, doses, prices per weight, sizes of cans, and what is made out of the product are no amount of it
-    "claim": r"(?:\bno\.? ?|#)\d+(?:\.\d+)?(?:[ -](?:size )?(?:cans?|tins?)\b)?|"
+    "claim": r"(?:\bno\.? ?|# ?)\d+(?:\.\d+)?(?:[ -](?:size )?(?:cans?|tins?)\b)?|"
     rf"(?:\d{{1,2}} ?- ?)?\d{{1,2}}(?:\.\d)?{_GAP}g\b\.? ?(?:of )?"
     rf"(?:(?:[\w\-]+ ){{0,3}}(?:protein|carbs?|fib(?:er|re))|(?:\w+ )?(?:sugars?|fat|collagen|caffeine|sodium))\b|"
     rf"{NUMBER}{_GAP}(?:mg|mcg|μg)(?:{_GAP}/ ?{NUMBER}{_GAP}\w+)?|{NUMBER}{_GAP}(?:iu|calories|cal|kcal|%)|"
@@ -90,11 +84,11 @@ TOKEN_KINDS: dict[str, str] = {
     rf"{NUMBER}{_GAP}(?:{_MEASURE})[- ](?:weight )?capacity|"
     rf"\b(?:per|pro|je) {_SIZE}\b|\d+\.\d{{2}} ?/ ?(?:100)?{_GAP}(?:{_MEASURE})\b|"
     rf"\bserving size:? ?{_SIZE}\b|{_SIZE}\.? servings?\b|"
-    r"\bthe [5-9]0'?s\b|\b[5-9]0's (?:cand|retro|part|theme|styl|nostalgi|kids|decade|music|classic|throwback|birthday)",
+    r"\bthe [5-9]0'?s\b|\b[5-9]0's (?:cand|retro|part|theme|styl|nostalgi|kids|decade|music|classic|birthday)",
     # 3 lb 4 oz
     "compound": _COMPOUND,
     # 2 x 500ml, 4 x 6 x 500 ml, 12/8 oz, 12 packs of 2 oz, pack of 6 x 330 ml, two 32 oz jars, (2) 12 oz
-    "multiple": rf"(?:{_FRONT}){{1,3}}{_SIZE}\b|"
+    "multiple": rf"(?:{_FRONT}){{1,3}}{_SIZE}\b(?:,? ?[(\[]?x \d{{1,3}}\b)?|"
     rf"\b{PACKS} (?:of )?\d{{1,3}}(?: ?(?:x|of) ?\d{{1,3}})? ?(?:x|of) ?{_SIZE}\b|"
     rf"{_SOME} ?(?:{_CONTAINER}),? ?\(?{_SIZE}\b|"
     rf"{_SOME} ?(?:ct|count|pk),? {_SIZE}[ -](?:cans?|bottles?)\b|"
@@ -116,16 +110,17 @@ TOKEN_KINDS: dict[str, str] = {
     "nested": rf"{_SOME} ?(?:{PACKS}|{_CONTAINER}),? ?(?:of|with|x) ?{NUMBER}\b|"
     rf"{_SOME} ?(?:{_CONTAINER}) ?\( ?{NUMBER}{_GAP}(?:{_COUNT})\b|"
     rf"\b{PACKS} of {NUMBER} (?:x|of) {NUMBER}{_GAP}(?:{_COUNT})\b|"
-    rf"\b\d{{1,3}} x {NUMBER}{_GAP}(?:ct|count|pcs|pieces|tea bags|teabags|pods|capsules|tablets|sachets|rolls)\b",
+    rf"{NUMBER} x {NUMBER}'s\b|{NUMBER} x {NUMBER}{_GAP}(?:ct|count|pcs|pieces|tea ?bags|pods|capsules|"
+    r"tablets|sachets|rolls)\b",
     # pack of 6, pack of 6 x 4, 2 x 6-pack, pack/12, 12/ct, 6/#10 cans, (x2)
     "pack": rf"\b{PACKS}[\s-]*\(?of:?[\s-]*\(?{_COUNTED}(?: ?\+ ?\d{{1,2}}\b|(?: (?:x|of) \d{{1,3}}\b)+|\b)|"
-    rf"\b\d{{1,3}} x \d{{1,3}}{_GAP}{PACKS}\b|{_COUNTED}(?:{_GAP}|\s){PACKS}\b|"
-    rf"\b\d{{1,3}} ?[-/x]? ?(?:#|\bno\.? ?)10\b(?: cans?\b)?|\b\d{{1,3}} ?/ ?(?:ct|ctn|cse)\b|"
+    rf"{NUMBER} x \d{{1,3}}{_GAP}{PACKS}\b|{_COUNTED}(?:{_GAP}|\s){PACKS}\b|"
+    rf"{NUMBER}\)? ?[-/x]? ?(?:# ?|\bno\.? ?)10\b(?: cans?\b)?|{NUMBER} ?/ ?(?:ct|ctn|cse|pk|pack|pkg)\b|"
     rf"{_COUNTED} ?(?:/|per|in a|to a|a) ?(?:case|carton|cs|pallet)\b|-- ?{NUMBER} (?:case|cs|each)\b|"
     rf"\b(?:{PACKS}|cs|ctn) ?[:\-(/] ?\d{{1,3}}\b|\bpack \d{{1,3}}\)|,? pack \d{{1,3}} ?$|"
     rf"\b(?:qty|quantity)[:.]? ?\d+\b|"
     rf"\b(?:twin|single|double|triple|duo){_GAP}pack\b|\bx ?\d{{1,2}} ?(?:packs?|pk)\b|^\W*\d{{1,3}} ?x [a-z]|"
-    r"[(\[] ?x ?\d{1,3} ?[)\]]|[(\[] ?\d{1,3} ?x ?[)\]]|[ ,]x ?\d{1,3} ?(?:$|[,;|])|"
+    r"[(\[] ?x ?\d{1,3} ?[)\]]|[(\[] ?\d{1,3} ?x ?[)\]]|[a-z)\],] ?x ?\d{1,3} ?(?:$|[,;|])|"
     rf"\bset of {_COUNTED}\b|\(\d{{1,2}}\)\s*$",
     "dozen": rf"(?:{_COUNTED}{_GAP}|half[ \-])?\b(?:dozen|dz|doz)\b",
     # box of 100, 2 per package, total of 42 sachets, 30's, 24 mega rolls
@@ -162,10 +157,6 @@ def normalized_title(text: pl.Expr) -> pl.Expr:
     text = text.str.to_lowercase().str.replace_many(list(_SIGNS), list(_SIGNS.values()))
     text = text.str.replace_all(r"\b(\d{1,3}(?:\.\d+)?) ?#[ -]?(bags?|sacks?|cases?|box(?:es)?|pails?|tubs?|blocks?)\b",
                                 "$1 lb $2")  # fmt: skip
-    text = text.str.replace_all(r"\b(\d{1,3}(?:\.\d+)?|\d{1,2}/\d{1,3})#( ?$|[,;)\]])", "$1 lb$2")
+    text = text.str.replace_all(r"\b(\d{1,3}(?:\.\d+)?|\d{1,2}/\d{1,3})#( ?$|[,;)\]/])", "$1 lb$2")
     text = text.str.replace_all(in_ascii(rf"\b(?:one|{_FEW}) (\(\d{{1,2}}\))"), "$1")  # "two (2)" says it twice
-    # one spelling per unit: with all of them in it, `TOKEN` is four times as slow
-    for name, pattern in _UNIT_SPELLINGS.items():
-        text = text.str.replace_all(in_ascii(pattern), f"${{1}}{name}$2")
-    text = text.str.replace_all(rf"(\d ?(?:{_MEASURE}))x ?(\d)", "$1 x $2")
     return plain_numbers(text.str.replace_all(" {2,}", " "))

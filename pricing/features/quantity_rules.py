@@ -120,7 +120,7 @@ def resolve_amounts(tokens: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
         "name_unit",
         "explained",
         # a stated total is no size of one piece
-        size=pl.when(stated).then(pl.col("size") / packs).otherwise("size"),
+        size=pl.when(stated).then(pl.col("size") / pl.max_horizontal(packs, times)).otherwise("size"),
         pack=pl.coalesce(
             pl.when(pl.col("said") > 1).then("said"),
             many,
@@ -178,26 +178,32 @@ def _lines(tokens: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _with_sums(lines: pl.DataFrame) -> pl.DataFrame:
-    """Mark the sizes that are another size of their name times its packs ("10 lb (case of 4 - 2.5 lb bags)"): totals."""
-    packs, containers = pl.col("packs"), pl.col("containers").fill_null(1.0)
-    each = lines.filter(~pl.col("is_guess")).select(
+    """Mark the sizes that are another size times the name's packs: "10 lb (case of 4 - 2.5 lb bags)" states a total."""
+    packs, own, times = (pl.col(name) for name in ("packs", "own", "times"))
+    containers, size = pl.col("containers").fill_null(1.0), pl.col("size")
+    many = (packs, packs * pl.col("inner"), packs * containers, packs * pl.col("pieces").fill_null(1.0))
+    parts = lines.filter(~pl.col("is_guess")).select(
         "row",
         "dimension",
         part="position",
         part_own="own",
-        sums=pl.concat_list(pl.col("own") * many for many in (packs, packs * pl.col("inner"), packs * containers)),
+        part_times="times",
+        sums=pl.concat_list(own * factor for factor in many),
     )
-    sums = (
-        each.explode("sums")
-        .join(lines.select("row", "dimension", "position", "own", "times"), on=["row", "dimension"])
-        .filter(
-            (pl.col("part") != pl.col("position"))
-            & (pl.col("times") == 1)
-            & near(pl.col("own"), pl.col("sums"), SUM)
-            & ~near(pl.col("own"), pl.col("part_own"), SUM)
-        )
+    pairs = parts.join(lines, on=["row", "dimension"]).filter(pl.col("part") != pl.col("position"))
+    stated = pl.any_horizontal(near(own, pl.col("sums").list.get(place), SUM) for place in range(len(many)))
+    sums = pairs.filter((times == 1) & stated & ~near(own, pl.col("part_own"), SUM))["position"]
+    # "12 fl oz, 24 cans (288 fl oz)": what stands in the bracket is no size of a can
+    summed = pairs.filter((times > 1) & near(size, pl.col("part_own") * times, SUM))["position"]
+    # "1 kg (2 x 500 g)": the kilogram is in two parts, and multiplied by further packs
+    echoed = pairs.filter((times == 1) & (pl.col("part_times") > 1) & near(own, pl.col("part_own"), SUM))
+    echoed = echoed.group_by("position").agg(parts=pl.col("part_times").max())
+    is_sum, is_summed = (pl.col("position").is_in(places.implode()) for places in (sums, summed))
+    return lines.join(echoed, on="position", how="left", maintain_order="left").with_columns(
+        is_total=pl.col("is_total") | is_sum | is_summed,
+        own=pl.when(is_summed).then("size").otherwise("own"),
+        times=pl.coalesce("parts", "times"),
     )
-    return lines.with_columns(is_total=pl.col("is_total") | pl.col("position").is_in(sums["position"].implode()))
 
 
 def _field_multiple() -> pl.Expr:

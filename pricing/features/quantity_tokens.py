@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from pricing.features.fields import unit_name
+from pricing.features.fields import spelled_unit
 from pricing.features.numbers import NUMBER, in_ascii
 from pricing.features.quantity_patterns import (
     AMOUNT_KINDS,
@@ -31,10 +31,9 @@ _INCH = UNITS["in"].factor
 _READ = 4
 
 
-def join_units(frame: pl.DataFrame, unit: str = "unit") -> pl.DataFrame:
-    """Replace a column of written units by their names, and add ``factor`` and ``dimension``; null where not known."""
-    named = frame.with_columns(unit_name(pl.col(unit)).alias("unit"))
-    return named.join(_UNIT_TABLE, on="unit", how="left", maintain_order="left")
+def join_units(frame: pl.DataFrame, unit: pl.Expr) -> pl.DataFrame:
+    """Add ``unit``, its name as an expression gives it, ``factor`` and ``dimension``; null where it is not known."""
+    return frame.with_columns(unit=unit).join(_UNIT_TABLE, on="unit", how="left", maintain_order="left")
 
 
 def tokenize(titles: pl.Series) -> pl.DataFrame:
@@ -56,12 +55,14 @@ def tokenize(titles: pl.Series) -> pl.DataFrame:
     is_range = (second > first) & (second < 2 * first) & (kind == "range")
     is_list = kind == "range"
     # 1 qt 8 oz: ounces beside a quart are fluid; 100 g + 100 ml is no sum
-    rest = pl.when((pl.col("dimension") == "volume") & (pl.col("rest_unit") == "oz")).then(UNITS["fl oz"].factor)
-    rest = rest.when(pl.col("dimension") == pl.col("rest_dimension")).then("rest_factor").otherwise(0.0)
+    rest = (
+        pl.when((pl.col("dimension") == "volume") & (pl.col("rest_unit") == "oz")).then(UNITS["fl oz"].factor)
+        .when(pl.col("dimension") == pl.col("rest_dimension")).then("rest_factor").otherwise(0.0)
+    )  # fmt: skip
     size = (
         pl.when(kind == "compound").then(first * factor + second * rest)
         .when(is_range).then((first + second) / 2 * factor)
-        .when((kind == "multiple") | is_list).then(pl.col("last") * factor)
+        .when((kind == "multiple") | is_list).then(pl.col("sized") * factor)
         .when(kind.is_in(["measure", "multiple_back"])).then(
             first.fill_null(pl.when(token.str.starts_with("half")).then(0.5).otherwise(1.0)) * factor)
         .when(token.str.contains(r"[\"']$")).then(first * _INCH)
@@ -85,7 +86,7 @@ def tokenize(titles: pl.Series) -> pl.DataFrame:
         dimension=pl.when(inch).then(pl.lit("length")).otherwise("dimension"),
         unit=pl.when(inch).then(pl.lit("in")).otherwise("unit"),
         size_number=size / factor,
-        number=pl.when(number >= 1).then(number),
+        number=pl.when((number >= 1) & (number == number.round(0))).then(number),
         inner=pl.when(kind == "nested").then(second),
         is_total=kind.is_in(["measure", "pieces"]) & token.str.contains("total"),
         is_each=kind.is_in(AMOUNT_KINDS) & token.str.contains(r"(?:each|ea)$"),
@@ -101,9 +102,10 @@ def tokenize(titles: pl.Series) -> pl.DataFrame:
 
 
 def _find(titles: pl.Series) -> pl.DataFrame:
-    """A line a token: ``row``, ``token``, ``kind``; its ``first``, ``second`` and ``last`` number, the ``product`` of
-    all, of those before the last (``front_factor``, null where one is not whole) and of those behind the size
-    (``back_factor``); its unit, joined, and the unit of the rest (``rest_unit``, ``rest_factor``, ``rest_dimension``).
+    """A line a token: ``row``, ``token``, ``kind``; its ``first`` and ``second`` number, the one that is ``sized``, the
+    ``product`` of all, of those besides the size (``front_factor``, null where one is not whole) and of those behind
+    it (``back_factor``); its unit, joined, and that of a compound's rest (``rest_unit``, ``rest_factor``,
+    ``rest_dimension``).
     """
     found = (
         titles.alias("title")
@@ -134,27 +136,34 @@ def _find(titles: pl.Series) -> pl.DataFrame:
         ),
         rest_written=pl.when(kind == "compound").then(units.list.last().str.extract(_UNIT_FINDER)),
     )
-    rest = join_units(found.select("rest_written"), "rest_written").select(
+    rest = join_units(found.select("rest_written"), spelled_unit(pl.col("rest_written"))).select(
         rest_unit="unit", rest_factor="factor", rest_dimension="dimension"
     )
     numbers = pl.col("numbers")
-    front = [numbers.list.get(place, null_on_oob=True) for place in range(_READ - 1)]
+    # 12 x 40 g x 3: one factor behind the size, else none
+    tail = token.str.contains(r"x \d+$")
+    places = pl.when(tail).then(-2).otherwise(-1)
+    factors = [numbers.list.get(place, null_on_oob=True) for place in range(_READ - 1)]
     # a factor has a number behind it
-    front = [pl.when(numbers.list.len() > place + 1).then(factor) for place, factor in enumerate(front)]
-    product = pl.concat_list([factor.fill_null(1.0) for factor in front]).list.eval(pl.element().product()).list.first()
-    whole = pl.all_horizontal((factor.is_null() | (factor == factor.round(0))) for factor in front)
+    factors = [pl.when(numbers.list.len() > place + 1).then(factor) for place, factor in enumerate(factors)]
+    whole = pl.all_horizontal((factor.is_null() | (factor == factor.round(0)) | tail) for factor in factors)
+    front = pl.col("product") / pl.col("sized")
     return (
-        join_units(found, "written")
+        join_units(found, spelled_unit(pl.col("written")))
         .hstack(rest)
         .with_columns(
             first=numbers.list.get(0, null_on_oob=True),
             second=numbers.list.get(1, null_on_oob=True),
-            last=numbers.list.last(),
-            product=numbers.list.eval(pl.element().product()).list.first(),
-            front_factor=pl.when(whole & product.is_between(1, 5_000)).then(product),
-            back_factor=pl.col("behind").list.eval(pl.element().product()).list.first(),
+            sized=numbers.list.get(places, null_on_oob=True),
+            product=_product(numbers),
+            back_factor=_product(pl.col("behind")),
         )
+        .with_columns(front_factor=pl.when(whole & front.is_between(1, 5_000)).then(front.round(9)))
     )
+
+
+def _product(numbers: pl.Expr) -> pl.Expr:
+    return numbers.list.eval(pl.element().product()).list.first()
 
 
 def _numbers(text: pl.Expr) -> pl.Expr:

@@ -33,7 +33,8 @@ _TABLE: dict[str, tuple[str, float, tuple[str, ...]]] = {
     "g": (
         "mass",
         1.0,
-        ("gram", "grams", "gm", "gms", "gr", "grs", "grm", "gramme", "grammes", "gs", "gramm", "gramo", "gramos", "grammi"),
+        ("gram", "grams", "gm", "gms", "gr", "grs", "grm", "gramme", "grammes", "gs", "gramm", "gramo", "gramos",
+         "grammi"),
     ),
     "kg": (
         "mass",
@@ -44,12 +45,16 @@ _TABLE: dict[str, tuple[str, float, tuple[str, ...]]] = {
     "oz": (
         "mass",
         _POUND / 16,
-        ("ounce", "ounces", "ozs", "onz", "oz wt", "net oz", "ounce wt", "ozz", "onces", "once", "ouce", "ounes", "onza",
-         "onzas"),
+        ("ounce", "ounces", "ozs", "onz", "oz wt", "net oz", "ounce wt", "ozz", "onces", "once", "ouce", "ounes",
+         "onza", "onzas"),
     ),
     "lb": ("mass", _POUND, ("pound", "pounds", "lbs", "lbm", "ib", "ibs", "#", "punds", "libra", "libras")),
-    "ml": ("volume", 1.0, ("milliliter", "milliliters", "millilitre", "millilitres", "mls", "cc", "mililiter", "mililiters",
-                          "mililitro", "mililitros")),
+    "ml": (
+        "volume",
+        1.0,
+        ("milliliter", "milliliters", "millilitre", "millilitres", "mls", "cc", "mililiter", "mililiters", "mililitro",
+         "mililitros"),
+    ),
     "cl": ("volume", 10.0, ("centiliter", "centilitre", "centiliters", "centilitres")),
     "dl": ("volume", 100.0, ("deciliter", "decilitre", "deciliters", "decilitres")),
     "l": ("volume", 1e3, ("liter", "liters", "litre", "litres", "ltr", "ltrs", "lt", "lts", "lit", "litro", "litros")),

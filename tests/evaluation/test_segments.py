@@ -155,6 +155,29 @@ def test_near_duplicates_are_torn_only_at_one_amount() -> None:
     assert "near-duplicates" not in findings([1.0, 1.0, 1.0], [5.0, 10.0, 9.0], "ggh"), "twice is not more than twice"
 
 
+def test_grams_and_pieces_of_one_number_are_not_one_amount() -> None:
+    products = pl.DataFrame(
+        {"sample_id": ["1", "2"], "title": ["Tea", "Tea"], "group": ["g", "g"], "amount": [20.0, 20.0]}
+    )
+    prices = pl.DataFrame({"sample_id": ["1", "2"], "price": [2.0, 9.0]})
+    assert len(data_findings({}, products.with_columns(unit=pl.Series(["g", "g"])), prices)) == 1
+    assert data_findings({}, products.with_columns(unit=pl.Series(["g", "piece"])), prices) == []
+
+
+def test_fields_that_cannot_be_read_are_a_finding() -> None:
+    lines = [("1,5", "Kilogram(s)"), ("2", "Barrel"), ("3", "Barrel"), ("some", "Ounce"), ("nan", "None")]
+    products = pl.DataFrame(
+        {
+            "sample_id": list("abcde"),
+            "catalog_content": [f"Item Name: Tea\nValue: {value}\nUnit: {unit}" for value, unit in lines],
+        }
+    )
+    found = data_findings({}, products, pl.DataFrame({"sample_id": list("abcde"), "price": [2.0] * 5}))
+    assert [(one.what.split(" could")[0], one.examples) for one in found] == [
+        ("1 Value line", ("some: 1",)), ("2 Unit lines", ("Barrel: 2",)),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("unit", [0.001, 1.0, 1000.0])
 def test_extreme_prices_are_so_in_every_currency(unit: float) -> None:
     prices = [unit * price for price in (1.0, 0.06, 10.0, 10.0, 10.0, 10.0, 10.0, 190.0, 250.0, 0.4)]

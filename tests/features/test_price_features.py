@@ -217,6 +217,11 @@ def test_comparables_are_the_nearest_learnt_products_of_other_groups(
         places = [int(name[1:]) for name in mine["comparable"]]
         assert all(learnt[place] and products.groups[place] != products.groups[row] for place in places)
         np.testing.assert_allclose(mine["price"], np.exp(products.log_price[places]))
+        ounces = [
+            float(products.frame["catalog_content"][place].rpartition("Value: ")[2].split()[0]) for place in places
+        ]
+        np.testing.assert_allclose(mine["amount"], np.array(ounces) * 28.349523125, rtol=1e-6)
+        assert mine["unit"].to_list() == ["g"] * 4
         best = max(
             sum(float(rows[row] @ rows[place]) for rows in spaces) / 2
             for place in np.flatnonzero(learnt & (products.groups != products.groups[row]))
@@ -229,6 +234,20 @@ def test_comparables_are_the_nearest_learnt_products_of_other_groups(
     )
     with pytest.raises(SchemaError, match=r"features\.price\.neighbours"):
         alone.comparables(compared, indexed.index.products, 4)
+
+
+def test_comparables_of_counted_goods_have_pieces() -> None:
+    """Grams and pieces stand in one column, each beside its unit; where the text says nothing, neither is there."""
+    texts = ["Rye Flour 500 g", "Rye Rolls 12 count (Pack of 2)", "Rye Rolls", "Rye Drink 1 l"]
+    frame = pl.DataFrame({"sample_id": list("abcd"), "catalog_content": [f"Item Name: {text}" for text in texts]})
+    engineer = FeatureEngineer(CONFIG).fit(frame)
+    own = engineer.index_labelled(frame, np.arange(4))
+    model = PriceFeatures(PRICE_CONFIG).fit(own, np.arange(4.0), np.arange(4))
+    assert engineer.index is not None
+    found = model.comparables(own, engineer.index.products, 3)
+    stated = found.unique("comparable").sort("comparable")
+    stated = stated.select("comparable", pl.col("amount").round(3), "unit").rows()
+    assert stated == [("a", 500.0, "g"), ("b", 24.0, "piece"), ("c", None, None), ("d", 1000.0, "ml")]
 
 
 @pytest.mark.parametrize("victim", ["ridge.npz", "labelled.npz"])

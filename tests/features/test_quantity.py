@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pricing.features.fields import unit_name
 from pricing.features.quantity import quantity_features, read_quantities
 from pricing.features.quantity_tokens import join_units
 from pricing.features.sections import split_sections
@@ -25,7 +26,7 @@ def features_of(*texts: str) -> pl.DataFrame:
 
 def read_unit(written: str) -> tuple[str | None, float | None, str | None]:
     """Unit, factor and dimension, as the features look them up."""
-    row = join_units(pl.DataFrame({"unit": [written]}))
+    row = join_units(pl.DataFrame({"written": [written]}), unit_name(pl.col("written")))
     return row.select("unit", "factor", "dimension").row(0)
 
 
@@ -108,7 +109,7 @@ def test_size_from_bullets_only_where_the_title_has_none() -> None:
     assert logs[1] == pytest.approx(math.log(8 * UNITS["oz"].factor))
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(st.lists(st.text(max_size=80), max_size=2))
 def test_property_5_ipq_determinism(titles: list[str]) -> None:
     """Property 5: IPQ extraction determinism. The same text gives the same quantities, alone, in a batch, or again."""

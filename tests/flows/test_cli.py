@@ -242,7 +242,7 @@ def check_comparables(path: Path, train: pl.DataFrame, priced: pl.DataFrame, cou
     """Every priced product has its nearest labelled ones, under the names and prices of the catalogue's own file; no
     hold-out row is among them, as this run has no refit."""
     found = pl.read_csv(path, schema_overrides={"sample_id": pl.String, "comparable": pl.String})
-    assert found.columns == ["sample_id", "rank", "comparable", "title", "price", "amount", "similarity"]
+    assert found.columns == ["sample_id", "rank", "comparable", "title", "price", "amount", "unit", "similarity"]
     assert found["sample_id"].unique(maintain_order=True).to_list() == priced["sample_id"].to_list()
     for own in found.partition_by("sample_id"):
         assert own["rank"].to_list() == list(range(1, count + 1))
