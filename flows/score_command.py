@@ -22,7 +22,7 @@ from flows.options import (
     image_source,
 )  # fmt: skip
 from flows.summary import print_losses
-from flows.verbosity import Quiet, Verbose
+from flows.verbosity import Quiet, Verbose, chosen
 from pricing.config import PathsConfig, PricingConfig
 from pricing.errors import InputError
 from pricing.evaluation.losses import Loss, picture_losses, row_losses
@@ -45,6 +45,8 @@ def score(
     from pricing.catalogue.progress_display import live_progress
     from pricing.catalogue.reading import read_catalogue_file, rejected_table
     from pricing.rounding import shown_price
+    from pricing.run_display import show_progress
+    from pricing.run_progress import RunProgress
     from pricing.scoring import describe_pictures, fetch_pictures, reads_pictures, score_catalogue
     from pricing.submission import write_comparables, write_intervals, write_rejected, write_submission
 
@@ -74,7 +76,11 @@ def score(
         losses = picture_losses(describe_pictures(table, allowed, source, pictures), listed="")
     elif images or image_mirror:
         console.print("the run's models read no pictures; none were fetched")
-    scored = score_catalogue(model, frame, images=table, pictures=pictures, comparables=comparables)
+    progress = RunProgress()
+    with show_progress(progress, console.print, verbosity=chosen()):
+        scored = score_catalogue(
+            model, frame, images=table, pictures=pictures, comparables=comparables, progress=progress
+        )
     header = header.model_copy(update={"decimals": scored.decimals})
     statistics = write_submission(frame["sample_id"], scored.price, header, output)
     if intervals:

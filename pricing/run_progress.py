@@ -35,7 +35,7 @@ _WORDS = {
     "images": "listing images", "features": "building features", "price_features": "price features",
     "tune": "searching settings of", "settings": "taking the settings of", "gbdt": "training",
     "encode": "encoding texts and images", "neural": "training", "ensemble": "stacking",
-    "outputs": "writing the report",
+    "outputs": "writing the report", "score": "pricing with",
 }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Price new products with a finished run's model folder, anywhere."""
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +17,7 @@ from pricing.config import ImagesConfig, PricingConfig
 from pricing.errors import ArtifactError, InputError
 from pricing.rounding import DEFAULT_DECIMALS
 from pricing.run_parts import MODEL_FORMAT
+from pricing.run_progress import RunProgress, Step
 
 __all__ = ["ScoredPrices", "describe_pictures", "fetch_pictures", "reads_pictures", "score_catalogue"]
 
@@ -51,6 +53,7 @@ def score_catalogue(
     pictures: Path | None = None,
     comparables: int = 0,
     threads: int | None = None,
+    progress: RunProgress | None = None,
 ) -> ScoredPrices:
     """Price new products.
 
@@ -70,6 +73,8 @@ def score_catalogue(
     threads : int, optional
         By default those of the run's two branches together. Prices do not depend on it, bit for bit: tried with 1 to
         8 on trees and networks, with up to 64 on products of matrices (AMD EPYC, torch 2.13).
+    progress : RunProgress, optional
+        Told of every step.
 
     Raises
     ------
@@ -104,8 +109,10 @@ def score_catalogue(
             f"{model / 'model.json'}: format {found!r}, this version reads {MODEL_FORMAT}; score with the version that "
             "trained the model, or run again"
         )
+    step_done = _steps(members, progress or RunProgress())
     engineer = FeatureEngineer.load(model / "engineer", model / "encoders", threads)
     features = engineer.transform(frame)
+    step_done()
     price_features, ridge, similar = {}, {}, None
     asked = "refit" if "refit" in members["ridge"] else members["ridge"][0]
     for fold in members["ridge"]:
@@ -116,6 +123,7 @@ def score_catalogue(
             if engineer.index is None:
                 raise ArtifactError(f"{model / 'engineer'}: has no index of products; give the model folder of a run")
             similar = fitted.comparables(features, engineer.index.products, comparables)
+        step_done()
     predicted = {"ridge": _average(ridge)}
     for name in sorted(set(members) - {"ridge"}):
         folds = {}
@@ -129,12 +137,21 @@ def score_catalogue(
                     )  # fmt: skip
                 else:
                     folds[fold] = gbdt.predict_member(folder, features, price_features[fold], threads=threads)
+                step_done()
         predicted[name] = _average(folds)
     ensemble = Ensemble.load(model / "ensemble")
     log_price = ensemble.predict(predicted)
     ends = ensemble.predict_intervals(predicted, log_price)
     intervals = {name: log_to_price(values) for name, values in ends.items()}
     return ScoredPrices(log_to_price(log_price), intervals, decimals, similar)
+
+
+def _steps(members: Mapping[str, list[str]], progress: RunProgress) -> Callable[[], None]:
+    """Tell the progress what is to be done, in its order; what is called at the end of each step."""
+    names = ["ridge", *sorted(set(members) - {"ridge"})]
+    steps = [Step("score", name, fold.removeprefix("fold_")) for name in names for fold in members[name]]
+    numbers = iter([progress.submit(step) for step in (Step("features"), *steps)])
+    return lambda: progress.finish(next(numbers))
 
 
 def _average(folds: dict[str, np.ndarray]) -> np.ndarray:
