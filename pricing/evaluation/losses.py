@@ -43,7 +43,7 @@ def run_losses(run: Mapping[str, Any]) -> list[Loss]:
     run : mapping
         run.json of a run or of one stage; any part may be missing.
     """
-    found = row_losses(run.get("catalogue") or {}, priced=bool((run.get("submission") or {}).get("rows")))
+    found = row_losses(run.get("catalogue") or {}, priced="stage" not in run)
     found += picture_losses(run.get("images") or {})
     return sorted(found, key=lambda loss: loss.severity != "warning")
 
@@ -59,7 +59,7 @@ def row_losses(catalogue: Mapping[str, Any], *, priced: bool = True, prices: str
         ``rejected_reasons`` (reason to count), ``unpriced`` (training rows without a price, which are priced) and
         ``cut_texts`` (rows whose text was too long).
     priced : bool
-        Whether there are prices of the good rows.
+        Whether there are prices of the good rows; a single stage makes none.
     prices, rejected : str
         What the files of the prices and of the rows left out are called.
     """
@@ -80,8 +80,10 @@ def row_losses(catalogue: Mapping[str, Any], *, priced: bool = True, prices: str
     counts = {part: catalogue[part] for part in ("train", "test") if isinstance(catalogue.get(part), Mapping)}
     if unpriced := int(counts.get("train", {}).get("unpriced") or 0):
         what = "1 training row has" if unpriced == 1 else f"{unpriced:,} training rows have"
-        found.append(Loss("note", f"{what} no price: nothing was learnt from {_them(unpriced)}. See unpriced.csv for "
-                                  f"{'its price' if unpriced == 1 else 'their prices'}."))  # fmt: skip
+        what += f" no price: nothing was learnt from {_them(unpriced)}."
+        if priced:
+            what += f" See unpriced.csv for {'its price' if unpriced == 1 else 'their prices'}."
+        found.append(Loss("note", what))
     for part, known in counts.items():
         if cut := int(known.get("cut_texts") or 0):
             found.append(

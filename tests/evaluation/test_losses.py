@@ -89,7 +89,7 @@ def test_rows_to_price_that_are_not_in_the_submission_are_a_warning() -> None:
          "1). See rejected.csv, correct them and run again."),
     ]  # fmt: skip
     one = {"test": {"rows": 1999, "rejected": 1}}
-    assert told({"catalogue": one}) == [
+    assert told({"catalogue": one, "stage": "download"}) == [
         ("warning", "1 of 2,000 rows to price was left out. See rejected.csv, correct it and run again."),
     ]  # fmt: skip
     (loss,) = row_losses(one, prices="prices.csv", rejected="prices_rejected.csv")
@@ -105,6 +105,9 @@ def test_rows_without_a_price_and_texts_that_were_cut_are_notes() -> None:
         ("note", "1 text of train was too long and cut."), ("note", "2 texts of test were too long and cut."),
     ]  # fmt: skip
     assert told({"catalogue": {"train": {"rows": 90, "unpriced": 0, "cut_texts": 0}}}) == []
+    one = {"catalogue": {"train": {"rows": 90, "unpriced": 1}}}
+    assert told(one)[0][1].endswith("nothing was learnt from it. See unpriced.csv for its price.")
+    assert told({**one, "stage": "download"})[0][1].endswith("nothing was learnt from it."), "a stage prices nothing"
 
 
 def test_training_rows_left_out_weigh_by_their_share_and_warnings_come_first() -> None:
