@@ -159,8 +159,9 @@ class OptimizedMultimodalModel(nn.Module):
             raise SchemaError("the model reads pictures, the batch has none")
         if batch.pictures is None or not len(batch.pictures):
             return self.missing_image.expand(len(mask), 1, -1)  # (B, 1, D): a batch without any picture
-        # (M or more, P, C) -> (M, P, D): blank pictures may fill the batch up
-        patches = self.image_projection(self.image(batch.pictures))[: int(mask.sum())]
+        patches = self.image_projection(self.image(batch.pictures))  # (M, P, C) -> (M, P, D)
+        if not self.training:  # blank pictures fill up a batch of prediction; to count in training would wait for a GPU
+            patches = patches[: int(mask.sum())]
         if len(patches) == len(mask):  # all rows have one
             return patches
         full = self.missing_image.to(patches.dtype).expand(len(mask), patches.shape[1], -1)  # (B, P, D)
