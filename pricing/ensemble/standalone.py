@@ -62,7 +62,7 @@ def stack_predictions(
     ------
     PredictionsError
         A column is missing, not known to both files, or looks like a row number, an id is there twice, there are fewer
-        than 30 labelled rows, a prediction is missing or not finite, or it is not positive and
+        than `FEWEST_ROWS` labelled rows, a prediction is missing or not finite, or it is not positive and
         ``config.on_bad_predictions`` is ``refuse`` (its column and id are named).
     InputError
         The output folder holds what would be replaced and is no earlier stack, see `check_output`.
