@@ -78,6 +78,15 @@ def test_too_few_rows_are_an_error_with_a_way_out(small_table: Callable[..., Any
 
 
 @each_library
+def test_one_price_in_all_rows_that_are_learnt_from(library: str, small_table: Callable[..., Any]) -> None:
+    """The one product of another price lies in the fold that is left out; CatBoost refused equal labels."""
+    table, labels = small_table(60)
+    labels[:40], labels[40:] = 1.5, 2.0
+    trained = train(library, table, labels, 40)
+    assert trained.model.predict(table[40:]) == pytest.approx(1.5, abs=1e-3)
+
+
+@each_library
 @pytest.mark.skipif(not gpu, reason="this machine has no GPU")
 def test_on_a_gpu_it_learns(library: str, small_table: Callable[..., Any]) -> None:
     table, labels = small_table(600)
