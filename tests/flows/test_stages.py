@@ -36,6 +36,7 @@ def test_download_says_what_is_there_and_what_is_not(tmp_path: Path) -> None:
         run_stage("download", sample.train, tmp_path / "out", test=sample.test, images=address, **parameters(config))
     run = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))
     images = run["images"]
+    assert run["catalogue"]["train"]["rows"] == 80
     assert images["requested"] == images["present"] + sum(images["failed"].values())
     assert images["failed"]["http_404"] >= 1
     assert images["failed"]["truncated"] >= 1
