@@ -122,7 +122,7 @@ def test_directions_are_of_the_product_and_bias_of_the_predictions(run_dir: Path
             (copy / "metrics.json").write_text(json.dumps(metrics))
         else:
             assert "The submission prices 38 products from 1.50 to 388, median 14.0." in page
-            assert "rounded to 0 decimals and at least three digits, which changes SMAPE by +0.013" in page
+            assert "rounded to 0 decimals and at least three digits, which changes SMAPE by +0.013. " in page
     assert "too dear" not in page + text
     assert "too cheap" not in page + text
 
