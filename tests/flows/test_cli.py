@@ -16,7 +16,7 @@ from PIL import Image
 from pricing.catalogue.reading import read_catalogue_file
 from pricing.catalogue.serving import serve_folder
 from pricing.catalogue.sources import ImageSource
-from pricing.config import ImagesConfig
+from pricing.config import PricingConfig
 from pricing.rounding import round_prices
 from pricing.scoring import fetch_pictures, score_catalogue
 from tests.ensemble.synthetic import make_members
@@ -208,7 +208,8 @@ def check_rows_alone(model: Path, catalogue: Path, images: Path, work: Path, wri
     """Unrounded prices and intervals have the same bits for rows in files of 1, 2, 31, 33 and all rows; rounded
     by the model's own decimals, they are the submission's."""
     frame = read_catalogue_file(catalogue, labelled=False).frame
-    fetched = fetch_pictures(frame, ImagesConfig(), ImageSource.folder(images), work)
+    config = PricingConfig.model_validate(json.loads((model / "config.json").read_text(encoding="utf-8")))
+    fetched = fetch_pictures(frame, config.images, ImageSource.folder(images), work)
     whole, *parts = (
         (start, score_catalogue(model, frame[start : start + size], images=fetched, pictures=work))
         for start, size in ((0, len(frame)), (3, 1), (5, 2), (6, 31), (2, 33))
