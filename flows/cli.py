@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 
 from flows import inspection, score_command
@@ -177,6 +178,12 @@ def main() -> None:
         app()
     except PricingError as error:
         _complain(str(error), error.exit_code)
+    except ValidationError as error:
+        if not error.title.endswith("Settings"):  # Prefect's own, read when it is imported
+            raise
+        problem = error.errors()[0]
+        setting = ".".join(str(part) for part in problem["loc"])
+        _complain(f"Prefect's setting {setting}: {problem['msg']} (found {problem['input']!r}); correct it", 2)
     except OSError as error:
         if error.errno not in _MACHINE:
             raise

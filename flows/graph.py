@@ -24,7 +24,7 @@ from tasks.caching import Runtime
 from tasks.channel import listen
 from tasks.logs import shorten_expected_errors
 from tasks.progress import PUBLISH_SECONDS, progress_artifact
-from tasks.workers import ProcessPoolTaskRunner, branch_runner, stop_workers
+from tasks.workers import ProcessPoolTaskRunner, branch_runner, stop_workers, without_main
 
 TABLES, NEURAL = "tables", "neural"
 """Names of the two branches."""
@@ -334,6 +334,7 @@ def open_graph(
         progress, get_run_logger().info, (PUBLISH_SECONDS, progress_artifact("pricing-progress")), verbosity=chosen()
     )
     with (
+        without_main(),
         branch_runner(tables, weights, channels[TABLES][1]) as tables_pool,
         nullcontext(tables_pool) if alone else branch_runner(neural, weights, channels[NEURAL][1]) as neural_pool,
         listen(readers, progress.say),

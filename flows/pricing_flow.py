@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
+import httpx
 from griffe import Docstring, DocstringSectionKind, Parser, parse
 from prefect import Flow
 from prefect.utilities.callables import parameter_schema
 
+from flows.reaching import lost_server
 from flows.server import local_server
 from tasks.logs import shorten_expected_errors
 
@@ -22,6 +24,7 @@ class PricingFlow(Flow[P, R]):
 
     def __init__(self, fn: Callable[P, R], **options: Any) -> None:
         super().__init__(fn, **options)
+        shorten_expected_errors()  # here, as a worker's process calls nothing else of ours before the run
         # `prefect deploy` takes the form's descriptions from this, and reads Google's style alone
         arguments = "".join(f"\n    {name}: {text}" for name, text in _described(fn).items())
         self.__doc__ = f"{(fn.__doc__ or '').strip().splitlines()[0]}\n\nArgs:{arguments}"
@@ -29,9 +32,11 @@ class PricingFlow(Flow[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:  # type: ignore[override]
         """Run the flow and return its result; a server is started where none is configured."""
-        shorten_expected_errors()
         with local_server():
-            return super().__call__(*args, **kwargs)
+            try:
+                return super().__call__(*args, **kwargs)
+            except httpx.TransportError as error:
+                raise lost_server(error) from None
 
 
 def pricing_flow(name: str, flow_run_name: str | None = None) -> Callable[[Callable[P, R]], PricingFlow[P, R]]:

@@ -1,4 +1,4 @@
-"""The temporary server of a command that no server was named to."""
+"""The server of a run: the one that is configured, or a temporary one of this process."""
 
 import os
 import subprocess
@@ -13,47 +13,70 @@ import psutil
 from tasks.parent import wait_for_end_of
 
 MARK = "PRICING_COMMAND"
+VARIABLE = "PREFECT_API_URL"
 
 
 @contextmanager
 def local_server() -> Iterator[None]:
-    """The server that the profile names, or one temporary server for this process and its workers.
+    """The server that Prefect's settings name, or one temporary server for this process and its workers.
 
     Left to itself, every worker process would start a temporary server of its own, some 10 s of CPU each.
-    """
-    # a small busy machine needs longer than 20 s to start it; nothing is reported anywhere
-    defaults = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120", "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-                "DO_NOT_TRACK": "1"}  # fmt: skip
-    for name, value in defaults.items():
-        os.environ.setdefault(name, value)
-    from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    if PREFECT_API_URL.value():
+    Raises
+    ------
+    RunError
+        The server cannot be reached or started; names its address and what to do.
+    """
+    from prefect.settings import PREFECT_API_URL
+
+    from flows.reaching import check_server
+    from flows.temporary_server import TemporaryServer
+
+    if address := PREFECT_API_URL.value():
+        check_server(address)
         yield
         return
     from prefect.logging.handlers import APILogHandler
-    from prefect.server.api.server import SubprocessASGIServer
 
-    _end_together()
-    server = SubprocessASGIServer()
-    server.start(timeout=120)
+    with _ending_together(), TemporaryServer() as server, _named(server.api_url):
+        try:
+            yield
+        finally:
+            APILogHandler().flush()  # what is still queued would find no server
+
+
+@contextmanager
+def _named(address: str) -> Iterator[None]:
+    """Let every thread and child process use the server; a thread of Prefect's that does not know it starts another."""
+    from prefect.context import refresh_global_settings_context
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    os.environ[VARIABLE] = address
+    refresh_global_settings_context()  # what threads without a context of their own have
     try:
-        with temporary_settings({PREFECT_API_URL: server.api_url}):
+        with temporary_settings({PREFECT_API_URL: address}):
             yield
     finally:
-        APILogHandler().flush()  # what is still queued would find no server
-        server.stop()
+        del os.environ[VARIABLE]
+        refresh_global_settings_context()
 
 
-def _end_together() -> None:
-    """Let all that this process starts from now on end with it, even if it is killed; Prefect's server would go on.
+@contextmanager
+def _ending_together() -> Iterator[None]:
+    """Let all that is started in the block end with this process, even if it is killed; the server would go on.
 
     The server's number is not known before it answers, and a kill may come earlier: what is started carries a mark.
     """
     os.environ[MARK] = uuid.uuid4().hex
     command = [sys.executable, "-m", "flows.server", str(os.getpid()), os.environ[MARK]]
     null = subprocess.DEVNULL  # an inherited pipe would stay open after the command
-    subprocess.Popen(command, start_new_session=True, stdin=null, stdout=null, stderr=null)
+    watcher = subprocess.Popen(command, start_new_session=True, stdin=null, stdout=null, stderr=null)
+    try:
+        yield
+    finally:
+        del os.environ[MARK]  # what a notebook starts later is its own
+        watcher.terminate()
+        watcher.wait()
 
 
 def watch(parent: int, mark: str) -> None:

@@ -4,10 +4,14 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from prefect.logging.configuration import ensure_logging_setup
 from prefect.task_runners import ProcessPoolTaskRunner
@@ -51,6 +55,23 @@ def prepare_worker(parent: int, threads: int, weights: Path, channel: Connection
     # an extra logger is only handed Prefect's handlers: without a level of its own it would keep the root's, WARNING
     logging.getLogger("pricing").setLevel(logging.getLogger("prefect").getEffectiveLevel())
     threading.Thread(target=_exit_with, args=(parent,), daemon=True, name="parent-watch").start()
+
+
+@contextmanager
+def without_main() -> Iterator[None]:
+    """Processes started in the block do not run the caller's script again, as spawned ones do.
+
+    Nothing that they work on is defined there, and a script without ``if __name__ == "__main__":`` would start another
+    run, with another server, in each of them.
+    """
+    main = sys.modules["__main__"]
+    known: dict[str, Any] = {name: vars(main)[name] for name in ("__file__", "__spec__") if name in vars(main)}
+    main.__spec__ = main.__file__ = None  # by these two a spawned process finds the script
+    try:
+        yield
+    finally:
+        del main.__file__
+        vars(main).update(known)
 
 
 def stop_workers() -> None:

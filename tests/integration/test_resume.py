@@ -73,11 +73,53 @@ def outputs(artifacts: Path) -> dict[str, str]:
     return {f"{reference.stage} {reference.slot}".strip(): reference.digest for reference in references}
 
 
+# as people write it: without `if __name__ == "__main__":`, which a process pool would otherwise ask for
+SCRIPT = """
+import sys
+from flows.pipeline import price_sample
+from pricing.config import parse_settings
+
+output, artifacts, *settings = sys.argv[1:]
+price_sample(output=output, rows=100, overrides=parse_settings([f"paths.artifacts='{artifacts}'", *settings]))
+"""
+
+
+def servers(parent: int) -> set[int]:
+    """Prefect servers that the process has started."""
+    found = set()
+    for child in psutil.Process(parent).children(recursive=True):
+        with suppress(psutil.Error):  # it may end while it is looked at
+            if "prefect.server.api.server:create_app" in child.cmdline():
+                found.add(child.pid)
+    return found
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run called from a script, behind a proxy that does not answer, with a server of its own."""
     root = tmp_path_factory.mktemp("undisturbed")
-    finish(start(root, root / "artifacts"))
+    (root / "script.py").write_text(SCRIPT, encoding="utf-8")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "DO_NOT"))}
+    environment |= {"PREFECT_HOME": str(root / "home"), "HTTP_PROXY": "http://127.0.0.1:9", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "script.py", str(root / "out"), str(root / "artifacts"), *SETTINGS[3::2]]
+    started: set[int] = set()
+    with (root / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=root, env=environment, stdout=log, stderr=log)
+        while process.poll() is None:
+            with suppress(psutil.NoSuchProcess):
+                started |= servers(process.pid)
+            time.sleep(0.1)  # processes that come and go give no event
+    assert process.returncode == 0, (root / "log").read_text()[-4000:]
+    (root / "servers").write_text(str(len(started)), encoding="utf-8")
     return root
+
+
+def test_called_from_a_script_a_run_has_one_server_and_no_troubles(undisturbed: Path) -> None:
+    """It started three, tried to send telemetry, and printed 247 lines with a traceback."""
+    assert (undisturbed / "servers").read_text() == "1"
+    log = (undisturbed / "log").read_text()
+    for trouble in ("Traceback", "ERROR", "WARNING", "temporary server", "database is locked", "telemetry"):
+        assert trouble not in log, log
 
 
 def killed_and_resumed(root: Path, undisturbed: Path, ready: list[Callable[[], bool]], server: str = "") -> None:
@@ -104,10 +146,7 @@ def test_killed_while_the_server_starts_nothing_stays(tmp_path: Path) -> None:
     process = start(tmp_path, tmp_path / "artifacts")
 
     def starting() -> bool:
-        with suppress(psutil.NoSuchProcess):  # a child that ends while it is looked at
-            children = psutil.Process(process.pid).children(recursive=True)
-            return any("prefect.server.api.server:create_app" in child.cmdline() for child in children)
-        return False
+        return bool(servers(process.pid))
 
     kill_when(process, starting)
 
