@@ -49,14 +49,16 @@ docs: install  ## API documentation from the docstrings, in build/docs
 	$(BIN)/pdoc -d numpy -o build/docs pricing tasks flows
 
 server: install  ## the Prefect server and UI on http://127.0.0.1:4200
-	$(BIN)/prefect server start
+	exec env PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem \
+		$(BIN)/prefect server start
 
-deploy: install  ## make the work pool `pricing` and register the deployments demo, cpu and full with the server
+deploy: install  ## register the work pool `pricing`, its deployments and the automation that closes dead runs
 	$(BIN)/prefect work-pool inspect pricing > /dev/null 2>&1 || $(BIN)/prefect work-pool create pricing --type process
 	$(BIN)/prefect --no-prompt deploy --all
+	$(BIN)/python -m flows.automations
 
 worker: install  ## run what is deployed, until it is stopped
-	exec env PATH="$(abspath $(BIN)):$$PATH" $(BIN)/prefect worker start --pool pricing
+	exec $(BIN)/prefect worker start --pool pricing
 
 clean:  ## remove what was made; data/ and the virtual environment stay
 	rm -rf output build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -16,7 +16,8 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from pydantic import Field
 
 from flows.graph import TABLES, open_graph
-from flows.parameters import OptionalFile, OptionalImages, Overrides, check_inputs, resolve
+from flows.one_run import one_run
+from flows.parameters import OptionalFile, OptionalImages, Overrides, check_inputs, check_machine, resolve
 from flows.pricing_flow import pricing_flow
 from pricing.catalogue.sample import generate_sample
 from pricing.catalogue.serving import serve_folder
@@ -61,7 +62,11 @@ def price_catalogue(
     dict
         metrics.json.
     """
-    return run_pipeline(train, output, test, *resolve(preset, overrides, images))
+    config, source = resolve(preset, overrides, images)
+    check_output(output)
+    check_inputs(train, test, config)
+    with one_run(config.paths):
+        return run_pipeline(train, output, test, config, source)
 
 
 @pricing_flow("pricing-sample")
@@ -87,6 +92,13 @@ def price_sample(
         metrics.json.
     """
     config, _ = resolve(preset, overrides)
+    check_output(output)
+    check_machine(config)
+    with one_run(config.paths):
+        return _run_sample(output, rows, config)
+
+
+def _run_sample(output: Path, rows: int, config: PricingConfig) -> dict[str, Any]:
     folder = config.paths.work / "sample" / f"{rows}-{config.seed}"
     sample = generate_sample(folder, rows=rows, test_rows=max(20, rows // 3), seed=config.seed)
     floor = {"smape": json.loads(sample.floor_file.read_text(encoding="utf-8"))["smape"]}
@@ -103,8 +115,6 @@ def run_pipeline(
     floor: dict[str, Any] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """The DAG. Returns metrics.json."""
-    check_output(output)
-    check_inputs(train, test, config)
     with open_graph(train, test, config, image_source, floor) as graph:
         catalogue, folds, features = graph.catalogue, graph.folds, graph.features
         price_features = graph.price_features  # and with them the ridge, the first base model

@@ -1,10 +1,12 @@
 """One flow a stage: what it needs before it comes from the cache or is made; the tasks are the parent flow's."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from flows.graph import Graph, open_graph
+from flows.one_run import one_run
 from flows.parameters import OptionalFile, OptionalImages, Overrides, check_inputs, resolve
 from flows.pricing_flow import pricing_flow
 from pricing.artifacts import Reference, write_json
@@ -71,7 +73,9 @@ def run_stage(
         raise ConfigError("the search has no budget; set gbdt.search.trials or gbdt.search.seconds")
     check_stage_output(output)
     check_inputs(train, test, config, learns=stage != "download")
-    with open_graph(train, test, config, source) as graph:
+    # several workers share a search
+    alone = nullcontext() if stage == "tune" else one_run(config.paths)
+    with alone, open_graph(train, test, config, source) as graph:
         STAGES[stage](graph)
         stages = graph.finish()
         metrics = _metrics(stage, graph)

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -14,10 +15,12 @@ from typing import Any
 
 import httpx
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows.automations import HEARTBEAT, NAME, dead_runs, register
 from flows.parameters import resolve
 from pricing.artifacts import ArtifactStore
-from pricing.config import PricingConfig, load_config
+from pricing.config import load_config
 from tests.conftest import ROOT
 from tests.flows.conftest import parameters, small_config
 from tests.neural.builders import write_text_encoder
@@ -45,6 +48,7 @@ class Server:
         self.environment = os.environ | {
             "PREFECT_HOME": str(root / "home"), "PREFECT_API_URL": self.api, "DO_NOT_TRACK": "1",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_WORKER_QUERY_SECONDS": "1", "COLUMNS": "200",
+            "PREFECT_SERVER_API_HOST": "127.0.0.1", "PREFECT_SERVER_API_PORT": str(self.port),
         }  # fmt: skip
 
     def prefect(self, *arguments: str) -> str:
@@ -63,9 +67,11 @@ class Server:
         assert done.returncode == 0, done.stdout + done.stderr
 
     @contextmanager
-    def running(self, name: str, *command: str) -> Iterator[None]:
+    def running(self, name: str, *command: str, **environment: str) -> Iterator[None]:
         with (self.log / f"{name}.log").open("w") as log:
-            process = subprocess.Popen(command, env=self.environment, cwd=ROOT, stdout=log, stderr=log)
+            process = subprocess.Popen(
+                command, env=self.environment | environment, cwd=ROOT, stdout=log, stderr=log
+            )  # fmt: skip
             try:
                 yield
             finally:
@@ -75,7 +81,7 @@ class Server:
     def post(self, path: str, body: dict[str, Any]) -> Any:
         answer = httpx.post(f"{self.api}/{path}", json=body, timeout=30)
         answer.raise_for_status()
-        return answer.json()
+        return answer.json() if answer.content else None
 
     def wait_until_up(self) -> None:
         until = time.monotonic() + DEADLINE
@@ -98,6 +104,17 @@ class Server:
             time.sleep(0.3)
         raise AssertionError((self.log / "worker.log").read_text()[-4000:])
 
+    def wait_for_crash(self, run: str) -> None:
+        until = time.monotonic() + DEADLINE
+        while httpx.get(f"{self.api}/flow_runs/{run}", timeout=30).json()["state_type"] != "CRASHED":
+            assert time.monotonic() < until, (self.log / "server.log").read_text()[-4000:]
+            time.sleep(0.3)
+
+    def said(self, run: str) -> list[str]:
+        """The run's log lines."""
+        logs = self.post("logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}, "limit": 200})
+        return [log["message"] for log in logs]
+
     def task_states(self, run: str) -> dict[str, str]:
         tasks = self.post("task_runs/filter", {"flow_runs": {"id": {"any_": [run]}}, "sort": "EXPECTED_START_TIME_ASC"})
         return {task["name"]: task["state_name"] for task in tasks}
@@ -106,19 +123,18 @@ class Server:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     it = Server(tmp_path_factory.mktemp("server"))
-    start = (sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(it.port))
-    with it.running("server", *start):
+    with it.running("server", "make", *MAKE, "server"):
         it.wait_until_up()
         it.make("deploy")
         it.make("deploy")  # once more changes nothing
-        with it.running("worker", "make", *MAKE, "worker"):
+        # as systemd starts it: by its path, with nothing of this environment on PATH
+        with it.running("worker", "make", *MAKE, "worker", PATH="/usr/bin:/bin"):
             yield it
 
 
-def launch(server: Server, output: Path, config: PricingConfig) -> str:
-    """`prefect deployment run` on the demo, with small parameters; the run's id."""
-    given = json.dumps({"rows": 100, "output": str(output), **parameters(config)})
-    server.prefect("deployment", "run", "pricing-sample/demo", "--params", given)
+def launch(server: Server, deployment: str, **given: Any) -> str:
+    """`prefect deployment run` with these parameters over the deployment's; the run's id."""
+    server.prefect("deployment", "run", deployment, "--params", json.dumps(given, default=str))
     runs = server.post("flow_runs/filter", {"sort": "EXPECTED_START_TIME_DESC", "limit": 1})
     return str(runs[0]["id"])
 
@@ -160,7 +176,7 @@ def test_a_deployed_run_fails_and_retried_takes_up_only_what_is_missing(server: 
         update={"neural": config.neural.model_copy(update={"image": config.neural.image.only().model_copy(
             update={"enabled": False})})}
     )  # fmt: skip
-    run = launch(server, tmp_path / "out", config)
+    run = launch(server, "pricing-sample/demo", rows=100, output=tmp_path / "out", **parameters(config))
     server.wait_for(run, "FAILED")
     before = {record["reference"].key for record in ArtifactStore(tmp_path / "artifacts" / "store").outputs()}
     assert not (tmp_path / "out").exists()
@@ -171,8 +187,7 @@ def test_a_deployed_run_fails_and_retried_takes_up_only_what_is_missing(server: 
     assert {stage["key"] for stage in stages if stage["cached"]} == before
     assert {stage["name"] for stage in stages if not stage["cached"]} == {"encode", "neural", "ensemble"}
     # what failed is a line: tracebacks are for bugs
-    logs = server.post("logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}, "limit": 200})
-    said = [log["message"] for log in logs if "WeightsError" in log["message"]]
+    said = [line for line in server.said(run) if "WeightsError" in line]
     assert said
     assert not any("Traceback" in message for message in said), said
     # what it gave is there, on the Artifacts page too
@@ -183,3 +198,52 @@ def test_a_deployed_run_fails_and_retried_takes_up_only_what_is_missing(server: 
         "pricing-progress": "progress", "pricing-report": "markdown", "pricing-models": "table",
         "pricing-stages": "table",
     }  # fmt: skip
+    # leases outlive the server: after its restart the run would crash at the next renewal, 410 Gone
+    assert (Path(server.environment["PREFECT_HOME"]) / "concurrency_leases").is_dir()
+
+
+def test_a_deployed_run_is_checked_before_any_work(server: Server, tmp_path: Path) -> None:
+    """A missing file was four tracebacks, and a refused setting came after half a minute."""
+    run = launch(server, "pricing/cpu", train=tmp_path / "absent.csv", output=tmp_path / "out", test=None)
+    failed = server.wait_for(run, "FAILED")
+    assert "absent.csv" in failed["state"]["message"]
+    assert not server.task_states(run)
+    said = server.said(run)
+    assert any("absent.csv" in line for line in said)
+    assert not any("Traceback" in line for line in said), said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_without_a_heartbeat_is_closed(server: Server) -> None:
+    """A worker stopped in mid-run left it Running for ever, in the way of the next one and of its own retry."""
+    (automation,) = server.post("automations/filter", {})
+    assert automation["name"] == NAME
+    assert automation["enabled"]
+    assert automation["trigger"]["within"] == 120
+    frequencies = {
+        one["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"]
+        for one in server.post("deployments/filter", {})
+    }
+    assert frequencies == {"30"}, "four may be lost"
+    with temporary_settings({PREFECT_API_URL: server.api}):
+        register(dead_runs(10))
+        runs = {name: running(server, name) for name in ("pricing", "another")}
+        server.wait_for_crash(runs["pricing"])
+        assert httpx.get(f"{server.api}/flow_runs/{runs['another']}", timeout=30).json()["state_type"] == "RUNNING"
+        register(dead_runs())
+    (again,) = server.post("automations/filter", {})
+    assert (again["id"], again["trigger"]["within"]) == (automation["id"], 120)
+
+
+def running(server: Server, flow: str) -> str:
+    """A run of the flow that says that it lives, once."""
+    made = server.post("flows/", {"name": flow})
+    run = server.post("flow_runs/", {"flow_id": made["id"], "state": {"type": "RUNNING"}})
+    heartbeat = {
+        "id": str(uuid.uuid4()), "occurred": datetime.now(UTC).isoformat(), "event": HEARTBEAT,
+        "resource": {"prefect.resource.id": f"prefect.flow-run.{run['id']}", "prefect.resource.name": run["name"]},
+        "related": [{"prefect.resource.id": f"prefect.flow.{made['id']}", "prefect.resource.role": "flow",
+                     "prefect.resource.name": flow}],
+    }  # fmt: skip
+    server.post("events", [heartbeat])
+    return str(run["id"])
