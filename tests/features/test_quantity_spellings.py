@@ -72,3 +72,24 @@ def test_unread_lines_are_counted_with_the_commonest_first() -> None:
     found = unread_fields(split_sections(pl.DataFrame({"catalog_content": [*texts, "Item Name: X"]})))
     assert found == {"value": {"-3": 1, "twelve": 1}, "unit": {"Stück": 2, "Barrel": 1}}
     assert list(found["unit"]) == ["Stück", "Barrel"]
+
+
+def test_no_number_begins_behind_a_separator() -> None:
+    """Whatever stands before and behind it: the digits are read as thousands, as decimals, or not at all."""
+    befores, behinds = ("0", "1", "7", "12", "07", "250", "1234"), ("5", "25", "250", "000", "125", "0625", "12345")
+    units = {"kg": 1000, "g": 1, "l": 1000, "ml": 1, "oz": UNITS["oz"].factor, "lb": UNITS["lb"].factor}
+    cases = [
+        (before, separator, behind, unit, factor)
+        for before in befores for separator in (",", ".", "'", "\u2009") for behind in behinds
+        for unit, factor in units.items()
+    ]  # fmt: skip
+    rows = read([f"Item Name: Rye {before}{separator}{behind} {unit}" for before, separator, behind, unit, _ in cases])
+    wrong = []
+    for (before, separator, behind, unit, factor), row in zip(cases, rows, strict=True):
+        readings = [factor * float(before + behind), factor * float(f"{before}.{behind}")]
+        amount = row["ipq_amount"]
+        if separator == "\u2009" and len(behind) != 3:  # a thin blank and no three digits part two words
+            readings.append(factor * float(behind))
+        if amount is not None and not any(abs(amount - reading) <= 1e-6 * reading for reading in readings):
+            wrong.append((before, separator, behind, unit, amount))
+    assert not wrong

@@ -155,6 +155,10 @@ def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path, prefect_server:
     assert covered["95"] >= covered["80"] > 40
     assert set(metrics["holdout"]["segments"]) == {"category", "brand_frequency", "picture_there", "pack"}
     assert len(pl.read_parquet(output / "evaluation" / "comparables.parquet")) > 0
+    # goods that are counted state how much is in them as those do that are weighed
+    stated = pl.read_parquet(output / "evaluation" / "products.parquet").filter(pl.col("unit") == "piece")
+    assert len(stated) > 0
+    assert stated["amount"].is_not_null().all()
 
     # one text encoder reads for the network and for the comparables, and lies there once, beside the pictures' one
     assert len(list((output / "model" / "encoders").iterdir())) == 2
