@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from pricing.evaluation.run_folder import RunFolder, shown_title
+from pricing.plain_text import plain_text
 
 __all__ = ["Comparable", "ShownProduct", "listed_position", "thumbnail", "worst_products", "worst_rows"]
 
@@ -155,7 +156,8 @@ def worst_products(folder: RunFolder, rows: pl.DataFrame | None, count: int) -> 
     chosen = worst_rows(rows, count)
     if folder.products is not None:
         content = pl.col("catalog_content")
-        texts = folder.products.select("sample_id", content, title=shown_title(content))
+        texts = folder.products.join(chosen, on="sample_id", how="semi")
+        texts = texts.select("sample_id", plain_text(content), title=shown_title(content))
         chosen = chosen.join(texts, on="sample_id", how="left", maintain_order="left")
     members = [name for name in folder.metrics.get("models", {}) if name in rows.columns]
     found = []

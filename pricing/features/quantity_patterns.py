@@ -37,7 +37,8 @@ _CONTAINER = "|".join(_CONTAINER_NAMES)
 _FILLER = r"(?:tea|herbal|individual|individually|wrapped|single|snack|mini|small|large|full|size|serve|serving|protein"
 _FILLER += r"|granola|energy|fruit|coffee|foil|assorted|stick|k-cup|keurig|espresso|pyramid|glass|plastic|resealable"
 _FILLER += r"|total|meat|paper|mega|giant|jumbo|regular|family|super|huge|extra|king|double|triple|medium|premium"
-_FILLER += r"|chewable|vegetarian|veggie|vegan|vegetable|coated|effervescent|disposable|organic|\w+ tea)"
+_FILLER += r"|big|plus|max|ultra|thick|soft|standard|chewable|vegetarian|veggie|vegan|vegetable|coated|effervescent"
+_FILLER += r"|disposable|organic|\w+ tea)"
 _GAP = r"\.?[- ]{0,2}"
 #: a number of pieces or packs; "single" and "double" only stand beside "pack"
 _FEW = "|".join(word for word in _SMALL[1:])
@@ -65,10 +66,14 @@ _COMPOUND = "|".join(
 )
 
 #: what a size is multiplied by: "6 x", "12/", "4 packs of", "24 cans x"
-_FRONT = rf"{_SOME} ?(?:(?:{PACKS}|{_CONTAINER}) ?(?:of|x|@)|x|/|@|ct ?/) ?[(\[]?"
+_FRONT = (
+    rf"{_SOME} ?(?:(?:{PACKS}|{_CONTAINER}|pcs?|pieces?|ct|count|bars|sachets|sticks) ?(?:of|x|@)|x|/|@|ct ?/) ?[(\[]?"
+)
 #: the size again in another unit, and what holds it: "500 ml (17 oz) bottle x 2"
 _AGAIN = rf"(?: ?[(\[/|] ?(?:about |approx\.? |~|= ?)?{_SIZE}\.? ?[)\]]?)?(?:[ -](?:{_CONTAINER}))?"
 #: a size and what may stand between it and its factor
+#: what is so many times there beside a count; one bag is full of what is counted
+_SINGLE = "cans?|bottles?|bags|pouches|jars|tubs|cartons|tins"
 _BACK = rf"{_SIZE}\.?{_AGAIN}"
 BACK_SIZE = in_ascii(_BACK)
 
@@ -89,14 +94,14 @@ TOKEN_KINDS: dict[str, str] = {
     "compound": _COMPOUND,
     # 2 x 500ml, 4 x 6 x 500 ml, 12/8 oz, 12 packs of 2 oz, pack of 6 x 330 ml, two 32 oz jars, (2) 12 oz
     "multiple": rf"(?:{_FRONT}){{1,3}}{_SIZE}\b(?:,? ?[(\[]?x \d{{1,3}}\b)?|"
-    rf"\b{PACKS} (?:of )?\d{{1,3}}(?: ?(?:x|of) ?\d{{1,3}})? ?(?:x|of) ?{_SIZE}\b|"
+    rf"\b(?:{PACKS}|boxe?s? of|bags? of|crates? of) (?:of )?\d{{1,3}}(?: ?(?:x|of) ?\d{{1,3}})? ?(?:x|of) ?{_SIZE}\b|"
     rf"{_SOME} ?(?:{_CONTAINER}),? ?\(?{_SIZE}\b|"
-    rf"{_SOME} ?(?:ct|count|pk),? {_SIZE}[ -](?:cans?|bottles?)\b|"
+    rf"{_SOME} ?(?:ct|count|pk),? {_SIZE}[ -](?:{_SINGLE})\b|"
     rf"(?:\b(?:{_FEW})|(?:\b(?:{_FEW}) )?\(\d{{1,2}}\)) ?-? ?{_SIZE}\b",
     # 500 ml x 2, 500 ml (17 oz), x 2 x 3, 500 ml (2x), 25 g (6 x 4), 12 oz can 6 ct, 2 oz bags, 10 ct
     "multiple_back": rf"{_BACK},? ?[(\[]? ?x ?\(?\d{{1,3}}(?: x \d{{1,3}})*\b|"
     rf"{_BACK},? ?[(\[] ?\d{{1,2}} ?x(?: \d{{1,2}})? ?[)\]]|{_BACK},? \d{{1,2}} ?x ?(?:$|[,;)\]])|"
-    rf"{_SIZE}[ -](?:cans?|bottles?|bags|pouches|jars|tubs|cartons|tins),? ?[-(\[]? ?\d{{1,3}}{_GAP}(?:ct|count|cnt)\b",
+    rf"{_SIZE}[ -](?:{_SINGLE}),? ?[-(\[]? ?\d{{1,3}}{_GAP}(?:ct|count|cnt)\b",
     # 4-6 oz
     "range": rf"{NUMBER} ?(?:-|to) ?{_SIZE}\b{_PORTION}",
     "measure": rf"(?:total(?: net)?(?: weight| wt\.?)?(?: of)?:? |{PACKS} ?[:\-(/] ?)?{_SIZE}\b"
@@ -106,12 +111,15 @@ TOKEN_KINDS: dict[str, str] = {
     # Value Pack - 12 Count
     "pieces_led": rf"\b{PACKS} ?[:\-(/] ?{NUMBER}{_GAP}(?:{_COUNT})\b",
     "length": rf"{NUMBER}{_GAP}(?:{_LENGTH})\b|{NUMBER} ?(?:\"|'')",
-    # 4 packs of 6, 6 boxes with 20 tea bags each, 1 box (10 pods), pack of 6 x 20 tea bags, 2 x 24 count
-    "nested": rf"{_SOME} ?(?:{PACKS}|{_CONTAINER}),? ?(?:of|with|x) ?{NUMBER}\b|"
-    rf"{_SOME} ?(?:{_CONTAINER}) ?\( ?{NUMBER}{_GAP}(?:{_COUNT})\b|"
-    rf"\b{PACKS} of {NUMBER} (?:x|of) {NUMBER}{_GAP}(?:{_COUNT})\b|"
-    rf"{NUMBER} x {NUMBER}'s\b|{NUMBER} x {NUMBER}{_GAP}(?:ct|count|pcs|pieces|tea ?bags|pods|capsules|"
-    r"tablets|sachets|rolls)\b",
+    # 4 packs of 6, 6 boxes with 20 tea bags each, 1 box (10 pods)
+    "nested": rf"{_SOME}[- ]?(?:{PACKS}|{_CONTAINER}),? ?(?:of|with|x) ?{NUMBER}\b|"
+    rf"{_SOME} ?(?:{_CONTAINER}) ?\( ?{NUMBER}{_GAP}(?:{_COUNT})\b",
+    # pack of 6 x 20 tea bags, 2 x 24 count, 2 x 30's
+    "counted": rf"\b{PACKS} of {NUMBER} (?:x|of) {NUMBER}{_GAP}(?:{_COUNT})\b|"
+    rf"{NUMBER} x {NUMBER}'s\b|{NUMBER}(?: x |/){NUMBER}{_GAP}(?:ct|count|pcs|pieces|tea ?bags|pods|"
+    r"capsules|tablets|sachets|rolls|wipes|bars|sticks|softgels|caplets|gummies|lozenges)\b",
+    # 80 wipes x 3
+    "counted_back": rf"{NUMBER}{_GAP}(?:{_COUNT}),? ?[(\[]?x ?\d{{1,3}}\b",
     # pack of 6, pack of 6 x 4, 2 x 6-pack, pack/12, 12/ct, 6/#10 cans, (x2)
     "pack": rf"\b{PACKS}[\s-]*\(?of:?[\s-]*\(?{_COUNTED}(?: ?\+ ?\d{{1,2}}\b|(?: (?:x|of) \d{{1,3}}\b)+|\b)|"
     rf"{NUMBER} x \d{{1,3}}{_GAP}{PACKS}\b|{_COUNTED}(?:{_GAP}|\s){PACKS}\b|"
@@ -126,7 +134,7 @@ TOKEN_KINDS: dict[str, str] = {
     # box of 100, 2 per package, total of 42 sachets, 30's, 24 mega rolls
     "pieces": rf"\b(?:box|bag|jar|tin|tub|bottle|canister|count|bucket|can|container|display)e?s? of {_SOME}\b|"
     rf"{_SOME} ?(?:/|per|in a|to a|each) ?(?:box|bag|pack|package|pkg|pouch|jar|tin|pk|bx|tub|sleeve)\b|"
-    rf"\b\d{{1,3}}'s\b|\b\d{{2,3}}s ?(?:$|[,)\]])|"
+    rf"\b\d{{1,3}} ?'s\b|\b\d{{2,3}}s ?(?:$|[,)\]])|"
     rf"\b\d{{1,4}} ?\+ ?\d{{1,3}} (?:(?:free|extra|bonus) )?(?:{_FILLER} ){{0,2}}(?:{_COUNT})\b|"
     rf"(?:total(?: of)?:? )?{_SOME}(?:{_GAP}|\s)(?:{_FILLER} ){{0,3}}(?:{_COUNT}|tea bags?|teabags?)\b"
     r"(?:\.? (?:in )?total\b)?",

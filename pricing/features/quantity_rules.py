@@ -47,9 +47,12 @@ def summarise_counts(rows: int, tokens: pl.DataFrame) -> pl.DataFrame:
         ``length_dimension``; ``mentions``.
     """
     kind, number = pl.col("kind"), pl.col("number")
-    is_pack, is_pieces = kind.is_in(["pack", "nested"]), kind.is_in(["pieces", "pieces_led", "dozen"])
+    is_pack, is_pieces = (
+        kind.is_in(["pack", "nested", "counted", "counted_back"]),
+        kind.is_in(["pieces", "pieces_led", "dozen"]),
+    )
     inner = pl.when(pl.col("inner") > 1).then("inner")
-    pieces = pl.coalesce(pl.when(is_pieces & ~pl.col("is_total")).then(number), inner)
+    pieces = pl.coalesce(pl.when(is_pieces & ~pl.col("is_total")).then(number), "counted", inner)
     found = tokens.group_by("row").agg(
         number.filter(is_pack).drop_nulls().unique().product().alias("packs"),
         number.filter(is_pack).drop_nulls().last().alias("pack_last"),

@@ -44,8 +44,8 @@ def tokenize(titles: pl.Series) -> pl.DataFrame:
     DataFrame
         ``row`` (UInt32), ``kind`` (a key of `TOKEN_KINDS`); ``size`` (Float64, grams, millilitres or metres of one
         piece), its ``dimension`` and ``unit``, and ``size_number`` (in that unit); ``number`` (Float64: packs,
-        containers or pieces; a chain of factors multiplied), ``inner`` (the 6 of "4 packs of 6"); ``is_total`` ("420 in
-        total"), ``is_each`` ("5.5 oz each"), ``is_portion`` ("6 oz fillets"), ``is_guess`` (a second reading of another
+        containers or pieces; a chain of factors multiplied), ``inner`` (the 6 of "4 packs of 6"), ``counted`` (the 20
+        of "6 x 20 tea bags", which are no packs); ``is_total`` ("420 in total"), ``is_each`` ("5.5 oz each"), ``is_portion`` ("6 oz fillets"), ``is_guess`` (a second reading of another
         line's token: "6-8 oz" as six of eight ounces).
     """
     found = _find(titles)
@@ -72,11 +72,12 @@ def tokenize(titles: pl.Series) -> pl.DataFrame:
         pl.when(kind == "dozen").then(pl.when(token.str.starts_with("half")).then(6.0)
                                       .otherwise(first.fill_null(1.0) * 12))
         .when(kind == "multiple_back").then("back_factor")
+        .when(kind == "counted_back").then(second)
         .when(kind == "multiple").then("front_factor")
         .when(is_list & ~is_range).then(pl.when(whole).then(first))
         .when(kind.is_in(["pack", "pieces"]) & token.str.contains(r"\d ?\+ ?\d")).then(first + second)
         .when((kind == "pack") & token.str.contains(r"\d (?:x|of) \d")).then("product")
-        .when(kind.is_in(["pack", "nested", "containers", "pieces", "pieces_led"])).then(first)
+        .when(kind.is_in(["pack", "nested", "counted", "containers", "pieces", "pieces_led"])).then(first)
     )  # fmt: skip
     inch = token.str.contains(r"[\"']$")
     read = found.select(
@@ -88,6 +89,7 @@ def tokenize(titles: pl.Series) -> pl.DataFrame:
         size_number=size / factor,
         number=pl.when((number >= 1) & (number == number.round(0))).then(number),
         inner=pl.when(kind == "nested").then(second),
+        counted=pl.when(kind == "counted").then(second).when(kind == "counted_back").then(first),
         is_total=kind.is_in(["measure", "pieces"]) & token.str.contains("total"),
         is_each=kind.is_in(AMOUNT_KINDS) & token.str.contains(r"(?:each|ea)$"),
         is_portion=kind.is_in(["measure", "range"]) & token.str.contains(rf"{PORTIONS}$"),
