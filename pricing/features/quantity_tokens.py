@@ -45,8 +45,9 @@ def tokenize(titles: pl.Series) -> pl.DataFrame:
         ``row`` (UInt32), ``kind`` (a key of `TOKEN_KINDS`); ``size`` (Float64, grams, millilitres or metres of one
         piece), its ``dimension`` and ``unit``, and ``size_number`` (in that unit); ``number`` (Float64: packs,
         containers or pieces; a chain of factors multiplied), ``inner`` (the 6 of "4 packs of 6"), ``counted`` (the 20
-        of "6 x 20 tea bags", which are no packs); ``is_total`` ("420 in total"), ``is_each`` ("5.5 oz each"), ``is_portion`` ("6 oz fillets"), ``is_guess`` (a second reading of another
-        line's token: "6-8 oz" as six of eight ounces).
+        of "6 x 20 tea bags", which are no packs); ``is_total`` ("420 in total"), ``is_each`` ("5.5 oz
+        each"), ``is_portion`` ("6 oz fillets"), ``is_guess`` (a second reading of another line's token: "6-8 oz" as six
+        of eight ounces).
     """
     found = _find(titles)
     token, kind = pl.col("token"), pl.col("kind")
