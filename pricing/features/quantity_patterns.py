@@ -163,8 +163,9 @@ def normalized_title(text: pl.Expr) -> pl.Expr:
     ``5# bag`` becomes ``5 lb bag``.
     """
     text = text.str.to_lowercase().str.replace_many(list(_SIGNS), list(_SIGNS.values()))
-    text = text.str.replace_all(r"\b(\d{1,3}(?:\.\d+)?) ?#[ -]?(bags?|sacks?|cases?|box(?:es)?|pails?|tubs?|blocks?)\b",
+    text = text.str.replace_all(r"\b(\d{1,3}(?:\.\d+)?) ?#[ -]?(bags?|sacks?|cases?|box(?:es)?|pails?|tubs?|blocks?|avg|average|bulk)\b",
                                 "$1 lb $2")  # fmt: skip
-    text = text.str.replace_all(r"\b(\d{1,3}(?:\.\d+)?|\d{1,2}/\d{1,3})#( ?$|[,;)\]/])", "$1 lb$2")
+    text = text.str.replace_all(r"\b(\d{1,3}(?:\.\d+)?)#( ?$|[,;)\]/])", "$1 lb$2")
+    text = text.str.replace_all(r"\b(\d{1,2}/\d{1,3})#($|[^a-z0-9])", "$1 lb$2")
     text = text.str.replace_all(in_ascii(rf"\b(?:one|{_FEW}) (\(\d{{1,2}}\))"), "$1")  # "two (2)" says it twice
     return plain_numbers(text.str.replace_all(" {2,}", " "))

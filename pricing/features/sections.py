@@ -15,6 +15,7 @@ __all__ = ["split_sections"]
 
 #: nobody reads further, and a text of megabytes must not cost more than a long one
 NAME_CHARACTERS = 2_000
+FIELD_CHARACTERS = 200
 
 _BULLET = r"(?m)^ ?Bullet Point ?\d* ?:[^\n]*"
 _DESCRIPTION = r"(?ms)^ ?Product Description ?: ?(.*?)(?:^ ?(?:Value|Unit) ?:|\z)"
@@ -46,8 +47,8 @@ def split_sections(frame: pl.DataFrame, column: str = "catalog_content") -> pl.D
         title_line(text).str.slice(0, NAME_CHARACTERS).alias("item_name"),
         text.str.extract_all(_BULLET).alias("bullet_lines"),
         text.str.extract(_DESCRIPTION).str.strip_chars().fill_null("").alias("description"),
-        field_line("Value", text).alias("value_written"),
-        field_line("Unit", text).alias("unit_written"),
+        field_line("Value", text).str.slice(0, FIELD_CHARACTERS).alias("value_written"),
+        field_line("Unit", text).str.slice(0, FIELD_CHARACTERS).alias("unit_written"),
     )
     return parts.select(
         "text",

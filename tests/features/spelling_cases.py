@@ -162,6 +162,7 @@ SPELLINGS: dict[str, list[Spelling]] = {
         ("Flour 4/5# bags", 20, "lb", 4),
         ("Flour 50#", 50, "lb", 1),
         ("Flour 25#/bag", 25, "lb", 1),
+        ("Ham 2/10# avg", 20, "lb", 2),
         ("Plums (6) #10 cans", 6, "count", 6),
         ("Flour, 25#, unbleached", 25, "lb", 1),
         ("Pencil #2, 12 count", 12, "count", 1),
