@@ -156,6 +156,14 @@ TEXT_SIZE = in_ascii(
 )
 
 
+#: a number sign that means pounds: before what is sold by weight, at the end of a phrase, behind a case's slash
+_POUNDS = (
+    r"\b(\d{1,3}(?:\.\d+)?) ?#-?( ?(?:bags?|sacks?|cases?|box(?:es)?|pails?|tubs?|blocks?|avg|average|bulk)\b)",
+    r"\b(\d{1,3}(?:\.\d+)?)#( ?$|[,;)\]/])",
+    r"\b(\d{1,2}/\d{1,3})#($|[^a-z0-9])",
+)
+
+
 def normalized_title(text: pl.Expr) -> pl.Expr:
     """Prepare a plain title (`pricing.plain_text`) for `TOKEN`.
 
@@ -163,9 +171,7 @@ def normalized_title(text: pl.Expr) -> pl.Expr:
     ``5# bag`` becomes ``5 lb bag``.
     """
     text = text.str.to_lowercase().str.replace_many(list(_SIGNS), list(_SIGNS.values()))
-    text = text.str.replace_all(r"\b(\d{1,3}(?:\.\d+)?) ?#[ -]?(bags?|sacks?|cases?|box(?:es)?|pails?|tubs?|blocks?|avg|average|bulk)\b",
-                                "$1 lb $2")  # fmt: skip
-    text = text.str.replace_all(r"\b(\d{1,3}(?:\.\d+)?)#( ?$|[,;)\]/])", "$1 lb$2")
-    text = text.str.replace_all(r"\b(\d{1,2}/\d{1,3})#($|[^a-z0-9])", "$1 lb$2")
+    for pattern in _POUNDS:
+        text = text.str.replace_all(pattern, "$1 lb $2")
     text = text.str.replace_all(in_ascii(rf"\b(?:one|{_FEW}) (\(\d{{1,2}}\))"), "$1")  # "two (2)" says it twice
     return plain_numbers(text.str.replace_all(" {2,}", " "))
