@@ -7,7 +7,7 @@ _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
 def _prepare_environment() -> None:
-    """Report nothing to anybody, and ask servers on loopback directly, not through a proxy."""
+    """Send no telemetry, and ask servers on loopback directly, not through a proxy."""
     defaults = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1",
                 "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}  # see flows.automations  # fmt: skip
     for name, value in defaults.items():

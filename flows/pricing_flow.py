@@ -27,7 +27,7 @@ class PricingFlow(Flow[P, R]):
         shorten_expected_errors()  # here, as a worker's process calls nothing else of ours before the run
         # `prefect deploy` takes the form's descriptions from this, and reads Google's style alone
         arguments = "".join(f"\n    {name}: {text}" for name, text in _described(fn).items())
-        self.__doc__ = f"{(fn.__doc__ or '').strip().splitlines()[0]}\n\nArgs:{arguments}"
+        self.__doc__ = f"{(fn.__doc__ or fn.__name__).strip().splitlines()[0]}\n\nArgs:{arguments}"
         self.parameters = parameter_schema(self)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:  # type: ignore[override]

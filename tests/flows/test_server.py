@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from prefect.settings import (
     PREFECT_API_URL,
@@ -24,6 +25,7 @@ from prefect.settings import (
 
 import flows
 from flows import reaching
+from flows.pricing_flow import pricing_flow
 from flows.server import local_server
 from flows.temporary_server import TemporaryServer
 from pricing.catalogue.sample import generate_sample
@@ -203,6 +205,15 @@ def test_a_temporary_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     settings = {PREFECT_SERVER_DATABASE_CONNECTION_URL: absent, PREFECT_HOME: tmp_path}
     with temporary_settings(settings), pytest.raises(RunError, match="unable to open database file"), TemporaryServer():
         raise AssertionError("it started")
+
+
+def test_a_run_that_loses_its_server_says_so(prefect_server: str) -> None:
+    @pricing_flow("losing")
+    def lose() -> None:
+        raise httpx.ConnectError("[Errno 111] Connection refused")
+
+    with pytest.raises(RunError, match=f"{prefect_server}: cannot be reached .* what is finished is kept, run again"):
+        lose()
 
 
 def test_the_command_says_it_in_one_line_behind_a_proxy(tmp_path: Path) -> None:
