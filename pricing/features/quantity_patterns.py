@@ -105,7 +105,7 @@ TOKEN_KINDS: dict[str, str] = {
     # 4-6 oz
     "range": rf"{NUMBER} ?(?:-|to) ?{_SIZE}\b{_PORTION}",
     "measure": rf"(?:total(?: net)?(?: weight| wt\.?)?(?: of)?:? |{PACKS} ?[:\-(/] ?)?{_SIZE}\b"
-    rf"(?:(?:\.?(?: \([^)]{{1,12}}\))? ?(?:each|ea)\b|\.? (?:in )?total\b|/ea\b)|{_PORTION})|"
+    rf"(?:(?:\.?(?: \([^)]{{1,12}}\))? ?(?:each|ea)\b|\.? (?:in )?total\b|\.? case(?:$|[,;.)])|/ea\b)|{_PORTION})|"
     # a lone "gallon" at the end of a phrase
     r"\b(?:half )?(?:gallon|quart)(?: jug| jar| bottle)? ?(?:$|[,)(\-|])",
     # Value Pack - 12 Count

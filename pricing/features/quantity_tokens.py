@@ -91,7 +91,8 @@ def tokenize(titles: pl.Series) -> pl.DataFrame:
         number=pl.when((number >= 1) & (number == number.round(0))).then(number),
         inner=pl.when(kind == "nested").then(second),
         counted=pl.when(kind == "counted").then(second).when(kind == "counted_back").then(first),
-        is_total=kind.is_in(["measure", "pieces"]) & token.str.contains("total"),
+        # "5 lb case" at a phrase's end; "8 oz, case of 12" is another token
+        is_total=kind.is_in(["measure", "pieces"]) & token.str.contains(r"total|(?:lbs?|pounds?|kg)\.? case[,;.)]?$"),
         is_each=kind.is_in(AMOUNT_KINDS) & token.str.contains(r"(?:each|ea)$"),
         is_portion=kind.is_in(["measure", "range"]) & token.str.contains(rf"{PORTIONS}$"),
         is_guess=pl.lit(False),
