@@ -138,7 +138,9 @@ def test_the_download_stage_says_what_was_looked_for(tmp_path: Path) -> None:
     collect_images(tables, CONFIG, tmp_path / "work", source, out)
     summary = json.loads((out / "summary.json").read_text())
     assert summary == {"requested": 6, "present": 3, "failed": {"ambiguous_file_name": 3}}
-    hint = describe_download(out / "images.parquet", CONFIG, source.origin, tmp_path / "work", {})["hint"]
+    hint = describe_download(pl.read_parquet(out / "images.parquet"), CONFIG, source.origin, tmp_path / "work", {})[
+        "hint"
+    ]
     assert "front_en.3.400.jpg" in hint
     assert "sample_id (4.*)" in hint
     # another name for it is seen, and what was found is not read again
@@ -146,7 +148,9 @@ def test_the_download_stage_says_what_was_looked_for(tmp_path: Path) -> None:
     again = fetch_shard(list(ids), CONFIG, tmp_path / "work", source=source, sample_ids=ids)
     assert (again.present, again.reused, again.failed) == (4, 3, {"not_in_folder": 2})
     collect_images(tables, CONFIG, tmp_path / "work", source, out)
-    hint = describe_download(out / "images.parquet", CONFIG, source.origin, tmp_path / "work", {})["hint"]
+    hint = describe_download(pl.read_parquet(out / "images.parquet"), CONFIG, source.origin, tmp_path / "work", {})[
+        "hint"
+    ]
     assert "neither 'front_en.3.400.jpg' (last part of the link) nor 5.* (sample_id)" in hint
     assert "it holds 4 files, such as 1.jpg" in hint
 
