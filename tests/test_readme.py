@@ -40,6 +40,11 @@ def commands(program: str) -> list[str]:
     return [line.split("#")[0].strip() for line in lines if line.startswith(f"{program} ")]
 
 
+def python_blocks() -> list[str]:
+    """The README's Python blocks, in order."""
+    return re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
 @pytest.mark.parametrize("command", commands("make"))
 def test_make_targets_exist(command: str) -> None:
     done = subprocess.run([*shlex.split(command), "-n"], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -70,10 +75,20 @@ def test_the_pricing_commands_work(tmp_path: Path, prefect_server: str) -> None:
         )  # fmt: skip
         assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
     assert (tmp_path / "prices.csv").exists()
+    # the flow from Python, over the same store
+    block = python_blocks()[1]
+    assert "price_catalogue" in block
+    (tmp_path / "script.py").write_text(block.replace('"cpu"', '"small.toml"'), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert (tmp_path / "output" / "mine" / "submission.csv").exists()
 
 
 def test_the_python_block_runs() -> None:
-    (block,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    block = python_blocks()[0]
     done = subprocess.run([sys.executable, "-W", "error", "-c", block], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().splitlines()[-1].startswith("10.")  # (1/10.5 + 2/19) / 2
