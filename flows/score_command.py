@@ -1,6 +1,7 @@
 """`pricing score`: price new products with a finished run. Starts no Prefect."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -45,7 +46,7 @@ def score(
     from pricing.catalogue.progress_display import live_progress
     from pricing.catalogue.reading import read_catalogue_file, rejected_table
     from pricing.rounding import shown_price
-    from pricing.run_display import show_progress
+    from pricing.run_display import Verbosity, show_progress
     from pricing.run_progress import RunProgress
     from pricing.scoring import describe_pictures, fetch_pictures, reads_pictures, score_catalogue
     from pricing.submission import write_comparables, write_intervals, write_rejected, write_submission
@@ -71,7 +72,7 @@ def score(
         # a model folder may come from anywhere: it lets nobody into the user's own network
         proxy = build_config("cpu", [f"images.proxy={json.dumps(image_proxy)}"]).images.proxy if image_proxy else None
         allowed = config.images.model_copy(update={"allow_hosts": tuple(allow_host or ()), "proxy": proxy})
-        with live_progress(console.print) as show:
+        with nullcontext() if chosen() is Verbosity.QUIET else live_progress(console.print) as show:
             table = fetch_pictures(frame, allowed, source, pictures, progress=show)
         losses = picture_losses(describe_pictures(table, allowed, source, pictures), listed="")
     elif images or image_mirror:

@@ -87,7 +87,7 @@ def progress_lines(log: Callable[[str], object], seconds: float = LINE_SECONDS) 
             log(str(moment))
 
     yield show
-    if unsaid is not None:
+    if unsaid is not None and unsaid.total:
         log(str(unsaid))
 
 
