@@ -3,7 +3,7 @@
 import os
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
 def _prepare_environment() -> None:
@@ -12,7 +12,7 @@ def _prepare_environment() -> None:
                 "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}  # see flows.automations  # fmt: skip
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
-    if not any(name.lower() in _PROXIES for name in os.environ):
+    if not any(name.lower() in PROXIES for name in os.environ):
         return  # on macOS the variable alone would switch the system's proxies off
     upper, lower = os.environ.get("NO_PROXY"), os.environ.get("no_proxy")
     given = {"NO_PROXY": lower if upper is None else upper, "no_proxy": upper if lower is None else lower}

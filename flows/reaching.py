@@ -12,6 +12,7 @@ from prefect.context import get_settings_context
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
+from flows import PROXIES
 from pricing.errors import RunError
 
 SECONDS = 10.0
@@ -47,6 +48,22 @@ def check_server(address: str) -> None:
             return
         trouble = _trouble(ValueError(answer))
     raise RunError(f"Prefect server {_shown(address)}, {_origin()}: {trouble}") from None
+
+
+def check_proxies() -> None:
+    """Refuse a proxy in the environment that no client can be made with; loopback needs none, yet httpx makes them all.
+
+    Raises
+    ------
+    RunError
+        One line: the variables, and what to do.
+    """
+    try:
+        httpx.Client().close()
+    except Exception as error:
+        # without the values, which may hold a password
+        names = ", ".join(name for name in os.environ if name.lower() in PROXIES)
+        raise RunError(f"{names}: no such proxy can be used ({error}); correct the variable or remove it") from None
 
 
 def lost_server(error: Exception) -> RunError:

@@ -25,13 +25,14 @@ def local_server() -> Iterator[None]:
     Raises
     ------
     RunError
-        The server cannot be reached or started; names its address and what to do.
+        The server cannot be reached or started, or a proxy of the environment is none; says what to do.
     """
     from prefect.settings import PREFECT_API_URL
 
-    from flows.reaching import check_server
+    from flows.reaching import check_proxies, check_server
     from flows.temporary_server import TemporaryServer
 
+    check_proxies()
     if address := PREFECT_API_URL.value():
         check_server(address)
         yield

@@ -65,6 +65,23 @@ def test_loopback_is_asked_without_a_proxy(
         assert os.environ["NO_PROXY"] == os.environ["no_proxy"]
 
 
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "127.0.0.1:9", ""])
+def test_a_proxy_of_any_usual_kind_may_stand_in_the_environment(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """httpx makes a client for each of them, also where every server that is asked is on loopback."""
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    reaching.check_proxies()
+
+
+@pytest.mark.parametrize(
+    "proxy", ["socks9://u:secret@127.0.0.1:9", "http://u:secret@[::1", "http://u:secret@host:port"]
+)
+def test_a_proxy_that_is_none_is_one_line_without_its_password(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with pytest.raises(RunError, match=r"HTTPS_PROXY.*correct the variable or remove it") as raised:
+        reaching.check_proxies()
+    assert "secret" not in str(raised.value)
+
+
 class Answering(http.server.BaseHTTPRequestHandler):
     """Answers everything with the server's code and text."""
 
