@@ -72,7 +72,9 @@ def _unescaped(texts: pl.Series) -> pl.Series:
 
 
 def _character(match: re.Match[str]) -> str:
-    found = html.unescape(match.group().rstrip(";") + ";")
+    entity = match.group().rstrip(";") + ";"
+    # a title in capitals has "&NBSP;"
+    found = html.unescape(entity) if html.unescape(entity) != entity else html.unescape(entity.lower())
     return " " if found in _LINE_ENDS else found  # "&#10;" begins no line of the catalogue's format
 
 

@@ -22,10 +22,10 @@ _WRITTEN = rf"^(?:net |about |approx\.? |ca\.? |~ ?)?({_CHAIN})[ \-]?([a-z#].*)?
 def unit_name(unit: pl.Expr) -> pl.Expr:
     """Name of the unit in `UNITS` that is written, null where it is not known.
 
-    "Kilogram(s)", "Pound (lb)", "Fl. Oz." and "Liter [L]" are read; case, dots and blanks do not matter. Brackets are
-    tried as part of the name ("Ounces (fluid)"), then left out, then alone.
+    "Kilogram(s)", "Litre/s", "US Gallon", "Pound (lb)", "Fl. Oz." and "Liter [L]" are read; case, dots and blanks do
+    not matter. Brackets are tried as part of the name ("Ounces (fluid)"), then left out, then alone.
     """
-    key = unit.str.to_lowercase().str.replace_all(r"\((?:s|es)\)", "")
+    key = unit.str.to_lowercase().str.replace_all(r"\((?:s|es)\)|/s\b|^u\.?s\.? ", "")
     bare, inside = key.str.replace_all(r"[(\[][^)\]]*[)\]]", " "), key.str.extract(r"[(\[]([^)\]]*)[)\]]")
     return pl.coalesce(spelled_unit(reading) for reading in (key.str.replace_all(r"[()\[\]]", " "), bare, inside))
 

@@ -73,8 +73,10 @@ MEASURED = tuple(
 
 _STEPS = (
     # one spelling per unit: with all of them in it, the grammar of quantities is four times as slow
-    *((rf"(\d{_GAP})(?:{_spellings(name)})(\b|x ?\d)", f"${{1}}{name}$2") for name in MEASURED),
+    *((rf"(\d{_GAP})(?:{_spellings(name)})(\b|x ?\d|\d)", f"${{1}}{name}$2") for name in MEASURED),
     (rf"(\d ?(?:{'|'.join(MEASURED)}))x ?(\d)", "$1 x $2"),
+    # "1lb4oz"
+    (rf"(\d ?(?:{'|'.join(MEASURED)}))(\d)", "$1 $2"),
     # each factor stands by itself: "6x1,5l"
     *2 * ((r"(\d) ?x ?(\d)", "$1 x $2"),), (r"\bx(\d)", "x $1"),
     # several separators: 1,250,000 and 1.250.000, 1,000.5 and 1.000,5

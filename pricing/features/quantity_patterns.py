@@ -38,7 +38,7 @@ _FILLER = r"(?:tea|herbal|individual|individually|wrapped|single|snack|mini|smal
 _FILLER += r"|granola|energy|fruit|coffee|foil|assorted|stick|k-cup|keurig|espresso|pyramid|glass|plastic|resealable"
 _FILLER += r"|total|meat|paper|mega|giant|jumbo|regular|family|super|huge|extra|king|double|triple|medium|premium"
 _FILLER += r"|big|plus|max|ultra|thick|soft|standard|chewable|vegetarian|veggie|vegan|vegetable|coated|effervescent"
-_FILLER += r"|disposable|organic|\w+ tea)"
+_FILLER += r"|disposable|organic|xx?l|plush|(?:ultra|super|double|mega|family)-[a-z]+|\w+ tea)"
 _GAP = r"\.?[- ]{0,2}"
 #: a number of pieces or packs; "single" and "double" only stand beside "pack"
 _FEW = "|".join(word for word in _SMALL[1:])
@@ -61,16 +61,15 @@ _COMPOUND = "|".join(
         rf"\d+{_GAP}kg(?: and| &)? ?\d{{1,3}}{_GAP}g\b",
         rf"\d+{_GAP}l(?: and| &)? ?\d{{1,3}}{_GAP}ml\b",
         # 500 g + 50 g extra
-        rf"{_SIZE}\.? ?(?:\+|plus) ?{_SIZE}\b",
+        rf"{_SIZE}\.? ?\(?(?:\+|plus) ?{_SIZE}\b",
     )
 )
 
-#: what a size is multiplied by: "6 x", "12/", "4 packs of", "24 cans x"
-_FRONT = (
-    rf"{_SOME} ?(?:(?:{PACKS}|{_CONTAINER}|pcs?|pieces?|ct|count|bars|sachets|sticks) ?(?:of|x|@)|x|/|@|ct ?/) ?[(\[]?"
-)
+#: what a size is multiplied by: "6 x", "(6) x", "12/", "4 packs of", "24 cans x"
+_OF = rf"(?:{PACKS}|{_CONTAINER}|pcs?|pieces?|ct|count|bars|sachets|sticks) ?(?:of|x|@)"
+_FRONT = rf"(?:\(\d{{1,3}}\) ?x|{_SOME} ?(?:{_OF}|x|/|@|ct ?/)) ?[(\[]?"
 #: the size again in another unit, and what holds it: "500 ml (17 oz) bottle x 2"
-_AGAIN = rf"(?: ?[(\[/|] ?(?:about |approx\.? |~|= ?)?{_SIZE}\.? ?[)\]]?)?(?:[ -](?:{_CONTAINER}))?"
+_AGAIN = rf"(?: ?[(\[/|] ?(?:about |approx\.? |~|= ?)?{_SIZE}\.? ?[)\]]?)?(?:[ -](?:{_CONTAINER}|each))?"
 #: a size and what may stand between it and its factor
 #: what is so many times there beside a count; one bag is full of what is counted
 _SINGLE = "cans?|bottles?|bags|pouches|jars|tubs|cartons|tins"
@@ -87,11 +86,14 @@ TOKEN_KINDS: dict[str, str] = {
     rf"(?:under|only|just) {NUMBER}{_GAP}g\b|{NUMBER}{_GAP}(?:g|oz) ?(?:per|/) ?(?:serving|bar)\b|"
     rf"{_UP_TO} (?:about |approx\.? |up to |over |{NUMBER}-)?{NUMBER}{_GAP}\w+|"
     rf"{NUMBER}{_GAP}(?:{_MEASURE})[- ](?:weight )?capacity|"
-    rf"\b(?:per|pro|je) {_SIZE}\b|\d+\.\d{{2}} ?/ ?(?:100)?{_GAP}(?:{_MEASURE})\b|"
+    rf"(?:{NUMBER}{_GAP}g )?\b(?:per|pro|je) {_SIZE}\b|\d+\.\d{{2}} ?/ ?(?:100)?{_GAP}(?:{_MEASURE})\b|"
+    rf"/ ?100{_GAP}(?:g|ml)\b|\b100{_GAP}(?:g|ml) ?= ?|"
     rf"\bserving size:? ?{_SIZE}\b|{_SIZE}\.? servings?\b|"
+    # shrimps a pound, by grade
+    r"\b(?:13/15|16/20|21/25|26/30|31/35|31/40|36/40|41/50|51/60|61/70|71/90) ?(?:ct|count)\b|"
     r"\bthe [5-9]0'?s\b|\b[5-9]0's (?:cand|retro|part|theme|styl|nostalgi|kids|decade|music|classic|birthday)",
-    # 3 lb 4 oz
-    "compound": _COMPOUND,
+    # 3 lb 4 oz, 3 lb 4 oz x 2
+    "compound": rf"(?:{_COMPOUND})(?:,? ?[(\[]?x \d{{1,3}}\b)?",
     # 2 x 500ml, 4 x 6 x 500 ml, 12/8 oz, 12 packs of 2 oz, pack of 6 x 330 ml, two 32 oz jars, (2) 12 oz
     "multiple": rf"(?:{_FRONT}){{1,3}}{_SIZE}\b(?:,? ?[(\[]?x \d{{1,3}}\b)?|"
     rf"\b(?:{PACKS}|boxe?s? of|bags? of|crates? of) (?:of )?\d{{1,3}}(?: ?(?:x|of) ?\d{{1,3}})? ?(?:x|of) ?{_SIZE}\b|"
@@ -99,7 +101,8 @@ TOKEN_KINDS: dict[str, str] = {
     rf"{_SOME} ?(?:ct|count|pk),? {_SIZE}[ -](?:{_SINGLE})\b|"
     rf"(?:\b(?:{_FEW})|(?:\b(?:{_FEW}) )?\(\d{{1,2}}\)) ?-? ?{_SIZE}\b",
     # 500 ml x 2, 500 ml (17 oz), x 2 x 3, 500 ml (2x), 25 g (6 x 4), 12 oz can 6 ct, 2 oz bags, 10 ct
-    "multiple_back": rf"{_BACK},? ?[(\[]? ?x ?\(?\d{{1,3}}(?: x \d{{1,3}})*\b|"
+    "multiple_back": rf"{_BACK}(?:,| -)? ?[(\[]? ?x ?\(?\d{{1,3}}"
+    rf"(?:(?:,? (?:{_CONTAINER}|{PACKS}|pcs))? x \d{{1,3}})*(?:pcs)?\b|"
     rf"{_BACK},? ?[(\[] ?\d{{1,2}} ?x(?: \d{{1,2}})? ?[)\]]|{_BACK},? \d{{1,2}} ?x ?(?:$|[,;)\]])|"
     rf"{_SIZE}[ -](?:{_SINGLE}),? ?[-(\[]? ?\d{{1,3}}{_GAP}(?:ct|count|cnt)\b",
     # 4-6 oz
@@ -116,12 +119,13 @@ TOKEN_KINDS: dict[str, str] = {
     rf"{_SOME} ?(?:{_CONTAINER}) ?\( ?{NUMBER}{_GAP}(?:{_COUNT})\b",
     # pack of 6 x 20 tea bags, 2 x 24 count, 2 x 30's
     "counted": rf"\b{PACKS} of {NUMBER} (?:x|of) {NUMBER}{_GAP}(?:{_COUNT})\b|"
-    rf"{NUMBER} x {NUMBER}'s\b|{NUMBER}(?: x |/){NUMBER}{_GAP}(?:ct|count|pcs|pieces|tea ?bags|pods|"
+    rf"{NUMBER} x {NUMBER}'s\b|{NUMBER}(?: x |/){NUMBER}{_GAP}(?:ct|count|pcs|pieces|(?:tea ?)?bags|pods|"
     r"capsules|tablets|sachets|rolls|wipes|bars|sticks|softgels|caplets|gummies|lozenges)\b",
-    # 80 wipes x 3
-    "counted_back": rf"{NUMBER}{_GAP}(?:{_COUNT}),? ?[(\[]?x ?\d{{1,3}}\b",
+    # 80 wipes x 3, 30's x 2
+    "counted_back": rf"{NUMBER}(?:'s|{_GAP}(?:{_COUNT})),? ?[(\[]?x ?\d{{1,3}}\b",
     # pack of 6, pack of 6 x 4, 2 x 6-pack, pack/12, 12/ct, 6/#10 cans, (x2)
-    "pack": rf"\b{PACKS}[\s-]*\(?of:?[\s-]*\(?{_COUNTED}(?: ?\+ ?\d{{1,2}}\b|(?: (?:x|of) \d{{1,3}}\b)+|\b)|"
+    "pack": rf"(?:\b\d{{1,3}} x )?\b{PACKS}[\s-]*\(?of:?[\s-]*\(?{_COUNTED}"
+    rf"(?: ?\+ ?\d{{1,2}}\b|(?: (?:x|of) \d{{1,3}}\b)+|\b)|"
     rf"{NUMBER} x \d{{1,3}}{_GAP}{PACKS}\b|{_COUNTED}(?:{_GAP}|\s){PACKS}\b|"
     rf"{NUMBER}\)? ?[-/x]? ?(?:# ?|\bno\.? ?)10\b(?: cans?\b)?|{NUMBER} ?/ ?(?:ct|ctn|cse|pk|pack|pkg)\b|"
     rf"{_COUNTED} ?(?:/|per|in a|to a|a) ?(?:case|carton|cs|pallet)\b|-- ?{NUMBER} (?:case|cs|each)\b|"
@@ -133,6 +137,7 @@ TOKEN_KINDS: dict[str, str] = {
     "dozen": rf"(?:{_COUNTED}{_GAP}|half[ \-])?\b(?:dozen|dz|doz)\b",
     # box of 100, 2 per package, total of 42 sachets, 30's, 24 mega rolls
     "pieces": rf"\b(?:box|bag|jar|tin|tub|bottle|canister|count|bucket|can|container|display)e?s? of {_SOME}\b|"
+    r"\b(?:box|bag|bx) ?/ ?\d{1,4} ?(?:$|[,;)\]])|"
     rf"{_SOME} ?(?:/|per|in a|to a|each) ?(?:box|bag|pack|package|pkg|pouch|jar|tin|pk|bx|tub|sleeve)\b|"
     rf"\b\d{{1,3}} ?'s\b|\b\d{{2,3}}s ?(?:$|[,)\]])|"
     rf"\b\d{{1,4}} ?\+ ?\d{{1,3}} (?:(?:free|extra|bonus) )?(?:{_FILLER} ){{0,2}}(?:{_COUNT})\b|"

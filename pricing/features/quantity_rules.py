@@ -73,8 +73,11 @@ def summarise_counts(rows: int, tokens: pl.DataFrame) -> pl.DataFrame:
         pl.col("pack_last").fill_null(1.0),
         pl.col("inner").fill_null(1.0),
         pl.col("mentions").fill_null(0),
-        # "pack of 3 ... 3 boxes" says one thing twice
-        containers=pl.when(pl.col("containers") != pl.col("packs")).then("containers"),
+        # "pack of 3 ... 3 boxes" says one thing twice, and so does "5 boxes of 20 bags, 100 bags"
+        containers=pl.when(
+            (pl.col("containers") != pl.col("packs"))
+            & (pl.col("containers") != pl.col("packs") * pl.col("inner").fill_null(1.0))
+        ).then("containers"),
         pieces_product=pl.when(pl.col("pieces").is_not_null()).then("pieces_product"),
     )
 

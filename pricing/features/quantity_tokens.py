@@ -77,7 +77,8 @@ def tokenize(titles: pl.Series) -> pl.DataFrame:
         .when(kind == "multiple").then("front_factor")
         .when(is_list & ~is_range).then(pl.when(whole).then(first))
         .when(kind.is_in(["pack", "pieces"]) & token.str.contains(r"\d ?\+ ?\d")).then(first + second)
-        .when((kind == "pack") & token.str.contains(r"\d (?:x|of) \d")).then("product")
+        .when((kind == "compound") & token.str.contains(r"x \d+$")).then(pl.col("numbers").list.last())
+        .when((kind == "pack") & token.str.contains(r"\d (?:x|of) \d|^\d+ x pack")).then("product")
         .when(kind.is_in(["pack", "nested", "counted", "containers", "pieces", "pieces_led"])).then(first)
     )  # fmt: skip
     inch = token.str.contains(r"[\"']$")
