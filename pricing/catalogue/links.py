@@ -18,7 +18,7 @@ import polars as pl
 from yarl import URL
 
 _BLANKS = " \t\r\n\f\v\u00a0\u200b\u2060\ufeff"
-_PLAIN = rf"^(?i:https?)://[^\s{_BLANKS[7:]}|;,\"'`<>&\[\](){{}}]+$"
+_PLAIN = rf"^(?i:https?)://[^\s{_BLANKS[7:]}|;,\"'`<>&\[\](){{}}\\^~；，、]+$"
 """A field that is one link for certain; polars reads it too, so that a million good links cost nothing."""
 _EXTENSION = r"\.(?:jpe?g|jfif|png|gif|webp|bmp|avif)"
 _HOST = (
@@ -26,19 +26,20 @@ _HOST = (
     r"(?::\d{1,5})?|[\w-]+:\d{1,5}"
 )
 """What may stand before the first slash of a link without a scheme: a name with a dot, an address, a port."""
-_BARE = rf"(?![^/\s]*{_EXTENSION}/)(?:{_HOST})/"
+_BARE = rf"(?![^/\s]{{0,255}}{_EXTENSION}/)(?:{_HOST})/"
 _LINK = rf"https?://|//(?:{_HOST})/|www\.[\w-]+\."
 _START = rf"[\"'<(\[]*(?:{_LINK})"
 # a comma, a bar or a blank may stand inside a link; it ends one only where another link begins behind it
 _RUN = r"(?<![\s|;,])[\s|;,]++"
-_BETWEEN = re.compile(rf"{_RUN}(?={_START})|\|(?=\s*{_BARE})|[\r\n\t]", re.IGNORECASE)
+_ODD_RUN = r"\s*(?:[\^~>；，、]|\\[nr]|<br ?/?>)+\s*(?=https?://)"
+_BETWEEN = re.compile(rf"{_RUN}(?={_START})|{_ODD_RUN}|\|(?=\s*{_BARE})|[\r\n\t]", re.IGNORECASE)
 _BETWEEN_BARE = re.compile(rf"{_RUN}(?={_START}|[\"'<(\[]*{_BARE})|[\r\n\t]", re.IGNORECASE)
 _BEGIN = re.compile(rf"{_LINK}|{_BARE}", re.IGNORECASE)
 _ENTITY = re.compile(r"&(?:amp|quot|apos|lt|gt|#\d{1,7}|#x[0-9a-f]{1,6});", re.IGNORECASE)
 _QUOTED = re.compile(r"""(["'])(.*?)\1""", re.DOTALL)
 _IN_MARKUP = re.compile(r"""(?<=["'(=])\s*((?:https?:)?//[^\s"'<>)]+)""", re.IGNORECASE)
 _BEFORE, _BEHIND = "\"'`“”‘’«»<" + _BLANKS, '"`“”‘’«»>|' + _BLANKS
-_LEFT_OVER = re.compile(rf"({_EXTENSION})[,;']+$", re.IGNORECASE)
+_LEFT_OVER = re.compile(rf"({_EXTENSION})(?:[,;']+| (?:\d+(?:\.\d+)?[wx]|[-/&+]|and))$", re.IGNORECASE)
 
 
 def split_links(field: str) -> list[str]:

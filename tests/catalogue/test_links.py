@@ -31,7 +31,8 @@ A, B = "https://shop.example/a.jpg", "https://shop.example/b.jpg"
         f"{A}\t{B}", f"{A};;{B}", f'["{A}","{B}"]', f'["{A}", "{B}"]'.replace("/", "\\/"), f"['{A}', '{B}']",
         f"('{A}', '{B}')", f"[{A}, {B}]", f'"{A}","{B}"', f"'{A}' '{B}'", f"<{A}> <{B}>", f" {A} , {B} , ",
         f'[{{"src": "{A}", "alt": "tea"}}, {{"src": "{B}", "alt": "more tea"}}]', f"Main: {A} {B}",
-        f'<img src="{A}"><img src="{B}">',
+        f'<img src="{A}"><img src="{B}">', f"{A}^{B}", f"{A}~{B}", f"{A} > {B}", f"{A}；{B}", f"{A}、{B}",
+        f"{A}<br>{B}", f"{A}<br />{B}", f"{A}\\n{B}", f"{A} 1x, {B} 2x", f"{A} 300w, {B} 600w", f"{A} / {B}",
     ],
 )  # fmt: skip
 def test_of_several_links_the_first_is_taken(field: str) -> None:
@@ -73,7 +74,8 @@ def test_what_a_field_holds(field: str, links: list[str]) -> None:
         "https://shop.example/a_[1].jpg", "https://shop.example/it's.jpg", "https://shop.example/my photo.jpg",
         "https://shop.example/a.jpg?a=1&copy=2&reg=3&lt=4", "HTTP://SHOP.EXAMPLE/A.JPG", "ftp://shop.example/a.jpg",
         "data:image/png;base64,AAAA", "images/a.jpg", "my photo, front.jpg", "https://shop.example/a{1}.jpg",
-        "https://bücher.example/ä.jpg", "http://[::1]:80/a.jpg",
+        "https://bücher.example/ä.jpg", "http://[::1]:80/a.jpg", "https://shop.example/~https/a.jpg",
+        "https://web.example/web/2020id_/https://shop.example/a.jpg", "https://shop.example/a.jpg 2", "a::b/c.jpg",
     ],
 )  # fmt: skip
 def test_one_link_stays_one_and_as_it_is(link: str) -> None:
@@ -184,7 +186,7 @@ def test_a_column_without_links_of_any_type() -> None:
 
 
 def test_long_fields_take_no_long_time() -> None:
-    for piece in (",", "|", " | ", "[", '["', "a.", "//", "&amp;", "<", "(", "'"):
+    for piece in (",", "|", " | ", "[", '["', "a.", "//", "&amp;", "<", "(", "'", "x;y,"):
         first_link(piece * 20_000)
 
 
