@@ -27,7 +27,10 @@ _ROW_NUMBERS = re.compile(
 )
 """Names that pandas ("Unnamed: 0", "index", "level_0"), pyarrow, R ("row.names", "...1") and polars give to a row
 number or to a column without a name, in small letters."""
-_MAYBE_ROW_NUMBERS = re.compile(r"(x(\.?\d+)?|v1|rn|rows?|idx|(row|record|obs)[._ ]?(id|idx|index|n|nr|no|num|number))")
+_MAYBE_ROW_NUMBERS = re.compile(
+    r"(x(\.?\d+)?|v1|rn|rows?|idx|id|ids|i|n|#|no\.?|nr\.?|num|number|s\.?no\.?|seq|rank|line|counter|"
+    r"(row|record|obs|line)[._ ]?(id|idx|index|n|nr|no|num|number))"
+)
 """Names under which integers that rise from row to row are a row number, though rows may be missing between them."""
 _FEW = 10
 """Rows below which prices may be consecutive integers by chance."""
@@ -88,9 +91,11 @@ class PredictionTable:
         Raises
         ------
         PredictionsError
-            Such a value; names the column and the id.
+            Such a value, named with the column and the id; a column that holds no numbers.
         """
         raw = self.frame[column]
+        if not (raw.dtype == pl.String or raw.dtype.is_numeric() or raw.dtype == pl.Null):
+            raise PredictionsError(f"{self.path}: column {column!r} has type {raw.dtype}, expected numbers; convert it")
         if raw.dtype == pl.String:
             raw = raw.str.strip_chars()
         values = raw.cast(pl.Float64, strict=False)
@@ -153,6 +158,7 @@ def _read(path: Path, needed: tuple[str, ...]) -> PredictionTable:
             if problem := first_line_problem(path, needed):
                 raise PredictionsError(f"{path}: {problem}")
             table = pl.read_csv(path, infer_schema=False, null_values="")
+            table = table.filter(~pl.all_horizontal(pl.all().is_null()))  # spreadsheets leave them at a file's end
             header = [name or "" for name in pl.read_csv(path, has_header=False, n_rows=1, infer_schema=False).row(0)]
     except (*UNREADABLE, UnicodeDecodeError) as error:
         if "more fields" in str(error):  # R's write.table gives the row numbers no name at all
@@ -198,7 +204,8 @@ def _counts_rows(column: pl.Series, suspected: bool) -> bool:
     """Whether the values are consecutive integers, in any order; under a suspected name, whether they rise."""
     if column.null_count() or len(column) < _FEW or not (column.dtype == pl.String or column.dtype.is_numeric()):
         return False
-    values = column.cast(pl.Float64, strict=False)
+    text = column.str.strip_chars() if column.dtype == pl.String else column
+    values = text.cast(pl.Float64, strict=False)
     if values.null_count() or not values.is_finite().all() or (values != values.round()).any():
         return False
     steps = values.diff(null_behavior="drop")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -112,11 +113,27 @@ def test_a_row_number_is_known_by_its_values(tables: tuple[Path, Path], name: st
         path.write_bytes(before)
 
 
-def test_row_numbers_of_chosen_rows_are_known_by_a_usual_name(tables: tuple[Path, Path]) -> None:
+@pytest.mark.parametrize("name", ["X", "#", "id", "No.", "rank"])
+def test_row_numbers_of_chosen_rows_are_known_by_a_usual_name(tables: tuple[Path, Path], name: str) -> None:
     chosen = pl.Series(np.flatnonzero(np.random.default_rng(0).random(400) < 0.2)[:ROWS])
-    edited(tables[0], with_first("X", chosen))
-    with pytest.raises(PredictionsError, match=r"column 'X' .*looks like a row number"):
-        read_pair(*tables)
+    for values in (chosen, pl.Series([f" {number}" for number in chosen])):
+        pl.read_csv(tables[0]).drop(name, strict=False).insert_column(0, values.alias(name)).write_csv(tables[0])
+        with pytest.raises(PredictionsError, match=rf"column '{re.escape(name)}' .*looks like a row number"):
+            read_pair(*tables)
+
+
+def test_rows_that_hold_nothing_are_no_rows(tables: tuple[Path, Path]) -> None:
+    tables[0].write_text(tables[0].read_text() + ",,,\n\n")
+    assert len(read_pair(*tables)[0].frame) == ROWS
+
+
+@pytest.mark.parametrize("value", [[1.5], True, date(2026, 1, 1)])
+def test_a_column_of_another_type_is_no_model(tables: tuple[Path, Path], tmp_path: Path, value: object) -> None:
+    """A date would become the days since 1970."""
+    path = tmp_path / "oof.parquet"
+    pl.read_csv(tables[0]).with_columns(m1=pl.Series([value] * ROWS)).write_parquet(path)
+    with pytest.raises(PredictionsError, match=r"column 'm1' has type .*, expected numbers"):
+        read_pair(path, tables[1])[0].prices("m1")
 
 
 def test_decimals_of_a_warehouse_are_prices(tables: tuple[Path, Path], tmp_path: Path) -> None:
