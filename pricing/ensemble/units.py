@@ -40,7 +40,7 @@ def _reason(values: Floats, log_price: Floats, constant: float) -> str:
     # log prices of what the given numbers may be logarithms of
     readings = {
         "exp()": given,
-        "expm1()": given + np.log1p(-np.exp(-given)),
+        "expm1()": given + np.log(-np.expm1(-given)),
         "2 to the power": given * np.log(2),
         "10 to the power": given * np.log(10),
     }

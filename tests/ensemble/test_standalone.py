@@ -10,6 +10,7 @@ import pytest
 
 from pricing.config.ensemble import SubmissionConfig
 from pricing.ensemble.standalone import stack_predictions
+from pricing.ensemble.units import unit_warnings
 from pricing.errors import InputError, PredictionsError
 from pricing.evaluation.compare import compare_runs
 from pricing.evaluation.metrics import calculate_smape
@@ -249,3 +250,11 @@ def test_a_model_that_is_worse_than_a_constant_is_told_of(tables: tuple[Path, Pa
     assert f"model 'logs' has SMAPE {known['logs']['oof_smape']:.1f}" in logs
     assert re.search(r"are these log prices\? exp(m1)?\(\) of them has [34]\d\.\d; give prices", logs)
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["warnings"] == metrics["warnings"]
+
+
+def test_predictions_of_any_size_are_judged() -> None:
+    """A softplus gives 1e-20: whether these are logarithms is asked without a warning of numpy's."""
+    log_price = np.random.default_rng(0).normal(3, 1, 50)
+    for size in (1e-300, 1e-20, 1e300):
+        (line,) = unit_warnings({"m": np.full(50, np.log(size))}, log_price, 70.0)
+        assert line.startswith("model 'm' has SMAPE 200.0 on the labelled rows")
