@@ -80,7 +80,9 @@ class FolderPictures:
                 "or keep the links' folders above them",
             )
         example = min(self._names.values(), default=None)
-        holds = f"it holds {len(self._names)} files, such as {example}" if example else "it holds no files"
+        files_there = "1 file" if len(self._names) == 1 else f"{len(self._names)} files"
+        nothing = "it holds folders only; give the one that holds the images" if self._deep else "it holds no files"
+        holds = f"it holds {files_there}, such as {example}" if example else nothing
         raise PictureFailure(
             "not_in_folder",
             f"{self._folder}: neither {last or first_link(link)[:100]!r} (last part of the link) nor {by_id} "

@@ -67,7 +67,7 @@ _COMPOUND = "|".join(
 
 #: what a size is multiplied by: "6 x", "(6) x", "12/", "4 packs of", "24 cans x"
 _OF = rf"(?:{PACKS}|{_CONTAINER}|pcs?|pieces?|ct|count|bars|sachets|sticks) ?(?:of|x|@)"
-_FRONT = rf"(?:\(\d{{1,3}}\) ?x|{_SOME} ?(?:{_OF}|x|/|@|ct ?/)) ?[(\[]?"
+_FRONT = rf"(?:\(\d{{1,3}}(?: x \d{{1,3}})*\) ?x|{_SOME} ?(?:{_OF}|x|/|@|ct ?/)) ?[(\[]?"
 #: the size again in another unit, and what holds it: "500 ml (17 oz) bottle x 2"
 _AGAIN = rf"(?: ?[(\[/|] ?(?:about |approx\.? |~|= ?)?{_SIZE}\.? ?[)\]]?)?(?:[ -](?:{_CONTAINER}|each))?"
 #: a size and what may stand between it and its factor
@@ -103,7 +103,8 @@ TOKEN_KINDS: dict[str, str] = {
     # 500 ml x 2, 500 ml (17 oz), x 2 x 3, 500 ml (2x), 25 g (6 x 4), 12 oz can 6 ct, 2 oz bags, 10 ct
     "multiple_back": rf"{_BACK}(?:,| -)? ?[(\[]? ?x ?\(?\d{{1,3}}"
     rf"(?:(?:,? (?:{_CONTAINER}|{PACKS}|pcs))? x \d{{1,3}})*(?:pcs)?\b|"
-    rf"{_BACK},? ?[(\[] ?\d{{1,2}} ?x(?: \d{{1,2}})? ?[)\]]|{_BACK},? \d{{1,2}} ?x ?(?:$|[,;)\]])|"
+    rf"{_BACK},? ?[(\[] ?\d{{1,2}} ?x(?: \d{{1,2}}(?: (?:{_CONTAINER}|{PACKS}|pcs))?)? ?[)\]]|"
+    rf"{_BACK},? \d{{1,2}} ?x ?(?:$|[,;)\]])|"
     rf"{_SIZE}[ -](?:{_SINGLE}),? ?[-(\[]? ?\d{{1,3}}{_GAP}(?:ct|count|cnt)\b",
     # 4-6 oz
     "range": rf"{NUMBER} ?(?:-|to) ?{_SIZE}\b{_PORTION}",

@@ -53,6 +53,17 @@ def test_other_files_are_not_taken_for_it(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("files", "said"),
+    [([], "it holds no files"), (["train/17.jpg"], "it holds folders only; give the one"), (["8.jpg"], "1 file, such")],
+)
+def test_what_the_folder_holds_is_said(files: list[str], said: str, tmp_path: Path) -> None:
+    link = f"{SHOP}/a.jpg"
+    found(tmp_path, {link: "17"}, files)
+    with pytest.raises(PictureFailure, match=said):
+        FolderPictures(tmp_path, {link: ["17"]}).file_for(link)
+
+
+@pytest.mark.parametrize(
     ("link", "name"),
     [
         (f"{SHOP}/my%20photo%2B.jpg", "my photo+.jpg"), (f"{SHOP}/my%20photo.jpg", "my%20photo.jpg"),

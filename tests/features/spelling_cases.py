@@ -151,6 +151,8 @@ SPELLINGS: dict[str, list[Spelling]] = {
         ("Cordial 24 x 330 ml (4 packs of 6)", 7920, "ml", 24),
         ("Cordial 330 ml x 8 cans x 3 boxes", 7920, "ml", 24),
         ("Cordial 330 ml, 2 x Pack of 24", 15_840, "ml", 48),
+        ("Cordial (4 x 6) x 500 ml", 12_000, "ml", 24),
+        ("Cordial 500 ml (4 x 6 bottles)", 12_000, "ml", 24),
         ("Tea 6 x 20 bags", 120, "count", 6),
         ("Tea 5 boxes of 20 bags, 100 bags total", 100, "count", 5),
     ],
