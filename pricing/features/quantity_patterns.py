@@ -87,7 +87,8 @@ TOKEN_KINDS: dict[str, str] = {
     rf"{_UP_TO} (?:about |approx\.? |up to |over |{NUMBER}-)?{NUMBER}{_GAP}\w+|"
     rf"{NUMBER}{_GAP}(?:{_MEASURE})[- ](?:weight )?capacity|"
     rf"(?:{NUMBER}{_GAP}g )?\b(?:per|pro|je) {_SIZE}\b|\d+\.\d{{2}} ?/ ?(?:100)?{_GAP}(?:{_MEASURE})\b|"
-    rf"/ ?100{_GAP}(?:g|ml)\b|\b100{_GAP}(?:g|ml) ?= ?|"
+    rf"/ ?100{_GAP}(?:g|ml)\b|\b100{_GAP}(?:g|ml) ?= ?|[€$£] ?{NUMBER} ?/ ?(?:100|1)?{_GAP}(?:{_MEASURE})\b|"
+    rf"\b1{_GAP}(?:kg|l) ?= ?(?:[€$£] ?{NUMBER}|{NUMBER} ?(?:€|£|eur))|"
     rf"\bserving size:? ?{_SIZE}\b|{_SIZE}\.? servings?\b|"
     # shrimps a pound, by grade
     r"\b(?:13/15|16/20|21/25|26/30|31/35|31/40|36/40|41/50|51/60|61/70|71/90) ?(?:ct|count)\b|"
