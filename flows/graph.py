@@ -320,7 +320,7 @@ def open_graph(
 ) -> Iterator[Graph]:
     """A graph with a pool per branch, one for both on one core, and its progress on show.
 
-    SIGTERM to this process is passed on to the pools'.
+    SIGTERM and an interrupt of this process are passed on to the pools' as SIGTERM.
     """
     shorten_expected_errors()
     tables, neural = split_cores(config)
@@ -335,15 +335,15 @@ def open_graph(
     )
     with (
         without_main(),
+        listen(readers, progress.say),  # outside of the pools: with no reader a full pipe would stop a process at work
         branch_runner(tables, weights, channels[TABLES][1]) as tables_pool,
         nullcontext(tables_pool) if alone else branch_runner(neural, weights, channels[NEURAL][1]) as neural_pool,
-        listen(readers, progress.say),
         shown,
     ):
         try:
             yield Graph(
                 tables_pool, neural_pool, train.absolute(), test and test.absolute(), config, source, floor, progress
             )
-        except TerminationSignal:
+        except (TerminationSignal, KeyboardInterrupt):  # a notebook's interrupt reaches this process alone
             stop_workers()  # left alone, the pools would wait for the tasks at work to end
             raise

@@ -23,7 +23,7 @@ Artifacts = Annotated[
         help="Folder of all that runs make and read again: stage outputs, images.", show_default=str(PATHS.artifacts)
     ),
 ]
-Preset = Annotated[str, typer.Option(help="Settings to begin with: demo, cpu, best, full, or a TOML file.")]
+Preset = Annotated[str, typer.Option(help="Settings to start from: demo, cpu, best, full, or a TOML file.")]
 Setting = Annotated[
     list[str] | None, typer.Option("--set", help="One setting, such as gbdt.lightgbm.num_leaves=31; repeatable.")
 ]

@@ -69,7 +69,7 @@ def score(
     losses: list[Loss] = []
     if reads_pictures(config):  # from where a run would take them
         check_folder(paths.artifacts, "--artifacts")
-        # a model folder may come from anywhere: it lets nobody into the user's own network
+        # a model folder may come from anywhere: its allow_hosts must not open the user's own network
         proxy = build_config("cpu", [f"images.proxy={json.dumps(image_proxy)}"]).images.proxy if image_proxy else None
         allowed = config.images.model_copy(update={"allow_hosts": tuple(allow_host or ()), "proxy": proxy})
         with nullcontext() if chosen() is Verbosity.QUIET else live_progress(console.print) as show:

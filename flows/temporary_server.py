@@ -76,6 +76,7 @@ class TemporaryServer:
             env={**LEASES, **os.environ, "PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1",
                  "PREFECT__SERVER_FINAL": "1", **settings.to_environment_variables(exclude_unset=True)},
             stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
+            start_new_session=True,  # Ctrl-C in a terminal would end it before the run has told it how it ended
         )  # fmt: skip
         until = time.monotonic() + seconds
         while time.monotonic() < until:

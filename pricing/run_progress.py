@@ -149,7 +149,7 @@ class Moment:
         """Time left and the local time of the end, as text; "" before they are known."""
         if self.seconds_left is None:
             return ""
-        left = max(60.0, self.seconds_left)  # nobody plans by the seconds of a guess
+        left = max(60.0, self.seconds_left)  # the seconds of a guess say nothing
         clock = time.strftime("%H:%M", time.localtime(self.now + self.seconds_left))
         return f"about {naturaldelta(left)} left, ends about {clock}"
 
