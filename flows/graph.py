@@ -1,5 +1,6 @@
 """How stages hang together. The parent flow and the stage flows submit the same tasks through this one graph."""
 
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -323,6 +324,7 @@ def open_graph(
     SIGTERM and an interrupt of this process are passed on to the pools' as SIGTERM.
     """
     shorten_expected_errors()
+    signal.siginterrupt(signal.SIGINT, True)  # polars' handler lets a wait for a task go on (SA_RESTART)
     tables, neural = split_cores(config)
     alone = config.resources.available() == 1
     paths = PathsConfig(artifacts=config.paths.artifacts.absolute())

@@ -44,6 +44,8 @@ def branch_runner(threads: int, weights: Path, channel: Connection | None = None
 
 def prepare_worker(parent: int, threads: int, weights: Path, channel: Connection | None = None) -> None:
     """Run once in a new process, before any numerical library is imported."""
+    # Ctrl-C reaches every process of a terminal; the flow's passes it on as SIGTERM, at which a training saves
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if channel is not None:
         open_channel(channel)
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -28,6 +29,8 @@ class Run:
     """`pricing stage neural` on a training without end."""
 
     def __init__(self, root: Path, train: Path, log: str) -> None:
+        # a shell starts what runs in the background with interrupts ignored, and a process hands that on
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         self.log, self.artifacts = root / log, root / "artifacts"
         environment = os.environ | {"PREFECT_HOME": str(root / "home"), "DO_NOT_TRACK": "1", "COLUMNS": "200"}
         command = [sys.executable, "-m", "flows.cli", "stage", "neural", "--train", str(train),
@@ -53,9 +56,18 @@ class Run:
 
     def stop(self, number: signal.Signals) -> None:
         """Send the signal to the command alone; it and all that it started must end."""
+        self._end(lambda: self.process.send_signal(number), -number)
+
+    def interrupt(self) -> None:
+        """Ctrl-C: a terminal sends the signal to the command and what it started; the server must outlive the run."""
+        self._end(lambda: os.killpg(self.process.pid, signal.SIGINT), 130)
+        assert "Finished in state Crashed" in self.log.read_text()
+        assert "attempts failed" not in self.log.read_text()
+
+    def _end(self, stop: Callable[[], object], code: int) -> None:
         started = psutil.Process(self.process.pid).children(recursive=True)
-        self.process.send_signal(number)
-        assert self.process.wait(DEADLINE) == -number
+        stop()
+        assert self.process.wait(DEADLINE) == code
         _, alive = psutil.wait_procs(started, timeout=30)
         assert not alive, self.log.read_text()[-4000:]
 
@@ -86,3 +98,7 @@ def test_a_stopped_training_leaves_a_checkpoint_and_goes_on_from_it(tmp_path: Pa
     assert later["position"]["batch"] > 0
     assert later["step"] > left["step"]
     assert "multimodal-1" not in second.log.read_text(), "the next fold must not be taken up"
+
+    with Run(tmp_path, train, "third.log") as third:
+        third.wait_for_line("resumed at epoch")
+        third.interrupt()
