@@ -17,6 +17,8 @@ TOLERANCE = 0.06
 WHOLE = 0.015
 #: relative difference under which a size is another one times the packs
 SUM = 0.03
+#: sizes of one title that are compared with each other, the first ones: pairs grow with their square
+_COMPARED = 20
 #: packs that a field may hold without the name saying so
 MOST_UNSAID = 48
 #: a fluid ounce of water weighs this many ounces; sellers write one for the other
@@ -188,7 +190,8 @@ def _with_sums(lines: pl.DataFrame) -> pl.DataFrame:
     packs, own, times = (pl.col(name) for name in ("packs", "own", "times"))
     containers, size = pl.col("containers").fill_null(1.0), pl.col("size")
     many = (packs, packs * pl.col("inner"), packs * containers, packs * pl.col("pieces").fill_null(1.0))
-    parts = lines.filter(~pl.col("is_guess")).select(
+    first = lines.filter(pl.int_range(pl.len()).over("row") < _COMPARED)
+    parts = first.filter(~pl.col("is_guess")).select(
         "row",
         "dimension",
         part="position",
@@ -196,7 +199,7 @@ def _with_sums(lines: pl.DataFrame) -> pl.DataFrame:
         part_times="times",
         sums=pl.concat_list(own * factor for factor in many),
     )
-    pairs = parts.join(lines, on=["row", "dimension"]).filter(pl.col("part") != pl.col("position"))
+    pairs = parts.join(first, on=["row", "dimension"]).filter(pl.col("part") != pl.col("position"))
     stated = pl.any_horizontal(near(own, pl.col("sums").list.get(place), SUM) for place in range(len(many)))
     sums = pairs.filter((times == 1) & stated & ~near(own, pl.col("part_own"), SUM))["position"]
     # "12 fl oz, 24 cans (288 fl oz)": what stands in the bracket is no size of a can

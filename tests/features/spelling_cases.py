@@ -187,6 +187,7 @@ SPELLINGS: dict[str, list[Spelling]] = {
     "a stated total": [
         ("Flour 10 lb (Case of 4 - 2.5 lb bags)", 10, "lb", 4),
         ("Flour 10 lb (4 x 2.5 lb)", 10, "lb", 4),
+        ("Flour 10 lb (Case of 4 - 2.5 lb bags)" + ", 3 oz" * 200, 10, "lb", 4),
         ("Flour 10 lb, 4 bags, 2.5 lb each", 10, "lb", 4),
         ("Flour 10 lb total, 4 Pack, 2.5 lb", 10, "lb", 4),
         ("Flour, 2.5 lb, Pack of 4, 10 lb", 10, "lb", 4),
