@@ -43,7 +43,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
                   help="Learn what products cost from their text and pictures, and price new ones.")  # fmt: skip
 app.add_typer(score_command.app)
 app.add_typer(inspection.app)
-console = Console()
+console = Console(markup=False)  # a path may hold brackets
 DemoRows = Annotated[int, typer.Option(min=50, help="Number of training rows; a third as many are priced.")]
 Oof = Annotated[
     Path, typer.Option(help="CSV or Parquet: sample_id, price, and per model a column of prices predicted out of fold.")

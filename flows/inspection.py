@@ -20,7 +20,7 @@ COMMANDS = {
     "neural": ("encode", "neural"), "submission": ("ensemble",),
 }  # fmt: skip
 """Stages of the store that a stage of the command line makes, where it is not one of the same name alone."""
-console = Console()
+console = Console(markup=False)  # a path may hold brackets
 PATHS = PathsConfig()
 Artifacts = Annotated[
     Path, typer.Option(help="Folder that runs were given as --artifacts; the stages are in its store/.")

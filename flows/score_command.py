@@ -30,7 +30,7 @@ from pricing.evaluation.losses import Loss, picture_losses, row_losses
 from pricing.output_folder import check_file, check_folder
 
 app = typer.Typer()
-console = Console()
+console = Console(markup=False)  # a path may hold brackets
 
 
 @app.command()
@@ -90,7 +90,8 @@ def score(
     if scored.comparables is not None:
         console.print(f"comparables: {write_comparables(scored.comparables, header, output)}", soft_wrap=True)
     console.print(
-        f"{statistics['rows']:,} rows priced, median {shown_price(statistics['median'], scored.decimals)}: {output}"
+        f"{statistics['rows']:,} rows priced, median {shown_price(statistics['median'], scored.decimals)}: {output}",
+        soft_wrap=True,
     )
     if skipped := read.notes.empty_rows:
         console.print(f"{catalogue.name}: {skipped:,} empty {'row' if skipped == 1 else 'rows'} skipped")

@@ -10,7 +10,7 @@ from rich.table import Table
 from pricing.evaluation.losses import Loss, run_losses
 from pricing.rounding import DEFAULT_DECIMALS, shown_price
 
-console = Console()
+console = Console(markup=False)  # a path may hold brackets
 
 
 def print_summary(output: Path) -> None:

@@ -213,5 +213,5 @@ def describe_pictures(images: pl.DataFrame, config: ImagesConfig, source: ImageS
         "requested": images.height,
         "present": images.height - int(failed["count"].sum()),
         "failed": dict(failed.iter_rows()),
-        **describe_download(images, config, source.origin, work),
+        **describe_download(images, config, source.origin, work, scoring=True),
     }

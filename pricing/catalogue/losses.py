@@ -31,8 +31,9 @@ PROXY_VARIABLES = ("https_proxy", "http_proxy", "all_proxy")
 
 
 def describe_download(
-    images: pl.DataFrame, config: ImagesConfig, origin: str, work: Path, environment: Mapping[str, str] = os.environ
-) -> dict[str, Any]:
+    images: pl.DataFrame, config: ImagesConfig, origin: str, work: Path, environment: Mapping[str, str] = os.environ,
+    *, scoring: bool = False,
+) -> dict[str, Any]:  # fmt: skip
     """Describe what became of the pictures of a run.
 
     Parameters
@@ -47,6 +48,8 @@ def describe_download(
         The downloader's work folder.
     environment : mapping
         Environment variables, looked through for a proxy.
+    scoring : bool
+        The reader asked for prices from a finished run, whose settings can no longer be set.
 
     Returns
     -------
@@ -78,7 +81,7 @@ def describe_download(
     hint = None
     for host in ranked if origin == "web" else lost:
         reason = _cause(lost[host])
-        if hint := _hint(host, reason, examples.get((host, reason)), config, environment):
+        if hint := _hint(host, reason, examples.get((host, reason)), config, environment, scoring):
             break
     return {
         "hosts_lost": {host: dict(sorted(gone[host].items())) for host in ranked},
@@ -101,26 +104,34 @@ def _cause(counts: Counter[str]) -> str:
 
 
 def _hint(
-    host: str, reason: str, example: PictureRecord | None, config: ImagesConfig, environment: Mapping[str, str]
-) -> str | None:
+    host: str, reason: str, example: PictureRecord | None, config: ImagesConfig, environment: Mapping[str, str],
+    scoring: bool,
+) -> str | None:  # fmt: skip
     detail = example.detail if example is not None else None
     if reason in ("forbidden_address", "not_in_folder", "ambiguous_file_name"):
         return detail
     if reason in ("dns", "connect", "connect_timeout", "proxy", "host_down"):
+        proxy = "--image-proxy" if scoring else "images.proxy"
         named = [name for name in environment if name.lower() in PROXY_VARIABLES and environment[name]]
         if config.proxy is not None:
-            return f"{host} could not be reached through images.proxy {config.proxy}: check that address"
+            return f"{host} could not be reached through {proxy} {config.proxy}: check that address"
         if named:
             return (
                 f"{host} could not be reached ({reason}). {sorted(named)[0]} is set but not used for images: "
-                "set images.proxy to that address"
+                f"set {proxy} to that address"
             )
         return (
-            f"{host} could not be reached ({reason}): check the network, set images.proxy if this machine needs a "
+            f"{host} could not be reached ({reason}): check the network, set {proxy} if this machine needs a "
             "proxy, or give the images with --images or --image-mirror"
         )
     if reason in ("http_401", "http_403", "http_406", "http_429"):
-        return f"{host} refuses ({reason}): it may expect images.user_agent or images.referer to be set"
+        headers = "images.user_agent or images.referer"
+        what = (
+            f"give the images with --images, or train with {headers}"
+            if scoring
+            else f"it may expect {headers} to be set"
+        )
+        return f"{host} refuses ({reason}): {what}"
     return None
 
 

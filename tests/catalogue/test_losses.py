@@ -24,16 +24,18 @@ ALLOWED = CONFIG.model_copy(update={"allow_hosts": ("127.0.0.1",)})
 
 
 def described(
-    links: list[str | None], config: ImagesConfig, folder: Path, environment: dict[str, str] | None = None
-) -> dict:
+    links: list[str | None], config: ImagesConfig, folder: Path, environment: dict[str, str] | None = None,
+    *, scoring: bool = False,
+) -> dict:  # fmt: skip
     """Fetches the links and describes the outcome."""
     tables = catalogue(folder / "tables", links, [])
     fetch_shard([link for link in links if link], config, folder / "work", source=WEB)
     (folder / "out").mkdir()
     collect_images(tables, config, folder / "work", WEB, folder / "out")
     return describe_download(
-        pl.read_parquet(folder / "out" / "images.parquet"), config, WEB.origin, folder / "work", environment or {}
-    )
+        pl.read_parquet(folder / "out" / "images.parquet"), config, WEB.origin, folder / "work", environment or {},
+        scoring=scoring,
+    )  # fmt: skip
 
 
 def test_a_host_that_gave_nothing_is_named_and_one_that_gave_something_is_not(tmp_path: Path) -> None:
@@ -74,6 +76,18 @@ def test_a_host_that_refuses_programs_brings_the_headers_to_mind(tmp_path: Path)
     with FaultServer(gate=lambda path: Fault("status", 403)) as server:
         found = described([server.url("/a.jpg")], ALLOWED, tmp_path)
     assert "images.user_agent or images.referer" in found["hint"]
+
+
+def test_advice_to_who_scores_names_options_of_that_command(tmp_path: Path) -> None:
+    """It said "set images.proxy", which `pricing score` has no way to do."""
+    proxy = {"HTTPS_PROXY": "http://proxy:3128"}
+    for name in ("away", "refused"):
+        (tmp_path / name).mkdir()
+    away = described(["http://nowhere.invalid/a.jpg"], CONFIG, tmp_path / "away", proxy, scoring=True)
+    with FaultServer(gate=lambda path: Fault("status", 403)) as server:
+        refused = described([server.url("/a.jpg")], ALLOWED, tmp_path / "refused", scoring=True)
+    assert "set --image-proxy to that address" in away["hint"]
+    assert "give the images with --images" in refused["hint"]
 
 
 def test_dead_links_have_no_advice_and_without_links_there_is_nothing_to_say(tmp_path: Path) -> None:
