@@ -28,16 +28,17 @@ SIGNIFICANT_DIGITS = 3
 """Minimum number of significant digits: three keep a rounded price within 0.5 % of the unrounded one."""
 _FINEST = 6
 """Maximum number of decimals that a catalogue can have of its own; prices per gram have four or five."""
-_SHARE = 0.95
-"""Share of the prices that must be whole multiples of the smallest unit: a few converted or mistyped ones do not count.
-"""
+# The share of the prices that must be whole multiples of the smallest unit. A few prices in cents make a catalogue one in
+# cents; a tenth in half cents (4.255, averages and conversions in a marketplace's) do not make it one in tenths of a cent.
+_SHARE_BELOW_DEFAULT, _SHARE = 0.95, 0.8
 _CONTEXT = Context(prec=700)  # all digits of any float, and of its rounding
 
 
 def catalogue_decimals(prices: Floats) -> int:
     """Number of decimals that the prices of a catalogue are written with.
 
-    The smallest number, from 0 to 6, at which 95 % of the prices are whole multiples of the last decimal's unit.
+    The smallest number, from 0 to 6, at which 80 % of the prices are whole multiples of the last decimal's unit; 0 and 1
+    need 95 %.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ def catalogue_decimals(prices: Floats) -> int:
     Returns
     -------
     int
-        2 where there are no prices, or more than 5 % of them have more than six decimals.
+        2 where there are no prices, or more than a fifth of them have more than six decimals.
     """
     if not len(prices):
         return DEFAULT_DECIMALS
@@ -56,7 +57,8 @@ def catalogue_decimals(prices: Floats) -> int:
         unit = 10.0**-decimals
         # single precision keeps 24 bits, a relative 6e-8; a twentieth of the unit is a digit of its own
         noise = np.minimum(np.maximum(1e-3 * unit, 6e-8 * prices), 0.05 * unit)
-        if np.mean(np.abs(prices - np.round(prices, decimals)) <= noise) >= _SHARE:
+        enough = _SHARE_BELOW_DEFAULT if decimals < DEFAULT_DECIMALS else _SHARE
+        if np.mean(np.abs(prices - np.round(prices, decimals)) <= noise) >= enough:
             return decimals
     return DEFAULT_DECIMALS
 

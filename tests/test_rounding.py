@@ -101,6 +101,8 @@ def test_examples(price: float, decimals: int, text: str) -> None:
         ([123456789.25, 1e9, 5.75], 2),
         ([9.99] * 97 + [3.14159, 2.71828, 1.41421], 2),  # a few converted ones do not count
         ([100.0] * 80 + [9.99] * 20, 2),
+        ([12.35] * 90 + [4.255] * 10, 2),  # half cents of averages
+        ([12.35] * 70 + [4.255] * 30, 3),
         (np.random.default_rng(0).lognormal(3, 1, 500), 2),  # no common ones
         ([], 2),
     ],
