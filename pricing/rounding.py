@@ -28,8 +28,8 @@ SIGNIFICANT_DIGITS = 3
 """Minimum number of significant digits: three keep a rounded price within 0.5 % of the unrounded one."""
 _FINEST = 6
 """Maximum number of decimals that a catalogue can have of its own; prices per gram have four or five."""
-# The share of the prices that must be whole multiples of the smallest unit. A few prices in cents make a catalogue one in
-# cents; a tenth in half cents (4.255, averages and conversions in a marketplace's) do not make it one in tenths of a cent.
+# Share of the prices that must be whole multiples of the smallest unit. A few prices in cents make a catalogue one in
+# cents; a tenth in half cents (4.255, averages and conversions of a marketplace) make none in tenths of a cent.
 _SHARE_BELOW_DEFAULT, _SHARE = 0.95, 0.8
 _CONTEXT = Context(prec=700)  # all digits of any float, and of its rounding
 
@@ -37,8 +37,8 @@ _CONTEXT = Context(prec=700)  # all digits of any float, and of its rounding
 def catalogue_decimals(prices: Floats) -> int:
     """Number of decimals that the prices of a catalogue are written with.
 
-    The smallest number, from 0 to 6, at which 80 % of the prices are whole multiples of the last decimal's unit; 0 and 1
-    need 95 %.
+    The smallest number, from 0 to 6, at which 80 % of the prices are whole multiples of the last decimal's unit;
+    0 and 1 need 95 %.
 
     Parameters
     ----------

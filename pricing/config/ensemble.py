@@ -114,7 +114,8 @@ class SubmissionConfig(Section):
     """Write 80 % and 95 % prediction intervals into a file beside the submission."""
     decimals: int | None = Field(None, ge=0, le=6)
     """Number of decimals of the prices in the submission and the files beside it. A price keeps at least three
-    significant digits in any case. None takes the decimals that 95 % of the catalogue's known prices need."""
+    significant digits in any case. None takes the catalogue's own: 2, unless 95 % of its known prices
+    need fewer or a fifth of them need more."""
 
     @field_validator("price_column")
     @classmethod
