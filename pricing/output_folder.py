@@ -26,7 +26,7 @@ _FILES = (
 _PARTIAL = ".pricing-partial-"
 """Beginning of the name of what is being written into an output."""
 _ABANDONED = 3600.0
-"""Seconds after which nobody writes it any more; a minute is usual."""
+"""Seconds after which no process writes it any more; a minute is usual."""
 
 
 def check_folder(folder: Path, option: str = "--output") -> None:

@@ -223,11 +223,8 @@ def write_comparables(comparables: pl.DataFrame, config: SubmissionConfig, submi
     submission : Path
         The submission; see `comparables_file`.
     """
-    destination = comparables_file(submission)
     price = round_prices(comparables["price"].to_numpy(), _decimals(config))
-    _write_csv(comparables.with_columns(price=price), destination)
-    log.info("%s: %d rows", destination.name, comparables.height)
-    return destination
+    return _write_beside(comparables.with_columns(price=price), comparables_file(submission))
 
 
 def rejected_file(submission: Path) -> Path:
@@ -245,10 +242,7 @@ def write_rejected(rejected: pl.DataFrame, submission: Path) -> Path:
     submission : Path
         The submission; see `rejected_file`.
     """
-    destination = rejected_file(submission)
-    _write_csv(rejected, destination)
-    log.info("%s: %d rows", destination.name, rejected.height)
-    return destination
+    return _write_beside(rejected, rejected_file(submission))
 
 
 def write_submission(
@@ -308,6 +302,12 @@ def write_submission(
 
 def _decimals(config: SubmissionConfig) -> int:
     return DEFAULT_DECIMALS if config.decimals is None else config.decimals
+
+
+def _write_beside(table: pl.DataFrame, destination: Path) -> Path:
+    _write_csv(table, destination)
+    log.info("%s: %d rows", destination.name, table.height)
+    return destination
 
 
 def _write_csv(table: pl.DataFrame, destination: Path) -> None:

@@ -134,7 +134,7 @@ def stage_task(
     Notes
     -----
     The function takes ``out`` (an empty folder) and keyword arguments, ``runtime`` among them; if it has a parameter
-    ``key``, it is told its output's key, which names what work in progress may be taken up. The task takes the same
+    ``key``, it is told its output's key, which names what work in progress may be resumed. The task takes the same
     without ``out`` and ``key`` and returns the output's Reference as a dictionary.
     """
 

@@ -174,7 +174,7 @@ def train_neural(
     images: Reference | None, encoded: Reference | None, config: NeuralConfig, member: str, fold: int | None, seed: int,
     fold_models: list[Reference], runtime: Runtime, key: str,
 ) -> None:  # fmt: skip
-    """One network on one fold; a killed training is taken up by the same code and libraries on the same inputs."""
+    """One network on one fold; a killed training is resumed by the same code and libraries on the same inputs."""
     from pricing.neural import stage
 
     stage.train_fold(

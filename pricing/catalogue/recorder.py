@@ -10,7 +10,7 @@ from pricing.catalogue.manifest import PictureRecord
 
 
 class GroupRecorder:
-    """Group commit by threads: whoever comes to write takes along what the others have waiting.
+    """Group commit by threads: the thread that comes to write takes along what the others have waiting.
 
     :meth:`record` returns once its own record is committed, so a picture counts as in flight until a kill can no
     longer lose it, and a kill costs at most as many requests as there were pictures in flight.

@@ -1,4 +1,4 @@
-r"""The sample catalogue's price formula, and the error that nobody can beat.
+r"""The sample catalogue's price formula, and the smallest error that is possible.
 
 Formula
 -------

@@ -1,4 +1,4 @@
-"""Which picture is asked for next: one queue a host, and nobody waits for a host that is not his.
+"""Which picture is asked for next: one queue per host, so that no link waits for another one's host.
 
 A picture that waits, for its next try, its host's pace or its host's breaker, lies in that host's queue and holds no
 worker. A free worker takes from the host that could be asked now and has the fewest requests under way, so hosts share

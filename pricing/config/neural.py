@@ -157,7 +157,7 @@ class GaussianProcessConfig(Section):
     huber_delta: float = Field(0.3, gt=0)
     """A row that is missed by more than this, in log price, weighs less."""
     passes: int = Field(2, ge=0)
-    """Times that the rows are weighted anew."""
+    """Number of times that the rows are weighted again."""
 
 
 class NeuralConfig(Section):

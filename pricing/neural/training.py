@@ -169,7 +169,7 @@ class _Run:
         self.saved_at = time.monotonic()
 
     def resume(self) -> None:
-        """Go on where the newest checkpoint stopped; where none can be used, start anew in an empty folder."""
+        """Go on where the newest checkpoint stopped; where none can be used, start again in an empty folder."""
         found = self.manager.get_latest_checkpoint()
         if found is not None:
             before = copy.deepcopy(self.state() | {"step": 0})

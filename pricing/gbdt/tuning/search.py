@@ -251,7 +251,7 @@ def _worker(work: Path, member: str, when_alone: Callable[[], None]) -> Iterator
 
 
 def _taken(file: IO[str]) -> bool:
-    """Whether nobody else held the file's lock, and it is held now."""
+    """Whether the file's lock was free, and is held now."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
