@@ -13,8 +13,8 @@ from pathlib import Path
 
 import polars as pl
 
-from pricing.catalogue.sample import generate_sample
-from pricing.catalogue.serving import serve_folder
+from pricing.sample.generate import generate_sample
+from pricing.sample.serving import serve_folder
 
 NO_PICTURES = ["--set", "images.enabled=false", "--set", "neural.image.enabled=false"]
 

@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pricing.catalogue.sample import generate_sample
+from pricing.sample.generate import generate_sample
 
 BRANCHES = {
     "features": (("features", "price_features"), None),

@@ -17,8 +17,8 @@ from pathlib import Path
 
 def measure(rows: int, train: Path) -> None:
     """Check, store and print one line of the table."""
+    from pricing.catalogue.ingest import read_catalogue
     from pricing.catalogue.reading import check_catalogue_file
-    from pricing.catalogue.stage import read_catalogue
     from pricing.config.catalogue import CatalogueConfig
 
     imported = peak_mib()
@@ -49,7 +49,7 @@ def main() -> None:
     if options.one:
         measure(options.rows[0], options.one)
         return
-    from pricing.catalogue.sample import generate_sample
+    from pricing.sample.generate import generate_sample
 
     print(
         f"{'rows':>10} {'CSV, MB':>9} {'check, s':>9} {'rows/s':>9} {'import':>8} {'peak,MiB':>8} {'store, s':>9} "

@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.download_support import download, photograph_pool, picture_server
-from tests.catalogue.fault_server import NEVER, drawn
+from tests.download.fault_server import NEVER, drawn
 
 LATENCY, CONCURRENCY = 0.1, 16
 TRANSIENT = dict.fromkeys(("429", "500", "503", "reset", "reset-within", "cut"), 0.05)

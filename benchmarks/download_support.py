@@ -109,7 +109,7 @@ def picture_server(
     pictures: Path | None = None, latency: float = 0.0, mix: dict[str, float] | None = None
 ) -> Iterator[Served]:
     """The test suite's fault server in a process of its own."""
-    command = [sys.executable, "-m", "tests.catalogue.fault_server", "--latency", str(latency)]
+    command = [sys.executable, "-m", "tests.download.fault_server", "--latency", str(latency)]
     command += ["--mix", json.dumps(mix or {})] + (["--pictures", str(pictures)] if pictures else [])
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
@@ -131,7 +131,7 @@ def picture_server(
 DOWNLOAD = """
 import json, resource, sys
 from pathlib import Path
-from pricing.catalogue.downloader import ResumableImageDownloader
+from pricing.download.downloader import ResumableImageDownloader
 from pricing.config import ImagesConfig
 base, count, work, settings = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), json.loads(sys.argv[4])
 config = ImagesConfig(allow_hosts=("127.0.0.1",), **settings)

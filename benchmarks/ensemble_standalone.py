@@ -17,7 +17,7 @@ import polars as pl
 import psutil
 from ensemble_suites import SUITES
 
-from pricing.evaluation.metrics import calculate_smape
+from pricing.metrics.price_metrics import calculate_smape
 
 WANTED_SECONDS, WANTED_BYTES = 180, 2e9
 

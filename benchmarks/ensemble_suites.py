@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 
 from pricing.config import EnsembleConfig, ResourcesConfig
+from pricing.ensemble.simplex_weights import optimise_weights
 from pricing.ensemble.stacking import train_ensemble
-from pricing.ensemble.weights import optimise_weights
-from pricing.evaluation.bootstrap import bootstrap_interval
-from pricing.evaluation.markdown import markdown_table
-from pricing.smape import smape_of_logs, smape_rows
+from pricing.metrics.bootstrap import bootstrap_interval
+from pricing.metrics.smape import smape_of_logs, smape_rows
+from pricing.report.markdown import markdown_table
 
 Floats = NDArray[np.float64]
 FOLDS = 5

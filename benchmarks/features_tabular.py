@@ -15,12 +15,12 @@ import pandas as pd
 import polars as pl
 from features_pandas import tabular_features
 
-from pricing.catalogue.sample import generate_sample
+from pricing.catalogue.plain_text import plain_text
 from pricing.config.features import FeaturesConfig
 from pricing.features.brand import BrandNames
 from pricing.features.engineer import FeatureEngineer
 from pricing.features.sections import split_sections
-from pricing.plain_text import plain_text
+from pricing.sample.generate import generate_sample
 
 TARGET = 5.0
 

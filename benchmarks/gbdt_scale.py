@@ -17,9 +17,9 @@ import polars as pl
 from scipy import sparse
 
 from pricing.config.gbdt import GBDTConfig
-from pricing.gbdt.matrix import FeatureSchema, Matrix
-from pricing.gbdt.model import LIBRARIES
-from pricing.gbdt.training import train_member
+from pricing.members.trees.boosting import train_member
+from pricing.members.trees.matrix import FeatureSchema, Matrix
+from pricing.members.trees.tree_model import LIBRARIES
 
 VOCABULARY = 60_000
 

@@ -25,13 +25,13 @@ import polars as pl
 import torch
 
 from benchmarks.published_encoders import full_network
-from pricing.catalogue.sample import generate_sample
 from pricing.config import load_config
 from pricing.config.neural import NeuralConfig
-from pricing.neural import training
-from pricing.neural.dataset import AmazonMLDataset
-from pricing.neural.sources import PictureFiles, TokenTexts, picture_transform
-from pricing.neural.training import train_neural_network
+from pricing.members.multimodal import training
+from pricing.members.multimodal.dataset import AmazonMLDataset
+from pricing.members.multimodal.inputs import PictureFiles, TokenTexts, picture_transform
+from pricing.members.multimodal.training import train_neural_network
+from pricing.sample.generate import generate_sample
 
 assert vision_ops is not None
 WIDTH, VALID, SAMPLE, GIB = 200, 256, 500, 2**30

@@ -29,20 +29,20 @@ from torch import nn
 from transformers import Trainer, TrainingArguments
 
 from benchmarks.published_encoders import write_deberta_v3_small
-from pricing.catalogue.sample import generate_sample
 from pricing.config.neural import CheckpointConfig, TrainingConfig
-from pricing.neural.checkpoint import CheckpointManager
-from pricing.neural.dataset import AmazonMLDataset
-from pricing.neural.encoders import TextTower
-from pricing.neural.losses import make_loss
-from pricing.neural.multimodal import Batch
-from pricing.neural.optimisation import choose_precision
-from pricing.neural.prediction import predict
-from pricing.neural.sources import TokenTexts, tokenize
-from pricing.neural.text_phase import TextPriceModel
-from pricing.neural.training import train_neural_network
+from pricing.members.multimodal.checkpoint import CheckpointManager
+from pricing.members.multimodal.dataset import AmazonMLDataset
+from pricing.members.multimodal.encoders import TextTower
+from pricing.members.multimodal.inputs import TokenTexts, tokenize
+from pricing.members.multimodal.losses import make_loss
+from pricing.members.multimodal.network import Batch
+from pricing.members.multimodal.optimisation import choose_precision
+from pricing.members.multimodal.prediction import predict
+from pricing.members.multimodal.text_phase import TextPriceModel
+from pricing.members.multimodal.training import train_neural_network
 from pricing.pretrained.text import compose_texts
 from pricing.pretrained.weights import find_encoder, load_text_encoder, load_tokenizer
+from pricing.sample.generate import generate_sample
 
 assert vision_ops is not None
 RATE = 5e-5

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pricing.gbdt.objectives import lgb_smape_objective, xgb_smape_objective
+from pricing.members.trees.objectives import lgb_smape_objective, xgb_smape_objective
 
 
 def lightgbm_run(values: np.ndarray, labels: np.ndarray, objective: object, rounds: int, threads: int) -> float:

@@ -12,9 +12,9 @@ from torch import nn
 from transformers import DebertaV2Config, DebertaV2Model, PreTrainedTokenizerFast
 
 from pricing.config.neural import NeuralConfig
-from pricing.neural.encoders import ImageTower, TextTower
-from pricing.neural.multimodal import OptimizedMultimodalModel
-from pricing.neural.towers import enable_checkpointing
+from pricing.members.multimodal.encoders import ImageTower, TextTower
+from pricing.members.multimodal.network import OptimizedMultimodalModel
+from pricing.members.multimodal.towers import enable_checkpointing
 
 assert vision_ops is not None
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 def measure(rows: int, images: bool) -> None:
     """Generate once and print one line of the table."""
-    from pricing.catalogue.sample import generate_sample
+    from pricing.sample.generate import generate_sample
 
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()

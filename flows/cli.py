@@ -36,8 +36,8 @@ from flows.parameters import check_inputs, check_machine, resolve
 from flows.summary import models_table, print_losses, print_summary, stages_table
 from flows.verbosity import Quiet, Verbose
 from pricing.errors import PricingError
-from pricing.evaluation.losses import run_losses
-from pricing.output_folder import check_output, check_stage_output
+from pricing.report.run_losses import run_losses
+from pricing.run.output_folder import check_output, check_stage_output
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Learn what products cost from their text and pictures, and price new ones.")  # fmt: skip
@@ -128,8 +128,8 @@ def fetch_data(
     data: Annotated[Path, typer.Option(help="Folder that train.csv and test.csv are unpacked into.")] = PATHS.data,
 ) -> None:
     """Download an archive and unpack train.csv and test.csv."""
-    from pricing.catalogue.fetch_data import fetch_data as fetch
-    from pricing.catalogue.progress_display import byte_progress
+    from pricing.download.fetch_data import fetch_data as fetch
+    from pricing.download.progress_display import byte_progress
 
     with byte_progress(console.print) as show:
         files = fetch(url, data, sha256, progress=show)
@@ -145,7 +145,7 @@ def ensemble(
     quiet: Quiet = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Stack the out-of-fold predictions of any models."""
-    from pricing.ensemble.standalone import stack_predictions
+    from pricing.run.standalone import stack_predictions
 
     laid = [*(setting or [])]
     if on_bad_predictions:

@@ -15,11 +15,11 @@ from prefect.futures import PrefectFuture
 from prefect.utilities.engine import collect_task_run_inputs_sync
 
 from flows.verbosity import chosen
-from pricing.artifacts import ArtifactStore, Reference
-from pricing.catalogue.sources import ImageSource
 from pricing.config import PathsConfig, PricingConfig
+from pricing.download.sources import ImageSource
 from pricing.run_display import show_progress
 from pricing.run_progress import Forecast, RunProgress, Step, catalogue_rows
+from pricing.store.artifacts import ArtifactStore, Reference
 from tasks import stages
 from tasks.caching import Runtime
 from tasks.channel import listen
@@ -131,7 +131,7 @@ class Graph:
         )  # fmt: skip
 
     def _links(self) -> int:
-        from pricing.catalogue.images_stage import catalogue_links
+        from pricing.download.fetch import catalogue_links
 
         return len(catalogue_links(self.runtime.path(Reference.model_validate(self.catalogue.result()))))
 

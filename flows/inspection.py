@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from pricing.artifacts import ArtifactStore
 from pricing.config import PathsConfig, PricingConfig, ReportConfig
 from pricing.errors import ArtifactError, InputError
+from pricing.store.artifacts import ArtifactStore
 
 app = typer.Typer()
 COMMANDS = {
@@ -32,7 +32,7 @@ Folder = typer.Argument(help="A run's output folder, or one of `pricing ensemble
 @app.command()
 def report(run_dir: Run) -> None:
     """Build report.html and plots/ of a run again."""
-    from pricing.evaluation.report import build_report
+    from pricing.report.page import build_report
 
     config = ReportConfig()
     # what `pricing ensemble` leaves has figures and no configuration
@@ -53,7 +53,7 @@ def report(run_dir: Run) -> None:
 @app.command()
 def compare(first: Annotated[Path, Folder], second: Annotated[Path, Folder]) -> None:
     """What changed between two runs, what it gained, and whether that is beyond noise."""
-    from pricing.evaluation.compare import compare_runs
+    from pricing.report.compare import compare_runs
 
     typer.echo(compare_runs(first, second).to_markdown())
 
@@ -82,7 +82,7 @@ def why(
 
 def _tell_why(store: ArtifactStore, stage: str, records: list[dict[str, Any]]) -> None:
     """The last output of a stage against the one before it in the same slot."""
-    from pricing.why import explain
+    from pricing.store.why import explain
 
     last = records[-1]
     label = f"{stage} {last['reference'].slot}".strip()

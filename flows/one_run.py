@@ -27,8 +27,8 @@ from prefect.client.schemas.objects import ConcurrencyLeaseHolder
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.runtime import flow_run
 
-from pricing.artifacts import write_json
 from pricing.config import PathsConfig
+from pricing.store.artifacts import write_json
 
 LEASE_SECONDS = 120.0
 """Seconds that a slot stays taken after its run was last heard of; it is renewed four times as often."""

@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-from pricing.catalogue.sources import ImageSource
 from pricing.config import PricingConfig, load_config
+from pricing.download.sources import ImageSource
 from pricing.libraries import check_xgboost
-from pricing.output_folder import check_folder
+from pricing.run.output_folder import check_folder
 
 # a cleared field of the form is an empty text, which as a path would be the working directory
 _Unset = BeforeValidator(lambda value: None if value in ("", {}) else value)

@@ -19,15 +19,15 @@ from flows.graph import TABLES, open_graph
 from flows.one_run import one_run
 from flows.parameters import OptionalFile, OptionalImages, Overrides, check_inputs, check_machine, resolve
 from flows.pricing_flow import pricing_flow
-from pricing.catalogue.sample import generate_sample
-from pricing.catalogue.serving import serve_folder
-from pricing.catalogue.sources import ImageSource
 from pricing.config import PricingConfig
-from pricing.evaluation.markdown import run_markdown
-from pricing.output_folder import check_output
-from pricing.run_output import write_outputs
-from pricing.run_parts import RunParts
+from pricing.download.sources import ImageSource
+from pricing.report.markdown import run_markdown
+from pricing.run.output_folder import check_output
+from pricing.run.outputs import write_outputs
+from pricing.run.parts import RunParts
 from pricing.run_progress import Step
+from pricing.sample.generate import generate_sample
+from pricing.sample.serving import serve_folder
 
 
 @pricing_flow("pricing")

@@ -26,8 +26,8 @@ from flows.summary import print_losses
 from flows.verbosity import Quiet, Verbose, chosen
 from pricing.config import PathsConfig, PricingConfig
 from pricing.errors import InputError
-from pricing.evaluation.losses import Loss, picture_losses, row_losses
-from pricing.output_folder import check_file, check_folder
+from pricing.report.run_losses import Loss, picture_losses, row_losses
+from pricing.run.output_folder import check_file, check_folder
 
 app = typer.Typer()
 console = Console(markup=False)  # a path may hold brackets
@@ -43,13 +43,13 @@ def score(
     comparables: Comparables = 0, on_bad_rows: OnBadRows = None, quiet: Quiet = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Price new products with a finished run."""
-    from pricing.catalogue.progress_display import live_progress
     from pricing.catalogue.reading import read_catalogue_file, rejected_table
-    from pricing.rounding import shown_price
+    from pricing.download.progress_display import live_progress
+    from pricing.metrics.rounding import shown_price
+    from pricing.run.scoring import describe_pictures, fetch_pictures, reads_pictures, score_catalogue
+    from pricing.run.submission import write_comparables, write_intervals, write_rejected, write_submission
     from pricing.run_display import Verbosity, show_progress
     from pricing.run_progress import RunProgress
-    from pricing.scoring import describe_pictures, fetch_pictures, reads_pictures, score_catalogue
-    from pricing.submission import write_comparables, write_intervals, write_rejected, write_submission
 
     check_file(output)
     model = run_dir / "model" if (run_dir / "model").is_dir() else run_dir

@@ -9,11 +9,10 @@ from flows.graph import Graph, open_graph
 from flows.one_run import one_run
 from flows.parameters import OptionalFile, OptionalImages, Overrides, check_inputs, resolve
 from flows.pricing_flow import pricing_flow
-from pricing.artifacts import Reference, write_json
-from pricing.ensemble.members import oof_smapes
 from pricing.errors import ConfigError
-from pricing.output_folder import check_stage_output
-from pricing.run_output import (
+from pricing.members.predictions import oof_smapes
+from pricing.run.output_folder import check_stage_output
+from pricing.run.outputs import (
     copy_missing_pictures,
     copy_rejected,
     copy_searches,
@@ -21,6 +20,7 @@ from pricing.run_output import (
     describe_images,
     describe_networks,
 )  # fmt: skip
+from pricing.store.artifacts import Reference, write_json
 
 STAGES = {
     "download": lambda graph: graph.images,

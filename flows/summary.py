@@ -7,8 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pricing.evaluation.losses import Loss, run_losses
-from pricing.rounding import DEFAULT_DECIMALS, shown_price
+from pricing.metrics.rounding import DEFAULT_DECIMALS, shown_price
+from pricing.report.run_losses import Loss, run_losses
 
 console = Console(markup=False)  # a path may hold brackets
 

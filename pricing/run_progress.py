@@ -16,8 +16,8 @@ from typing import Any
 
 from humanize import naturaldelta
 
-from pricing.artifacts import ArtifactStore, Reference
 from pricing.config.base import Section
+from pricing.store.artifacts import ArtifactStore, Reference
 
 __all__ = ["Forecast", "Moment", "RunProgress", "Step", "catalogue_rows", "watch"]
 

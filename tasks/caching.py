@@ -25,9 +25,9 @@ from prefect.context import TaskRunContext
 from prefect.serializers import JSONSerializer
 from pydantic import BaseModel, ConfigDict
 
-from pricing.artifacts import ArtifactStore, Reference, key_of, key_parts
-from pricing.catalogue.sources import ImageSource
 from pricing.config import PathsConfig
+from pricing.download.sources import ImageSource
+from pricing.store.artifacts import ArtifactStore, Reference, key_of, key_parts
 
 SERIALIZER = JSONSerializer(object_decoder=None)
 

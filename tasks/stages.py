@@ -5,8 +5,6 @@ from typing import Any
 
 from prefect import get_run_logger, task
 
-from pricing.artifacts import Reference, key_of, key_parts
-from pricing.catalogue.progress import Progress
 from pricing.config import (
     CatalogueConfig,
     EnsembleConfig,
@@ -18,6 +16,8 @@ from pricing.config import (
     NeuralConfig,
     PriceFeaturesConfig,
 )  # fmt: skip
+from pricing.download.progress import Progress
+from pricing.store.artifacts import Reference, key_of, key_parts
 from tasks.caching import Runtime, stage_task
 from tasks.channel import say
 
@@ -25,20 +25,20 @@ from tasks.channel import say
 NETWORK = {"retries": 2, "retry_delay_seconds": [5.0, 20.0], "retry_jitter_factor": 0.5}
 
 
-@stage_task("catalogue", "pricing.catalogue.stage")
+@stage_task("catalogue", "pricing.catalogue.ingest")
 def read_catalogue(out: Path, *, train: Path, test: Path | None, config: CatalogueConfig, runtime: Runtime) -> None:
     """Read and check the catalogue files."""
-    from pricing.catalogue import stage
+    from pricing.catalogue import ingest as stage
 
     stage.read_catalogue(train, test, config, out)
 
 
-@stage_task("folds", "pricing.catalogue.stage")
+@stage_task("folds", "pricing.catalogue.ingest")
 def assign_folds(
     out: Path, *, catalogue: Reference, folds: FoldsConfig, holdout: HoldoutConfig, seed: int, runtime: Runtime
 ) -> None:
     """Near-duplicate groups, the hold-out, the folds."""
-    from pricing.catalogue import stage
+    from pricing.catalogue import ingest as stage
 
     stage.assign_folds(runtime.path(catalogue), folds, holdout, seed, out)
 
@@ -53,9 +53,9 @@ def fetch_shard(
     ``before`` is the result of the shard before it, None for the first: shards take turns, so that the limits on
     requests in flight hold over all of them and a full disk stops them all. Returns what all shards so far came to.
     """
-    from pricing.catalogue import images_stage
-    from pricing.catalogue.progress import ShardTotals
-    from pricing.catalogue.progress_display import progress_lines
+    from pricing.download import fetch as images_stage
+    from pricing.download.progress import ShardTotals
+    from pricing.download.progress_display import progress_lines
 
     folder = runtime.path(Reference.model_validate(catalogue))
     links = images_stage.catalogue_links(folder)
@@ -75,23 +75,23 @@ def fetch_shard(
     return earlier.plus(report).model_dump()
 
 
-@stage_task("images", "pricing.catalogue.images_stage")
+@stage_task("images", "pricing.download.fetch")
 def collect_images(
     out: Path, *, catalogue: Reference, config: ImagesConfig, origin: str, fetched: dict, runtime: Runtime
 ) -> None:
     """Table of the pictures that are there."""
-    from pricing.catalogue import images_stage
+    from pricing.download import fetch as images_stage
 
     work = runtime.work("images")
     images_stage.collect_images(runtime.path(catalogue), config, work, runtime.image_source, out)
 
 
-@stage_task("features", "pricing.features.stage")
+@stage_task("features", "pricing.features.build_features")
 def build_features(
     out: Path, *, catalogue: Reference, folds: Reference, config: FeaturesConfig, seed: int, runtime: Runtime
 ) -> None:
     """Features that read no price."""
-    from pricing.features import stage
+    from pricing.features import build_features as stage
 
     stage.build_features(
         runtime.path(catalogue), runtime.path(folds), config, seed, out, threads=runtime.threads,
@@ -99,13 +99,13 @@ def build_features(
     )  # fmt: skip
 
 
-@stage_task("price_features", "pricing.features.stage", "{fold}")
+@stage_task("price_features", "pricing.features.build_features", "{fold}")
 def build_price_features(
     out: Path, *, catalogue: Reference, folds: Reference, features: Reference, config: PriceFeaturesConfig,
     fold: int | None, seed: int, runtime: Runtime,
 ) -> None:  # fmt: skip
     """Features that read prices, fitted inside the fold; their ridge is a base model."""
-    from pricing.features import stage
+    from pricing.features import build_features as stage
 
     stage.build_price_features(
         runtime.path(catalogue), runtime.path(folds), runtime.path(features), config, fold, seed, out,
@@ -113,19 +113,19 @@ def build_price_features(
     )  # fmt: skip
 
 
-@stage_task("tune", "pricing.gbdt.tuning.stage", "{member}", together=True)  # workers share a study
+@stage_task("tune", "pricing.members.tuning.tune", "{member}", together=True)  # workers share a study
 def tune_gbdt(
     out: Path, *, catalogue: Reference, folds: Reference, features: Reference, price_features: list[Reference],
     config: GBDTConfig, member: str, seed: int, runtime: Runtime,
 ) -> None:  # fmt: skip
     """Search one library's settings; the study is kept, and a larger budget goes on with it."""
-    from pricing.gbdt.tuning import stage
+    from pricing.members.tuning import tune as stage
 
     # of the search only what a trial depends on: a larger budget goes on with the study
     judged_by = config.model_copy(update={"search": config.search.only("n_splits")})
     read = [catalogue, folds, features, *price_features]
     identity = {"member": member, "seed": seed, "config": judged_by, "read": read}
-    study = key_of(key_parts("tune", "pricing.gbdt.tuning.stage", identity))
+    study = key_of(key_parts("tune", "pricing.members.tuning.tune", identity))
     stage.tune(
         runtime.path(catalogue), runtime.path(folds), runtime.path(features),
         [runtime.path(made) for made in price_features], config, member, seed, out, runtime.work("studies", study),
@@ -133,22 +133,22 @@ def tune_gbdt(
     )  # fmt: skip
 
 
-@stage_task("settings", "pricing.gbdt.tuning.stage", "{member}")
+@stage_task("settings", "pricing.members.tuning.tune", "{member}")
 def take_settings(out: Path, *, tuned: Reference, member: str, runtime: Runtime) -> None:
     """The search's choice without its history: a longer search that chooses the same trains nothing again."""
-    from pricing.gbdt.tuning import stage
+    from pricing.members.tuning import tune as stage
 
     stage.take_settings(runtime.path(tuned), out)
 
 
-@stage_task("gbdt", "pricing.gbdt.stage", "{member}-{fold}")
+@stage_task("gbdt", "pricing.members.trees.stage", "{member}-{fold}")
 def train_gbdt(
     out: Path, *, catalogue: Reference, folds: Reference, features: Reference, price_features: Reference,
     tuned: Reference | None, config: GBDTConfig, member: str, fold: int | None, seed: int,
     fold_models: list[Reference], runtime: Runtime,
 ) -> None:  # fmt: skip
     """One library on one fold; with ``fold_models``, the refit at their median best round."""
-    from pricing.gbdt import stage
+    from pricing.members.trees import stage
 
     stage.train_fold(
         runtime.path(catalogue), runtime.path(folds), runtime.path(features), runtime.path(price_features), config,
@@ -157,25 +157,25 @@ def train_gbdt(
     )  # fmt: skip
 
 
-@stage_task("encode", "pricing.neural.stage")
+@stage_task("encode", "pricing.members.neural_stage")
 def encode(
     out: Path, *, catalogue: Reference, images: Reference | None, config: NeuralConfig, runtime: Runtime
 ) -> None:
     """The encoders' frozen parts, once over all texts and pictures."""
-    from pricing.neural import stage
+    from pricing.members import neural_stage as stage
 
     table = runtime.path(images) if images else None
     stage.encode(runtime.path(catalogue), table, config, runtime.work("images"), out, threads=runtime.threads)
 
 
-@stage_task("neural", "pricing.neural.stage", "{member}-{fold}")
+@stage_task("neural", "pricing.members.neural_stage", "{member}-{fold}")
 def train_neural(
     out: Path, *, catalogue: Reference, folds: Reference, features: Reference, price_features: Reference,
     images: Reference | None, encoded: Reference | None, config: NeuralConfig, member: str, fold: int | None, seed: int,
     fold_models: list[Reference], runtime: Runtime, key: str,
 ) -> None:  # fmt: skip
     """One network on one fold; a killed training is resumed by the same code and libraries on the same inputs."""
-    from pricing.neural import stage
+    from pricing.members import neural_stage as stage
 
     stage.train_fold(
         runtime.path(catalogue), runtime.path(folds), runtime.path(features), runtime.path(price_features),
@@ -186,13 +186,13 @@ def train_neural(
     )  # fmt: skip
 
 
-@stage_task("ensemble", "pricing.ensemble.stage")
+@stage_task("ensemble", "pricing.ensemble.fit_ensemble")
 def fit_ensemble(
     out: Path, *, catalogue: Reference, folds: Reference, members: dict[str, list[Reference]],
     refits: dict[str, Reference], config: EnsembleConfig, seed: int, floor: dict | None, runtime: Runtime,
 ) -> None:  # fmt: skip
     """Stack, weights, calibration; the figures."""
-    from pricing.ensemble import stage
+    from pricing.ensemble import fit_ensemble as stage
 
     stage.fit_ensemble(
         runtime.path(catalogue), runtime.path(folds),

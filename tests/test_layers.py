@@ -29,7 +29,7 @@ def test_no_arrow_points_back(room: str, forbidden: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("room", ["catalogue", "config"])
 def test_the_ground_floor_knows_no_stage(room: str) -> None:
-    stages = ("pricing.features", "pricing.gbdt", "pricing.neural", "pricing.ensemble", "pricing.evaluation")
+    stages = ("pricing.features", "pricing.members", "pricing.ensemble", "pricing.report")
     for path in (ROOT / "pricing" / room).rglob("*.py"):
         assert not {name for name in imports(path) if name.startswith(stages)}, path
 

@@ -9,12 +9,12 @@ import pytest
 
 from flows.parameters import check_inputs, check_machine
 from pricing import libraries
-from pricing.codehash import library_versions
 from pricing.config import PricingConfig
 from pricing.errors import ConfigError
-from pricing.gbdt.matrix import FeatureSchema, Matrix
-from pricing.gbdt.xgb import load, train_xgboost
-from tests.gbdt.conftest import TINY, make_table
+from pricing.members.trees.matrix import FeatureSchema, Matrix
+from pricing.members.xgboost import load, train_xgboost
+from pricing.store.codehash import library_versions
+from tests.members.trees.conftest import TINY, make_table
 
 
 def install(folder: Path, name: str, version: str) -> None:
@@ -39,9 +39,9 @@ def only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_the_key_knows_the_module_not_the_distribution(only: Path, name: str) -> None:
     """A model trained with the CPU build is served to a machine with the other one of the same version."""
     install(only, name, "3.2.0")
-    assert {key: value for key, value in library_versions("pricing.gbdt.stage").items() if key != "python"} == {
-        "xgboost": "3.2.0"
-    }
+    assert {
+        key: value for key, value in library_versions("pricing.members.trees.stage").items() if key != "python"
+    } == {"xgboost": "3.2.0"}
     libraries.check_xgboost()
 
 
@@ -72,4 +72,4 @@ def test_both_are_refused_at_the_start_and_where_the_module_is_used(tmp_path: Pa
 
 def test_a_module_of_no_distribution_has_no_version() -> None:
     assert libraries.module_version("no_such_module") is None
-    assert libraries.module_version("pricing.gbdt") is None
+    assert libraries.module_version("pricing.members") is None

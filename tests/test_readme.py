@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pricing.catalogue.sample import generate_sample
+from pricing.sample.generate import generate_sample
 from tests.conftest import ROOT
 from tests.ensemble.synthetic import make_members
 

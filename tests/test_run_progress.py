@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pricing.artifacts import ArtifactStore, Reference, key_parts
 from pricing.config import FeaturesConfig, FoldsConfig
 from pricing.run_display import Verbosity, show_progress
 from pricing.run_progress import Forecast, Moment, RunProgress, Step
+from pricing.store.artifacts import ArtifactStore, Reference, key_parts
 
-ENTRY = "pricing.catalogue.stage"
+ENTRY = "pricing.catalogue.ingest"
 
 
 class Clock:

@@ -8,8 +8,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from pricing.catalogue.links import tidy_links
-from pricing.plain_text import plain_text
-from pricing.title import title_of
+from pricing.catalogue.plain_text import plain_text
+from pricing.catalogue.title import title_of
 
 # longest first where one is the beginning of another; applied to lower-case words between blanks
 _UNITS = (

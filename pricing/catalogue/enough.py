@@ -9,11 +9,11 @@ from pathlib import Path
 import polars as pl
 
 from pricing.catalogue.duplicates import title_keys
+from pricing.catalogue.fewest_rows import FEWEST_ROWS
 from pricing.catalogue.folds import holdout_size
 from pricing.catalogue.reading import stream_catalogue_file
 from pricing.config.catalogue import CatalogueConfig, FoldsConfig, HoldoutConfig
 from pricing.errors import CatalogueError
-from pricing.fewest_rows import FEWEST_ROWS
 
 __all__ = ["LearnableRows", "check_folds", "check_training_file", "rows_needed"]
 

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from pricing.config.base import Section
-from pricing.interval_levels import INTERVAL_COLUMNS
+from pricing.metrics.interval_levels import INTERVAL_COLUMNS
 
 
 class MetaLightGBMConfig(Section):

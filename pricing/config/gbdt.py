@@ -17,7 +17,7 @@ class LightGBMConfig(Section):
     huber_alpha: float = Field(0.3, gt=0)
     """Huber's threshold, in log price."""
     amount_exponent: float = Field(0.0, ge=0, le=1)
-    """The trees learn log price less this times log amount: 0 log price, 1 log price per unit; pricing.gbdt.target."""
+    """The trees learn log price less this times log amount: 0 is log price, 1 log price per unit; see trees.target."""
     terms: int = Field(0, ge=0)
     """TF-IDF terms read beside the table, those in most training rows."""
     rounds: int = Field(2000, ge=1)
@@ -56,7 +56,7 @@ class XGBoostConfig(Section):
     huber_alpha: float = Field(0.3, gt=0)
     """Pseudo-Huber's slope, in log price."""
     amount_exponent: float = Field(0.0, ge=0, le=1)
-    """The trees learn log price less this times log amount: 0 log price, 1 log price per unit; pricing.gbdt.target."""
+    """The trees learn log price less this times log amount: 0 is log price, 1 log price per unit; see trees.target."""
     terms: int = Field(0, ge=0)
     """TF-IDF terms read beside the table, those in most training rows."""
     rounds: int = Field(2000, ge=1)
@@ -91,7 +91,7 @@ class CatBoostConfig(Section):
     huber_delta: float = Field(0.3, gt=0)
     """Huber's threshold, in log price."""
     amount_exponent: float = Field(0.0, ge=0, le=1)
-    """The trees learn log price less this times log amount: 0 log price, 1 log price per unit; pricing.gbdt.target."""
+    """The trees learn log price less this times log amount: 0 is log price, 1 log price per unit; see trees.target."""
     terms: int = Field(0, ge=0)
     """TF-IDF terms read beside the table, those in most training rows; CatBoost spreads them out."""
     rounds: int = Field(1500, ge=1)

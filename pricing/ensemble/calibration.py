@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing.ensemble.folds import cross_fitted
-from pricing.ensemble.weights import beyond_luck
+from pricing.ensemble.nested_folds import cross_fitted
+from pricing.ensemble.simplex_weights import beyond_luck
 from pricing.errors import ArtifactError
-from pricing.smape import smape_of_logs, smape_rows
+from pricing.metrics.smape import smape_of_logs, smape_rows
 
 __all__ = ["Calibration", "ChosenCalibration", "choose_calibration", "fit_calibration"]
 

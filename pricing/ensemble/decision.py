@@ -27,11 +27,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing.ensemble.folds import cross_fitted
+from pricing.ensemble.nested_folds import cross_fitted
+from pricing.ensemble.simplex_weights import beyond_luck
 from pricing.ensemble.spread import SpreadModel, fit_spread
-from pricing.ensemble.weights import beyond_luck
 from pricing.errors import ArtifactError
-from pricing.smape import smape_of_logs, smape_rows
+from pricing.metrics.smape import smape_of_logs, smape_rows
 
 __all__ = ["Decision", "best_offset", "choose_decision", "fit_decision", "smape_optimal_points"]
 

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing.ensemble.folds import cross_fitted
+from pricing.ensemble.nested_folds import cross_fitted
 from pricing.ensemble.spread import SpreadModel, fit_spread
 from pricing.errors import ArtifactError
-from pricing.interval_levels import LEVELS
+from pricing.metrics.interval_levels import LEVELS
 
 __all__ = ["Intervals", "fit_intervals"]
 

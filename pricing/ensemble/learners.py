@@ -6,14 +6,15 @@ of log prices, clipped to what is believable, and nothing else:
 ============ ===================================================================================================
 mean         the plain mean in log space
 single       the one member with the lowest SMAPE
-weights      simplex weights that minimise SMAPE (`pricing.ensemble.weights`)
+weights      simplex weights that minimise SMAPE (`pricing.ensemble.simplex_weights`)
 greedy       greedy selection (`pricing.ensemble.selection`)
 smape_linear free coefficients that minimise SMAPE (`pricing.ensemble.linear`)
 ridge        ridge regression on the standardised members
 elasticnet   the same with an L1 part
-lightgbm     smape_linear's price plus shallow trees, fitted by L1 to what it leaves over (`pricing.ensemble.trees`)
+lightgbm     smape_linear's price plus shallow trees, fitted by L1 to what it leaves over
+             (`pricing.ensemble.meta_trees`)
 network      smape_linear's price plus the best answer to a predicted distribution of what it leaves over
-             (`pricing.ensemble.network`)
+             (`pricing.ensemble.meta_network`)
 ============ ===================================================================================================
 """
 
@@ -24,12 +25,12 @@ from numpy.typing import NDArray
 
 from pricing.config.ensemble import EnsembleConfig
 from pricing.ensemble.linear import LinearModel, believable, fit_elasticnet, fit_ridge, fit_smape_linear
-from pricing.ensemble.network import NetworkModel, fit_network
+from pricing.ensemble.meta_network import NetworkModel, fit_network
+from pricing.ensemble.meta_trees import TreeModel, fit_trees
 from pricing.ensemble.screening import informative_members
 from pricing.ensemble.selection import select_greedily
-from pricing.ensemble.trees import TreeModel, fit_trees
-from pricing.ensemble.weights import optimise_weights
-from pricing.smape import smape_of_logs
+from pricing.ensemble.simplex_weights import optimise_weights
+from pricing.metrics.smape import smape_of_logs
 
 __all__ = ["SIMPLE_LEARNERS", "Level1", "Model", "best_constant", "fit_level_1", "linear_part"]
 

@@ -7,7 +7,7 @@ multiples of one over the number of picks, which makes it hard to overfit.
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing.smape import smape_of_logs
+from pricing.metrics.smape import smape_of_logs
 
 __all__ = ["select_greedily"]
 

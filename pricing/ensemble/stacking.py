@@ -18,18 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from pricing.catalogue.fewest_rows import FEWEST_ROWS
 from pricing.config.ensemble import EnsembleConfig
 from pricing.ensemble.calibration import Calibration, choose_calibration
 from pricing.ensemble.decision import Decision, choose_decision
-from pricing.ensemble.ensemble import Ensemble
-from pricing.ensemble.folds import cross_fitted, nesting_folds
 from pricing.ensemble.intervals import fit_intervals
 from pricing.ensemble.learners import Level1, Model, best_constant, fit_level_1
 from pricing.ensemble.linear import LinearModel
-from pricing.ensemble.weights import optimise_weights
+from pricing.ensemble.nested_folds import cross_fitted, nesting_folds
+from pricing.ensemble.simplex_weights import optimise_weights
+from pricing.ensemble.stack import Ensemble
 from pricing.errors import PredictionsError
-from pricing.fewest_rows import FEWEST_ROWS
-from pricing.smape import smape_of_logs
+from pricing.metrics.smape import smape_of_logs
 
 __all__ = ["TrainedEnsemble", "train_ensemble"]
 
@@ -100,7 +100,7 @@ def train_ensemble(
     log_price : ndarray of shape (n,)
         True log prices.
     folds : ndarray of shape (n,)
-        Fold of each row; see `pricing.ensemble.folds.nesting_folds`.
+        Fold of each row; see `pricing.ensemble.nested_folds.nesting_folds`.
     names : tuple of str, length m
         The members' names.
     threads : int

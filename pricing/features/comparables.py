@@ -13,13 +13,13 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
-from pricing.artifacts import write_json
 from pricing.errors import ArtifactError, SchemaError
 from pricing.features.files import read_array, read_sparse
 from pricing.features.load import ID, FeatureSet, Nearest
 from pricing.features.neighbour_prices import UNIT_OF, Amounts
 from pricing.features.neighbours import NearestRows, unit_rows
-from pricing.tables import read_table
+from pricing.store.artifacts import write_json
+from pricing.store.tables import read_table
 
 __all__ = ["KEPT", "ComparableIndex", "find_comparables"]
 

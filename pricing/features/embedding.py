@@ -19,13 +19,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from pricing.artifacts import write_json
 from pricing.config.features import EmbeddingConfig
 from pricing.errors import ArtifactError
 from pricing.pretrained.instructions import cpu_precision
 from pricing.pretrained.saved_encoders import SavedEncoders
 from pricing.pretrained.text import compose_texts, shape_batches
 from pricing.pretrained.weights import find_encoder, load_text_encoder, load_tokenizer, tensors_sha256
+from pricing.store.artifacts import write_json
 
 __all__ = ["EmbeddingCache", "TextEmbedder"]
 

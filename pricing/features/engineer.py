@@ -25,7 +25,6 @@ import polars as pl
 from pydantic import ValidationError
 from scipy import sparse
 
-from pricing.artifacts import write_json
 from pricing.config.features import FeaturesConfig
 from pricing.errors import ArtifactError, SchemaError
 from pricing.features import brand, quantity, text_statistics, words
@@ -35,6 +34,7 @@ from pricing.features.keywords import keyword_features, keyword_names
 from pricing.features.load import ID, FeatureSchema, FeatureSet, load_features, save_features
 from pricing.features.sections import split_sections
 from pricing.features.tfidf import TfidfSpace
+from pricing.store.artifacts import write_json
 
 if TYPE_CHECKING:  # torch takes seconds to import, and only one of the spaces needs it
     from pricing.features.embedding import TextEmbedder

@@ -19,7 +19,7 @@ from scipy import sparse
 from pricing.errors import ArtifactError, SchemaError
 from pricing.features.files import read_array, read_arrays, read_sparse
 from pricing.features.neighbours import Neighbours
-from pricing.tables import read_table
+from pricing.store.tables import read_table
 
 __all__ = ["FeatureSchema", "FeatureSet", "Nearest", "load_features", "load_price_features", "save_features"]
 

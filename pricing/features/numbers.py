@@ -117,7 +117,7 @@ def plain_numbers(text: pl.Expr) -> pl.Expr:
     Parameters
     ----------
     text : Expr
-        String, lower case, of `pricing.plain_text.plain_text`; "x" multiplies.
+        String, lower case, of `pricing.catalogue.plain_text.plain_text`; "x" multiplies.
 
     Returns
     -------

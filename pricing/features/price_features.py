@@ -14,7 +14,6 @@ import polars as pl
 from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
-from pricing.artifacts import write_json
 from pricing.config.features import PriceFeaturesConfig
 from pricing.errors import ArtifactError, SchemaError
 from pricing.features.comparables import find_comparables
@@ -23,7 +22,8 @@ from pricing.features.load import ID, FeatureSet, Nearest
 from pricing.features.neighbour_prices import SUMMARY, Amounts, summarise
 from pricing.features.ridge import PriceRidge
 from pricing.features.target_means import TargetMeans
-from pricing.tables import read_table
+from pricing.store.artifacts import write_json
+from pricing.store.tables import read_table
 
 __all__ = ["PriceFeatures", "inner_fold_numbers"]
 

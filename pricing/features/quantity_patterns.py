@@ -172,7 +172,7 @@ _POUNDS = (
 
 
 def normalized_title(text: pl.Expr) -> pl.Expr:
-    """Prepare a plain title (`pricing.plain_text`) for `TOKEN`.
+    """Prepare a plain title (`pricing.catalogue.plain_text`) for `TOKEN`.
 
     ``1,000`` becomes ``1000``, ``0,5`` becomes ``0.5``, ``1-1/2`` becomes ``1.5``, ``2×500`` becomes ``2 x 500``,
     ``5# bag`` becomes ``5 lb bag``.

@@ -14,10 +14,10 @@ import polars as pl
 from scipy import sparse
 from sklearn.linear_model import Ridge
 
-from pricing.artifacts import write_json
 from pricing.errors import ArtifactError, SchemaError
 from pricing.features.files import read_arrays
 from pricing.features.load import FeatureSet
+from pricing.store.artifacts import write_json
 
 __all__ = ["DesignMatrix", "PriceRidge"]
 

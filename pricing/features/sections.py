@@ -2,14 +2,14 @@
 
 ``catalog_content`` is lines: ``Item Name: ...``, ``Bullet Point 1: ...``, ``Product Description: ...``, ``Value: ...``,
 ``Unit: ...``; any of them may be missing, and a description may run over several lines. The text is made plain here,
-once, so that every feature reads the same (`pricing.plain_text`).
+once, so that every feature reads the same (`pricing.catalogue.plain_text`).
 """
 
 import polars as pl
 
+from pricing.catalogue.plain_text import plain_text
+from pricing.catalogue.title import FIELDS, field_line, title_line
 from pricing.features.fields import read_values
-from pricing.plain_text import plain_text
-from pricing.title import FIELDS, field_line, title_line
 
 __all__ = ["split_sections"]
 

@@ -16,7 +16,6 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from pricing.errors import WeightsError
-from pricing.permissions import apply_umask
 from pricing.pretrained.weights import (
     Source,
     describe,
@@ -26,6 +25,7 @@ from pricing.pretrained.weights import (
     load_tokenizer,
     tensors_sha256,
 )
+from pricing.store.permissions import apply_umask
 
 __all__ = ["SavedEncoders"]
 

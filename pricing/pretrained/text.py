@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from pricing.plain_text import plain_text
-from pricing.title import FIELD, LABEL, NAMED, field_line, title_line
+from pricing.catalogue.plain_text import plain_text
+from pricing.catalogue.title import FIELD, LABEL, NAMED, field_line, title_line
 
 __all__ = ["compose_texts", "shape_batches", "text_windows"]
 
@@ -23,7 +23,7 @@ _PACKS = (
 def compose_texts(contents: Sequence[str | None] | pl.Series) -> list[str]:
     """Rearrange catalogue texts, made plain: value, unit and pack, then the title, then the rest without labels.
 
-    The title is that of `pricing.title.title_of`.
+    The title is that of `pricing.catalogue.title.title_of`.
 
     >>> compose_texts(["Item Name: Taco Sauce, 12 Ounce (Pack of 6)\\nValue: 72.0\\nUnit: Fl Oz\\n", None])
     ['72 Fl Oz, pack 6. Taco Sauce, 12 Ounce (Pack of 6)', '']

@@ -28,9 +28,9 @@ from torch import nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
-from pricing.artifacts import file_digest
 from pricing.config import PathsConfig
 from pricing.errors import WeightsError
+from pricing.store.artifacts import file_digest
 
 __all__ = ["Source", "find_encoder", "load_image_encoder", "load_text_encoder", "load_tokenizer", "tensors_sha256"]
 

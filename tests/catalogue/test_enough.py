@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from pricing.catalogue.enough import check_training_file, rows_needed
-from pricing.catalogue.stage import assign_folds, read_catalogue
+from pricing.catalogue.ingest import assign_folds, read_catalogue
 from pricing.config.catalogue import CatalogueConfig, FoldsConfig, HoldoutConfig
 from pricing.errors import CatalogueError
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pricing.catalogue.duplicates import duplicate_groups, normalise_title, title_keys
 from pricing.catalogue.folds import make_folds, stratified_folds
-from pricing.catalogue.stage import assign_folds, read_catalogue
+from pricing.catalogue.ingest import assign_folds, read_catalogue
 from pricing.config.catalogue import CatalogueConfig, FoldsConfig, HoldoutConfig
 from pricing.errors import CatalogueError
 

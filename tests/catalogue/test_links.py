@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pricing.catalogue.duplicates import duplicate_groups
-from pricing.catalogue.failures import PictureFailure
-from pricing.catalogue.hosts import HostRules
-from pricing.catalogue.images_stage import fetch_shard
 from pricing.catalogue.links import complete, first_link, request_url, split_links, tidy_links
-from pricing.catalogue.sources import ImageSource
 from pricing.config import ImagesConfig
-from tests.catalogue.fault_server import Fault, FaultServer
+from pricing.download.failures import PictureFailure
+from pricing.download.fetch import fetch_shard
+from pricing.download.hosts import HostRules
+from pricing.download.sources import ImageSource
+from tests.download.fault_server import Fault, FaultServer
 
 A, B = "https://shop.example/a.jpg", "https://shop.example/b.jpg"
 

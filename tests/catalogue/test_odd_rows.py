@@ -5,8 +5,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from pricing.catalogue.ingest import read_catalogue
 from pricing.catalogue.reading import read_catalogue_file
-from pricing.catalogue.stage import read_catalogue
 from pricing.config.catalogue import CatalogueConfig
 from pricing.errors import CatalogueError
 

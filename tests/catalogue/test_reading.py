@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pricing.catalogue import raw_rows, reading
+from pricing.catalogue.ingest import read_catalogue
 from pricing.catalogue.reading import read_catalogue_file
-from pricing.catalogue.stage import read_catalogue
 from pricing.config.catalogue import CatalogueConfig
 from pricing.errors import CatalogueError
 

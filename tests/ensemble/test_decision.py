@@ -10,11 +10,11 @@ from pricing.ensemble.decision import Decision, best_offset, choose_decision, fi
 from pricing.ensemble.intervals import Intervals, fit_intervals
 from pricing.ensemble.linear import LinearModel
 from pricing.ensemble.meta_features import disagreement
-from pricing.ensemble.network import NetworkModel, fit_network
+from pricing.ensemble.meta_network import NetworkModel, fit_network
 from pricing.ensemble.spread import fit_spread
 from pricing.errors import ArtifactError
-from pricing.evaluation.metrics import calculate_smape
-from pricing.smape import smape_of_logs
+from pricing.metrics.price_metrics import calculate_smape
+from pricing.metrics.smape import smape_of_logs
 
 GRID = np.linspace(-2, 2, 161)
 

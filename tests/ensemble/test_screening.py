@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricing.ensemble.folds import nesting_folds
+from pricing.ensemble.nested_folds import nesting_folds
 from pricing.ensemble.screening import informative_members
 from pricing.errors import PredictionsError
 from tests.ensemble.synthetic import make_members

@@ -15,14 +15,14 @@ from sklearn.linear_model import Ridge
 
 from pricing.config.ensemble import EnsembleConfig
 from pricing.ensemble.decision import fit_decision
-from pricing.ensemble.ensemble import Ensemble
 from pricing.ensemble.learners import LinearModel, best_constant, fit_level_1
 from pricing.ensemble.meta_features import disagreement, meta_features
+from pricing.ensemble.simplex_weights import optimise_weights
 from pricing.ensemble.spread import fit_spread
+from pricing.ensemble.stack import Ensemble
 from pricing.ensemble.stacking import train_ensemble
-from pricing.ensemble.weights import optimise_weights
 from pricing.errors import ArtifactError, PredictionsError, SchemaError
-from pricing.smape import smape_of_logs
+from pricing.metrics.smape import smape_of_logs
 from tests.ensemble.synthetic import QUICK, make_members, make_plain_members
 
 
@@ -276,7 +276,7 @@ def test_saved_ensemble_is_complete(saved: tuple[Path, Ensemble, np.ndarray], tm
     assert {path.suffix for path in folder.iterdir()} == {".json", ".txt", ".safetensors"}
     np.save(tmp_path / "members.npy", members)
     code = (
-        "import sys, numpy as np\nfrom pathlib import Path\nfrom pricing.ensemble.ensemble import Ensemble\n"
+        "import sys, numpy as np\nfrom pathlib import Path\nfrom pricing.ensemble.stack import Ensemble\n"
         "z = np.load(sys.argv[2], allow_pickle=False)\ne = Ensemble.load(Path(sys.argv[1]))\n"
         "given = {f'm{j}': z[:, j] for j in reversed(range(z.shape[1]))}\n"
         "p = e.predict(given)\nends = e.predict_intervals(given, p)\n"

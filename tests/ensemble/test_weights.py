@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from pricing.ensemble.calibration import Calibration, choose_calibration, fit_calibration
 from pricing.ensemble.selection import select_greedily
-from pricing.ensemble.weights import optimise_weights
+from pricing.ensemble.simplex_weights import optimise_weights
 from pricing.errors import ArtifactError
-from pricing.evaluation.metrics import calculate_smape
-from pricing.smape import smape_of_logs
+from pricing.metrics.price_metrics import calculate_smape
+from pricing.metrics.smape import smape_of_logs
 from tests.ensemble.synthetic import make_members
 
 

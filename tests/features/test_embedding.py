@@ -19,7 +19,7 @@ from pricing.features.price_features import PriceFeatures
 from pricing.pretrained.text import compose_texts
 from tests.features.conftest import CONFIG, PRICE_CONFIG, Products
 from tests.features.test_engineer import assert_same
-from tests.neural.builders import write_text_encoder
+from tests.members.networks.builders import write_text_encoder
 
 TEXTS = ["Item Name: Tea, 2 oz\nValue: 2\nUnit: Ounce", "Item Name: Rye flour", None, "", "Item Name: " + "salt " * 90]
 

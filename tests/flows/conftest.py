@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from prefect.task_runners import ProcessPoolTaskRunner
 
-from pricing.catalogue.sample import SampleInfo, generate_sample
 from pricing.config import PricingConfig, load_config
+from pricing.sample.generate import SampleInfo, generate_sample
 from tasks.workers import branch_runner
 
 SMALL = {

@@ -12,11 +12,11 @@ import polars as pl
 import pytest
 
 from flows.pipeline import price_catalogue
-from pricing.artifacts import ArtifactStore
-from pricing.catalogue.sample import SampleInfo
 from pricing.config import PricingConfig
 from pricing.errors import WeightsError
-from pricing.evaluation.timeline import timeline
+from pricing.report.timeline import timeline
+from pricing.sample.generate import SampleInfo
+from pricing.store.artifacts import ArtifactStore
 from tests.flows.conftest import parameters, small_config
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "kept_workers")
@@ -204,7 +204,7 @@ def test_a_failing_branch_leaves_the_other_done(artifacts: Path, sample: SampleI
 
 @pytest.mark.parametrize("kind", ["grouped", pytest.param("random", marks=pytest.mark.slow)])
 def test_permuted_prices_teach_nothing(sample: SampleInfo, tmp_path: Path, kind: str) -> None:
-    from pricing.catalogue.sample import generate_sample
+    from pricing.sample.generate import generate_sample
 
     big = generate_sample(tmp_path / "sample", rows=500, test_rows=20, seed=3, images=False)
     frame = pl.read_csv(big.train, infer_schema=False)

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from pricing.artifacts import Reference
 from pricing.config import NeuralConfig, PathsConfig
 from pricing.errors import TrainingError
+from pricing.store.artifacts import Reference
 from tasks.caching import Runtime
 from tasks.stages import train_neural
 
@@ -20,7 +20,7 @@ def test_checkpoints_belong_to_the_key_of_what_they_become(tmp_path: Path, monke
         folders.append(arguments[11])
         raise TrainingError("stopped")
 
-    monkeypatch.setattr("pricing.neural.stage.train_fold", stopped)
+    monkeypatch.setattr("pricing.members.neural_stage.train_fold", stopped)
     made = Reference(
         stage="any", slot="", key="k", digest="d", size=0, started=0.0, ended=0.0, threads=1, peak_rss=0
     ).model_dump()  # fmt: skip
@@ -30,7 +30,9 @@ def test_checkpoints_belong_to_the_key_of_what_they_become(tmp_path: Path, monke
         "runtime": Runtime(paths=PathsConfig(artifacts=tmp_path)),
     }  # fmt: skip
     for version in ("1", "1", "2"):
-        monkeypatch.setattr("pricing.artifacts.library_versions", lambda entry, version=version: {"torch": version})
+        monkeypatch.setattr(
+            "pricing.store.artifacts.library_versions", lambda entry, version=version: {"torch": version}
+        )
         with pytest.raises(TrainingError, match="stopped"):
             train_neural.fn(**inputs)
     assert folders[0] == folders[1] != folders[2]

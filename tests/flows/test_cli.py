@@ -14,14 +14,14 @@ import pytest
 from PIL import Image
 
 from pricing.catalogue.reading import read_catalogue_file
-from pricing.catalogue.serving import serve_folder
-from pricing.catalogue.sources import ImageSource
 from pricing.config import PricingConfig
-from pricing.rounding import round_prices
-from pricing.scoring import fetch_pictures, score_catalogue
+from pricing.download.sources import ImageSource
+from pricing.metrics.rounding import round_prices
+from pricing.run.scoring import fetch_pictures, score_catalogue
+from pricing.sample.serving import serve_folder
 from tests.ensemble.synthetic import make_members
-from tests.neural.builders import write_image_encoder, write_text_encoder
-from tests.test_permissions import expected, modes
+from tests.members.networks.builders import write_image_encoder, write_text_encoder
+from tests.store.test_permissions import expected, modes
 
 SMALL = [
     "--set", "folds.n_splits=2", "--set", "gbdt.members=['lightgbm']", "--set", "gbdt.lightgbm.rounds=30",

@@ -9,16 +9,16 @@ from filelock import FileLock, Timeout
 from typer.testing import CliRunner
 
 from flows.cli import app
-from pricing.artifacts import ArtifactStore, Reference, key_parts
 from pricing.config import FoldsConfig, GBDTConfig, ImagesConfig, LightGBMConfig, PricingConfig, Section
 from pricing.errors import ArtifactError, InputError
-from pricing.why import SECTIONS
+from pricing.store.artifacts import ArtifactStore, Reference, key_parts
+from pricing.store.why import SECTIONS
 
 RUNNER = CliRunner()
 
 
 def fill(artifacts: Path, n_splits: int, slot: str = "") -> Reference:
-    parts = key_parts("folds", "pricing.catalogue.stage", {"config": FoldsConfig(n_splits=n_splits)})
+    parts = key_parts("folds", "pricing.catalogue.ingest", {"config": FoldsConfig(n_splits=n_splits)})
     store = ArtifactStore(artifacts / "store")
     return store.build("folds", slot, parts, lambda out: (out / "x").write_text(str(n_splits), encoding="utf-8"))
 
@@ -40,9 +40,12 @@ def test_why_follows_an_input_to_the_file_the_code_and_the_library_that_changed(
 ) -> None:
     """The trees ran again since their features are others, and those since the catalogue is read from another file."""
     store = ArtifactStore(tmp_path / "store")
-    code, versions = {"pricing.gbdt.lgbm": "a1", "pricing.smape": "b1"}, {"lightgbm": "4.5.0", "python": "3.11"}
-    monkeypatch.setattr("pricing.artifacts.code_digests", lambda entry: dict(code))
-    monkeypatch.setattr("pricing.artifacts.library_versions", lambda entry: dict(versions))
+    code, versions = (
+        {"pricing.members.lightgbm": "a1", "pricing.metrics.smape": "b1"},
+        {"lightgbm": "4.5.0", "python": "3.11"},
+    )
+    monkeypatch.setattr("pricing.store.artifacts.code_digests", lambda entry: dict(code))
+    monkeypatch.setattr("pricing.store.artifacts.library_versions", lambda entry: dict(versions))
 
     def build(stage: str, slot: str, sources: dict[str, str] | None = None, **inputs: object) -> Reference:
         parts = key_parts(stage, "any", inputs)
@@ -63,12 +66,12 @@ def test_why_follows_an_input_to_the_file_the_code_and_the_library_that_changed(
     for path in (old, new):
         path.write_text(path.name, encoding="utf-8")
     run(old, None, 31, ["lightgbm"])
-    code |= {"pricing.gbdt.lgbm": "a2", "pricing.gbdt.bag": "c1"}
+    code |= {"pricing.members.lightgbm": "a2", "pricing.members.trees.bag": "c1"}
     versions |= {"lightgbm": "4.6.0"}
     run(new, old, 4, ["lightgbm", "xgboost"])
     shared = [
-        "code changed: pricing.gbdt.lgbm",
-        "code added: pricing.gbdt.bag",
+        "code changed: pricing.members.lightgbm",
+        "code added: pricing.members.trees.bag",
         "library lightgbm: 4.5.0 -> 4.6.0",
     ]
     catalogue = ["another output of catalogue", f"  test file: none -> {old}", f"  another train file: {old} -> {new}"]
@@ -101,7 +104,7 @@ def test_why_follows_an_input_to_the_file_the_code_and_the_library_that_changed(
 def test_why_takes_the_names_of_commands_and_of_the_store(tmp_path: Path, command: str, stages: list[str]) -> None:
     store = ArtifactStore(tmp_path / "store")
     for stage in ("images", "features", "price_features", "tune", "settings", "gbdt", "encode", "neural", "ensemble"):
-        parts = key_parts(stage, "pricing.catalogue.stage", {})
+        parts = key_parts(stage, "pricing.catalogue.ingest", {})
         store.build(stage, "", parts, lambda out: (out / "x").write_text("", encoding="utf-8"))
     told = pricing("why", command, "--artifacts", tmp_path).splitlines()
     assert [line.partition(":")[0] for line in told] == stages
@@ -111,7 +114,9 @@ def test_why_says_what_became_of_the_images(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path / "store")
     for state, present, failed in (("a" * 64, 3, {"http_404": 1}), ("b" * 64, 4, {})):
         fetched = {"requested": 4, "present": present, "failed": failed, "state": state}
-        parts = key_parts("images", "pricing.smape", {"fetched": fetched, "origin": "web", "config": ImagesConfig()})
+        parts = key_parts(
+            "images", "pricing.metrics.smape", {"fetched": fetched, "origin": "web", "config": ImagesConfig()}
+        )
         store.build("images", "", parts, lambda out: (out / "x").write_text("", encoding="utf-8"))
     assert pricing("why", "download", "--artifacts", tmp_path).splitlines()[1:] == [
         "  images that failed with http_404: 1 -> none", "  images that are there: 3 -> 4",

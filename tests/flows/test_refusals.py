@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from flows import cli, options
 from flows.parameters import image_source_of
-from pricing.catalogue.sources import ImageSource
 from pricing.config import load_config
+from pricing.download.sources import ImageSource
 from pricing.errors import ConfigError, InputError, PricingError
 
 RUNNER = CliRunner()

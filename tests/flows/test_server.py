@@ -28,8 +28,8 @@ from flows import reaching
 from flows.pricing_flow import pricing_flow
 from flows.server import local_server
 from flows.temporary_server import TemporaryServer
-from pricing.catalogue.sample import generate_sample
 from pricing.errors import RunError
+from pricing.sample.generate import generate_sample
 from tests.conftest import ROOT
 
 CLOSED = "http://127.0.0.1:9"

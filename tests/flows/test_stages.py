@@ -13,11 +13,11 @@ from prefect.logging import disable_run_logger
 
 from flows.pipeline import price_catalogue
 from flows.stage_flows import run_stage
-from pricing.artifacts import ArtifactStore
-from pricing.catalogue.sample import SampleInfo, generate_sample
-from pricing.catalogue.serving import serve_folder
 from pricing.config import GBDTConfig, PathsConfig, SearchConfig
 from pricing.errors import ConfigError
+from pricing.sample.generate import SampleInfo, generate_sample
+from pricing.sample.serving import serve_folder
+from pricing.store.artifacts import ArtifactStore
 from tasks import stages
 from tasks.caching import Runtime
 from tests.flows.conftest import parameters, small_config
@@ -119,7 +119,7 @@ def test_a_study_is_of_one_code_and_its_libraries_whatever_the_budget(
     """An old study once gave its trials, figures and all, to code that would have found others."""
     made = ArtifactStore(tmp_path / "store").build("folds", "", {}, lambda out: (out / "x").touch())
     opened: list[Path] = []
-    monkeypatch.setattr("pricing.gbdt.tuning.stage.tune", lambda *arguments: opened.append(arguments[8]))
+    monkeypatch.setattr("pricing.members.tuning.tune.tune", lambda *arguments: opened.append(arguments[8]))
 
     def study(trials: int) -> Path:
         with disable_run_logger():
@@ -134,7 +134,7 @@ def test_a_study_is_of_one_code_and_its_libraries_whatever_the_budget(
     assert study(4) == first
     for part in ("code_digests", "library_versions"):
         with monkeypatch.context() as other:
-            other.setattr(f"pricing.artifacts.{part}", lambda entry: {"lightgbm": "another"})
+            other.setattr(f"pricing.store.artifacts.{part}", lambda entry: {"lightgbm": "another"})
             assert study(3) != first
 
 

@@ -13,7 +13,7 @@ from prefect.logging.handlers import APILogHandler
 from prefect.runtime import flow_run
 
 from flows.graph import TABLES, Graph, open_graph, split_cores
-from pricing.catalogue.sources import ImageSource
+from pricing.download.sources import ImageSource
 from pricing.run_progress import Step
 from tasks.channel import say
 from tasks.workers import branch_runner
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 @task
 def probe() -> str:
-    logging.getLogger("pricing.neural.training").info("epoch 7: training loss 0.5")
+    logging.getLogger("pricing.members.multimodal.training").info("epoch 7: training loss 0.5")
     say("images 3/9")
     return os.environ["PRICING_WEIGHTS"]
 
@@ -57,7 +57,7 @@ def test_weights_go_into_the_artifacts_and_log_lines_to_the_task_run(
     APILogHandler().flush()
     with get_client(sync_client=True) as client:
         logs = client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[asked[0]])))
-    (line,) = [log for log in logs if log.name == "pricing.neural.training"]
+    (line,) = [log for log in logs if log.name == "pricing.members.multimodal.training"]
     assert line.message == "epoch 7: training loss 0.5"
     assert line.task_run_id is not None
 

@@ -19,11 +19,11 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.automations import HEARTBEAT, NAME, dead_runs, register
 from flows.parameters import resolve
-from pricing.artifacts import ArtifactStore
 from pricing.config import load_config
+from pricing.store.artifacts import ArtifactStore
 from tests.conftest import ROOT
 from tests.flows.conftest import parameters, small_config
-from tests.neural.builders import write_text_encoder
+from tests.members.networks.builders import write_text_encoder
 
 MAKE = ("-o", "install", f"BIN={Path(sys.executable).parent}")
 """The environment that the tests run in, as it is."""

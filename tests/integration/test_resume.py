@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pricing.artifacts import ArtifactStore
+from pricing.store.artifacts import ArtifactStore
 from tests.conftest import ROOT
 
 HASH_SEEDS = itertools.count(1)

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pricing.catalogue.sample import generate_sample
-from pricing.neural.checkpoint import CheckpointManager
+from pricing.members.multimodal.checkpoint import CheckpointManager
+from pricing.sample.generate import generate_sample
 from tests.conftest import ROOT
 
 SETTINGS = [

@@ -19,10 +19,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from pricing.config.neural import TrainingConfig
-from pricing.neural.ema import ModelEMA
-from pricing.neural.losses import make_loss
-from pricing.neural.multimodal import Batch
-from pricing.neural.optimisation import make_optimizer
+from pricing.members.multimodal.ema import ModelEMA
+from pricing.members.multimodal.losses import make_loss
+from pricing.members.multimodal.network import Batch
+from pricing.members.multimodal.optimisation import make_optimizer
 
 __all__ = ["GIB", "OVERHEAD", "LiveBytes", "step_bytes", "toy_batch", "training_step"]
 

@@ -6,11 +6,11 @@ import pytest
 from safetensors.torch import save_file
 
 from pricing.config.neural import CheckpointConfig
-from pricing.neural.checkpoint import CheckpointManager
-from pricing.neural.io import trained_state
-from pricing.neural.training import train_neural_network
-from tests.neural.builders import toy_dataset, toy_model
-from tests.neural.training_case import settings
+from pricing.members.multimodal.checkpoint import CheckpointManager
+from pricing.members.multimodal.training import train_neural_network
+from pricing.members.torch_parts.tensors import trained_state
+from tests.members.networks.builders import toy_dataset, toy_model
+from tests.members.networks.training_case import settings
 
 
 @pytest.mark.parametrize(

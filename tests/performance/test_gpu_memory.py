@@ -15,8 +15,8 @@ from transformers import BertConfig, BertModel
 from benchmarks.published_encoders import full_network
 from pricing.config import load_config
 from pricing.config.neural import FusionConfig, TrainingConfig
-from pricing.neural.encoders import ImageTower, TextTower
-from pricing.neural.multimodal import OptimizedMultimodalModel
+from pricing.members.multimodal.encoders import ImageTower, TextTower
+from pricing.members.multimodal.network import OptimizedMultimodalModel
 from tests.performance.step_memory import GIB, OVERHEAD, step_bytes, toy_batch, training_step
 
 assert vision_ops is not None

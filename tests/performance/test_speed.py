@@ -6,13 +6,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pricing.catalogue.images_stage import fetch_shard
-from pricing.catalogue.sample import generate_sample
-from pricing.catalogue.serving import serve_folder
-from pricing.catalogue.sources import ImageSource
 from pricing.config import ImagesConfig
+from pricing.download.fetch import fetch_shard
+from pricing.download.sources import ImageSource
 from pricing.features.engineer import FeatureEngineer
-from tests.catalogue.fault_server import jpeg
+from pricing.sample.generate import generate_sample
+from pricing.sample.serving import serve_folder
+from tests.download.fault_server import jpeg
 
 
 @pytest.mark.slow

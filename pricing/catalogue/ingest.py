@@ -1,0 +1,224 @@
+"""The catalogue stages: read the files, assign hold-out and folds."""
+
+import logging
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+
+from pricing.catalogue.duplicates import duplicate_groups
+from pricing.catalogue.enough import LearnableRows, check_folds
+from pricing.catalogue.folds import make_folds
+from pricing.catalogue.links import tidy_links
+from pricing.catalogue.reading import SCHEMA, ReadingNotes, Rejected, rejected_table, stream_catalogue_file
+from pricing.config.catalogue import CatalogueConfig, FoldsConfig, HoldoutConfig
+from pricing.errors import CatalogueError
+from pricing.store.artifacts import write_json
+from pricing.store.tables import UNPRICED
+
+_ASKED = {name: dtype for name, dtype in SCHEMA.items() if name != "price"}
+
+logger = logging.getLogger(__name__)
+
+
+def read_catalogue(train: Path, test: Path | None, config: CatalogueConfig, out: Path) -> None:
+    """Read and check the catalogue files.
+
+    Rows without a price, where they are to be priced, join the rows of the test file: nothing is learnt from them,
+    and every stage prices them like the others. They are the last rows of test.parquet, and in unpriced.parquet.
+
+    Parameters
+    ----------
+    train : Path
+        Labelled rows, CSV or Parquet.
+    test : Path or None
+        Rows to price.
+    config : CatalogueConfig
+    out : Path
+        Empty folder. Gets train.parquet (sample_id, catalog_content, image_link, price), test.parquet (the same
+        without price; no rows without a test file), summary.json and, when quarantining, rejected.csv; unpriced.parquet
+        (as test.parquet), when rows without a price are priced. In test.parquet such a row has another sample_id where
+        the test file has a row of its id.
+
+    Raises
+    ------
+    CatalogueError
+        A file that cannot be used, bad rows that are not quarantined, or no row with a price.
+    """
+    notes = {"train": ReadingNotes(), "test": ReadingNotes()}
+    prices_asked = config.on_unpriced_rows == "price"
+    rejected = _write_train(train, config, out, notes["train"])
+    rejected_test, asked_rows = _write_test(test, config, out, notes["test"])
+    if config.on_bad_rows == "quarantine":
+        rejected_table([*rejected, *rejected_test]).write_csv(out / "rejected.csv")
+    learned, asked = pl.scan_parquet(out / "train.parquet"), pl.scan_parquet(out / "test.parquet").head(asked_rows)
+    price = learned.select("price").collect()["price"].to_numpy()
+    if not len(price):
+        raise CatalogueError(f"{train}: no row has a price, so that there is nothing to learn from; give some prices")
+    levels = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+    unpriced = _describe(pl.scan_parquet(out / UNPRICED))["rows"] if prices_asked else 0
+    summary = {
+        "train": {**_describe(learned), **notes["train"].counts(), "unpriced": unpriced},
+        "test": {**_describe(asked), **notes["test"].counts()},
+        "ids_in_both": _collect(
+            asked.select("sample_id").join(learned.select("sample_id"), on="sample_id", how="semi").select(pl.len())
+        )["len"],
+        "price": {f"q{round(100 * level):03d}": float(np.quantile(price, level)) for level in levels}
+        | {"mean": float(price.mean())},
+    }
+    write_json(out / "summary.json", summary)
+    for path, noted in ((train, notes["train"]), (test, notes["test"])):
+        if path and noted.skipped():
+            logger.info("%s: %s", path.name, noted.skipped())
+        if path and noted.several_image_links:
+            count = noted.several_image_links
+            logger.warning("%s: %d rows hold several image links; the first one of each is used", path.name, count)
+    logger.info("catalogue: %d rows with prices, %d to price, %d without a price to price too, %d left out", len(price),
+                asked_rows, unpriced, len(rejected) + len(rejected_test))  # fmt: skip
+
+
+def _write_train(path: Path, config: CatalogueConfig, out: Path, notes: ReadingNotes) -> list[Rejected]:
+    """Check the labelled file and write its good rows, batch by batch; the rows left out."""
+    rejected: list[Rejected] = []
+    with ExitStack() as stack:
+        train = stack.enter_context(_writer(out / "train.parquet", SCHEMA))
+        unpriced = None
+        if config.on_unpriced_rows == "price":
+            unpriced = stack.enter_context(_writer(out / UNPRICED, _ASKED))
+        for good, bad in stream_catalogue_file(
+            path, labelled=True, on_bad_rows=config.on_bad_rows, on_unpriced_rows=config.on_unpriced_rows, notes=notes
+        ):
+            notes.several_image_links += tidy_links(good["image_link"])[1]
+            _write(train, good.filter(pl.col("price").is_not_null()))
+            if unpriced is not None:
+                _write(unpriced, good.filter(pl.col("price").is_null()).drop("price"))
+            rejected += bad
+    return rejected
+
+
+def _write_test(
+    path: Path | None, config: CatalogueConfig, out: Path, notes: ReadingNotes
+) -> tuple[list[Rejected], int]:
+    """Check the file to price and write its good rows, then those without a price; the rows left out, and its own."""
+    rejected: list[Rejected] = []
+    rows, known = 0, pl.Series("sample_id", [], pl.String)
+    with _writer(out / "test.parquet", _ASKED) as test:
+        if path is not None:
+            for good, bad in stream_catalogue_file(path, labelled=False, on_bad_rows=config.on_bad_rows, notes=notes):
+                notes.several_image_links += tidy_links(good["image_link"])[1]
+                _write(test, good)
+                rows += good.height
+                known = known.append(good["sample_id"])
+                rejected += bad
+        if config.on_unpriced_rows == "price":
+            taken = set(known) | set(pl.read_parquet(out / UNPRICED, columns=["sample_id"])["sample_id"])
+            with pq.ParquetFile(out / UNPRICED) as unpriced:
+                for batch in unpriced.iter_batches():
+                    frame = pl.DataFrame(pl.from_arrow(batch))
+                    _write(test, frame.with_columns(_renamed(frame["sample_id"], known, taken)))
+    return rejected, rows
+
+
+def _renamed(ids: pl.Series, known: pl.Series, taken: set[str]) -> pl.Series:
+    """Ids of rows without a price, with another one where the test file has a row of the same id."""
+    free = ids.to_list()
+    for place in ids.is_in(known.implode()).arg_true():
+        while free[place] in taken:
+            free[place] += " (unpriced)"
+        taken.add(free[place])
+    return pl.Series("sample_id", free, pl.String)
+
+
+def _writer(path: Path, schema: dict[str, Any]) -> pq.ParquetWriter:
+    return pq.ParquetWriter(path, pl.DataFrame(schema=schema).to_arrow().schema, compression="zstd")
+
+
+def _write(writer: pq.ParquetWriter, frame: pl.DataFrame) -> None:
+    if frame.height:
+        writer.write_table(frame.to_arrow().cast(writer.schema))
+
+
+def assign_folds(catalogue: Path, folds: FoldsConfig, holdout: HoldoutConfig, seed: int, out: Path) -> None:
+    """Assign every labelled row to the hold-out or to a fold.
+
+    Parameters
+    ----------
+    catalogue : Path
+        Output of :func:`read_catalogue`.
+    folds, holdout : FoldsConfig, HoldoutConfig
+    seed : int
+        Seed of the folds; the hold-out is the same for every seed.
+    out : Path
+        Empty folder. Gets folds.parquet (sample_id, group, part, fold; catalogue order) and summary.json.
+
+    Raises
+    ------
+    CatalogueError
+        Too few products for the number of folds and the hold-out, or all of one price.
+    """
+    frame = pl.read_parquet(catalogue / "train.parquet")
+    learnable = LearnableRows("the catalogue", folds, holdout)
+    learnable.add(frame)
+    learnable.check()
+    groups = duplicate_groups(frame, max_titles_per_link=folds.max_titles_per_link)
+    table = make_folds(
+        frame,
+        groups,
+        kind=folds.kind,
+        n_splits=folds.n_splits,
+        bins=folds.price_bins,
+        holdout=holdout.fraction,
+        seed=seed,
+    )
+    check_folds("the catalogue", table, folds, holdout)
+    table.write_parquet(out / "folds.parquet")
+    sizes = groups.value_counts()["count"]
+    summary = {
+        "kind": folds.kind,
+        "groups": len(sizes),
+        "largest_group": int(sizes.max()),  # type: ignore[arg-type]
+        "rows_sharing_a_group": int(sizes.filter(sizes > 1).sum()),
+        "parts": _balance(table.with_columns(frame["price"])),
+    }
+    write_json(out / "summary.json", summary)
+    logger.info("folds: %d rows in %d groups, the largest of %d", frame.height, len(sizes), summary["largest_group"])
+
+
+def _describe(frame: pl.LazyFrame) -> dict[str, int]:
+    text, link = pl.col("catalog_content"), pl.col("image_link")
+    written = text.filter(text.str.strip_chars() != "")
+    return _collect(
+        frame.select(
+            pl.len().alias("rows"),
+            (text.str.strip_chars() == "").sum().alias("without_text"),
+            link.is_null().sum().alias("without_image_link"),
+            link.drop_nulls().n_unique().alias("distinct_image_links"),
+            # by hash, since a million texts are a gigabyte
+            (written.len() - written.hash().n_unique()).alias("repeated_texts"),
+        )
+    )
+
+
+def _collect(figures: pl.LazyFrame) -> dict[str, int]:
+    """The one row of a table of counts."""
+    return {name: int(value) for name, value in figures.collect(engine="streaming").row(0, named=True).items()}
+
+
+def _balance(table: pl.DataFrame) -> dict[str, Any]:
+    """Rows and price quartiles of the hold-out and of each fold."""
+    name = pl.when(pl.col("part") == "holdout").then(pl.lit("holdout")).otherwise(pl.format("fold_{}", "fold"))
+    figures = (
+        table.group_by(name.alias("name"))
+        .agg(
+            pl.len().alias("rows"),
+            pl.col("group").n_unique().alias("groups"),
+            pl.col("price").quantile(0.25, "linear").alias("price_q25"),
+            pl.col("price").median().alias("price_median"),
+            pl.col("price").quantile(0.75, "linear").alias("price_q75"),
+        )
+        .sort("name")
+    )
+    return {row.pop("name"): row for row in figures.to_dicts()}

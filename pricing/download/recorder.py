@@ -1,0 +1,61 @@
+"""Writing outcomes to the manifest in groups, without making anybody wait for more than his own."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from pricing.download.manifest import PictureRecord
+
+
+class GroupRecorder:
+    """Group commit by threads: the thread that comes to write takes along what the others have waiting.
+
+    :meth:`record` returns once its own record is committed, so a picture counts as in flight until a kill can no
+    longer lose it, and a kill costs at most as many requests as there were pictures in flight.
+
+    Parameters
+    ----------
+    save : callable
+        Writes a sequence of records in one transaction.
+    """
+
+    def __init__(self, save: Callable[[Sequence[PictureRecord]], None]) -> None:
+        self._save = save
+        self._waiting: deque[_Entry] = deque()
+        self._writing = threading.Lock()
+
+    def record(self, record: PictureRecord) -> None:
+        """Commit one record.
+
+        Raises
+        ------
+        DownloadError
+            The manifest cannot be written.
+        """
+        entry = _Entry(record)
+        self._waiting.append(entry)
+        with self._writing:
+            if not entry.done:
+                self._write()
+        if entry.error is not None:
+            raise entry.error
+
+    def _write(self) -> None:
+        # appending and taking are atomic, and only the one who holds the lock takes
+        group = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        error: Exception | None = None
+        try:
+            self._save([entry.record for entry in group])
+        except Exception as raised:
+            error = raised
+        for entry in group:
+            entry.done, entry.error = True, error
+
+
+class _Entry:
+    def __init__(self, record: PictureRecord) -> None:
+        self.record = record
+        self.done = False
+        self.error: Exception | None = None

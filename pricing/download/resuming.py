@@ -1,0 +1,129 @@
+"""What a run leaves in the manifest for the next one, and what of it still holds then."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pricing.download.failures import PictureFailure
+from pricing.download.folder_images import FolderPictures
+from pricing.download.image_store import PictureStore, StoredPicture
+from pricing.download.manifest import PictureRecord
+from pricing.download.sources import ImageSource
+from pricing.download.verification import FORMATS
+
+if TYPE_CHECKING:
+    from pricing.config import ImagesConfig
+
+
+class ResumeRules:
+    """Makes records of outcomes, and judges those of earlier runs.
+
+    Parameters
+    ----------
+    source : ImageSource
+        Where pictures come from now.
+    config : ImagesConfig
+        The present limits.
+    store : PictureStore
+        Where they lie.
+    folder : FolderPictures, optional
+        The files of a source that is a folder.
+    """
+
+    def __init__(
+        self, source: ImageSource, config: ImagesConfig, store: PictureStore, folder: FolderPictures | None = None
+    ) -> None:
+        self._folder = folder
+        self._source = source
+        self._config = config
+        self._store = store
+        self._verdict = verdict_key(source, config)
+
+    def success(
+        self,
+        link: str,
+        tries: int,
+        stored: StoredPicture,
+        fingerprint: str = "",
+        etag: str | None = None,
+        last_modified: str | None = None,
+    ) -> PictureRecord:
+        """Record of a picture that lies whole in the store."""
+        return PictureRecord(
+            origin=self._source.origin,
+            link=link,
+            status="ok",
+            tries=tries,
+            file=stored.file,
+            sha256=stored.sha256,
+            stored_bytes=stored.stored_bytes,
+            width=stored.width,
+            height=stored.height,
+            source_sha256=stored.source_sha256,
+            source_bytes=stored.source_bytes,
+            fingerprint=fingerprint,
+            etag=etag,
+            last_modified=last_modified,
+            fetched=time.time(),
+        )
+
+    def confirmed(self, record: PictureRecord) -> PictureRecord:
+        """Record of a picture that the server says has not changed."""
+        return replace(record, fetched=time.time())
+
+    def failure(self, link: str, tries: int, failure: PictureFailure) -> PictureRecord:
+        """Record of a picture that could not be had."""
+        return PictureRecord(
+            origin=self._source.origin,
+            link=link,
+            status="missing" if failure.reason in ("not_in_folder", "ambiguous_file_name") else "failed",
+            verdict=self._verdict,
+            final=not failure.transient,
+            reason=failure.reason,
+            detail=failure.detail[:500],
+            tries=tries,
+            fetched=time.time(),
+        )
+
+    def is_there(self, record: PictureRecord) -> bool:
+        """Whether a record's picture lies whole in the store."""
+        return record.file is not None and self._store.is_whole(record.file, record.stored_bytes or 0)
+
+    def still_holds(self, record: PictureRecord) -> bool:
+        """Whether nothing needs to be asked.
+
+        A picture holds while its file is whole (and, from a folder, the file it came from is unchanged); a failure
+        holds if it is final, under the same source and limits. With ``images.refresh`` neither holds beyond its age.
+        """
+        if record.status == "ok":
+            if not self.is_there(record):
+                return False
+            if self._folder is not None:
+                return self._folder.fingerprint(record.link) == record.fingerprint
+            return not self._aged(record)
+        if self._folder is not None:
+            # looking again costs nothing, and the file may be there by now
+            return False
+        return record.final and record.verdict == self._verdict and not self._aged(record)
+
+    def _aged(self, record: PictureRecord) -> bool:
+        if not self._config.refresh:
+            return False
+        return record.fetched is None or time.time() - record.fetched >= self._config.refresh_days * 86400.0
+
+
+LINK_RULES = 1
+"""Raised when other addresses may be asked for the same links, so that links refused before are asked for again."""
+
+
+def verdict_key(source: ImageSource, config: ImagesConfig) -> str:
+    """Under what a failure was final: another source, other limits or more formats may give another outcome."""
+    names = ("max_bytes", "max_pixels", "max_side", "min_side", "max_redirects", "allow_hosts", "user_agent", "referer",
+             "proxy")  # fmt: skip
+    values = {name: getattr(config, name) for name in names}
+    parts = [source.kind, source.location, values, FORMATS, LINK_RULES]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,1 +1,0 @@
-"""Metrics, plots, the report and the comparison of two runs."""

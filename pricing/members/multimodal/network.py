@@ -1,0 +1,183 @@
+"""The multimodal network: text encoder, picture encoder, tabular projection, fusion, regression head."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from pricing.config.neural import FusionConfig
+from pricing.errors import SchemaError
+from pricing.members.multimodal.encoders import ImageTower, TextTower
+from pricing.members.multimodal.fusion import CrossModalAttention, GatedFusion, masked_mean
+
+__all__ = ["Batch", "OptimizedMultimodalModel"]
+
+
+@dataclass
+class Batch:
+    """One batch; B rows, T tokens, M rows with a picture."""
+
+    tokens: torch.Tensor | None
+    """Ids (B, T) int64, or hidden states (B, T, H)."""
+    mask: torch.Tensor | None
+    """(B, T) bool, True where there is a token."""
+    pictures: torch.Tensor | None
+    """(M, 3, S, S) float, or patches (M, P, C): only the rows that have one, in row order."""
+    picture_mask: torch.Tensor | None
+    """(B,) bool, with M True."""
+    tabular: torch.Tensor
+    """(B, F) float32, standardised, no NaN."""
+    target: torch.Tensor | None
+    """(B,) float32 log price; None without labels."""
+    rows: torch.Tensor
+    """(B,) int64, positions in the data set."""
+
+    def to(self, device: torch.device, *, non_blocking: bool = True) -> "Batch":
+        """The batch on another device."""
+        moved = {
+            key: None if value is None else value.to(device, non_blocking=non_blocking)
+            for key, value in vars(self).items()
+        }
+        return Batch(**moved)  # type: ignore[arg-type]
+
+    def pin_memory(self) -> "Batch":
+        """The batch in page-locked memory; the loader calls this where there is a GPU."""
+        return Batch(**{key: None if v is None else v.pin_memory() for key, v in vars(self).items()})  # type: ignore[arg-type]
+
+
+class OptimizedMultimodalModel(nn.Module):
+    """Predicts log price from what there is of text, picture and numbers.
+
+    ``log price = skip(tabular) + scale * head(fused)``. The linear skip starts as the out-of-fold ridge prediction or
+    as the median (``start``; see `initialise_output`) and the head at zero, so that training learns what is left.
+
+    Parameters
+    ----------
+    text : TextTower or None
+        None switches the text off.
+    image : ImageTower or None
+        None switches pictures off.
+    tabular_features : int
+        F, at least 1.
+    config : FusionConfig
+        Width, heads, dropout, modality dropout, kind of fusion.
+    """
+
+    def __init__(
+        self, text: TextTower | None, image: ImageTower | None, tabular_features: int, config: FusionConfig
+    ) -> None:
+        super().__init__()
+        d = config.hidden
+        self.config = config
+        self.text, self.image = text, image
+        if text is not None:
+            self.text_projection = nn.Sequential(nn.LayerNorm(text.width), nn.Linear(text.width, d))
+            self.missing_text = nn.Parameter(torch.zeros(d))
+        if image is not None:
+            self.image_projection = nn.Sequential(nn.LayerNorm(image.width), nn.Linear(image.width, d))
+            self.missing_image = nn.Parameter(torch.zeros(d))
+        self.tabular_projection = nn.Sequential(
+            nn.Linear(tabular_features, d), nn.LayerNorm(d), nn.GELU(), nn.Dropout(config.dropout)
+        )
+        both = text is not None and image is not None
+        self.cross = (
+            CrossModalAttention(d, config.heads, config.dropout) if both and config.kind == "cross_attention" else None
+        )
+        modalities = 1 + (text is not None) + (image is not None)
+        self.gated = GatedFusion(d, modalities) if config.kind == "gated" else None
+        fused = d if config.kind == "gated" else d * modalities
+        self.head = nn.Sequential(
+            nn.LayerNorm(fused), nn.Linear(fused, d), nn.GELU(), nn.Dropout(config.dropout),
+            nn.Linear(d, d // 2), nn.GELU(), nn.Dropout(config.dropout),
+            nn.Linear(d // 2, 1),
+        )  # fmt: skip
+        self.skip = nn.Linear(tabular_features, 1)
+        self.register_buffer("scale", torch.ones(()))
+        last: nn.Linear = self.head[-1]  # type: ignore[assignment]
+        nn.init.normal_(last.weight, std=0.02)
+        nn.init.zeros_(last.bias)
+        nn.init.zeros_(self.skip.weight)
+        nn.init.zeros_(self.skip.bias)
+
+    @torch.no_grad()
+    def initialise_output(self, weight: torch.Tensor, bias: float, scale: float) -> None:
+        """Start the skip at given weights (F,) and bias, in log price, and the head's unit at ``scale`` log price."""
+        self.skip.weight.copy_(weight.view(1, -1))
+        self.skip.bias.fill_(bias)
+        self.scale.fill_(scale)  # type: ignore[operator]
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        """Log prices (B,) float32."""
+        tabular = batch.tabular  # (B, F)
+        vectors = [self.tabular_projection(tabular)]  # [(B, D)]
+        text, text_mask, image = self._text(batch), batch.mask, self._image(batch)  # (B, T, D), (B, T), (B, P, D)
+        if text is not None and image is not None:
+            text, image = self._drop_modalities(text, image, batch.picture_mask)
+            if self.cross is not None:
+                assert text_mask is not None
+                text, image, _, _ = self.cross(text, text_mask, image)
+        if text is not None and text_mask is not None:
+            vectors.append(masked_mean(text, text_mask))  # (B, D)
+        if image is not None:
+            vectors.append(image.mean(1))  # (B, D)
+        fused = self.gated(vectors) if self.gated is not None else torch.cat(vectors, dim=-1)  # (B, D) or (B, K*D)
+        residual = self.head(fused).squeeze(-1).float()  # (B,)
+        with torch.autocast(tabular.device.type, enabled=False):  # bf16 has 3 digits, too few for a log price of 3.4
+            return self.skip(tabular.float()).squeeze(-1) + self.scale * residual
+
+    def attention(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Attention weights of tokens over patches (B, T, P) and of patches over tokens (B, P, T), each summing to
+        1."""
+        text, image = self._text(batch), self._image(batch)
+        if self.cross is None or text is None or image is None or batch.mask is None:
+            raise RuntimeError(
+                "no cross-modal attention in this model: it needs both modalities and that kind of fusion"
+            )
+        _, _, over_patches, over_tokens = self.cross(text, batch.mask, image, need_weights=True)
+        return over_patches, over_tokens
+
+    def count_parameters(self) -> int:
+        """All parameters held by the model (frozen layers whose activations were kept are not in it)."""
+        return sum(p.numel() for p in self.parameters())
+
+    def count_trainable_parameters(self) -> int:
+        """Parameters that training changes."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+    def _text(self, batch: Batch) -> torch.Tensor | None:
+        if self.text is None:
+            return None
+        if batch.tokens is None or batch.mask is None:
+            raise SchemaError("the model reads text, the batch has none")
+        return self.text_projection(self.text(batch.tokens, batch.mask))  # (B, T, H) -> (B, T, D)
+
+    def _image(self, batch: Batch) -> torch.Tensor | None:
+        if self.image is None:
+            return None
+        mask = batch.picture_mask
+        if mask is None:
+            raise SchemaError("the model reads pictures, the batch has none")
+        if batch.pictures is None or not len(batch.pictures):
+            return self.missing_image.expand(len(mask), 1, -1)  # (B, 1, D): a batch without any picture
+        patches = self.image_projection(self.image(batch.pictures))  # (M, P, C) -> (M, P, D)
+        if not self.training:  # blank pictures fill up a batch of prediction; to count in training would wait for a GPU
+            patches = patches[: int(mask.sum())]
+        if len(patches) == len(mask):  # all rows have one
+            return patches
+        full = self.missing_image.to(patches.dtype).expand(len(mask), patches.shape[1], -1)  # (B, P, D)
+        where = mask.nonzero().squeeze(-1)  # (M,)
+        return full.index_copy(0, where, patches)
+
+    def _drop_modalities(
+        self, text: torch.Tensor, image: torch.Tensor, pictured: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """In training, replace the whole text or the picture of a row that has a picture (never both) by its learnt
+        missing embedding; a row without a picture (``pictured`` (B,) False) keeps its text, which is all it has."""
+        chance = self.config.modality_dropout
+        if not self.training or chance == 0 or pictured is None:
+            return text, image
+        draw = torch.rand(len(text), device=text.device)  # (B,): [0, p/2) loses the text, [p/2, p) the picture
+        no_text = ((draw < chance / 2) & pictured).view(-1, 1, 1)
+        no_image = ((draw >= chance / 2) & (draw < chance)).view(-1, 1, 1)
+        text = torch.where(no_text, self.missing_text.to(text.dtype), text)
+        return text, torch.where(no_image, self.missing_image.to(image.dtype), image)

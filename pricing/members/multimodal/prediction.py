@@ -1,0 +1,142 @@
+"""Predictions of a trained network, by batches of one shape per text length.
+
+A row's prediction depends in its last bits (in bfloat16 in its third digit) on the shape of the batch that it is
+computed in. So a text is padded to the next multiple of 8 of its own length, a batch is filled up to the same number of
+rows, and there are as many pictures as rows, blank ones included: see docs/decisions/0004-batch-shapes.md.
+"""
+
+import copy
+import sys
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from pricing.errors import TrainingError
+from pricing.members.multimodal.dataset import AmazonMLDataset, get_dataloader
+from pricing.members.multimodal.inputs import PictureFiles
+from pricing.members.multimodal.network import Batch
+from pricing.members.multimodal.optimisation import Precision
+from pricing.members.multimodal.ranks import Ranks
+from pricing.pretrained.text import shape_batches
+
+__all__ = ["predict", "predict_with_tta"]
+
+
+class _Some(Dataset[Any]):
+    """Some rows of a data set, under the numbers that they have there."""
+
+    def __init__(self, dataset: AmazonMLDataset, rows: np.ndarray) -> None:
+        self.dataset, self.rows, self.lengths = dataset, rows, dataset.lengths[rows]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, place: int) -> dict[str, Any]:
+        return self.dataset[int(self.rows[place])]
+
+
+@torch.inference_mode()
+def predict(
+    model: nn.Module,
+    dataset: AmazonMLDataset,
+    precision: Precision,
+    *,
+    rows: np.ndarray | None = None,
+    batch_size: int = 32,
+    workers: int = 0,
+) -> np.ndarray:
+    """Log prices (n,) float64, in the data set's order; processes that train together share the rows.
+
+    A row's price is the same to the last bit whatever other rows stand beside it.
+
+    Parameters
+    ----------
+    batch_size : int
+        Rows of every batch, those that fill it up included.
+    rows : (m,) ints, optional
+        Only these rows; every other one's price is 0.
+
+    Raises
+    ------
+    TrainingError
+        A prediction is not finite; names the row.
+    """
+    device = next(model.parameters()).device
+    ranks = Ranks()
+    was_training = model.training
+    model.eval()
+    rows = np.arange(len(dataset)) if rows is None else rows
+    # dealt out in order of length, so that every process gets as many tokens
+    mine = rows[np.argsort(dataset.lengths[rows], kind="stable")][ranks.rank :: ranks.size] if ranks.size > 1 else rows
+    result = np.zeros(len(dataset))
+    some: Any = _Some(dataset, mine)
+    batches = [places.tolist() for _, places in shape_batches(some.lengths, batch_size, sys.maxsize)]
+    shape = None if dataset.pictures is None else dataset.pictures.shape
+    for batch in get_dataloader(some, batch_size, shuffle=False, workers=workers, batches=batches):
+        with precision.autocast():
+            prediction = model(_filled(batch, batch_size, shape).to(device))
+        result[batch.rows.numpy()] = prediction[: len(batch.rows)].float().cpu().numpy()
+    model.train(was_training)
+    result = ranks.total(result, device)
+    if not np.isfinite(result).all():
+        row = int(np.flatnonzero(~np.isfinite(result))[0])
+        raise TrainingError(f"the network's prediction for sample_id {dataset.ids[row]!r} is not finite")
+    return result
+
+
+def _filled(batch: Batch, size: int, shape: tuple[int, ...] | None) -> Batch:
+    """The batch with blank rows behind its own, ``size`` in all, its texts padded to a multiple of 8, and ``size``
+    pictures of the given shape, blank ones behind those that are there."""
+    more = size - len(batch.rows)
+    tokens, mask, pictures, picture_mask = batch.tokens, batch.mask, batch.pictures, batch.picture_mask
+    if tokens is not None and mask is not None:
+        longer = -mask.shape[1] % 8
+        tokens = F.pad(tokens, (*(0, 0) * (tokens.ndim - 2), 0, longer, 0, more))  # (size, T[, H])
+        mask = F.pad(mask, (0, longer, 0, more))  # (size, T)
+        mask[len(batch.rows) :, 0] = True  # a blank row attends to its padding rather than to nothing
+    if shape is not None and picture_mask is not None:
+        there = torch.empty(0, *shape) if pictures is None else pictures
+        pictures = torch.cat([there, torch.zeros(size - len(there), *shape, dtype=there.dtype)])  # (size, ...)
+        picture_mask = F.pad(picture_mask, (0, more))  # (size,)
+    tabular = F.pad(batch.tabular, (0, 0, 0, more))  # (size, F)
+    return replace(batch, tokens=tokens, mask=mask, pictures=pictures, picture_mask=picture_mask, tabular=tabular)
+
+
+def predict_with_tta(
+    model: nn.Module,
+    dataset: AmazonMLDataset,
+    precision: Precision,
+    views: int,
+    *,
+    batch_size: int = 32,
+    workers: int = 0,
+) -> np.ndarray:
+    """Mean log price (n,) over what can be seen of a row.
+
+    That is: the plain view; the further windows of a text that is longer than one (see
+    `pricing.pretrained.text.text_windows`), as far as the data set has them; and ``views - 1`` augmented views of the
+    pictures (flips and crops), where they are decoded here. Kept activations of pictures cannot be augmented. Each is
+    the same for a row whatever other rows stand beside it.
+    """
+    total = predict(model, dataset, precision, batch_size=batch_size, workers=workers)
+    seen = np.ones(len(dataset))
+    if dataset.text is not None:
+        for number in range(1, int(dataset.text.counts.max(initial=1))):
+            rows = np.flatnonzero(dataset.text.counts > number)
+            other = copy.copy(dataset)
+            other.text = dataset.text.window(number)
+            total += predict(model, other, precision, rows=rows, batch_size=batch_size, workers=workers)
+            seen[rows] += 1
+    if isinstance(dataset.pictures, PictureFiles):
+        rows = np.flatnonzero(dataset.pictures.present)
+        for number in range(1, views):
+            other = copy.copy(dataset)
+            other.pictures = dataset.pictures.view(number)
+            total += predict(model, other, precision, rows=rows, batch_size=batch_size, workers=workers)
+            seen[rows] += 1
+    return total / seen

@@ -1,0 +1,47 @@
+"""The first of two phases: the text encoder is trained on the price alone, before anything is fused.
+
+The recipe of the challenge's third place: an encoder that has to explain the price by itself learns more of it than
+one that may lean on numbers and neighbours from its first step.
+"""
+
+import torch
+from torch import nn
+
+from pricing.errors import SchemaError
+from pricing.members.multimodal.encoders import TextTower
+from pricing.members.multimodal.fusion import masked_mean
+from pricing.members.multimodal.network import Batch
+
+__all__ = ["TextPriceModel"]
+
+
+class TextPriceModel(nn.Module):
+    """Log price from the mean token: ``bias + scale * linear(norm(mean of tokens))``.
+
+    Parameters
+    ----------
+    text : TextTower
+        Trained in place, and taken on by the network that fuses.
+    bias, scale : float
+        Where the output starts and its unit, in log price: the training rows' median and deviation.
+    """
+
+    bias: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(self, text: TextTower, bias: float, scale: float) -> None:
+        super().__init__()
+        self.text = text
+        self.head = nn.Sequential(nn.LayerNorm(text.width), nn.Linear(text.width, 1))
+        self.register_buffer("bias", torch.tensor(bias))
+        self.register_buffer("scale", torch.tensor(scale))
+        last: nn.Linear = self.head[-1]  # type: ignore[assignment]
+        nn.init.normal_(last.weight, std=0.02)
+        nn.init.zeros_(last.bias)
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        """Log prices (B,) float32."""
+        if batch.tokens is None or batch.mask is None:
+            raise SchemaError("the model reads text, the batch has none")
+        pooled = masked_mean(self.text(batch.tokens, batch.mask), batch.mask)  # (B, T, H) -> (B, H)
+        return self.bias + self.scale * self.head(pooled).squeeze(-1).float()

@@ -1,0 +1,182 @@
+"""Reading what the base models left behind: log prices a row, checked by id and never by position."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from pricing.errors import ArtifactError, SchemaError
+from pricing.metrics.interval_levels import INTERVAL_COLUMNS
+from pricing.metrics.smape import smape_of_logs
+from pricing.store.tables import read_split, read_table
+
+__all__ = ["RESERVED", "LabelledRows", "Member", "oof_smapes", "read_labelled", "read_member", "read_test_ids"]
+
+Floats = NDArray[np.float64]
+
+RESERVED = frozenset({"sample_id", "price", "fold", "stack", *INTERVAL_COLUMNS})
+"""Columns of the ensemble's own tables, which no member may be called."""
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """One part of the labelled rows, in the catalogue's order."""
+
+    ids: pl.Series
+    price: Floats
+    folds: NDArray[np.int64]
+    groups: pl.Series
+
+
+@dataclass(frozen=True)
+class Member:
+    """One base model's log prices.
+
+    Attributes
+    ----------
+    oof : ndarray of shape (n_train,)
+        Each row by the model that did not see its fold.
+    holdout : ndarray of shape (n_holdout,)
+        Mean over the fold models.
+    test : ndarray of shape (n_test,)
+        Mean over the fold models, averaged with the refit where there is one.
+    """
+
+    oof: Floats
+    holdout: Floats
+    test: Floats
+
+
+def read_labelled(catalogue: Path, folds: Path) -> dict[str, LabelledRows]:
+    """The parts ``train`` and ``holdout`` of the labelled rows.
+
+    Raises
+    ------
+    ArtifactError
+        A table is missing, or catalogue and folds do not hold the same rows in the same order.
+    """
+    prices = read_table(catalogue / "train.parquet", ["sample_id", "price"])
+    rows = read_split(folds, prices["sample_id"]).with_columns(prices["price"])
+    found = {}
+    for name in ("train", "holdout"):
+        chosen = rows.filter(pl.col("part") == name)
+        found[name] = LabelledRows(
+            chosen["sample_id"],
+            chosen["price"].cast(pl.Float64).to_numpy(),
+            chosen["fold"].cast(pl.Int64).to_numpy(),
+            chosen["group"],
+        )
+    return found
+
+
+def read_test_ids(catalogue: Path) -> pl.Series:
+    """Ids of the test rows, in the test's order."""
+    return read_table(catalogue / "test.parquet", ["sample_id"])["sample_id"]
+
+
+def read_member(
+    name: str,
+    fold_outputs: list[Path],
+    refit: Path | None,
+    train: LabelledRows,
+    holdout_ids: pl.Series,
+    test_ids: pl.Series,
+) -> Member:
+    """Assemble one member from its fold outputs.
+
+    Raises
+    ------
+    ArtifactError
+        A fold is missing, an output is of another member or fold, or its rows are not the expected ones.
+    SchemaError
+        The member's name is one of the ensemble's own columns.
+    """
+    if name in RESERVED:
+        raise SchemaError(f"a member cannot be called {name!r}, which is a column of the ensemble's tables; rename it")
+    labels = sorted(int(fold) for fold in np.unique(train.folds))
+    if len(fold_outputs) != len(labels):
+        raise ArtifactError(f"member {name}: got {len(fold_outputs)} fold outputs for the folds {labels}")
+    oof = np.full(len(train.price), np.nan)
+    holdout, test = np.zeros(len(holdout_ids)), np.zeros(len(test_ids))
+    for fold, folder in zip(labels, fold_outputs, strict=True):
+        table = _read_predictions(folder, name, fold)
+        rows = train.folds == fold
+        oof[rows] = _part(table, "valid", train.ids.filter(pl.Series(rows)), folder)
+        holdout += _part(table, "holdout", holdout_ids, folder) / len(labels)
+        test += _part(table, "test", test_ids, folder) / len(labels)
+    if refit is not None:
+        test = (test + _part(_read_predictions(refit, name, None), "test", test_ids, refit)) / 2
+    return Member(oof, holdout, test)
+
+
+def oof_smapes(catalogue: Path, folds: Path, members: dict[str, list[Path]]) -> dict[str, Any]:
+    """What base models reach before any stack: ``models.NAME.oof_smape``, and ``mean.oof_smape`` of their log prices.
+
+    Parameters
+    ----------
+    catalogue, folds : Path
+        Outputs of those stages.
+    members : mapping of str to list of Path
+        Each member's fold outputs, in the order of the folds.
+
+    Returns
+    -------
+    dict
+        The part of metrics.json that needs no ensemble; SMAPE in percent. The hold-out is not looked at.
+
+    Raises
+    ------
+    ArtifactError
+        As `read_member`.
+    """
+    parts = read_labelled(catalogue, folds)
+    train, holdout = parts["train"], parts["holdout"]
+    test_ids = read_test_ids(catalogue)
+    log_price = np.log(train.price)
+    oof = {
+        name: read_member(name, outputs, None, train, holdout.ids, test_ids).oof for name, outputs in members.items()
+    }
+    return {
+        "rows": len(log_price),
+        "models": {name: {"oof_smape": smape_of_logs(values, log_price)} for name, values in oof.items()},
+        "mean": {"oof_smape": smape_of_logs(np.mean(list(oof.values()), axis=0), log_price)},
+    }
+
+
+def _read_predictions(folder: Path, name: str, fold: int | None) -> pl.DataFrame:
+    path = folder / "member.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        found = (record["member"], record["fold"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path}: cannot be read ({error!r}); train the member again") from None
+    if found != (name, fold):
+        raise ArtifactError(f"{path}: is member {found[0]} fold {found[1]}, expected member {name} fold {fold}")
+    return read_table(folder / "predictions.parquet", ["sample_id", "part", "log_price"])
+
+
+def _part(table: pl.DataFrame, part: str, ids: pl.Series, folder: Path) -> Floats:
+    """Log prices of one part in the order of the ids given."""
+    chosen = table.filter(pl.col("part") == part)
+    found = chosen["sample_id"]
+    wanted = pl.DataFrame({"sample_id": ids})
+    joined = wanted.join(chosen, on="sample_id", how="left", maintain_order="left")
+    if len(chosen) != len(ids) or found.n_unique() != len(found) or joined["log_price"].null_count():
+        missing = joined.filter(pl.col("log_price").is_null())["sample_id"]
+        example = f"; {missing[0]} is missing" if len(missing) else ""
+        raise ArtifactError(
+            f"{folder / 'predictions.parquet'}: part {part} has {len(chosen)} rows of {found.n_unique()} ids, "
+            f"expected {len(ids)}{example}; train the member again"
+        )
+    values = joined["log_price"].cast(pl.Float64).to_numpy()
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        raise ArtifactError(
+            f"{folder / 'predictions.parquet'}: log price {values[bad[0]]} of {ids[int(bad[0])]} is not finite; "
+            "training diverged, lower the learning rate"
+        )
+    return values

@@ -1,0 +1,118 @@
+"""Engineered features as the network reads them: NaN filled and scaled by values fitted on the training part."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from pricing.errors import ArtifactError, SchemaError
+from pricing.store.artifacts import write_json
+
+__all__ = ["TabularScaler"]
+
+_CLIP = 4.0  # standard deviations; heavy-tailed counts would otherwise own the first layer
+_LEVELS = 24  # most frequent levels of a categorical column that get a column of their own
+_RAREST = 8  # rows that a level needs
+
+
+@dataclass(frozen=True)
+class TabularScaler:
+    """Median fill, signed logarithm of heavy tails, standard score, clip; frequent levels as indicators.
+
+    Fitted on the training part only; NaN, infinite and unseen values of any later part are filled by what was fitted.
+    """
+
+    numeric: tuple[str, ...]
+    fill: tuple[float, ...]
+    logarithm: tuple[bool, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    levels: tuple[tuple[str, str], ...]
+    """(column, level) of each indicator."""
+
+    @classmethod
+    def fit(cls, table: pl.DataFrame) -> "TabularScaler":
+        """Learn from the training part: Float and String columns, any order; ids excluded."""
+        numeric = tuple(name for name, kind in table.schema.items() if kind.is_numeric())
+        values = table.select(numeric).to_numpy().astype(np.float64)
+        values[~np.isfinite(values)] = np.nan
+        empty = np.isnan(values).all(0) if len(values) else np.ones(len(numeric), bool)
+        fill = np.where(empty, 0.0, np.nanmedian(np.where(empty, 0.0, values), axis=0))
+        values = np.where(np.isnan(values), fill, values)
+        # a value over 8 standard deviations away marks a heavy tail
+        spread = values.std(0)
+        heavy = np.abs(values - values.mean(0)).max(0, initial=0) > 8 * np.where(spread == 0, 1, spread)
+        values = np.where(heavy, np.sign(values) * np.log1p(np.abs(values)), values)
+        std = values.std(0)
+        levels: list[tuple[str, str]] = []
+        for name in sorted(n for n, kind in table.schema.items() if kind == pl.String):
+            counts = table[name].value_counts().filter(pl.col("count") >= _RAREST)
+            counts = counts.filter(pl.col(name).is_not_null()).sort(["count", name], descending=[True, False])
+            levels += [(name, level) for level in counts[name].head(_LEVELS)]
+        return cls(
+            numeric,
+            tuple(fill.tolist()),
+            tuple(heavy.tolist()),
+            tuple(values.mean(0).tolist()),
+            tuple(np.where(std < 1e-9, 0.0, std).tolist()),
+            tuple(levels),
+        )
+
+    @property
+    def width(self) -> int:
+        """Columns of what `transform` gives."""
+        return len(self.numeric) + len(self.levels)
+
+    def transform(self, table: pl.DataFrame) -> np.ndarray:
+        """Table (n rows) -> (n, width) float32 without NaN; constant columns become 0.
+
+        Raises
+        ------
+        SchemaError
+            A column that was fitted is missing; names it.
+        """
+        wanted = [*self.numeric, *{name for name, _ in self.levels}]
+        missing = [name for name in wanted if name not in table.columns]
+        if missing:
+            raise SchemaError(f"features lack the column(s) {missing[:5]} that the network was trained on")
+        values = table.select(self.numeric).to_numpy().astype(np.float64)
+        values = np.where(np.isfinite(values), values, np.array(self.fill))
+        values = np.where(np.array(self.logarithm, bool), np.sign(values) * np.log1p(np.abs(values)), values)
+        std = np.array(self.std)
+        scaled = np.clip((values - np.array(self.mean)) / np.where(std == 0, np.inf, std), -_CLIP, _CLIP)
+        indicators = [
+            (table[name] == level).fill_null(False).to_numpy().astype(np.float32) for name, level in self.levels
+        ]
+        return np.column_stack([scaled.astype(np.float32), *indicators])
+
+    def position(self, name: str) -> tuple[int, float, float] | None:
+        """Where a numeric column stands, its mean and its standard deviation; None if it is absent or constant."""
+        if name not in self.numeric:
+            return None
+        index = self.numeric.index(name)
+        return None if self.std[index] == 0 or self.logarithm[index] else (index, self.mean[index], self.std[index])
+
+    def save(self, path: Path) -> None:
+        """Write as JSON."""
+        write_json(path, asdict(self))
+
+    @classmethod
+    def load(cls, path: Path) -> "TabularScaler":
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ArtifactError
+            The file is missing or damaged.
+        """
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            fields: dict[str, Any] = {
+                key: tuple(tuple(v) if isinstance(v, list) else v for v in value) for key, value in raw.items()
+            }
+            return cls(**fields)
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise ArtifactError(f"{path}: expected a scaler of numbers, got {error!r}; train again") from None

@@ -1,0 +1,72 @@
+"""Short markdown tables of a run, for Prefect's artifacts and for the terminal."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pricing.report.run_losses import run_losses
+
+__all__ = ["markdown_table", "models_table", "run_markdown", "stages_table"]
+
+
+def models_table(metrics: Mapping[str, Any]) -> str:
+    """SMAPE out of fold and on the hold-out: constant, base models (worst first), mean, stack, noise floor."""
+    models = metrics.get("models", {})
+    ordered = sorted(models, key=lambda name: -float(models[name].get("oof_smape", 0)))
+    entries = [("constant", metrics.get("constant", {}))]
+    entries += [(name, models[name]) for name in ordered]
+    entries += [("plain mean", metrics.get("mean", {})), ("**stack**", metrics.get("stack", {}))]
+    rows = [
+        (name, _figure(item.get("oof_smape")), _figure(item.get("holdout_smape"))) for name, item in entries if item
+    ]
+    if "floor" in metrics:
+        rows.append(("noise floor", "", _figure(metrics["floor"].get("smape"))))
+    return markdown_table(("model", "out of fold, SMAPE %", "hold-out, SMAPE %"), rows)
+
+
+def stages_table(run: Mapping[str, Any]) -> str:
+    """Seconds of each stage, and which came from the cache."""
+    rows = [
+        (str(stage.get("label") or stage.get("name")), f"{float(stage.get('seconds') or 0):.1f}", _mark(stage))
+        for stage in run.get("stages", [])
+    ]
+    return markdown_table(("stage", "seconds", "from the cache"), rows)
+
+
+def run_markdown(metrics: Mapping[str, Any], run: Mapping[str, Any]) -> str:
+    """Headline, what was lost, models and stages."""
+    parts = ["# Pricing run"]
+    holdout = metrics.get("holdout")
+    if holdout:
+        parts.append(
+            f"Hold-out SMAPE **{holdout['smape']:.2f} %** (95 % interval {holdout['smape_low']:.2f} to "
+            f"{holdout['smape_high']:.2f}, {int(holdout['rows'])} products)"
+        )
+    if losses := run_losses(run):
+        lines = "\n".join(f"- **{loss.severity}**: {_plain(loss.what)}" for loss in losses)
+        parts += ["## What was lost", lines]
+    parts += ["## Models", models_table(metrics), "## Stages", stages_table(run)]
+    return "\n\n".join(parts) + "\n"
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table; the first column is left, the others right; pipes and line breaks in cells are made harmless."""
+    lines = [_line(header), "| --- |" + " ---: |" * (len(header) - 1)]
+    return "\n".join(lines + [_line(row) for row in rows])
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+
+def _plain(text: str) -> str:
+    """Text in which no sign is markup; underscores inside words are none."""
+    return re.sub(r"([\\`*\[\]<>])", r"\\\1", text.replace("\n", " "))
+
+
+def _figure(value: Any) -> str:
+    return "" if value is None else f"{float(value):.2f}"
+
+
+def _mark(stage: Mapping[str, Any]) -> str:
+    return "yes" if stage.get("cached") else ""

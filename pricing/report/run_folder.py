@@ -1,0 +1,104 @@
+"""Reading a finished run's folder for the report and comparisons; whatever is optional may be missing."""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from pricing.catalogue.title import title_of
+from pricing.errors import ArtifactError
+from pricing.metrics.rounding import DEFAULT_DECIMALS
+
+__all__ = ["COMPARABLES", "RunFolder", "read_run_folder", "shown_title"]
+
+log = logging.getLogger(__name__)
+
+COMPARABLES: Mapping[str, type[pl.DataType]] = {
+    "sample_id": pl.String, "rank": pl.Int64, "comparable_id": pl.String, "name": pl.String, "price": pl.Float64,
+    "similarity": pl.Float64,
+}  # fmt: skip
+"""Columns of comparables.parquet: the product asked about, 1 for its nearest, and its id, name, price, cosine."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """What a run left behind; an empty record or None where a file is missing."""
+
+    path: Path
+    run: dict[str, Any]
+    metrics: dict[str, Any]
+    oof: pl.DataFrame | None
+    holdout: pl.DataFrame | None
+    importance: pl.DataFrame | None
+    curves: pl.DataFrame | None
+    products: pl.DataFrame | None
+    comparables: pl.DataFrame | None
+
+    @property
+    def decimals(self) -> int:
+        """Number of decimals that prices are shown with: those of the run's submission."""
+        return int((self.metrics.get("rounding") or {}).get("decimals", DEFAULT_DECIMALS))
+
+
+def read_run_folder(path: Path) -> RunFolder:
+    """Read ``run.json``, ``metrics.json`` and ``evaluation/*.parquet``.
+
+    Raises
+    ------
+    ArtifactError
+        There is no metrics.json, or a file that is there cannot be read.
+    """
+    if not (path / "metrics.json").exists():
+        raise ArtifactError(f"{path}: has no metrics.json; expected the folder of a finished run")
+    tables = path / "evaluation"
+    return RunFolder(
+        path,
+        _record(path / "run.json"),
+        _record(path / "metrics.json"),
+        _table(tables / "oof.parquet", ["sample_id", "price", "stack"]),
+        _table(tables / "holdout.parquet", ["sample_id", "price", "stack"]),
+        _table(tables / "importance.parquet", ["member", "feature", "importance"]),
+        _table(tables / "curves.parquet", ["member", "fold", "round", "split", "metric", "value"]),
+        _table(tables / "products.parquet", ["sample_id", "catalog_content"]),
+        _table(tables / "comparables.parquet", list(COMPARABLES)),
+    )
+
+
+def _record(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path}: cannot be read ({error})") from None
+    if not isinstance(record, dict):
+        raise ArtifactError(f"{path}: expected an object, got {type(record).__name__}")
+    return record
+
+
+def _table(path: Path, columns: list[str]) -> pl.DataFrame | None:
+    """The table, or None where it is missing or empty."""
+    if not path.exists():
+        log.info("%s is not there", path)
+        return None
+    try:
+        table = pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise ArtifactError(f"{path}: cannot be read ({error})") from None
+    missing = sorted(set(columns) - set(table.columns))
+    if missing:
+        raise ArtifactError(f"{path}: lacks the columns {', '.join(missing)}")
+    return table if len(table) else None
+
+
+def shown_title(content: pl.Expr, length: int = 140) -> pl.Expr:
+    """The title of catalogue texts, shortened; "(no text)" where there is none."""
+    title = title_of(content)
+    short = title.str.slice(0, length - 1).str.strip_chars_end() + "…"
+    return (
+        pl.when(title == "").then(pl.lit("(no text)")).when(title.str.len_chars() > length).then(short).otherwise(title)
+    )

@@ -1,0 +1,106 @@
+"""What code and which library versions shape a stage's result.
+
+A stage's cache key must change when its code does and only then. The code is hashed as a syntax tree without
+docstrings, so comments, formatting and documentation change nothing; the modules are the stage's entry module and
+every pricing module that it imports, directly or not, lazily or not. Its folder does not count: editing one member
+trains one member.
+"""
+
+import ast
+import hashlib
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+import pricing
+from pricing.libraries import module_version
+
+PACKAGE_ROOT = Path(pricing.__file__).resolve().parent
+# what these change is either in the key by value (configuration, versions) or no figure of an output (messages, pages,
+# layout, permissions)
+EXCLUDED = (
+    "pricing.config", "pricing.errors", "pricing.report", "pricing.store.codehash", "pricing.store.artifacts",
+    "pricing.libraries", "pricing.store.permissions",
+)  # fmt: skip
+
+
+def code_digests(entry: str) -> dict[str, str]:
+    """Digest of every pricing module behind a stage.
+
+    Parameters
+    ----------
+    entry : str
+        Dotted name of the stage's module, such as ``pricing.members.trees.stage``.
+
+    Returns
+    -------
+    dict of str to str
+        Module name to SHA-256 of its normalised syntax tree, sorted by name.
+    """
+    return {name: _module(name)[0] for name in _closure(entry)}
+
+
+def library_versions(entry: str) -> dict[str, str]:
+    """Versions of the third-party modules that the modules behind a stage import, and of Python; by module."""
+    wanted = {top for name in _closure(entry) for top in _module(name)[2]}
+    versions = {top: version for top in sorted(wanted) if (version := module_version(top))}
+    return {"python": f"{sys.version_info.major}.{sys.version_info.minor}"} | versions
+
+
+@lru_cache
+def _closure(entry: str) -> tuple[str, ...]:
+    todo = [entry]
+    seen: set[str] = set()
+    while todo:
+        name = todo.pop()
+        if name in seen or name.startswith(EXCLUDED):
+            continue
+        seen.add(name)
+        todo += _module(name)[1]
+    return tuple(sorted(seen))
+
+
+@lru_cache
+def _module(name: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """Digest, pricing modules imported, third-party packages imported."""
+    tree = ast.parse(_source(name).read_text(encoding="utf-8"))
+    inside, outside = set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            targets = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            # "from pricing.store import tables" imports a module, "from pricing.store.tables import x" a name of one
+            targets = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for target in targets:
+            if target.partition(".")[0] != "pricing":
+                outside.add(target.partition(".")[0])
+            elif _exists(target):
+                inside.add(target)
+    _strip_docstrings(tree)
+    digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    return digest, tuple(sorted(inside)), tuple(sorted(outside - set(sys.stdlib_module_names)))
+
+
+def _strip_docstrings(tree: ast.Module) -> None:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            # bare strings anywhere in a body are documentation (attribute docstrings among them)
+            node.body = [
+                child
+                for child in node.body
+                if not (isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant)
+                        and isinstance(child.value.value, str))
+            ] or [ast.Pass()]  # fmt: skip
+
+
+def _exists(name: str) -> bool:
+    path = PACKAGE_ROOT.joinpath(*name.split(".")[1:])
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+def _source(name: str) -> Path:
+    path = PACKAGE_ROOT.joinpath(*name.split(".")[1:])
+    package = path / "__init__.py"
+    return package if package.is_file() else path.with_suffix(".py")

@@ -1,0 +1,207 @@
+"""Tiny checkpoints of the real architectures on disk, toy rows, and toy stage inputs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pricing.pretrained import vision_ops  # isort: skip  # before timm and transformers
+
+import numpy as np
+import polars as pl
+import timm
+import torch
+from PIL import Image
+from scipy import sparse
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from torch import nn
+from transformers import (
+    BertConfig,
+    BertModel,
+    DebertaV2Config,
+    DebertaV2Model,
+    MPNetConfig,
+    MPNetModel,
+    PreTrainedTokenizerFast,
+)
+
+from pricing.config.neural import FusionConfig, NeuralConfig
+from pricing.features.load import FeatureSchema, FeatureSet, save_features
+from pricing.members.multimodal.dataset import AmazonMLDataset
+from pricing.members.multimodal.encoders import ImageTower, TextTower
+from pricing.members.multimodal.inputs import KeptPictures, TokenTexts
+from pricing.members.multimodal.network import OptimizedMultimodalModel
+
+assert vision_ops is not None
+WORDS = [
+    "organic", "tea", "coffee", "nuts", "sauce", "pack", "ounce", "value", "blue", "gold", "fresh", "sweet", "small",
+    "large", "one", "two", "three", "of",
+]  # fmt: skip
+SIZES: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 24}
+
+
+def write_text_encoder(folder: Path, kind: str = "bert") -> Path:
+    """A tiny encoder with its tokenizer, as `save_pretrained` writes them."""
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    vocabulary = {word: place for place, word in enumerate([*special, *WORDS, *map(str, range(20))])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
+    ).save_pretrained(folder)
+    torch.manual_seed(3)
+    common = SIZES | {"vocab_size": len(vocabulary), "max_position_embeddings": 64}
+    model: Any
+    if kind == "bert":
+        model = BertModel(BertConfig(**common))
+    elif kind == "mpnet":
+        model = MPNetModel(MPNetConfig(**common))
+    else:  # as deberta-v3-small: disentangled attention over log buckets, shared keys
+        model = DebertaV2Model(
+            DebertaV2Config(
+                **common, relative_attention=True, position_buckets=8, norm_rel_ebd="layer_norm", share_att_key=True,
+                pos_att_type=["p2c", "c2p"], position_biased_input=False, type_vocab_size=0,
+            )
+        )  # fmt: skip
+    model.save_pretrained(folder)
+    return folder
+
+
+def write_image_encoder(folder: Path, name: str = "test_efficientnet") -> Path:
+    """A small timm model, as timm publishes them."""
+    torch.manual_seed(4)
+    model = timm.create_model(name, pretrained=False, num_classes=10)
+    timm.models.save_for_hf(model, folder, safe_serialization=True)
+    return folder
+
+
+class Features(nn.Module):
+    """Stands for a picture encoder: mean colour of a 2 x 2 grid, widened."""
+
+    num_features = 6
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 6, 1)
+
+    def forward_features(self, pictures: torch.Tensor) -> torch.Tensor:
+        return self.conv(nn.functional.adaptive_avg_pool2d(pictures, 2))  # (M, 6, 2, 2)
+
+
+def toy_dataset(rows: int, *, seed: int = 0, training: bool = False, width: int = 5) -> AmazonMLDataset:
+    """Log price is a column plus what the patches show; every third row lacks its picture."""
+    rng = np.random.default_rng(seed)
+    ids = pl.Series("sample_id", [f"r{number}" for number in range(rows)])
+    values = rng.normal(size=(rows, width)).astype(np.float32)
+    tokens = [rng.integers(5, 30, rng.integers(2, 9)).astype(np.int32) for _ in range(rows)]
+    patches = torch.from_numpy(rng.normal(size=(rows, 4, 6)).astype(np.float32))
+    bits = patches.to(torch.bfloat16).view(torch.uint16).numpy()
+    place = np.where(np.arange(rows) % 3 == 1, -1, np.arange(rows))
+    target = 2.0 + values[:, 0] + np.where(place >= 0, (patches[:, :, 0] - patches[:, :, 1]).mean(1).numpy(), 0.0)
+    frame = pl.DataFrame({"sample_id": ids, "log_price": target.astype(np.float64)})
+    return AmazonMLDataset(
+        frame,
+        pl.DataFrame(values).insert_column(0, ids),
+        text=TokenTexts.of(tokens),
+        pictures=KeptPictures(bits, place),
+        training=training,
+        seed=seed,
+    )
+
+
+class Words(nn.Module):
+    """Stands for a text encoder."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(40, 8)
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
+        del attention_mask
+        return type("Output", (), {"last_hidden_state": self.embedding(input_ids)})
+
+
+def toy_model(*, seed: int = 0, width: int = 5, text: bool = True, image: bool = True, **fusion: Any) -> Any:
+    """The real network over `Words` and kept patches."""
+    torch.manual_seed(seed)
+    config = FusionConfig(**{"hidden": 16, "heads": 2} | fusion)
+    model = OptimizedMultimodalModel(
+        TextTower(Words(), 8, upper=False) if text else None, ImageTower(None, 6) if image else None, width, config
+    )
+    model.initialise_output(torch.zeros(width), 2.0, 1.0)
+    return model
+
+
+def write_inputs(root: Path, *, rows: int = 60, test_rows: int = 8, terms: int = 30) -> dict[str, Path]:
+    """Outputs of the stages before: a catalogue whose price depends on pack, words and the picture's brightness."""
+    rng = np.random.default_rng(1)
+    names = ("catalogue", "folds", "features", "price_features", "images", "pictures")
+    paths = {name: root / name for name in names}
+    for path in paths.values():
+        path.mkdir(parents=True)
+    total = rows + test_rows
+    pack, bright, word = rng.integers(1, 9, total), rng.random(total) < 0.5, rng.integers(0, 6, total)
+    log_price = 1.5 + np.log(pack) + 0.4 * bright + 0.1 * word
+    ids = [f"p{n}" for n in [*range(rows), *range(test_rows)]]  # two files, each numbered from the start
+    links = [f"http://pictures.invalid/{n}.jpg" for n in range(total)]
+    texts = [
+        f"Item Name: {WORDS[word[n]]} {WORDS[n % len(WORDS)]} (Pack of {pack[n]})\nValue: {pack[n]}.0\nUnit: Ounce\n"
+        for n in range(total)
+    ]
+    frame = pl.DataFrame({"sample_id": ids, "catalog_content": texts, "image_link": links})
+    frame[:rows].with_columns(price=pl.Series(np.exp(log_price[:rows]))).write_parquet(
+        paths["catalogue"] / "train.parquet"
+    )
+    frame[rows:].write_parquet(paths["catalogue"] / "test.parquet")
+    holdout = np.arange(rows) % 6 == 5
+    fold = np.where(holdout, -1, np.arange(rows) % 2).astype(np.int8)
+    pl.DataFrame(
+        {"sample_id": ids[:rows], "group": ids[:rows], "part": np.where(holdout, "holdout", "train"), "fold": fold}
+    ).write_parquet(paths["folds"] / "folds.parquet")
+    tabular = pl.DataFrame(
+        {
+            "pack": np.where(rng.random(total) < 0.1, np.nan, pack).astype(np.float32),
+            "svd_000": rng.random(total, np.float32),
+        }
+    ).with_columns(unit=pl.lit("ounce"))
+    schema = FeatureSchema(("pack", "svd_000"), ("unit",), terms)
+    matrix = sparse.random(total, terms, 0.2, format="csr", dtype=np.float32, random_state=0)
+    for part, here in (("train", slice(0, rows)), ("test", slice(rows, total))):
+        save_features(FeatureSet(pl.Series(ids)[here], tabular[here], matrix[here], schema), paths["features"], part)
+        ridge = (log_price[here] - 0.4 * bright[here] + rng.normal(0, 0.05, len(ids[here]))).astype(np.float32)
+        pl.DataFrame({"sample_id": ids[here], "price_ridge": ridge}).write_parquet(
+            paths["price_features"] / f"{part}.parquet"
+        )
+    missing = {2, rows + 1}
+    for number in range(total):
+        if number not in missing:
+            shade = 230 if bright[number] else 25
+            pixels = np.full((24, 24, 3), (shade, shade, int(rng.integers(0, 255))), np.uint8)
+            pixels[: 4 + number % 17, : 4 + number % 13] //= 2  # a corner of its own, so that crops and flips show
+            Image.fromarray(pixels).save(paths["pictures"] / f"{number}.jpg")
+    (paths["pictures"] / "3.jpg").write_bytes(b"\xff\xd8 broken")  # present in the table, unreadable on disk
+    pl.DataFrame(
+        {
+            "image_link": links,
+            "file": [None if n in missing else f"{n}.jpg" for n in range(total)],
+            "status": ["failed" if n in missing else "ok" for n in range(total)],
+        }
+    ).write_parquet(paths["images"] / "images.parquet")
+    return paths
+
+
+def tiny_config(text: Path, image: Path, /, **changes: Any) -> NeuralConfig:
+    """A configuration over tiny encoders on disk; ``changes`` are laid over it, section by section."""
+    tree: dict[str, Any] = {
+        "text": {"name": str(text), "max_length": 12, "trainable_layers": 1},
+        "image": {"name": str(image), "side": 32, "frozen": "all"},
+        "fusion": {"hidden": 16, "heads": 2},
+        "training": {"epochs": 2, "batch_size": 8, "accumulation": 2, "precision": "fp32", "learning_rate": 3e-3},
+        "sparse_mlp": {"hidden": [8, 4], "epochs": 2, "batch_size": 16},
+        "device": "cpu",
+    }
+    for key, value in changes.items():
+        tree[key] = tree.get(key, {}) | value if isinstance(value, dict) else value
+    return NeuralConfig.model_validate(json.loads(json.dumps(tree)))

@@ -1,0 +1,87 @@
+"""A row's price is the same to the last bit whatever other rows stand beside it."""
+
+from collections.abc import Callable
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from PIL import Image
+from scipy import sparse
+
+from pricing.config.neural import GaussianProcessConfig, SparseMLPConfig
+from pricing.members.kernels.process import GaussianProcess
+from pricing.members.multimodal.dataset import AmazonMLDataset
+from pricing.members.multimodal.inputs import KeptPictures, PictureFiles, TokenTexts
+from pricing.members.multimodal.optimisation import choose_precision
+from pricing.members.multimodal.prediction import predict_with_tta
+from pricing.members.sparse_network import SparseMLPEnsemble
+from tests.members.networks.builders import toy_dataset, toy_model
+from tests.members.networks.test_gaussian_process import kernel, prices, products
+
+CPU = torch.device("cpu")
+ROWS = 70
+
+
+def assert_same_bits(rows: int, price: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Rows priced alone, by two, 31 and 33, and in another order get the prices that they get all together."""
+    together = price(np.arange(rows))
+    shuffled = np.random.default_rng(0).permutation(rows)
+    assert price(shuffled).tobytes() == together[shuffled].tobytes()
+    for size in (1, 2, 31, 33):
+        for start in range(0, rows, size):
+            chosen = np.arange(start, min(start + size, rows))
+            assert price(chosen).tobytes() == together[chosen].tobytes(), (size, start)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("kind", ["cross_attention", "gated"])
+@pytest.mark.parametrize("hidden", [16, 96])
+def test_the_multimodal_network(precision: str, kind: str, hidden: int) -> None:
+    """Texts of two to eight tokens, every third row without a picture."""
+    model, data = toy_model(hidden=hidden, kind=kind), toy_dataset(ROWS)
+    with torch.no_grad():
+        for parameter in model.parameters():  # the head starts at zero
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    assert isinstance(data.text, TokenTexts)
+    assert isinstance(data.pictures, KeptPictures)
+
+    def price(rows: np.ndarray) -> np.ndarray:
+        ids = data.ids.gather(rows)
+        features = pl.DataFrame(data.tabular[rows].numpy()).insert_column(0, ids)
+        text = TokenTexts(data.text.values, data.text.offsets, data.text.rows[rows], data.text.counts[rows])  # type: ignore[union-attr]
+        pictures = KeptPictures(data.pictures.patches, data.pictures.rows[rows])  # type: ignore[union-attr]
+        some = AmazonMLDataset(ids.to_frame(), features, text=text, pictures=pictures)
+        return predict_with_tta(model, some, choose_precision(precision, CPU), 1)
+
+    assert_same_bits(ROWS, price)
+    assert len(np.unique(price(np.arange(ROWS)))) > 0.7 * ROWS
+
+
+def test_the_sparse_network() -> None:
+    rng = np.random.default_rng(0)
+    terms = sparse.csr_matrix(sparse.random(ROWS, 400, 0.05, format="csr", dtype=np.float32, random_state=0))
+    numbers = rng.normal(size=(ROWS, 30)).astype(np.float32)
+    config = SparseMLPConfig(hidden=(192, 64, 64), epochs=1, seeds=9)  # a mean of eight or more is summed in blocks
+    ensemble = SparseMLPEnsemble(config).fit(terms, numbers, rng.normal(3, 1, ROWS), 0)
+    assert_same_bits(ROWS, lambda rows: ensemble.predict(terms[rows], numbers[rows]))
+
+
+def test_the_gaussian_process() -> None:
+    known, new = products(300, 0), products(ROWS, 1)
+    process = GaussianProcess(GaussianProcessConfig(steps=1), kernel()).fit(known, prices(known), 0)
+    assert_same_bits(ROWS, lambda rows: process.predict(new.take(rows)))
+
+
+def test_pictures_say_their_shape(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    """Also where none is there: a batch is filled up with blank ones."""
+
+    def plain(picture: Image.Image) -> torch.Tensor:
+        return torch.zeros(3, 24, 24) + picture.size[0]
+
+    Image.new("RGB", (60, 40)).save(tmp_path / "a.png")
+    files = PictureFiles([None, tmp_path / "a.png"], plain)
+    seen = files.get(1, None)
+    assert seen is not None
+    assert files.shape == tuple(seen.shape)
+    assert PictureFiles([None], plain).shape == (3, 24, 24)

@@ -1,0 +1,378 @@
+"""The stage end to end on tiny real encoders, through the real loading path."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pricing.config.neural import NeuralConfig
+from pricing.errors import ArtifactError, WeightsError
+from pricing.features.load import load_features
+from pricing.members import neural_stage as stage
+from pricing.members.multimodal import training
+from pricing.members.torch_parts import torch_setup as runtime
+from pricing.pretrained.saved_encoders import SavedEncoders
+from pricing.store import artifacts
+from tests.members.networks.builders import tiny_config, write_image_encoder, write_inputs, write_text_encoder
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return write_inputs(tmp_path_factory.mktemp("inputs"))
+
+
+def run(inputs: dict[str, Path], config: NeuralConfig, root: Path, fold: int | None = 0, **options: Any) -> Path:
+    member = options.pop("member", "multimodal")
+    out, encoded = root / f"out{fold}", root / "encoded" if member == "multimodal" else None
+    out.mkdir(parents=True)
+    if encoded and not encoded.exists():
+        encoded.mkdir()
+        stage.encode(inputs["catalogue"], inputs["images"], config, inputs["pictures"], encoded)
+    stage.train_fold(
+        inputs["catalogue"], inputs["folds"], inputs["features"], inputs["price_features"], inputs["images"], encoded,
+        config, member, fold, 0, out, root / "work", pictures=inputs["pictures"], **options,
+    )  # fmt: skip
+    return out
+
+
+def price_again(inputs: dict[str, Path], model: Path, encoders: Path | None = None) -> pl.DataFrame:
+    frame = pl.read_parquet(inputs["catalogue"] / "test.parquet")
+    frame = frame.gather_every(2, offset=1).reverse()  # other rows than the run's, in another order than the features'
+    images = pl.read_parquet(inputs["images"] / "images.parquet")
+    price = pl.read_parquet(inputs["price_features"] / "test.parquet")
+    features = load_features(inputs["features"], "test")
+    encoders = encoders or model.parents[1] / "encoded/encoders"
+    given = (model, frame, features, price.reverse(), images, inputs["pictures"])
+    with TemporaryDirectory() as kept:
+        logs = stage.predict_member(*given, encoders=encoders, encoded=Path(kept))
+        # the models of other folds read what the first one left
+        assert np.array_equal(stage.predict_member(*given, encoders=encoders, encoded=Path(kept)), logs)
+    return frame.select("sample_id").with_columns(again=pl.Series(logs))
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "upper layer": {},
+    "all frozen": {"text": {"trainable_layers": 0}},
+    "all trained, pictures too": {
+        "text": {"trainable_layers": None, "gradient_checkpointing": True}, "image": {"frozen": "early"},
+        "training": {"tta": 2},
+    },
+    "LoRA": {"text": {"trainable_layers": 2}, "lora": {"enabled": True, "r": 2}},
+    "two phases, windows": {
+        "text": {"trainable_layers": 2, "max_length": 8, "windows": 3},
+        "training": {"text_epochs": 1, "second_phase_rate": 0.5},
+    },
+    "all trained, windows": {"text": {"trainable_layers": None, "max_length": 8, "windows": 2}},
+    "gated": {"fusion": {"kind": "gated"}, "training": {"loss": "huber_smape"}},
+    "no pictures": {"image": {"enabled": False}},
+    "no text": {"text": {"enabled": False}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_saved_model_prices_new_rows_as_the_fold_did(
+    variant: str, inputs: dict[str, Path], text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
+) -> None:
+    kind = "deberta" if variant in ("upper layer", "LoRA", "all trained, pictures too") else "bert"
+    config = tiny_config(text_encoders[kind], image_encoder, **VARIANTS[variant])
+    out = run(inputs, config, tmp_path)
+    predictions = pl.read_parquet(out / "predictions.parquet")
+    assert predictions["part"].value_counts().sort("part").rows() == [("holdout", 10), ("test", 8), ("valid", 30)]
+    both = price_again(inputs, out / "model").join(predictions.filter(pl.col("part") == "test"), on="sample_id")
+    assert both.height == 4
+    # the batches are others, so the padding is, and sums differ in the last bits; other crops of the pictures make 3e-4
+    np.testing.assert_allclose(both["again"], both["log_price"], atol=1e-5)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_equal_inputs_give_equal_bytes(
+    variant: str, inputs: dict[str, Path], text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
+) -> None:
+    # transformers recomputes no activations of MPNet
+    kind = "deberta" if variant == "all trained, pictures too" else "mpnet"
+    config = tiny_config(text_encoders[kind], image_encoder, **VARIANTS[variant])
+    first, second = (run(inputs, config, tmp_path / name) for name in ("a", "b"))
+    for file in sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file()):
+        assert (first / file).read_bytes() == (second / file).read_bytes(), file
+    for file in sorted(path.name for path in (tmp_path / "a/encoded").glob("*.*")):
+        assert (tmp_path / "a/encoded" / file).read_bytes() == (tmp_path / "b/encoded" / file).read_bytes(), file
+
+
+@pytest.mark.parametrize("frozen", ["early", "all"])
+def test_a_transformer_sees_pictures_of_another_side_than_its_own(
+    frozen: str, inputs: dict[str, Path], text_encoders: dict[str, Path], tmp_path: Path
+) -> None:
+    """Made for 160 pixels; its position embeddings are resampled alike in the run and when new rows are priced."""
+    encoder = write_image_encoder(tmp_path / "image", "test_vit3")
+    config = tiny_config(text_encoders["bert"], encoder, image={"frozen": frozen, "side": 40})
+    out = run(inputs, config, tmp_path)
+    predictions = pl.read_parquet(out / "predictions.parquet")
+    both = price_again(inputs, out / "model").join(predictions.filter(pl.col("part") == "test"), on="sample_id")
+    np.testing.assert_allclose(both["again"], both["log_price"], atol=1e-5)
+
+
+@pytest.mark.parametrize(("wish", "place"), [("cpu", "cpu"), ("auto", "auto"), ("cuda", "auto")])
+def test_prices_are_made_where_the_configuration_says(
+    wish: str, place: str, inputs: dict[str, Path], text_encoders: dict[str, Path], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """A model of a GPU is good on a machine without one; one that was made on the CPU stays there, to the bit."""
+    out = run(inputs, tiny_config(text_encoders["bert"], tmp_path, image={"enabled": False}), tmp_path)
+    path = out / "model/model.json"
+    saved = json.loads(path.read_text())
+    saved["config"]["device"] = wish
+    path.write_text(json.dumps(saved))
+    asked: list[str] = []
+    prepare = runtime.prepare_torch
+
+    def spy(device: Any, threads: int) -> torch.device:
+        asked.append(device)
+        return prepare(device, threads)
+
+    monkeypatch.setattr(runtime, "prepare_torch", spy)
+    price_again(inputs, out / "model")
+    assert set(asked) == {place}
+
+
+def test_only_what_is_trained_and_no_machine_path_is_saved(
+    inputs: dict[str, Path], text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
+) -> None:
+    out = run(inputs, tiny_config(text_encoders["bert"], image_encoder), tmp_path)
+    for path in [*out.rglob("*.json"), *(tmp_path / "encoded").rglob("*.json")]:
+        assert str(text_encoders["bert"].parent) not in path.read_text()
+        assert str(image_encoder.parent) not in path.read_text()
+    from safetensors import safe_open
+
+    with safe_open(out / "model/model.safetensors", "pt") as file:
+        names = list(file.keys())
+    layers = {name.split(".layer.")[1].split(".")[0] for name in names if ".layer." in name}
+    assert layers == {"0"}  # the one upper layer, counted from the cut
+    assert not any("embeddings" in name or name.startswith("image.") for name in names)
+    assert not (tmp_path / "work").exists()  # checkpoints of a finished fold are gone
+
+
+def test_the_refit_learns_from_all_rows_and_predicts_the_test_rows(
+    inputs: dict[str, Path], text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
+) -> None:
+    out = run(inputs, tiny_config(text_encoders["bert"], image_encoder), tmp_path, None, epochs=1)
+    assert pl.read_parquet(out / "predictions.parquet")["part"].unique().to_list() == ["test"]
+    record = json.loads((out / "member.json").read_text())
+    assert record["best_round"] == 1
+    assert record["valid_smape"] is None
+    assert record["fold"] is None
+
+
+def test_the_second_phase_takes_up_the_encoder_of_the_first(
+    inputs: dict[str, Path], text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
+) -> None:
+    """With a rate of zero in the second phase, the saved encoder is the one that the price alone has made."""
+    changes = {"text_epochs": 2, "second_phase_rate": 0.0, "encoder_learning_rate": 1e-2, "ema_decay": 0.0}
+    variants = {"a": {}, "b": {"epochs": 1}, "c": {"text_epochs": 0, "encoder_learning_rate": 1e-12}}
+    once, again, whole = (
+        run(inputs, tiny_config(text_encoders["bert"], image_encoder, training=changes | more), tmp_path / name)
+        for name, more in variants.items()
+    )
+    first, second, untrained = (load_file(out / "model/model.safetensors") for out in (once, again, whole))
+    layers = [name for name in first if name.startswith("text.encoder.")]
+    assert layers
+    assert all(torch.equal(first[name], second[name]) for name in layers)
+    assert not all(torch.allclose(first[name], untrained[name], atol=1e-3) for name in layers)
+    record = json.loads((once / "member.json").read_text())
+    assert record["text_phase"]["valid_smape"] > record["valid_smape"]  # it sees no numbers
+    splits = pl.read_parquet(once / "curves.parquet")["split"].unique().sort().to_list()
+    assert splits == ["text_train", "text_valid", "train", "valid"]
+
+
+def test_a_kill_in_the_second_phase_does_not_repeat_the_first(
+    inputs: dict[str, Path],
+    text_encoders: dict[str, Path],
+    image_encoder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = tiny_config(text_encoders["bert"], image_encoder, training={"text_epochs": 1})
+    undisturbed = run(inputs, config, tmp_path / "whole")
+    epochs: list[str] = []
+    train_epoch = training._Run.train_epoch
+
+    def counted(self: Any, stop: Any) -> None:
+        epochs.append(type(self.model).__name__)
+        if len(epochs) == 3:
+            raise KeyboardInterrupt
+        train_epoch(self, stop)
+
+    monkeypatch.setattr(training._Run, "train_epoch", counted)
+    with pytest.raises(KeyboardInterrupt):
+        run(inputs, config, tmp_path / "cut")
+    (tmp_path / "cut/out0").rename(tmp_path / "half")
+    out = run(inputs, config, tmp_path / "cut")
+    assert epochs == ["TextPriceModel", *["OptimizedMultimodalModel"] * 3]
+    for file in ("predictions.parquet", "model/model.safetensors", "curves.parquet"):
+        assert (out / file).read_bytes() == (undisturbed / file).read_bytes(), file
+
+
+@pytest.mark.parametrize("changed", ["library_versions", "code_digests"])
+def test_other_code_or_libraries_do_not_take_up_a_killed_training(
+    changed: str, inputs: dict[str, Path], text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Else weights of the old code would be stored under the new code's key."""
+    config = tiny_config(text_encoders["bert"], image_encoder, training={"epochs": 3})
+    started: list[int] = []
+    train_epoch = training._Run.train_epoch
+
+    def counted(self: Any, stop: Any) -> None:
+        started.append(self.epoch)
+        if self.epoch == 2:
+            raise KeyboardInterrupt
+        train_epoch(self, stop)
+
+    monkeypatch.setattr(training._Run, "train_epoch", counted)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run(inputs, config, tmp_path)
+        shutil.rmtree(tmp_path / "out0")
+    monkeypatch.setattr(artifacts, changed, lambda entry: {"torch": f"other, behind {entry}"})
+    with pytest.raises(KeyboardInterrupt):
+        run(inputs, config, tmp_path)
+    assert started == [0, 1, 2, 2, 0, 1, 2]
+
+
+@pytest.mark.parametrize(("max_length", "long"), [(12, True), (40, False)])
+def test_windows_change_the_prices_of_long_texts(
+    max_length: int,
+    long: bool,
+    inputs: dict[str, Path],
+    text_encoders: dict[str, Path],
+    image_encoder: Path,
+    tmp_path: Path,
+) -> None:
+    made = []
+    for windows in (1, 2):
+        text = {"max_length": max_length, "windows": windows}
+        out = run(inputs, tiny_config(text_encoders["bert"], image_encoder, text=text), tmp_path / str(windows))
+        made.append(pl.read_parquet(out / "predictions.parquet")["log_price"])
+    counts = pl.read_parquet(tmp_path / "2/encoded/rows.parquet")["text_windows"]
+    assert counts.unique().to_list() == [2 if long else 1]
+    assert (made[0] != made[1]).all() if long else made[0].equals(made[1])
+
+
+@pytest.mark.slow
+def test_two_processes_train_a_fold(
+    inputs: dict[str, Path], text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
+) -> None:
+    config = tiny_config(text_encoders["bert"], image_encoder, processes=2)
+    out = run(inputs, config, tmp_path)
+    record = json.loads((out / "member.json").read_text())
+    assert record["processes"] == 2
+    predictions = pl.read_parquet(out / "predictions.parquet")
+    both = price_again(inputs, out / "model").join(predictions.filter(pl.col("part") == "test"), on="sample_id")
+    np.testing.assert_allclose(both["again"], both["log_price"], atol=5e-3)
+
+
+def test_a_first_phase_without_a_text_encoder_is_refused(text_encoders: dict[str, Path], image_encoder: Path) -> None:
+    for text in ({"trainable_layers": 0}, {"enabled": False}):
+        with pytest.raises(ValueError, match="text_epochs asks for a phase"):
+            tiny_config(text_encoders["bert"], image_encoder, text=text, training={"text_epochs": 1})
+
+
+def test_sparse_mlp_round_trip(inputs: dict[str, Path], text_encoders: dict[str, Path], tmp_path: Path) -> None:
+    config = tiny_config(text_encoders["bert"], tmp_path, members=["sparse_mlp"])
+    out = run(inputs, config, tmp_path / "run", member="sparse_mlp")
+    predictions = pl.read_parquet(out / "predictions.parquet")
+    both = price_again(inputs, out / "model").join(predictions.filter(pl.col("part") == "test"), on="sample_id")
+    np.testing.assert_allclose(both["again"], both["log_price"], atol=1e-6)
+
+
+def test_other_weights_under_the_same_name_are_refused(
+    inputs: dict[str, Path], image_encoder: Path, text_encoders: dict[str, Path], tmp_path: Path
+) -> None:
+    """Predictions of another encoder look like prices too, so nobody would notice."""
+    out = run(inputs, tiny_config(text_encoders["bert"], image_encoder), tmp_path)
+    saved = json.loads((out / "model/model.json").read_text())["text"]["sha256"][:16]
+    write_text_encoder(tmp_path / "encoded/encoders" / saved, "mpnet")
+    with pytest.raises(WeightsError, match="hash to"):
+        price_again(inputs, out / "model")
+    shutil.rmtree(tmp_path / "encoded/encoders" / saved)
+    with pytest.raises(WeightsError, match="whole model folder"):
+        price_again(inputs, out / "model")
+
+
+@pytest.mark.parametrize("kind", ["bert", "mpnet", "deberta"])
+def test_a_copied_model_prices_without_the_folders_that_its_encoders_came_from(
+    kind: str, inputs: dict[str, Path], tmp_path: Path
+) -> None:
+    sources = write_text_encoder(tmp_path / "text", kind), write_image_encoder(tmp_path / "image")
+    config = tiny_config(*sources, text={"trainable_layers": 2}, image={"frozen": "early"}, lora={"enabled": True})
+    out = run(inputs, config, tmp_path)
+    before = price_again(inputs, out / "model")
+    for source in sources:
+        shutil.rmtree(source)
+    copied = tmp_path / "elsewhere"
+    shutil.move(out / "model", copied / "fold_0")
+    shutil.move(tmp_path / "encoded/encoders", copied / "encoders")
+    shutil.rmtree(tmp_path / "encoded")
+    assert price_again(inputs, copied / "fold_0", copied / "encoders").equals(before)
+    assert len(list((copied / "encoders").iterdir())) == 2  # each once
+    fold = sum(path.stat().st_size for path in copied.rglob("fold_0/*"))
+    assert fold < sum(path.stat().st_size for path in copied.rglob("encoders/*/*.safetensors"))
+
+
+def test_damaged_activations_are_named(
+    inputs: dict[str, Path], text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
+) -> None:
+    config = tiny_config(text_encoders["bert"], image_encoder)
+    encoded = tmp_path / "encoded"
+    encoded.mkdir()
+    stage.encode(inputs["catalogue"], inputs["images"], config, inputs["pictures"], encoded)
+    (encoded / "text_states.npy").write_bytes(b"\x80\x04]q\x00.")  # a pickle
+    with pytest.raises(ArtifactError, match=r"text_states\.npy"):
+        run(inputs, config, tmp_path)
+
+
+def test_a_catalogue_without_test_rows_is_trained(
+    text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
+) -> None:
+    paths = write_inputs(tmp_path / "inputs", rows=30, test_rows=0)
+    out = run(paths, tiny_config(text_encoders["bert"], image_encoder), tmp_path / "run")
+    assert set(pl.read_parquet(out / "predictions.parquet")["part"]) == {"valid", "holdout"}
+
+
+def test_importing_the_stage_does_not_import_torch() -> None:
+    """The flow's process imports every stage; torch would cost it seconds and 200 MB."""
+    code = "import pricing.members.neural_stage, pricing.config, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_activations_of_a_row_do_not_depend_on_the_other_rows(
+    inputs: dict[str, Path], text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
+) -> None:
+    # a run encodes its training and test rows together, scoring the new rows alone; prices must be the same bits
+    import torch
+
+    from pricing.members.fold_rows import picture_files, read_catalogue_part
+    from pricing.members.multimodal.activations import Activations, encode_rows
+
+    config = tiny_config(text_encoders["bert"], image_encoder)
+    frame = read_catalogue_part(inputs["catalogue"], "train").with_columns(part=pl.lit("train"))
+    files = picture_files(inputs["images"], inputs["pictures"], config)
+    some = frame.gather_every(3).reverse()
+    encoders = SavedEncoders.save(config.text.name, config.image.name, tmp_path / "encoders")
+    for name, rows in (("all", frame), ("some", some)):
+        (tmp_path / name).mkdir()
+        encode_rows(rows, files, config, encoders, tmp_path / name, torch.device("cpu"))
+    whole, part = Activations.load(tmp_path / "all"), Activations.load(tmp_path / "some")
+    ids = some["sample_id"]
+    for row in range(some.height):
+        assert torch.equal(whole.texts(ids).get(row), part.texts(ids).get(row))
+        one, two = whole.pictures(ids).get(row, None), part.pictures(ids).get(row, None)
+        assert (one is None and two is None) or torch.equal(one, two)
