@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.download_support import measured, picture_server
-from pricing.config import ImagesConfig
+from pricing.config.catalogue import ImagesConfig
 
 SPEED = 160.0
 """Pictures a second."""

@@ -132,7 +132,7 @@ DOWNLOAD = """
 import json, resource, sys
 from pathlib import Path
 from pricing.download.downloader import ResumableImageDownloader
-from pricing.config import ImagesConfig
+from pricing.config.catalogue import ImagesConfig
 base, count, work, settings = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), json.loads(sys.argv[4])
 config = ImagesConfig(allow_hosts=("127.0.0.1",), **settings)
 report = ResumableImageDownloader(config, work).download_batch(f"{base}/{index}.jpg" for index in range(count))

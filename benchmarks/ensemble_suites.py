@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 
-from pricing.config import EnsembleConfig, ResourcesConfig
+from pricing.config.ensemble import EnsembleConfig
+from pricing.config.resources import ResourcesConfig
 from pricing.ensemble.simplex_weights import optimise_weights
 from pricing.ensemble.stacking import train_ensemble
 from pricing.metrics.bootstrap import bootstrap_interval

@@ -14,9 +14,9 @@ import time
 
 import numpy as np
 import polars as pl
+from OLD.GBDT import GBDTConfig
 from scipy import sparse
 
-from pricing.config.gbdt import GBDTConfig
 from pricing.members.trees.boosting import train_member
 from pricing.members.trees.matrix import FeatureSchema, Matrix
 from pricing.members.trees.tree_model import LIBRARIES

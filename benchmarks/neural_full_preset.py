@@ -25,11 +25,11 @@ import polars as pl
 import torch
 
 from benchmarks.published_encoders import full_network
-from pricing.config import load_config
-from pricing.config.neural import NeuralConfig
+from pricing.configuration import load_config
 from pricing.members.multimodal import training
 from pricing.members.multimodal.dataset import AmazonMLDataset
 from pricing.members.multimodal.inputs import PictureFiles, TokenTexts, picture_transform
+from pricing.members.multimodal.settings import MultimodalSettings
 from pricing.members.multimodal.training import train_neural_network
 from pricing.sample.generate import generate_sample
 
@@ -51,7 +51,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def data(prices: np.ndarray, pictures: list[Path], config: NeuralConfig, encoder: Any, training: bool) -> Any:
+def data(prices: np.ndarray, pictures: list[Path], config: MultimodalSettings, encoder: Any, training: bool) -> Any:
     """All texts of full length, a picture in every row."""
     rng, rows = np.random.default_rng(0), len(prices)
     names = pl.Series("sample_id", [str(row) for row in range(rows)])

@@ -25,11 +25,11 @@ from pricing.pretrained import vision_ops  # isort: skip  # before transformers
 import numpy as np
 import polars as pl
 import torch
+from pricing.members.multimodal.settings import CheckpointConfig
 from torch import nn
 from transformers import Trainer, TrainingArguments
 
 from benchmarks.published_encoders import write_deberta_v3_small
-from pricing.config.neural import CheckpointConfig, TrainingConfig
 from pricing.members.multimodal.checkpoint import CheckpointManager
 from pricing.members.multimodal.dataset import AmazonMLDataset
 from pricing.members.multimodal.encoders import TextTower
@@ -38,6 +38,7 @@ from pricing.members.multimodal.losses import make_loss
 from pricing.members.multimodal.network import Batch
 from pricing.members.multimodal.optimisation import choose_precision
 from pricing.members.multimodal.prediction import predict
+from pricing.members.multimodal.settings import TrainingConfig
 from pricing.members.multimodal.text_phase import TextPriceModel
 from pricing.members.multimodal.training import train_neural_network
 from pricing.pretrained.text import compose_texts

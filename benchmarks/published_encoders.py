@@ -11,9 +11,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from torch import nn
 from transformers import DebertaV2Config, DebertaV2Model, PreTrainedTokenizerFast
 
-from pricing.config.neural import NeuralConfig
 from pricing.members.multimodal.encoders import ImageTower, TextTower
 from pricing.members.multimodal.network import OptimizedMultimodalModel
+from pricing.members.multimodal.settings import MultimodalSettings
 from pricing.members.multimodal.towers import enable_checkpointing
 
 assert vision_ops is not None
@@ -53,7 +53,7 @@ def write_deberta_v3_small(folder: Path, texts: Iterable[str]) -> Path:
     return folder
 
 
-def full_network(config: NeuralConfig, width: int) -> OptimizedMultimodalModel:
+def full_network(config: MultimodalSettings, width: int) -> OptimizedMultimodalModel:
     """The `full` preset's network, or a variant's, over ``width`` numeric columns."""
     text, image = deberta_v3_small(), efficientnet_b2() if config.image.enabled else None
     if config.text.gradient_checkpointing:

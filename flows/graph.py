@@ -15,7 +15,8 @@ from prefect.futures import PrefectFuture
 from prefect.utilities.engine import collect_task_run_inputs_sync
 
 from flows.verbosity import chosen
-from pricing.config import PathsConfig, PricingConfig
+from pricing.config.paths import PathsConfig
+from pricing.configuration import PricingConfig
 from pricing.download.sources import ImageSource
 from pricing.run_display import show_progress
 from pricing.run_progress import Forecast, RunProgress, Step, catalogue_rows

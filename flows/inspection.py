@@ -10,7 +10,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from pricing.config import PathsConfig, PricingConfig, ReportConfig
+from pricing.config.ensemble import ReportConfig
+from pricing.config.paths import PathsConfig
+from pricing.configuration import PricingConfig
 from pricing.errors import ArtifactError, InputError
 from pricing.store.artifacts import ArtifactStore
 

@@ -27,7 +27,7 @@ from prefect.client.schemas.objects import ConcurrencyLeaseHolder
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.runtime import flow_run
 
-from pricing.config import PathsConfig
+from pricing.config.paths import PathsConfig
 from pricing.store.artifacts import write_json
 
 LEASE_SECONDS = 120.0

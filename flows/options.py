@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from flows.parameters import image_source_of
-from pricing.config import PathsConfig, PricingConfig, load_config, parse_settings
+from pricing.config.paths import PathsConfig
+from pricing.configuration import PricingConfig, load_config, parse_settings
 from pricing.download.sources import ImageSource
 from pricing.errors import InputError
 

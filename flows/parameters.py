@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-from pricing.config import PricingConfig, load_config
+from pricing.configuration import PricingConfig, load_config
 from pricing.download.sources import ImageSource
 from pricing.libraries import check_xgboost
 from pricing.run.output_folder import check_folder

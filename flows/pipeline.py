@@ -19,7 +19,7 @@ from flows.graph import TABLES, open_graph
 from flows.one_run import one_run
 from flows.parameters import OptionalFile, OptionalImages, Overrides, check_inputs, check_machine, resolve
 from flows.pricing_flow import pricing_flow
-from pricing.config import PricingConfig
+from pricing.configuration import PricingConfig
 from pricing.download.sources import ImageSource
 from pricing.report.markdown import run_markdown
 from pricing.run.output_folder import check_output

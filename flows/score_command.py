@@ -24,7 +24,8 @@ from flows.options import (
 )  # fmt: skip
 from flows.summary import print_losses
 from flows.verbosity import Quiet, Verbose, chosen
-from pricing.config import PathsConfig, PricingConfig
+from pricing.config.paths import PathsConfig
+from pricing.configuration import PricingConfig
 from pricing.errors import InputError
 from pricing.report.run_losses import Loss, picture_losses, row_losses
 from pricing.run.output_folder import check_file, check_folder

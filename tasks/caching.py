@@ -25,7 +25,7 @@ from prefect.context import TaskRunContext
 from prefect.serializers import JSONSerializer
 from pydantic import BaseModel, ConfigDict
 
-from pricing.config import PathsConfig
+from pricing.config.paths import PathsConfig
 from pricing.download.sources import ImageSource
 from pricing.store.artifacts import ArtifactStore, Reference, key_of, key_parts
 

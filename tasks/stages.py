@@ -3,20 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+from OLD.GBDT import GBDTConfig
 from prefect import get_run_logger, task
 
-from pricing.config import (
-    CatalogueConfig,
-    EnsembleConfig,
-    FeaturesConfig,
-    FoldsConfig,
-    GBDTConfig,
-    HoldoutConfig,
-    ImagesConfig,
-    NeuralConfig,
-    PriceFeaturesConfig,
-)  # fmt: skip
+from pricing.config.catalogue import CatalogueConfig, FoldsConfig, HoldoutConfig, ImagesConfig
+from pricing.config.ensemble import EnsembleConfig
+from pricing.config.features import FeaturesConfig, PriceFeaturesConfig
 from pricing.download.progress import Progress
+from pricing.members.multimodal.settings import MultimodalSettings
 from pricing.store.artifacts import Reference, key_of, key_parts
 from tasks.caching import Runtime, stage_task
 from tasks.channel import say
@@ -159,7 +153,7 @@ def train_gbdt(
 
 @stage_task("encode", "pricing.members.neural_stage")
 def encode(
-    out: Path, *, catalogue: Reference, images: Reference | None, config: NeuralConfig, runtime: Runtime
+    out: Path, *, catalogue: Reference, images: Reference | None, config: MultimodalSettings, runtime: Runtime
 ) -> None:
     """The encoders' frozen parts, once over all texts and pictures."""
     from pricing.members import neural_stage as stage
@@ -171,7 +165,7 @@ def encode(
 @stage_task("neural", "pricing.members.neural_stage", "{member}-{fold}")
 def train_neural(
     out: Path, *, catalogue: Reference, folds: Reference, features: Reference, price_features: Reference,
-    images: Reference | None, encoded: Reference | None, config: NeuralConfig, member: str, fold: int | None, seed: int,
+    images: Reference | None, encoded: Reference | None, config: MultimodalSettings, member: str, fold: int | None, seed: int,
     fold_models: list[Reference], runtime: Runtime, key: str,
 ) -> None:  # fmt: skip
     """One network on one fold; a killed training is resumed by the same code and libraries on the same inputs."""

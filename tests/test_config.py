@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from pricing.config import PricingConfig, load_config, preset_names
+from pricing.configuration import PricingConfig, load_config, preset_names
 from pricing.errors import ConfigError
 
 DEFAULT = PricingConfig()

@@ -9,7 +9,7 @@ import pytest
 
 from flows.parameters import check_inputs, check_machine
 from pricing import libraries
-from pricing.config import PricingConfig
+from pricing.configuration import PricingConfig
 from pricing.errors import ConfigError
 from pricing.members.trees.matrix import FeatureSchema, Matrix
 from pricing.members.xgboost import load, train_xgboost

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pricing.config import FeaturesConfig, FoldsConfig
+from pricing.config.catalogue import FoldsConfig
+from pricing.config.features import FeaturesConfig
 from pricing.run_display import Verbosity, show_progress
 from pricing.run_progress import Forecast, Moment, RunProgress, Step
 from pricing.store.artifacts import ArtifactStore, Reference, key_parts

@@ -21,7 +21,8 @@ from typing import TypeVar
 from yarl import URL
 
 from pricing.catalogue.links import complete, first_link, has_scheme
-from pricing.config import ImagesConfig, ResourcesConfig
+from pricing.config.catalogue import ImagesConfig
+from pricing.config.resources import ResourcesConfig
 from pricing.download.event_loop import first_error, run_to_end
 from pricing.download.failures import PictureFailure
 from pricing.download.folder_images import FolderPictures

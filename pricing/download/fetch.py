@@ -20,7 +20,7 @@ from pricing.download.sources import ImageSource
 from pricing.store.artifacts import write_json
 
 if TYPE_CHECKING:
-    from pricing.config import ImagesConfig
+    from pricing.config.catalogue import ImagesConfig
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from pricing.download.verification import prepare, sniff_format
 from pricing.errors import DownloadError
 
 if TYPE_CHECKING:
-    from pricing.config import ImagesConfig
+    from pricing.config.catalogue import ImagesConfig
 
 FORM = 2
 """Raised when the same settings would give other stored pictures, so that old ones are not taken for new."""

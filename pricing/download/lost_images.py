@@ -21,7 +21,7 @@ from pricing.download.image_store import PictureStore
 from pricing.download.manifest import Manifest, PictureRecord
 
 if TYPE_CHECKING:
-    from pricing.config import ImagesConfig
+    from pricing.config.catalogue import ImagesConfig
 
 SHOWN = 20
 """Lost hosts that are named, those with the most pictures first; a catalogue may name thousands."""

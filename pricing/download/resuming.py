@@ -16,7 +16,7 @@ from pricing.download.sources import ImageSource
 from pricing.download.verification import FORMATS
 
 if TYPE_CHECKING:
-    from pricing.config import ImagesConfig
+    from pricing.config.catalogue import ImagesConfig
 
 
 class ResumeRules:

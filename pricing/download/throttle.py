@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pricing.download.failures import PictureFailure
 
 if TYPE_CHECKING:
-    from pricing.config import ImagesConfig
+    from pricing.config.catalogue import ImagesConfig
 
 WINDOW = 40
 """Answers by which throttling is judged."""

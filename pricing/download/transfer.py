@@ -15,7 +15,7 @@ from pricing.download.hosts import GuardedResolver, HostRules
 from pricing.download.verification import SIGNATURE_BYTES, check_head
 
 if TYPE_CHECKING:
-    from pricing.config import ImagesConfig
+    from pricing.config.catalogue import ImagesConfig
     from pricing.download.manifest import PictureRecord
 
 USER_AGENT = "smart-product-pricing/0.1"

@@ -17,7 +17,7 @@ from pricing.download.failures import PictureFailure
 from pricing.download.scaling import to_stored
 
 if TYPE_CHECKING:
-    from pricing.config import ImagesConfig
+    from pricing.config.catalogue import ImagesConfig
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", *(("AVIF",) if features.check("avif") else ()))
 """What is decoded; everything else is refused, which keeps rarely used decoders away from strangers' bytes. A Pillow

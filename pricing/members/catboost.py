@@ -3,21 +3,48 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from pricing.config.gbdt import CatBoostConfig
 from pricing.errors import ArtifactError
 from pricing.members.trees.matrix import FeatureSchema, Matrix, Values, check_learnable
 from pricing.members.trees.target import Target
 from pricing.members.trees.tree_model import GBDTModel, TrainedModel, curves_table, refused
+from pricing.members.trees.tree_settings import TreeSettings
+
+
+class CatBoostSettings(TreeSettings):
+    """CatBoost, with its built-in regression losses."""
+
+    objective: Literal["MAE", "RMSE", "Huber"] = "Huber"
+    """Built-in loss on log price."""
+    huber_delta: float = Field(0.3, gt=0)
+    """Huber's threshold, in log price."""
+    rounds: int = Field(1500, ge=1)
+    """Most boosting rounds."""
+    early_stopping: int = Field(100, ge=1)
+    """Rounds without gain before stopping."""
+    learning_rate: float = Field(0.05, gt=0, le=1)
+    """Shrinkage."""
+    depth: int = Field(6, ge=1, le=12)
+    """Depth of a (symmetric) tree."""
+    l2_leaf_reg: float = Field(3.0, ge=0)
+    """L2 penalty."""
+    rsm: float = Field(0.3, gt=0, le=1)
+    """Share of features a split."""
+    subsample: float = Field(0.8, gt=0, le=1)
+    """Share of rows a tree."""
+    border_count: int = Field(128, ge=8, le=255)
+    """Histogram borders a feature."""
+
 
 SUFFIX = ".cbm"
 
 
-def catboost_params(config: CatBoostConfig, *, seed: int, threads: int, device: str) -> dict[str, Any]:
+def catboost_params(config: CatBoostSettings, *, seed: int, threads: int, device: str) -> dict[str, Any]:
     """CatBoost's parameters; it writes no files of its own."""
     loss = f"Huber:delta={config.huber_delta}" if config.objective == "Huber" else config.objective
     params = {
@@ -48,7 +75,7 @@ def train_catboost(
     train: Matrix,
     valid: Matrix | None,
     schema: FeatureSchema,
-    config: CatBoostConfig,
+    config: CatBoostSettings,
     *,
     seed: int = 0,
     threads: int = 1,

@@ -1,103 +1,183 @@
-"""The rows of a fold: which it learns from, which it predicts, with their features, joined by id."""
+"""The rows of a fold, with all that a member may read of them, joined by id."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from pricing.config import NeuralConfig
-from pricing.errors import SchemaError
-from pricing.features.load import FeatureSet, load_features, load_price_features
-from pricing.store.tables import fold_parts, read_split, read_table
+from pricing.catalogue.split import fold_roles, read_split
+from pricing.download.images import Images
+from pricing.errors import ArtifactError, SchemaError
+from pricing.features.load import ID, FeatureSet, load_features, load_price_features
+from pricing.store.tables import read_table
 
-__all__ = ["FoldRows", "Part", "numbers_of", "picture_files", "read_catalogue_part", "read_fold", "write_curves"]
+__all__ = ["FoldInputs", "FoldRows", "Rows"]
 
-ID = "sample_id"
+TEXTS = ("sample_id", "catalog_content", "image_link")
+RIDGE = "ridge"
 
 
 @dataclass(frozen=True)
-class Part:
-    """Rows of one kind: "learn", "valid", "holdout" or "test"."""
+class Rows:
+    """n rows in one order, as a member reads them.
 
-    name: str
+    Attributes
+    ----------
+    frame : DataFrame
+        ``sample_id``, ``catalog_content``, ``image_link``, and ``log_price`` where the price is known.
+    features : FeatureSet
+        Features that read no price.
+    price : DataFrame
+        ``price_*`` columns, Float32; without columns for a member that does not read them.
+    ridge : ndarray of shape (n,), float64
+        The ridge's log prices, NaN for ``train`` rows; empty for a member that reads no price features.
+    images : Images or None
+        Images by link.
+    prepared : object
+        What the member's preparation step made: its folder, or for new rows what `Member.encode` returned.
+    """
+
     frame: pl.DataFrame
-    """sample_id, catalog_content, image_link, and log_price where there are labels."""
     features: FeatureSet
-    """In the order of frame."""
     price: pl.DataFrame
-    """price_* columns in the order of frame."""
+    ridge: np.ndarray
+    images: Images | None = None
+    prepared: Any = None
 
     def __len__(self) -> int:
         return self.frame.height
 
     @property
+    def ids(self) -> pl.Series:
+        """sample_id, of shape (n,)."""
+        return self.frame[ID]
+
+    @property
     def log_price(self) -> np.ndarray:
-        """(n,) float64."""
+        """Natural log of the known prices, ndarray of shape (n,), float64."""
         return self.frame["log_price"].to_numpy()
 
+    def table(self) -> pl.DataFrame:
+        """Return tabular and price columns side by side.
 
-FoldRows = dict[str, Part]
+        Raises
+        ------
+        SchemaError
+            A column stands in both.
+        """
+        twice = sorted(set(self.features.tabular.columns) & set(self.price.columns))
+        if twice:
+            raise SchemaError(f"columns {twice[:5]} stand in both the features and the price features; rename one")
+        return pl.concat([self.features.tabular, self.price], how="horizontal")
+
+    def take(self, mask: np.ndarray) -> "Rows":
+        """Return the rows under a mask of shape (n,)."""
+        chosen = pl.Series(mask)
+        return replace(
+            self, frame=self.frame.filter(chosen), features=self.features.take(mask), price=self.price.filter(chosen),
+            ridge=self.ridge[mask] if len(self.ridge) else self.ridge,
+        )  # fmt: skip
 
 
-def read_catalogue_part(catalogue: Path, part: str) -> pl.DataFrame:
-    """train.parquet or test.parquet of the catalogue stage."""
-    return read_table(catalogue / f"{part}.parquet")
+@dataclass(frozen=True)
+class FoldInputs:
+    """Where a fold's rows are read from: folders of stage outputs.
 
-
-def read_fold(catalogue: Path, folds: Path, features: Path, price_features: Path, fold: int | None) -> FoldRows:
-    """The fold's parts: learn, valid, holdout and test (without a fold: learn, of all labelled rows, and test).
-
-    Raises
-    ------
-    ArtifactError
-        An input is missing or damaged, the folds are of other rows, or the fold has no rows.
-    SchemaError
-        The features are of other rows.
+    Attributes
+    ----------
+    catalogue, folds, features : Path
+        Outputs of those stages.
+    price_features : Path or None
+        Price features of this fold; None for a member that does not read them.
+    images : Path or None
+        Table of images, None without images.
+    prepared : Path or None
+        Output of the member's preparation step.
+    image_folder : Path or None
+        What the files in the table of images are relative to.
     """
-    train, test = read_catalogue_part(catalogue, "train"), read_catalogue_part(catalogue, "test")
-    chosen = fold_parts(read_split(folds, train[ID]), fold)
-    train = train.with_columns(log_price=pl.col("price").log()).drop("price")
-    train_features = load_features(features, "train").reorder(train[ID])
-    train_price = load_price_features(price_features, "train", train[ID])
-    parts = {
-        name: Part(name, train.filter(pl.Series(mask)), train_features.take(mask), train_price.filter(pl.Series(mask)))
-        for name, mask in chosen.items()
-    }
-    test_features = load_features(features, "test").reorder(test[ID])
-    parts["test"] = Part("test", test, test_features, load_price_features(price_features, "test", test[ID]))
-    return parts
+
+    catalogue: Path
+    folds: Path
+    features: Path
+    price_features: Path | None = None
+    images: Path | None = None
+    prepared: Path | None = None
+    image_folder: Path | None = None
+
+    def found_images(self) -> Images | None:
+        """Return the images, or None without."""
+        if self.images is None or self.image_folder is None:
+            return None
+        return Images(read_table(self.images / "images.parquet"), self.image_folder)
 
 
-def numbers_of(features: FeatureSet, price: pl.DataFrame, *, svd: bool = True) -> pl.DataFrame:
-    """Tabular (``svd_*`` only if asked for) and ``price_*`` columns side by side, in the order of ``features``.
+@dataclass(frozen=True)
+class FoldRows(Mapping[str, Rows]):
+    """The rows of one fold by role: ``train``, ``valid``, ``holdout``, ``test``; the refit has ``train`` and ``test``.
 
-    Raises
-    ------
-    SchemaError
-        The price features are of other rows.
+    Attributes
+    ----------
+    fold : int or None
+        None is the refit.
+    inputs : FoldInputs
+        Where they were read; small, so that other processes can read them too.
+    roles : mapping of str to Rows
     """
-    if ID in price.columns:
-        if not price[ID].equals(features.ids):
-            price = pl.DataFrame({ID: features.ids}).join(price, on=ID, how="left", maintain_order="left")
-        price = price.drop(ID)
-    if price.height != len(features):
-        raise SchemaError(f"price features hold {price.height} rows, the features {len(features)}")
-    table = pl.concat([features.tabular, price], how="horizontal")
-    return table if svd else table.select([name for name in table.columns if not name.startswith("svd_")])
 
+    fold: int | None
+    inputs: FoldInputs
+    roles: Mapping[str, Rows]
 
-def picture_files(images: Path | pl.DataFrame | None, pictures: Path | None, config: NeuralConfig) -> dict[str, Path]:
-    """image_link -> file of the pictures that are there; empty where pictures are off."""
-    if images is None or pictures is None or not config.image.enabled:
-        return {}
-    table = read_table(images / "images.parquet") if isinstance(images, Path) else images
-    present = table.filter((pl.col("status") == "ok") & pl.col("file").is_not_null())
-    return {link: pictures / file for link, file in zip(present["image_link"], present["file"], strict=True)}
+    def __getitem__(self, role: str) -> Rows:
+        return self.roles[role]
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.roles)
 
-def write_curves(out: Path, curves: list[dict[str, Any]]) -> None:
-    """curves.parquet: epoch, split, metric, value."""
-    schema = {"epoch": pl.Int32, "split": pl.String, "metric": pl.String, "value": pl.Float64}
-    pl.DataFrame(curves, schema=schema).write_parquet(out / "curves.parquet")
+    def __len__(self) -> int:
+        return len(self.roles)
+
+    @property
+    def train(self) -> Rows:
+        """Rows to learn from."""
+        return self.roles["train"]
+
+    @property
+    def valid(self) -> Rows | None:
+        """Rows that may stop the training; None in the refit."""
+        return self.roles.get("valid")
+
+    @classmethod
+    def read(cls, inputs: FoldInputs, fold: int | None) -> "FoldRows":
+        """Read a fold.
+
+        Raises
+        ------
+        ArtifactError
+            An input is missing or damaged, the folds are of other rows, or the fold has no rows.
+        SchemaError
+            The features are of other rows.
+        """
+        images = inputs.found_images()
+        splits = {}
+        for split in ("train", "test"):
+            frame = read_table(inputs.catalogue / f"{split}.parquet")
+            features = load_features(inputs.features, split)
+            if not features.ids.equals(frame[ID]):
+                raise ArtifactError(
+                    f"{inputs.features}: its rows are not the catalogue's; build the features of this catalogue again"
+                )
+            price, ridge = pl.DataFrame(), np.empty(0)
+            if inputs.price_features is not None:
+                price = load_price_features(inputs.price_features, split, frame[ID])
+                ridge, price = price[RIDGE].to_numpy(), price.drop(RIDGE)
+            splits[split] = Rows(frame, features, price, ridge, images, inputs.prepared)
+        labelled = splits["train"]
+        known = labelled.frame.with_columns(log_price=pl.col("price").log()).drop("price")
+        labelled = replace(labelled, frame=known)
+        masks = fold_roles(read_split(inputs.folds, known[ID]), fold)
+        return cls(fold, inputs, {role: labelled.take(mask) for role, mask in masks.items()} | {"test": splits["test"]})

@@ -7,11 +7,11 @@ import polars as pl
 import torch
 from sklearn.preprocessing import normalize
 
-from pricing.config import NeuralConfig
 from pricing.features.load import FeatureSet
 from pricing.members.fold_rows import numbers_of, read_fold, write_curves
 from pricing.members.kernels.kernel import ProductKernel, Products, group_of
 from pricing.members.kernels.process import GaussianProcess
+from pricing.members.multimodal.settings import MultimodalSettings
 from pricing.members.torch_parts.scaler import TabularScaler
 from pricing.members.torch_parts.tensors import read_config
 from pricing.metrics.smape import smape_of_logs
@@ -28,7 +28,7 @@ def train_gaussian_process(
     folds: Path,
     features: Path,
     price_features: Path,
-    config: NeuralConfig,
+    config: MultimodalSettings,
     fold: int | None,
     seed: int,
     out: Path,

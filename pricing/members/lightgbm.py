@@ -7,18 +7,55 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from pricing.config.gbdt import LightGBMConfig
 from pricing.errors import ArtifactError
 from pricing.members.trees.matrix import FeatureSchema, Matrix, Values, check_learnable
 from pricing.members.trees.objectives import lgb_smape_eval, lgb_smape_objective
 from pricing.members.trees.target import Target
 from pricing.members.trees.tree_model import GBDTModel, TrainedModel, curves_table, refused
+from pricing.members.trees.tree_settings import Objective, TreeSettings
+
+
+class LightGBMSettings(TreeSettings):
+    """LightGBM."""
+
+    objective: Objective = "huber"
+    """Loss on log price; smape is lgb_smape_objective."""
+    huber_alpha: float = Field(0.3, gt=0)
+    """Huber's threshold, in log price."""
+    rounds: int = Field(2000, ge=1)
+    """Most boosting rounds."""
+    early_stopping: int = Field(100, ge=1)
+    """Rounds without gain on the fold's validation part before stopping."""
+    learning_rate: float = Field(0.03, gt=0, le=1)
+    """Shrinkage."""
+    num_leaves: int = Field(63, ge=2)
+    """Leaves a tree."""
+    max_depth: int = Field(-1, ge=-1)
+    """Depth of a tree; -1 leaves it to the leaves."""
+    extra_trees: bool = False
+    """Try one random threshold a feature and split: more rounds, less alike trees."""
+    min_data_in_leaf: int = Field(20, ge=1)
+    """Rows a leaf."""
+    feature_fraction: float = Field(0.3, gt=0, le=1)
+    """Share of features a tree."""
+    bagging_fraction: float = Field(0.8, gt=0, le=1)
+    """Share of rows a tree."""
+    lambda_l1: float = Field(0.0, ge=0)
+    """L1 penalty."""
+    lambda_l2: float = Field(1.0, ge=0)
+    """L2 penalty."""
+    max_bin: int = Field(127, ge=8, le=1024)
+    """Histogram bins a feature."""
+    cat_smooth: float = Field(10.0, ge=0)
+    """Pulls the statistics of rare categories together."""
+
 
 SUFFIX = ".txt"
 
 
-def lightgbm_params(config: LightGBMConfig, *, rows: int, seed: int, threads: int, device: str) -> dict[str, Any]:
+def lightgbm_params(config: LightGBMSettings, *, rows: int, seed: int, threads: int, device: str) -> dict[str, Any]:
     """LightGBM's parameters; ``rows`` training rows bound the least rows a leaf, so that tiny catalogues split too."""
     return {
         "objective": {"l1": "regression_l1", "l2": "regression", "huber": "huber"}.get(
@@ -52,7 +89,7 @@ def train_lightgbm(
     train: Matrix,
     valid: Matrix | None,
     schema: FeatureSchema,
-    config: LightGBMConfig,
+    config: LightGBMSettings,
     *,
     seed: int = 0,
     threads: int = 1,
@@ -67,7 +104,7 @@ def train_lightgbm(
         n and m rows of p columns in the schema's order; without ``valid`` all rounds are kept.
     schema : FeatureSchema
         The columns; categorical ones are split natively, by sets of codes.
-    config : LightGBMConfig
+    config : LightGBMSettings
         Settings; objective "smape" trains by :func:`lgb_smape_objective`, started from the median.
     seed, threads : int
         The same pair gives the same bytes.

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-    from pricing.config import NeuralConfig
     from pricing.features.load import FeatureSet
+    from pricing.members.multimodal.settings import MultimodalSettings
 
 __all__ = ["Member", "encode", "predict_member", "train_fold"]
 
@@ -20,7 +20,7 @@ Member = Literal["multimodal", "sparse_mlp", "gaussian_process"]
 
 
 def encode(
-    catalogue: Path, images: Path | None, config: NeuralConfig, pictures: Path, out: Path, *, threads: int = 1
+    catalogue: Path, images: Path | None, config: MultimodalSettings, pictures: Path, out: Path, *, threads: int = 1
 ) -> None:
     """Run the frozen parts of the encoders once over all texts and pictures of the catalogue.
 
@@ -30,7 +30,7 @@ def encode(
         Output of the catalogue stage: train.parquet and test.parquet.
     images : Path or None
         Output of the download stage: images.parquet; None for no pictures.
-    config : NeuralConfig
+    config : MultimodalSettings
         Which encoders, and what of them is frozen.
     pictures : Path
         Folder that the ``file`` column of images.parquet is relative to.
@@ -68,7 +68,7 @@ def train_fold(
     price_features: Path,
     images: Path | None,
     encoded: Path | None,
-    config: NeuralConfig,
+    config: MultimodalSettings,
     member: Member,
     fold: int | None,
     seed: int,

@@ -1,6 +1,11 @@
-"""Reading what the base models left behind: log prices a row, checked by id and never by position."""
+"""What a trained member leaves: written, read and averaged here, for every member alike.
+
+An output holds predictions.parquet (``sample_id``, ``role``, ``log_price``), member.json, model/ and, where the member
+has them, curves.parquet and importance.parquet. Rows are checked by id and never by position.
+"""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,17 +14,63 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pricing.catalogue.split import read_split
 from pricing.errors import ArtifactError, SchemaError
 from pricing.metrics.interval_levels import INTERVAL_COLUMNS
 from pricing.metrics.smape import smape_of_logs
-from pricing.store.tables import read_split, read_table
+from pricing.store.tables import read_table
 
-__all__ = ["RESERVED", "LabelledRows", "Member", "oof_smapes", "read_labelled", "read_member", "read_test_ids"]
+__all__ = [
+    "RESERVED", "LabelledRows", "MemberPredictions", "average_models", "oof_smapes", "read_labelled", "read_member",
+    "read_test_ids", "write_curves", "write_predictions",
+]  # fmt: skip
 
 Floats = NDArray[np.float64]
 
 RESERVED = frozenset({"sample_id", "price", "fold", "stack", *INTERVAL_COLUMNS})
 """Columns of the ensemble's own tables, which no member may be called."""
+
+
+def write_predictions(out: Path, roles: Mapping[str, tuple[pl.Series, NDArray[np.floating]]]) -> None:
+    """Write predictions.parquet.
+
+    Parameters
+    ----------
+    roles : mapping of str to (Series, ndarray)
+        ``valid``, ``holdout`` or ``test`` to the ids and log prices, each of shape (n,).
+    """
+    schema = {"sample_id": pl.String, "role": pl.String, "log_price": pl.Float64}
+    tables = [
+        pl.DataFrame({"sample_id": ids, "role": [role] * len(ids), "log_price": values}, schema=schema)
+        for role, (ids, values) in roles.items()
+    ]
+    pl.concat(tables).write_parquet(out / "predictions.parquet")
+
+
+def write_curves(out: Path, curves: Sequence[Mapping[str, Any]] | pl.DataFrame) -> None:
+    """Write curves.parquet (``round``, ``split``, ``metric``, ``value``), if there are any."""
+    schema = {"round": pl.Int32, "split": pl.String, "metric": pl.String, "value": pl.Float64}
+    table = curves if isinstance(curves, pl.DataFrame) else pl.DataFrame(curves, schema=schema)
+    if table.height:
+        table.cast(schema).write_parquet(out / "curves.parquet")  # type: ignore[arg-type]
+
+
+def average_models(folds: Sequence[Floats], refit: Floats | None = None) -> Floats:
+    """Return the mean of the fold models, averaged with the refit where there is one.
+
+    The order of the additions is part of the result: prices of a run and of `pricing score` are equal to the last bit.
+
+    Parameters
+    ----------
+    folds : sequence of ndarray of shape (n,)
+        Log prices by each fold's model, fold 0 first.
+    refit : ndarray of shape (n,), optional
+        Log prices by the model of all labelled rows.
+    """
+    mean = np.zeros(len(folds[0]))
+    for log_price in folds:
+        mean += log_price / len(folds)
+    return mean if refit is None else (mean + refit) / 2
 
 
 @dataclass(frozen=True)
@@ -33,7 +84,7 @@ class LabelledRows:
 
 
 @dataclass(frozen=True)
-class Member:
+class MemberPredictions:
     """One base model's log prices.
 
     Attributes
@@ -85,7 +136,7 @@ def read_member(
     train: LabelledRows,
     holdout_ids: pl.Series,
     test_ids: pl.Series,
-) -> Member:
+) -> MemberPredictions:
     """Assemble one member from its fold outputs.
 
     Raises
@@ -101,16 +152,15 @@ def read_member(
     if len(fold_outputs) != len(labels):
         raise ArtifactError(f"member {name}: got {len(fold_outputs)} fold outputs for the folds {labels}")
     oof = np.full(len(train.price), np.nan)
-    holdout, test = np.zeros(len(holdout_ids)), np.zeros(len(test_ids))
+    holdout, test = [], []
     for fold, folder in zip(labels, fold_outputs, strict=True):
         table = _read_predictions(folder, name, fold)
         rows = train.folds == fold
-        oof[rows] = _part(table, "valid", train.ids.filter(pl.Series(rows)), folder)
-        holdout += _part(table, "holdout", holdout_ids, folder) / len(labels)
-        test += _part(table, "test", test_ids, folder) / len(labels)
-    if refit is not None:
-        test = (test + _part(_read_predictions(refit, name, None), "test", test_ids, refit)) / 2
-    return Member(oof, holdout, test)
+        oof[rows] = _role(table, "valid", train.ids.filter(pl.Series(rows)), folder)
+        holdout.append(_role(table, "holdout", holdout_ids, folder))
+        test.append(_role(table, "test", test_ids, folder))
+    refitted = None if refit is None else _role(_read_predictions(refit, name, None), "test", test_ids, refit)
+    return MemberPredictions(oof, average_models(holdout), average_models(test, refitted))
 
 
 def oof_smapes(catalogue: Path, folds: Path, members: dict[str, list[Path]]) -> dict[str, Any]:
@@ -156,12 +206,12 @@ def _read_predictions(folder: Path, name: str, fold: int | None) -> pl.DataFrame
         raise ArtifactError(f"{path}: cannot be read ({error!r}); train the member again") from None
     if found != (name, fold):
         raise ArtifactError(f"{path}: is member {found[0]} fold {found[1]}, expected member {name} fold {fold}")
-    return read_table(folder / "predictions.parquet", ["sample_id", "part", "log_price"])
+    return read_table(folder / "predictions.parquet", ["sample_id", "role", "log_price"])
 
 
-def _part(table: pl.DataFrame, part: str, ids: pl.Series, folder: Path) -> Floats:
-    """Log prices of one part in the order of the ids given."""
-    chosen = table.filter(pl.col("part") == part)
+def _role(table: pl.DataFrame, role: str, ids: pl.Series, folder: Path) -> Floats:
+    """Log prices of one role in the order of the ids given."""
+    chosen = table.filter(pl.col("role") == role)
     found = chosen["sample_id"]
     wanted = pl.DataFrame({"sample_id": ids})
     joined = wanted.join(chosen, on="sample_id", how="left", maintain_order="left")
@@ -169,7 +219,7 @@ def _part(table: pl.DataFrame, part: str, ids: pl.Series, folder: Path) -> Float
         missing = joined.filter(pl.col("log_price").is_null())["sample_id"]
         example = f"; {missing[0]} is missing" if len(missing) else ""
         raise ArtifactError(
-            f"{folder / 'predictions.parquet'}: part {part} has {len(chosen)} rows of {found.n_unique()} ids, "
+            f"{folder / 'predictions.parquet'}: role {role} has {len(chosen)} rows of {found.n_unique()} ids, "
             f"expected {len(ids)}{example}; train the member again"
         )
     values = joined["log_price"].cast(pl.Float64).to_numpy()

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from pricing.config import NeuralConfig
 from pricing.features.load import FeatureSet
 from pricing.members.fold_rows import read_fold, write_curves
+from pricing.members.multimodal.settings import MultimodalSettings
 from pricing.members.sparse_network import SparseMLPEnsemble
 from pricing.members.torch_parts.scaler import TabularScaler
 from pricing.metrics.smape import smape_of_logs
@@ -22,7 +22,7 @@ def train_sparse_mlp(
     folds: Path,
     features: Path,
     price_features: Path,
-    config: NeuralConfig,
+    config: MultimodalSettings,
     fold: int | None,
     seed: int,
     out: Path,

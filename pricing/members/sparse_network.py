@@ -20,8 +20,8 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from pricing.config.neural import SparseMLPConfig
 from pricing.errors import ArtifactError, TrainingError
+from pricing.members.sparse_mlp import SparseMLPSettings
 from pricing.members.torch_parts.tensors import load_tensors, save_tensors
 from pricing.metrics.smape import smape_of_logs
 from pricing.store.artifacts import write_json
@@ -80,11 +80,11 @@ class SparseMLPEnsemble:
 
     Parameters
     ----------
-    config : SparseMLPConfig
+    config : SparseMLPSettings
         Widths, epochs, batches, seeds.
     """
 
-    def __init__(self, config: SparseMLPConfig) -> None:
+    def __init__(self, config: SparseMLPSettings) -> None:
         self.config = config
         self.networks: list[SparseMLP] = []
         self.kept = np.empty(0, np.int64)
@@ -213,7 +213,7 @@ class SparseMLPEnsemble:
         state = load_tensors(folder / "networks.safetensors")
         try:
             record = json.loads((folder / "networks.json").read_text(encoding="utf-8"))
-            config = SparseMLPConfig.model_validate(record["config"])
+            config = SparseMLPSettings.model_validate(record["config"])
             ensemble = cls(config)
             ensemble.kept = state.pop("kept").numpy().astype(np.int64)
             ensemble.mean, ensemble.std = float(record["mean"]), float(record["std"])

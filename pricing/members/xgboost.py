@@ -9,19 +9,52 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from pricing.config.gbdt import XGBoostConfig
 from pricing.errors import ArtifactError
 from pricing.libraries import check_xgboost
 from pricing.members.trees.matrix import FeatureSchema, Matrix, Values, check_learnable
 from pricing.members.trees.objectives import xgb_smape_eval, xgb_smape_objective
 from pricing.members.trees.target import Target
 from pricing.members.trees.tree_model import GBDTModel, TrainedModel, curves_table, refused
+from pricing.members.trees.tree_settings import Objective, TreeSettings
+
+
+class XGBoostSettings(TreeSettings):
+    """XGBoost (hist)."""
+
+    objective: Objective = "huber"
+    """Loss on log price; smape is xgb_smape_objective."""
+    huber_alpha: float = Field(0.3, gt=0)
+    """Pseudo-Huber's slope, in log price."""
+    rounds: int = Field(2000, ge=1)
+    """Most boosting rounds."""
+    early_stopping: int = Field(100, ge=1)
+    """Rounds without gain before stopping."""
+    learning_rate: float = Field(0.03, gt=0, le=1)
+    """Shrinkage."""
+    max_depth: int = Field(7, ge=1, le=20)
+    """Depth of a tree."""
+    min_child_weight: float = Field(5.0, ge=0)
+    """Least Hessian sum a leaf."""
+    subsample: float = Field(0.8, gt=0, le=1)
+    """Share of rows a tree."""
+    colsample_bytree: float = Field(0.3, gt=0, le=1)
+    """Share of features a tree."""
+    colsample_bynode: float = Field(1.0, gt=0, le=1)
+    """Share of the tree's features a split."""
+    reg_lambda: float = Field(1.0, ge=0)
+    """L2 penalty."""
+    reg_alpha: float = Field(0.0, ge=0)
+    """L1 penalty."""
+    max_bin: int = Field(128, ge=8, le=1024)
+    """Histogram bins a feature."""
+
 
 SUFFIX = ".json"
 
 
-def xgboost_params(config: XGBoostConfig, *, rows: int, seed: int, threads: int, device: str) -> dict[str, Any]:
+def xgboost_params(config: XGBoostSettings, *, rows: int, seed: int, threads: int, device: str) -> dict[str, Any]:
     """XGBoost's parameters, without those that say which objective.
 
     ``rows`` training rows bound the least Hessian sum a leaf, so that tiny catalogues split too. A row's Hessian is 1
@@ -53,7 +86,7 @@ def train_xgboost(
     train: Matrix,
     valid: Matrix | None,
     schema: FeatureSchema,
-    config: XGBoostConfig,
+    config: XGBoostSettings,
     *,
     seed: int = 0,
     threads: int = 1,

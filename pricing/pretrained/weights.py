@@ -28,7 +28,7 @@ from torch import nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
-from pricing.config import PathsConfig
+from pricing.config.paths import PathsConfig
 from pricing.errors import WeightsError
 from pricing.store.artifacts import file_digest
 

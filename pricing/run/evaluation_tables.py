@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from pricing.config import PricingConfig
+from pricing.configuration import PricingConfig
 from pricing.features.comparables import find_comparables
 from pricing.features.load import FeatureSet, load_features
 from pricing.features.neighbour_prices import Amounts

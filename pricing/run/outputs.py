@@ -8,8 +8,9 @@ from typing import Any
 
 import polars as pl
 
-from pricing.config import ImagesConfig, PricingConfig
+from pricing.config.catalogue import ImagesConfig
 from pricing.config.ensemble import SubmissionConfig
+from pricing.configuration import PricingConfig
 from pricing.download.lost_images import describe_download
 from pricing.libraries import module_version
 from pricing.metrics.segments import segment_metrics

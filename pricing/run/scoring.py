@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pricing.config import ImagesConfig, PricingConfig
+from pricing.config.catalogue import ImagesConfig
+from pricing.configuration import PricingConfig
 from pricing.download.progress import ProgressCallback
 from pricing.download.sources import ImageSource
 from pricing.errors import ArtifactError, InputError

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pricing.catalogue.duplicates import duplicate_groups
 from pricing.catalogue.links import complete, first_link, request_url, split_links, tidy_links
-from pricing.config import ImagesConfig
+from pricing.config.catalogue import ImagesConfig
 from pricing.download.failures import PictureFailure
 from pricing.download.fetch import fetch_shard
 from pricing.download.hosts import HostRules

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pricing.config import ImagesConfig
+from pricing.config.catalogue import ImagesConfig
 from pricing.download.downloader import ResumableImageDownloader, backoff_seconds
 from pricing.download.failures import parse_retry_after
 from pricing.download.fetch import fetch_shard

@@ -66,7 +66,7 @@ FULL_DISK = """
 import json, sys
 from pathlib import Path
 from pricing.download.fetch import ImageSource, fetch_shard
-from pricing.config import ImagesConfig
+from pricing.config.catalogue import ImagesConfig
 from pricing.errors import DownloadError
 disk, config = Path(sys.argv[1]), ImagesConfig.model_validate_json(sys.argv[3])
 links = [f"{sys.argv[2]}/{index}.jpg" for index in range(300)]

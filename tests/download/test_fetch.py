@@ -9,7 +9,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricing.config import ImagesConfig
+from pricing.config.catalogue import ImagesConfig
 from pricing.download.fetch import SCHEMA, catalogue_links, collect_images, fetch_shard, shard_of
 from pricing.download.sources import ImageSource
 from tests.download.fault_server import Fault, FaultServer, jpeg

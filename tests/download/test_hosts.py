@@ -11,7 +11,7 @@ from aiohttp.resolver import ThreadedResolver
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricing.config import ImagesConfig
+from pricing.config.catalogue import ImagesConfig
 from pricing.download.failures import PictureFailure
 from pricing.download.fetch import fetch_shard
 from pricing.download.hosts import HostRules, is_public

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from pricing.config import ImagesConfig
+from pricing.config.catalogue import ImagesConfig
 from pricing.download.fetch import collect_images, fetch_shard
 from pricing.download.lost_images import describe_download
 from pricing.download.sources import ImageSource

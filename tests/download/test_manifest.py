@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pricing.config import ImagesConfig
+from pricing.config.catalogue import ImagesConfig
 from pricing.download.fetch import fetch_shard
 from pricing.download.image_store import pictures_key
 from pricing.download.manifest import HostState, Manifest, PictureRecord
@@ -35,7 +35,7 @@ WORKER = """
 import json, sys
 from pathlib import Path
 from pricing.download.fetch import ImageSource, fetch_shard
-from pricing.config import ImagesConfig
+from pricing.config.catalogue import ImagesConfig
 links = json.loads(Path(sys.argv[1]).read_text())
 config = ImagesConfig.model_validate_json(sys.argv[3])
 print("ready", flush=True)

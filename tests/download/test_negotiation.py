@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 from PIL import Image
 
-from pricing.config import ImagesConfig
+from pricing.config.catalogue import ImagesConfig
 from pricing.download import resuming, verification
 from pricing.download.fetch import collect_images, fetch_shard
 from pricing.download.sources import ImageSource

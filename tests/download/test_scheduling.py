@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pricing.config import ImagesConfig
+from pricing.config.catalogue import ImagesConfig
 from pricing.download.failures import PictureFailure
 from pricing.download.fetch import fetch_shard
 from pricing.download.scheduling import Job, Scheduler

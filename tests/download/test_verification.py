@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from pricing.config import ImagesConfig
+from pricing.config.catalogue import ImagesConfig
 from pricing.download.failures import PictureFailure
 from pricing.download.verification import check_head, prepare, read_size, sniff_format
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from prefect.task_runners import ProcessPoolTaskRunner
 
-from pricing.config import PricingConfig, load_config
+from pricing.configuration import PricingConfig, load_config
 from pricing.sample.generate import SampleInfo, generate_sample
 from tasks.workers import branch_runner
 

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from flows.pipeline import price_catalogue
-from pricing.config import PricingConfig
+from pricing.configuration import PricingConfig
 from pricing.errors import WeightsError
 from pricing.report.timeline import timeline
 from pricing.sample.generate import SampleInfo

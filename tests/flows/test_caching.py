@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from pricing.config import NeuralConfig, PathsConfig
+from pricing.config.paths import PathsConfig
 from pricing.errors import TrainingError
+from pricing.members.multimodal.settings import MultimodalSettings
 from pricing.store.artifacts import Reference
 from tasks.caching import Runtime
 from tasks.stages import train_neural
@@ -26,7 +27,7 @@ def test_checkpoints_belong_to_the_key_of_what_they_become(tmp_path: Path, monke
     ).model_dump()  # fmt: skip
     inputs: dict[str, Any] = {
         "catalogue": made, "folds": made, "features": made, "price_features": made, "images": None, "encoded": None,
-        "config": NeuralConfig(), "member": "multimodal", "fold": 0, "seed": 0, "fold_models": [],
+        "config": MultimodalSettings(), "member": "multimodal", "fold": 0, "seed": 0, "fold_models": [],
         "runtime": Runtime(paths=PathsConfig(artifacts=tmp_path)),
     }  # fmt: skip
     for version in ("1", "1", "2"):

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from pricing.catalogue.reading import read_catalogue_file
-from pricing.config import PricingConfig
+from pricing.configuration import PricingConfig
 from pricing.download.sources import ImageSource
 from pricing.metrics.rounding import round_prices
 from pricing.run.scoring import fetch_pictures, score_catalogue

@@ -6,11 +6,15 @@ from pathlib import Path
 import pytest
 import typer
 from filelock import FileLock, Timeout
+from OLD.GBDT import GBDTConfig
 from typer.testing import CliRunner
 
 from flows.cli import app
-from pricing.config import FoldsConfig, GBDTConfig, ImagesConfig, LightGBMConfig, PricingConfig, Section
+from pricing.config.base import Section
+from pricing.config.catalogue import FoldsConfig, ImagesConfig
+from pricing.configuration import PricingConfig
 from pricing.errors import ArtifactError, InputError
+from pricing.members.lightgbm import LightGBMSettings
 from pricing.store.artifacts import ArtifactStore, Reference, key_parts
 from pricing.store.why import SECTIONS
 
@@ -58,7 +62,7 @@ def test_why_follows_an_input_to_the_file_the_code_and_the_library_that_changed(
         sources = {"train": str(train)} | ({"test": str(test)} if test else {})
         catalogue = build("catalogue", "", sources, train=train, test=test)
         features = build("features", "", catalogue=catalogue, seed=0)
-        config = GBDTConfig(lightgbm=LightGBMConfig(num_leaves=leaves))
+        config = GBDTConfig(lightgbm=LightGBMSettings(num_leaves=leaves))
         models = {name: [build("gbdt", f"{name}-0", features=features, config=config, member=name)] for name in members}
         build("ensemble", "", members=models, floor=None)
 

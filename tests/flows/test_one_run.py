@@ -11,7 +11,7 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 
 from flows.one_run import limit_name, one_run
-from pricing.config import PathsConfig
+from pricing.config.paths import PathsConfig
 from tests.conftest import ROOT
 
 HOLD = """
@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from prefect import flow
 from flows.one_run import one_run
-from pricing.config import PathsConfig
+from pricing.config.paths import PathsConfig
 
 @flow
 def hold(artifacts: Path) -> None:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from flows import cli, options
 from flows.parameters import image_source_of
-from pricing.config import load_config
+from pricing.configuration import load_config
 from pricing.download.sources import ImageSource
 from pricing.errors import ConfigError, InputError, PricingError
 

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from OLD.GBDT import GBDTConfig
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.sorting import FlowRunSort
@@ -13,7 +14,8 @@ from prefect.logging import disable_run_logger
 
 from flows.pipeline import price_catalogue
 from flows.stage_flows import run_stage
-from pricing.config import GBDTConfig, PathsConfig, SearchConfig
+from pricing.config.paths import PathsConfig
+from pricing.config.tuning import TuningConfig
 from pricing.errors import ConfigError
 from pricing.sample.generate import SampleInfo, generate_sample
 from pricing.sample.serving import serve_folder
@@ -125,7 +127,7 @@ def test_a_study_is_of_one_code_and_its_libraries_whatever_the_budget(
         with disable_run_logger():
             stages.tune_gbdt.fn(
                 catalogue=made, folds=made, features=made, price_features=[made], member="lightgbm", seed=0,
-                config=GBDTConfig(search=SearchConfig(trials=trials)),
+                config=GBDTConfig(search=TuningConfig(trials=trials)),
                 runtime=Runtime(paths=PathsConfig(artifacts=tmp_path)),
             )  # fmt: skip
         return opened.pop()

@@ -19,7 +19,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.automations import HEARTBEAT, NAME, dead_runs, register
 from flows.parameters import resolve
-from pricing.config import load_config
+from pricing.configuration import load_config
 from pricing.store.artifacts import ArtifactStore
 from tests.conftest import ROOT
 from tests.flows.conftest import parameters, small_config

@@ -77,7 +77,7 @@ def outputs(artifacts: Path) -> dict[str, str]:
 SCRIPT = """
 import sys
 from flows.pipeline import price_sample
-from pricing.config import parse_settings
+from pricing.configuration import parse_settings
 
 output, artifacts, *settings = sys.argv[1:]
 price_sample(output=output, rows=100, overrides=parse_settings([f"paths.artifacts='{artifacts}'", *settings]))

@@ -18,11 +18,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from pricing.config.neural import TrainingConfig
 from pricing.members.multimodal.ema import ModelEMA
 from pricing.members.multimodal.losses import make_loss
 from pricing.members.multimodal.network import Batch
 from pricing.members.multimodal.optimisation import make_optimizer
+from pricing.members.multimodal.settings import TrainingConfig
 
 __all__ = ["GIB", "OVERHEAD", "LiveBytes", "step_bytes", "toy_batch", "training_step"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pricing.config import ImagesConfig
+from pricing.config.catalogue import ImagesConfig
 from pricing.download.fetch import fetch_shard
 from pricing.download.sources import ImageSource
 from pricing.features.engineer import FeatureEngineer

@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from pricing.config import ImagesConfig, load_config
+from pricing.config.catalogue import ImagesConfig
+from pricing.configuration import load_config
 from pricing.download.sources import ImageSource
 from pricing.errors import ArtifactError, InputError
 from pricing.run.scoring import describe_pictures, fetch_pictures, reads_pictures, score_catalogue

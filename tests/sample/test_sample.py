@@ -17,7 +17,7 @@ from scipy.optimize import minimize_scalar
 
 from pricing.catalogue.duplicates import duplicate_groups
 from pricing.catalogue.reading import read_catalogue_file
-from pricing.config import ImagesConfig
+from pricing.config.catalogue import ImagesConfig
 from pricing.download.fetch import catalogue_links, collect_images, fetch_shard
 from pricing.download.sources import ImageSource
 from pricing.errors import CatalogueError

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pricing.config import FoldsConfig, PricingConfig
+from pricing.config.catalogue import FoldsConfig
+from pricing.configuration import PricingConfig
 from pricing.store import codehash
 from pricing.store.artifacts import ArtifactStore, Reference, key_of, key_parts
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from pricing.config import FoldsConfig
+from pricing.config.catalogue import FoldsConfig
 from pricing.config.ensemble import SubmissionConfig
 from pricing.members.torch_parts.tensors import save_tensors
 from pricing.pretrained.saved_encoders import SavedEncoders

@@ -21,9 +21,9 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from pricing.config.neural import GaussianProcessConfig
 from pricing.errors import ArtifactError, TrainingError
 from pricing.features.files import read_sparse
+from pricing.members.gaussian_process import GaussianProcessSettings
 from pricing.members.kernels.kernel import ProductKernel, Products
 from pricing.members.torch_parts.tensors import load_tensors, save_tensors
 from pricing.store.artifacts import write_json
@@ -64,13 +64,13 @@ class GaussianProcess:
 
     Parameters
     ----------
-    config : GaussianProcessConfig
+    config : GaussianProcessSettings
         Rows and steps of learning, landmarks, Huber's threshold.
     kernel : ProductKernel
         At its start.
     """
 
-    def __init__(self, config: GaussianProcessConfig, kernel: ProductKernel) -> None:
+    def __init__(self, config: GaussianProcessSettings, kernel: ProductKernel) -> None:
         self.config, self.kernel = config, kernel
         self.center, self.scale = 0.0, 1.0
         self.curves: list[dict[str, Any]] = []
@@ -172,7 +172,7 @@ class GaussianProcess:
         terms = read_sparse(folder / "terms.npz")
         try:
             record = json.loads((folder / "process.json").read_text(encoding="utf-8"))
-            process = cls(GaussianProcessConfig.model_validate(record["config"]), kernel)
+            process = cls(GaussianProcessSettings.model_validate(record["config"]), kernel)
             process.center, process.scale = float(record["center"]), float(record["scale"])
             for name, value in kernel.log.items():
                 value.data.copy_(state[f"kernel.{name}"])

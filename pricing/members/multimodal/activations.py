@@ -18,7 +18,6 @@ import polars as pl
 import torch
 from tqdm import tqdm
 
-from pricing.config.neural import NeuralConfig
 from pricing.errors import ArtifactError
 from pricing.members.multimodal.encoders import fit_to_side, picture_patches, split_text_encoder
 from pricing.members.multimodal.inputs import (
@@ -31,6 +30,7 @@ from pricing.members.multimodal.inputs import (
     tokenize,
 )
 from pricing.members.multimodal.optimisation import Precision, choose_precision
+from pricing.members.multimodal.settings import MultimodalSettings
 from pricing.pretrained.saved_encoders import SavedEncoders
 from pricing.pretrained.text import compose_texts, shape_batches
 from pricing.store.artifacts import write_json
@@ -40,12 +40,12 @@ __all__ = ["Activations", "encode_rows", "keeps_pictures"]
 logger = logging.getLogger(__name__)
 
 
-def freezes_texts(config: NeuralConfig) -> bool:
+def freezes_texts(config: MultimodalSettings) -> bool:
     """Some lower layers of the text encoder are frozen."""
     return config.text.enabled and config.text.trainable_layers is not None
 
 
-def keeps_pictures(config: NeuralConfig) -> bool:
+def keeps_pictures(config: MultimodalSettings) -> bool:
     """All of the picture encoder is frozen."""
     return config.image.enabled and config.image.frozen == "all"
 
@@ -123,7 +123,7 @@ _ROWS = {
 def encode_rows(
     frame: pl.DataFrame,
     files: Mapping[str, Path],
-    config: NeuralConfig,
+    config: MultimodalSettings,
     encoders: SavedEncoders,
     out: Path,
     device: torch.device,
@@ -136,7 +136,7 @@ def encode_rows(
         part ("train" or "test"), sample_id, catalog_content, image_link; ids are unique in a part.
     files : mapping
         image_link -> picture file, for the pictures that are there.
-    config : NeuralConfig
+    config : MultimodalSettings
         Lengths, what is frozen.
     encoders : SavedEncoders
         What runs.
@@ -190,7 +190,7 @@ def encode_rows(
 def _encode_texts(
     texts: TokenTexts,
     encoders: SavedEncoders,
-    config: NeuralConfig,
+    config: MultimodalSettings,
     out: Path,
     device: torch.device,
     precision: Precision,
@@ -223,7 +223,7 @@ def _encode_texts(
 def _encode_pictures(
     links: Sequence[str],
     files: Mapping[str, Path],
-    config: NeuralConfig,
+    config: MultimodalSettings,
     encoders: SavedEncoders,
     out: Path,
     device: torch.device,

@@ -10,7 +10,7 @@ from peft import LoraConfig as PeftLoraConfig
 from peft import PeftModel, get_peft_model
 from torch import nn
 
-from pricing.config.neural import LoraConfig
+from pricing.members.multimodal.settings import LoraConfig
 from pricing.errors import WeightsError
 
 __all__ = ["LoraReport", "merge_lora", "setup_lora"]

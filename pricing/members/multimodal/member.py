@@ -12,8 +12,6 @@ import polars as pl
 import torch
 from torch import nn
 
-from pricing.config import NeuralConfig
-from pricing.config.neural import TrainingConfig
 from pricing.features.load import FeatureSet
 from pricing.members.fold_rows import Part, numbers_of, picture_files, read_fold, write_curves
 from pricing.members.multimodal.activations import Activations, encode_rows
@@ -22,6 +20,7 @@ from pricing.members.multimodal.network import OptimizedMultimodalModel
 from pricing.members.multimodal.optimisation import choose_precision
 from pricing.members.multimodal.prediction import predict_with_tta
 from pricing.members.multimodal.ranks import Ranks
+from pricing.members.multimodal.settings import MultimodalSettings, TrainingConfig
 from pricing.members.multimodal.text_phase import TextPriceModel
 from pricing.members.multimodal.towers import Towers
 from pricing.members.multimodal.training import TrainingResult, train_neural_network
@@ -61,7 +60,7 @@ def train_multimodal(
     price_features: Path,
     images: Path | None,
     encoded_folder: Path,
-    config: NeuralConfig,
+    config: MultimodalSettings,
     fold: int | None,
     seed: int,
     out: Path,
@@ -138,7 +137,7 @@ def _train_text(
     towers: Towers,
     datasets: Mapping[str, AmazonMLDataset],
     part: Part,
-    config: NeuralConfig,
+    config: MultimodalSettings,
     settings: TrainingConfig,
     work: Path,
     loop: dict[str, Any],
@@ -170,7 +169,7 @@ def predict_multimodal(
 ) -> np.ndarray:
     """See `pricing.members.neural_stage.predict_member`."""
     saved = read_config(folder)
-    config = NeuralConfig.model_validate(saved["config"])
+    config = MultimodalSettings.model_validate(saved["config"])
     encoders = SavedEncoders(encoders_folder, {kind: saved[kind] for kind in ("text", "image")})
     scaler = TabularScaler.load(folder / "scaler.json")
     files = picture_files(images, pictures, config)
@@ -204,7 +203,9 @@ def _describe(
     }
 
 
-def _save(model: nn.Module, scaler: TabularScaler, config: NeuralConfig, encoders: SavedEncoders, folder: Path) -> None:
+def _save(
+    model: nn.Module, scaler: TabularScaler, config: MultimodalSettings, encoders: SavedEncoders, folder: Path
+) -> None:
     """Trained tensors, configuration, and what the encoders are; these lie once a run, not once a fold."""
     folder.mkdir()
     tree = config.model_dump(mode="json")
@@ -214,7 +215,7 @@ def _save(model: nn.Module, scaler: TabularScaler, config: NeuralConfig, encoder
     scaler.save(folder / "scaler.json")
 
 
-def _fingerprint(config: NeuralConfig, parts: Mapping[str, Part], seed: int, epochs: int) -> str:
+def _fingerprint(config: MultimodalSettings, parts: Mapping[str, Part], seed: int, epochs: int) -> str:
     """Says whether a checkpoint belongs to this training: by these rows, with these settings, code and libraries."""
     rows = hashlib.sha256()
     for name, part in sorted(parts.items()):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from pricing.config.neural import FusionConfig
+from pricing.members.multimodal.settings import FusionConfig
 from pricing.errors import SchemaError
 from pricing.members.multimodal.encoders import ImageTower, TextTower
 from pricing.members.multimodal.fusion import CrossModalAttention, GatedFusion, masked_mean

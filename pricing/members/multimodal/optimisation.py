@@ -9,7 +9,7 @@ import torch
 from timm.models import group_parameters
 from torch import nn
 
-from pricing.config.neural import TrainingConfig
+from pricing.members.multimodal.settings import TrainingConfig
 from pricing.pretrained.instructions import cpu_precision
 
 __all__ = ["Precision", "choose_precision", "learning_rate_factor", "make_optimizer", "set_learning_rate"]

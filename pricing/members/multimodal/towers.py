@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pricing.config import NeuralConfig
 from pricing.errors import WeightsError
 from pricing.members.multimodal.activations import Activations, keeps_pictures
 from pricing.members.multimodal.dataset import AmazonMLDataset
 from pricing.members.multimodal.encoders import ImageTower, TextTower, fit_to_side, split_text_encoder
 from pricing.members.multimodal.inputs import PictureFiles, picture_transform
 from pricing.members.multimodal.lora import LoraReport, merge_lora, setup_lora
+from pricing.members.multimodal.settings import MultimodalSettings
 from pricing.pretrained.saved_encoders import SavedEncoders
 
 __all__ = ["Towers"]
@@ -39,7 +39,7 @@ def enable_checkpointing(encoder: Any) -> None:
 class Towers:
     """The encoders of one training: what is trained of them, and how rows are read for them."""
 
-    def __init__(self, config: NeuralConfig, encoded: Activations, encoders: SavedEncoders) -> None:
+    def __init__(self, config: MultimodalSettings, encoded: Activations, encoders: SavedEncoders) -> None:
         self.config = config
         self.lora: LoraReport | None = None
         self.text = self._text(encoded.record["text"], encoders)

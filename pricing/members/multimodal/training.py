@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from pricing.config.neural import CheckpointConfig, TrainingConfig
+from pricing.members.multimodal.settings import CheckpointConfig
 from pricing.errors import ArtifactError, TrainingError
 from pricing.members.multimodal.checkpoint import CheckpointManager, rng_state, set_rng_state
 from pricing.members.multimodal.dataset import AmazonMLDataset, BucketSampler, get_dataloader
@@ -34,6 +34,7 @@ from pricing.members.multimodal.optimisation import (
 )
 from pricing.members.multimodal.prediction import predict
 from pricing.members.multimodal.ranks import Ranks
+from pricing.members.multimodal.settings import TrainingConfig
 from pricing.members.multimodal.stopping import full_memory_is_an_error, stop_on_sigterm
 from pricing.members.torch_parts.tensors import put_trained, trained_state
 from pricing.metrics.smape import smape_of_logs

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from OLD.GBDT import GBDTConfig, MemberConfig
 from scipy import sparse
 
-from pricing.config.gbdt import GBDTConfig, MemberConfig
 from pricing.errors import ConfigError, TrainingError
 from pricing.members.trees.bag import TrainedBag
 from pricing.members.trees.matrix import FeatureSchema, Matrix

@@ -5,7 +5,8 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from pricing.config.gbdt import GBDTConfig, MemberConfig
+from OLD.GBDT import GBDTConfig, MemberConfig
+
 from pricing.errors import ArtifactError, ConfigError
 from pricing.members.trees.tree_model import LIBRARIES
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from OLD.GBDT import GBDTConfig
 
 from pricing.config.base import Section
-from pricing.config.gbdt import GBDTConfig
 from pricing.errors import TrainingError
 from pricing.features.load import FeatureSet
 from pricing.members.trees.bag import Bag

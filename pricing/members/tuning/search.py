@@ -19,13 +19,17 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from OLD.GBDT import MemberConfig
 
-from pricing.config.gbdt import CatBoostConfig, LightGBMConfig, MemberConfig, SearchConfig, XGBoostConfig
+from pricing.config.tuning import TuningConfig
 from pricing.errors import ConfigError, TrainingError
+from pricing.members.catboost import CatBoostSettings
+from pricing.members.lightgbm import LightGBMSettings
 from pricing.members.trees.boosting import train_member
 from pricing.members.trees.matrix import FeatureSchema, Matrix
 from pricing.members.tuning.search_result import SearchResult, finished_trials, read_study
 from pricing.members.tuning.search_space import Space, defaults, space_around, suggest
+from pricing.members.xgboost import XGBoostSettings
 from pricing.metrics.smape import smape_of_logs
 
 log = logging.getLogger(__name__)
@@ -49,8 +53,8 @@ class FoldData:
 
 def optimize_lightgbm(
     folds: Sequence[FoldData],
-    config: LightGBMConfig,
-    search: SearchConfig,
+    config: LightGBMSettings,
+    search: TuningConfig,
     *,
     seed: int = 0,
     work: Path,
@@ -63,9 +67,9 @@ def optimize_lightgbm(
     ----------
     folds : sequence of FoldData
         Folds of the training part; no hold-out row belongs here.
-    config : LightGBMConfig
+    config : LightGBMSettings
         The first trial, and the settings that are not searched.
-    search : SearchConfig
+    search : TuningConfig
         ``trials`` finished trials (pruned ones count) or ``seconds``, whichever ends first.
     seed : int
         Of the sampler and the models.
@@ -90,8 +94,8 @@ def optimize_lightgbm(
 
 def optimize_xgboost(
     folds: Sequence[FoldData],
-    config: XGBoostConfig,
-    search: SearchConfig,
+    config: XGBoostSettings,
+    search: TuningConfig,
     *,
     seed: int = 0,
     work: Path,
@@ -104,8 +108,8 @@ def optimize_xgboost(
 
 def optimize_catboost(
     folds: Sequence[FoldData],
-    config: CatBoostConfig,
-    search: SearchConfig,
+    config: CatBoostSettings,
+    search: TuningConfig,
     *,
     seed: int = 0,
     work: Path,
@@ -126,7 +130,7 @@ def _optimize(
     member: str,
     folds: Sequence[FoldData],
     config: MemberConfig,
-    search: SearchConfig,
+    search: TuningConfig,
     *,
     seed: int = 0,
     work: Path,

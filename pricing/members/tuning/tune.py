@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from pricing.config.gbdt import GBDTConfig
+from OLD.GBDT import GBDTConfig
+
 from pricing.members.trees.matrix import Matrix
 from pricing.members.trees.rows import encode_fold, labelled_tables, load_rows
 from pricing.members.trees.settings import member_settings

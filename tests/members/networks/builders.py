@@ -11,6 +11,7 @@ import polars as pl
 import timm
 import torch
 from PIL import Image
+from pricing.members.multimodal.settings import FusionConfig
 from scipy import sparse
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import nn
@@ -24,12 +25,12 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from pricing.config.neural import FusionConfig, NeuralConfig
 from pricing.features.load import FeatureSchema, FeatureSet, save_features
 from pricing.members.multimodal.dataset import AmazonMLDataset
 from pricing.members.multimodal.encoders import ImageTower, TextTower
 from pricing.members.multimodal.inputs import KeptPictures, TokenTexts
 from pricing.members.multimodal.network import OptimizedMultimodalModel
+from pricing.members.multimodal.settings import MultimodalSettings
 
 assert vision_ops is not None
 WORDS = [
@@ -192,7 +193,7 @@ def write_inputs(root: Path, *, rows: int = 60, test_rows: int = 8, terms: int =
     return paths
 
 
-def tiny_config(text: Path, image: Path, /, **changes: Any) -> NeuralConfig:
+def tiny_config(text: Path, image: Path, /, **changes: Any) -> MultimodalSettings:
     """A configuration over tiny encoders on disk; ``changes`` are laid over it, section by section."""
     tree: dict[str, Any] = {
         "text": {"name": str(text), "max_length": 12, "trainable_layers": 1},
@@ -204,4 +205,4 @@ def tiny_config(text: Path, image: Path, /, **changes: Any) -> NeuralConfig:
     }
     for key, value in changes.items():
         tree[key] = tree.get(key, {}) | value if isinstance(value, dict) else value
-    return NeuralConfig.model_validate(json.loads(json.dumps(tree)))
+    return MultimodalSettings.model_validate(json.loads(json.dumps(tree)))

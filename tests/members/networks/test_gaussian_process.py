@@ -11,11 +11,12 @@ from scipy import sparse
 from scipy.stats import multivariate_normal
 from sklearn.preprocessing import normalize
 
-from pricing.config.neural import GaussianProcessConfig, NeuralConfig
 from pricing.errors import ArtifactError, TrainingError
+from pricing.members.gaussian_process import GaussianProcessSettings
 from pricing.members.kernels import process as gaussian_process
 from pricing.members.kernels.kernel import ProductKernel, Products, group_of
 from pricing.members.kernels.process import GaussianProcess, left_out
+from pricing.members.multimodal.settings import MultimodalSettings
 from tests.members.networks.builders import write_inputs
 from tests.members.networks.test_stage import price_again, run
 
@@ -61,7 +62,7 @@ def test_the_mean_is_the_textbooks() -> None:
     """k(x, z) (K + noise)^-1 y, with all rows as landmarks and without weights."""
     known, new = products(80, 0), products(20, 1)
     log_price = prices(known) + np.random.default_rng(3).normal(0, 0.1, 80)
-    process = GaussianProcess(GaussianProcessConfig(**PLAIN), kernel()).fit(known, log_price, 0)
+    process = GaussianProcess(GaussianProcessSettings(**PLAIN), kernel()).fit(known, log_price, 0)
     made = kernel()
     with torch.no_grad():
         inner = made(known, known).numpy() + float(made.noise) * np.eye(80)
@@ -73,7 +74,7 @@ def test_the_mean_is_the_textbooks() -> None:
 def test_the_kernel_is_learnt_by_the_evidence() -> None:
     known = products(80, 0)
     log_price = prices(known)
-    process = GaussianProcess(GaussianProcessConfig(steps=15), kernel()).fit(known, log_price, 0)
+    process = GaussianProcess(GaussianProcessSettings(steps=15), kernel()).fit(known, log_price, 0)
     losses = [curve["value"] for curve in process.curves]
     made = kernel()
     with torch.no_grad():
@@ -81,7 +82,7 @@ def test_the_kernel_is_learnt_by_the_evidence() -> None:
     standard = np.clip((log_price - np.median(log_price)) / log_price.std(), -3, 3)
     assert losses[0] == pytest.approx(-multivariate_normal(np.zeros(80), covariance).logpdf(standard) / 80)
     assert losses[-1] < losses[0] - 0.05
-    plain = GaussianProcess(GaussianProcessConfig(**PLAIN), kernel()).fit(known, log_price, 0)
+    plain = GaussianProcess(GaussianProcessSettings(**PLAIN), kernel()).fit(known, log_price, 0)
     new = products(200, 1)
     errors = [np.abs(made.predict(new) - prices(new)).mean() for made in (process, plain)]
     assert errors[0] < errors[1]
@@ -109,7 +110,7 @@ def test_absurd_prices_do_not_spread() -> None:
     log_price[::12] += np.log(50)
     errors = {}
     for passes in (0, 2):
-        config = GaussianProcessConfig(steps=0, passes=passes)
+        config = GaussianProcessSettings(steps=0, passes=passes)
         process = GaussianProcess(config, kernel()).fit(known, log_price, 0)
         errors[passes] = np.abs(process.predict(new) - prices(new)).mean()
     assert errors[2] < 0.75 * errors[0]
@@ -119,7 +120,7 @@ def test_few_landmarks_are_nearly_as_good() -> None:
     known, new = products(600, 0), products(200, 1)
     errors = []
     for landmarks in (600, 300):
-        config = GaussianProcessConfig(steps=5, landmarks=landmarks)
+        config = GaussianProcessSettings(steps=5, landmarks=landmarks)
         process = GaussianProcess(config, kernel()).fit(known, prices(known), 0)
         errors.append(np.abs(process.predict(new) - prices(new)).mean())
     assert errors[0] < errors[1] < 1.5 * errors[0]
@@ -129,7 +130,7 @@ def test_few_landmarks_are_nearly_as_good() -> None:
 def test_round_trip_and_damage(tmp_path: Path) -> None:
     known = products(50, 0)
     known = Products(known.numbers.float().double(), known.terms, known.meaning.float().double())  # type: ignore[union-attr]
-    process = GaussianProcess(GaussianProcessConfig(steps=2), kernel()).fit(known, prices(known), 0)
+    process = GaussianProcess(GaussianProcessSettings(steps=2), kernel()).fit(known, prices(known), 0)
     process.save(tmp_path)
     new = products(20, 1)
     assert np.array_equal(GaussianProcess.load(tmp_path, kernel()).predict(new), process.predict(new))
@@ -140,12 +141,12 @@ def test_round_trip_and_damage(tmp_path: Path) -> None:
 
 def test_too_little_to_learn_from() -> None:
     with pytest.raises(TrainingError, match="1 learning rows"):
-        GaussianProcess(GaussianProcessConfig(), kernel()).fit(products(1, 0), np.zeros(1), 0)
+        GaussianProcess(GaussianProcessSettings(), kernel()).fit(products(1, 0), np.zeros(1), 0)
 
 
 def test_as_a_member_it_prices_new_rows_as_the_fold_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = write_inputs(tmp_path / "inputs")
-    config = NeuralConfig()
+    config = MultimodalSettings()
     monkeypatch.setattr(gaussian_process, "CHUNK", 7)  # several pieces, as in a catalogue
     outs = [run(inputs, config, tmp_path / name, member="gaussian_process") for name in ("a", "b")]
     for file in sorted(path.relative_to(outs[0]) for path in outs[0].rglob("*") if path.is_file()):

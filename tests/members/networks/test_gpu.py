@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from pricing.members.multimodal.settings import CheckpointConfig
 
-from pricing.config.neural import CheckpointConfig
 from pricing.errors import TrainingError
 from pricing.members.multimodal import training
 from pricing.members.multimodal.dataset import get_dataloader

@@ -11,9 +11,9 @@ import timm
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pricing.members.multimodal.settings import LoraConfig
 from torch import nn
 
-from pricing.config.neural import LoraConfig
 from pricing.errors import ArtifactError, WeightsError
 from pricing.members.multimodal.dataset import collate
 from pricing.members.multimodal.ema import ModelEMA

@@ -9,12 +9,13 @@ import torch
 from PIL import Image
 from scipy import sparse
 
-from pricing.config.neural import GaussianProcessConfig, SparseMLPConfig
+from pricing.members.gaussian_process import GaussianProcessSettings
 from pricing.members.kernels.process import GaussianProcess
 from pricing.members.multimodal.dataset import AmazonMLDataset
 from pricing.members.multimodal.inputs import KeptPictures, PictureFiles, TokenTexts
 from pricing.members.multimodal.optimisation import choose_precision
 from pricing.members.multimodal.prediction import predict_with_tta
+from pricing.members.sparse_mlp import SparseMLPSettings
 from pricing.members.sparse_network import SparseMLPEnsemble
 from tests.members.networks.builders import toy_dataset, toy_model
 from tests.members.networks.test_gaussian_process import kernel, prices, products
@@ -62,14 +63,14 @@ def test_the_sparse_network() -> None:
     rng = np.random.default_rng(0)
     terms = sparse.csr_matrix(sparse.random(ROWS, 400, 0.05, format="csr", dtype=np.float32, random_state=0))
     numbers = rng.normal(size=(ROWS, 30)).astype(np.float32)
-    config = SparseMLPConfig(hidden=(192, 64, 64), epochs=1, seeds=9)  # a mean of eight or more is summed in blocks
+    config = SparseMLPSettings(hidden=(192, 64, 64), epochs=1, seeds=9)  # a mean of eight or more is summed in blocks
     ensemble = SparseMLPEnsemble(config).fit(terms, numbers, rng.normal(3, 1, ROWS), 0)
     assert_same_bits(ROWS, lambda rows: ensemble.predict(terms[rows], numbers[rows]))
 
 
 def test_the_gaussian_process() -> None:
     known, new = products(300, 0), products(ROWS, 1)
-    process = GaussianProcess(GaussianProcessConfig(steps=1), kernel()).fit(known, prices(known), 0)
+    process = GaussianProcess(GaussianProcessSettings(steps=1), kernel()).fit(known, prices(known), 0)
     assert_same_bits(ROWS, lambda rows: process.predict(new.take(rows)))
 
 

@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file
 from scipy import sparse
 
-from pricing.config.neural import SparseMLPConfig
 from pricing.errors import ArtifactError
+from pricing.members.sparse_mlp import SparseMLPSettings
 from pricing.members.sparse_network import SparseMLP, SparseMLPEnsemble, _pieces
 
 
@@ -39,7 +39,7 @@ def problem(rows: int, seed: int) -> tuple[sparse.csr_matrix, np.ndarray, np.nda
 
 def test_it_learns_words_and_numbers_and_ends_with_the_same_bits() -> None:
     torch.set_num_threads(1)
-    config = SparseMLPConfig(hidden=(32, 16), epochs=6, batch_size=16, seeds=2, dropout=0.0, learning_rate=1e-2)
+    config = SparseMLPSettings(hidden=(32, 16), epochs=6, batch_size=16, seeds=2, dropout=0.0, learning_rate=1e-2)
     terms, numbers, target = problem(1500, 0)
     new_terms, new_numbers, truth = problem(300, 1)
     predictions = [
@@ -50,7 +50,7 @@ def test_it_learns_words_and_numbers_and_ends_with_the_same_bits() -> None:
 
 
 def test_round_trip_and_poison(tmp_path: Path) -> None:
-    config = SparseMLPConfig(hidden=(8, 4), epochs=1, seeds=2)
+    config = SparseMLPSettings(hidden=(8, 4), epochs=1, seeds=2)
     terms, numbers, target = problem(64, 0)
     ensemble = SparseMLPEnsemble(config).fit(terms, numbers, target, 0, valid=(terms, numbers, target))
     assert [(c["epoch"], c["split"]) for c in ensemble.curves] == [(1, "valid_0"), (1, "valid_1")]
@@ -65,7 +65,7 @@ def test_round_trip_and_poison(tmp_path: Path) -> None:
 
 
 def test_no_rows_give_no_prices() -> None:
-    config = SparseMLPConfig(hidden=(8, 4), epochs=1, seeds=1)
+    config = SparseMLPSettings(hidden=(8, 4), epochs=1, seeds=1)
     ensemble = SparseMLPEnsemble(config).fit(*problem(64, 0), 0)
     assert ensemble.predict(matrix(1)[:0], np.empty((0, 2), np.float32)).shape == (0,)
 
@@ -75,7 +75,7 @@ def test_a_term_that_no_learning_row_has_does_not_move_a_price(tmp_path: Path) -
     terms, numbers, target = problem(64, 0)
     none = sparse.csr_matrix((64, 3), dtype=np.float32)
     wider = sparse.csr_matrix(sparse.hstack([terms[:, :10], none, terms[:, 10:]]))
-    ensemble = SparseMLPEnsemble(SparseMLPConfig(hidden=(8, 4), epochs=1, seeds=2)).fit(wider, numbers, target, 0)
+    ensemble = SparseMLPEnsemble(SparseMLPSettings(hidden=(8, 4), epochs=1, seeds=2)).fit(wider, numbers, target, 0)
     new = wider.tolil()
     new[:, 11] = 5.0
     np.testing.assert_array_equal(

@@ -14,11 +14,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pricing.config.neural import NeuralConfig
 from pricing.errors import ArtifactError, WeightsError
 from pricing.features.load import load_features
 from pricing.members import neural_stage as stage
 from pricing.members.multimodal import training
+from pricing.members.multimodal.settings import MultimodalSettings
 from pricing.members.torch_parts import torch_setup as runtime
 from pricing.pretrained.saved_encoders import SavedEncoders
 from pricing.store import artifacts
@@ -30,7 +30,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return write_inputs(tmp_path_factory.mktemp("inputs"))
 
 
-def run(inputs: dict[str, Path], config: NeuralConfig, root: Path, fold: int | None = 0, **options: Any) -> Path:
+def run(inputs: dict[str, Path], config: MultimodalSettings, root: Path, fold: int | None = 0, **options: Any) -> Path:
     member = options.pop("member", "multimodal")
     out, encoded = root / f"out{fold}", root / "encoded" if member == "multimodal" else None
     out.mkdir(parents=True)

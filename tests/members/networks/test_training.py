@@ -10,14 +10,15 @@ import timm
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pricing.members.multimodal.settings import CheckpointConfig
 
-from pricing.config.neural import CheckpointConfig, TrainingConfig
 from pricing.errors import TrainingError
 from pricing.members.multimodal import training
 from pricing.members.multimodal.checkpoint import CheckpointManager
 from pricing.members.multimodal.encoders import ImageTower
 from pricing.members.multimodal.optimisation import choose_precision, learning_rate_factor, make_optimizer
 from pricing.members.multimodal.prediction import predict
+from pricing.members.multimodal.settings import TrainingConfig
 from pricing.members.multimodal.training import train_neural_network
 from pricing.members.torch_parts.tensors import trained_state
 from tests.members.networks import training_case

@@ -7,16 +7,19 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from OLD.GBDT import GBDTConfig
 from scipy import sparse
 
-from pricing.config.gbdt import CatBoostConfig, GBDTConfig, LightGBMConfig, XGBoostConfig
+from pricing.members.catboost import CatBoostSettings
+from pricing.members.lightgbm import LightGBMSettings
 from pricing.members.trees.bag import TrainedBag
 from pricing.members.trees.boosting import train_gbdt_models
+from pricing.members.xgboost import XGBoostSettings
 
 TINY = GBDTConfig(
-    lightgbm=LightGBMConfig(rounds=12, early_stopping=4, num_leaves=7, learning_rate=0.2),
-    xgboost=XGBoostConfig(rounds=12, early_stopping=4, max_depth=3, learning_rate=0.2),
-    catboost=CatBoostConfig(rounds=12, early_stopping=4, depth=3, learning_rate=0.2),
+    lightgbm=LightGBMSettings(rounds=12, early_stopping=4, num_leaves=7, learning_rate=0.2),
+    xgboost=XGBoostSettings(rounds=12, early_stopping=4, max_depth=3, learning_rate=0.2),
+    catboost=CatBoostSettings(rounds=12, early_stopping=4, depth=3, learning_rate=0.2),
 )
 
 

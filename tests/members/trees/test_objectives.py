@@ -140,13 +140,14 @@ def test_the_majoriser_beats_the_naive_hessians() -> None:
 
 
 def test_smape_beats_squared_error_on_heavy_tails() -> None:
-    from pricing.config.gbdt import LightGBMConfig
-    from pricing.members.lightgbm import train_lightgbm
+    from pricing.members.lightgbm import LightGBMSettings, train_lightgbm
 
     schema, train, valid = heavy_tails(0)
     scores = {}
     for objective in ("smape", "l2"):
-        config = LightGBMConfig(objective=objective, rounds=150, learning_rate=0.05, num_leaves=15, feature_fraction=1)
+        config = LightGBMSettings(
+            objective=objective, rounds=150, learning_rate=0.05, num_leaves=15, feature_fraction=1
+        )
         trained = train_lightgbm(train, valid, schema, config)
         scores[objective] = smape_of_logs(trained.model.predict_values(valid.values), valid.labels)
     assert scores["smape"] < scores["l2"] - 1

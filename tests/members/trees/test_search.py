@@ -15,8 +15,9 @@ import numpy as np
 import optuna
 import pytest
 
-from pricing.config.gbdt import LightGBMConfig, SearchConfig
+from pricing.config.tuning import TuningConfig
 from pricing.errors import ConfigError, TrainingError
+from pricing.members.lightgbm import LightGBMSettings
 from pricing.members.trees.matrix import FeatureSchema, Matrix
 from pricing.members.tuning.search import OPTIMIZERS, FoldData, optimize_lightgbm
 from pricing.members.tuning.search_result import SearchResult
@@ -40,7 +41,7 @@ def make_folds(rows: int = 240, count: int = 3) -> list[FoldData]:
 
 
 def search(work: Path, trials: int = TRIALS) -> SearchResult:
-    return optimize_lightgbm(make_folds(), TINY.lightgbm, SearchConfig(trials=trials), seed=3, work=work)
+    return optimize_lightgbm(make_folds(), TINY.lightgbm, TuningConfig(trials=trials), seed=3, work=work)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,9 @@ def test_defaults_are_the_first_trial(undisturbed: SearchResult) -> None:
         assert first[name] == (default if isinstance(default, str) else max(default, space[name][0]))
     errors, rows = 0.0, 0
     for fold in make_folds():
-        config = LightGBMConfig(**{**TINY.lightgbm.model_dump(), **{name: first[name] for name in SPACES["lightgbm"]}})
+        config = LightGBMSettings(
+            **{**TINY.lightgbm.model_dump(), **{name: first[name] for name in SPACES["lightgbm"]}}
+        )
         model = train_lightgbm(fold.train, fold.valid, fold.schema, config, seed=3).model
         errors += smape_of_logs(model.predict_values(fold.valid.values), fold.valid.labels) * len(fold.valid)
         rows += len(fold.valid)
@@ -82,7 +85,7 @@ def test_a_trial_is_pruned_by_what_its_folds_so_far_come_to(tmp_path: Path) -> N
     noise = np.random.default_rng(0)
     for fold in folds[1:]:
         fold.valid.labels[:] += noise.normal(0, 1, len(fold.valid))
-    optimize_lightgbm(folds, TINY.lightgbm, SearchConfig(trials=26), seed=3, work=tmp_path)
+    optimize_lightgbm(folds, TINY.lightgbm, TuningConfig(trials=26), seed=3, work=tmp_path)
     study = optuna.load_study(study_name="lightgbm-3", storage=f"sqlite:///{tmp_path / 'lightgbm.sqlite3'}")
     so_far = [
         [value + 200 * step for step, value in sorted(trial.intermediate_values.items())] for trial in study.trials
@@ -201,7 +204,7 @@ def test_kill_9_loses_no_finished_trial(undisturbed: SearchResult, tmp_path: Pat
 @pytest.mark.parametrize("member", ["xgboost", "catboost"])
 def test_the_other_libraries(member: str, tmp_path: Path) -> None:
     search = OPTIMIZERS[member]
-    result = search(make_folds(count=2), getattr(TINY, member), SearchConfig(trials=3), work=tmp_path / "new")
+    result = search(make_folds(count=2), getattr(TINY, member), TuningConfig(trials=3), work=tmp_path / "new")
     assert set(result.params) == set(SPACES[member])
     assert result.smape <= result.default_smape
     assert result.importances == {}
@@ -209,19 +212,19 @@ def test_the_other_libraries(member: str, tmp_path: Path) -> None:
 
 def test_budgets(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="trials"):
-        optimize_lightgbm(make_folds(), TINY.lightgbm, SearchConfig(), work=tmp_path)
+        optimize_lightgbm(make_folds(), TINY.lightgbm, TuningConfig(), work=tmp_path)
     with pytest.raises(TrainingError, match="no folds"):
-        optimize_lightgbm([], TINY.lightgbm, SearchConfig(trials=1), work=tmp_path)
-    timed = optimize_lightgbm(make_folds(), TINY.lightgbm, SearchConfig(seconds=1), work=tmp_path)
+        optimize_lightgbm([], TINY.lightgbm, TuningConfig(trials=1), work=tmp_path)
+    timed = optimize_lightgbm(make_folds(), TINY.lightgbm, TuningConfig(seconds=1), work=tmp_path)
     assert 1 <= len(timed.trials) < 500
     # the seconds are the study's, not the process's: a search that was killed does not get them twice; what passes
     # between its trials does not count
-    again = optimize_lightgbm(make_folds(), TINY.lightgbm, SearchConfig(seconds=1), work=tmp_path)
+    again = optimize_lightgbm(make_folds(), TINY.lightgbm, TuningConfig(seconds=1), work=tmp_path)
     assert len(again.trials) < 1.7 * len(timed.trials) + 1
 
 
 def test_space_holds_the_settings_it_starts_from() -> None:
-    config = LightGBMConfig(objective="l2", num_leaves=500, learning_rate=0.001, lambda_l1=0)
+    config = LightGBMSettings(objective="l2", num_leaves=500, learning_rate=0.001, lambda_l1=0)
     space = space_around("lightgbm", config)
     assert space["objective"] == ("l1", "huber", "smape", "l2")
     assert space["num_leaves"][1] == 500

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from OLD.GBDT import GBDTConfig
 from scipy import sparse
 
-from pricing.config import load_config
-from pricing.config.gbdt import GBDTConfig, SearchConfig
+from pricing.config.tuning import TuningConfig
+from pricing.configuration import load_config
 from pricing.errors import ArtifactError, ConfigError, SchemaError, TrainingError
 from pricing.features.load import FeatureSchema, FeatureSet, load_features, load_price_features, save_features
 from pricing.members.trees.bag import Bag
@@ -216,7 +217,7 @@ def test_a_fold_without_a_category_of_another(stages: Path, tiny: GBDTConfig, tm
 def test_hold_out_prices_do_not_reach_the_search(stages: Path, tiny: GBDTConfig, tmp_path: Path) -> None:
     _, *others, price = inputs(stages)
     held = pl.read_parquet(stages / "folds" / "folds.parquet")["part"] == "holdout"
-    config = tiny.model_copy(update={"search": SearchConfig(trials=4, n_splits=2)})
+    config = tiny.model_copy(update={"search": TuningConfig(trials=4, n_splits=2)})
     found = []
     for name, factor in (("as is", 1.0), ("changed", 1000.0)):
         catalogue, out = tmp_path / name, tmp_path / f"{name} out"
@@ -232,7 +233,7 @@ def test_hold_out_prices_do_not_reach_the_search(stages: Path, tiny: GBDTConfig,
 
 def test_search_feeds_training(stages: Path, tiny: GBDTConfig, tmp_path: Path) -> None:
     catalogue, folds, features, price = inputs(stages)
-    config = tiny.model_copy(update={"search": SearchConfig(trials=3, n_splits=2)})
+    config = tiny.model_copy(update={"search": TuningConfig(trials=3, n_splits=2)})
     found, out = tmp_path / "found", tmp_path / "out"
     found.mkdir()
     out.mkdir()

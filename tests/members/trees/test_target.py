@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from OLD.GBDT import GBDTConfig
 from scipy import sparse
 
-from pricing.config.gbdt import GBDTConfig
 from pricing.errors import ArtifactError, SchemaError
 from pricing.members.trees.boosting import train_member
 from pricing.members.trees.matrix import FeatureSchema, Matrix

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from OLD.GBDT import GBDTConfig
 
-from pricing.config.gbdt import GBDTConfig, XGBoostConfig
 from pricing.errors import TrainingError
 from pricing.members.tuning.search_space import SPACES
-from pricing.members.xgboost import xgboost_params
+from pricing.members.xgboost import XGBoostSettings, xgboost_params
 from tests.members.trees.conftest import TINY, out_of_fold
 from tests.members.trees.test_models import each_library, train, worst_table
 
@@ -20,7 +20,7 @@ from tests.members.trees.test_models import each_library, train, worst_table
 def test_xgboost_splits_twenty_rows_with_its_default_leaves(objective: Any) -> None:
     """The least Hessian sum of a leaf was more than all of them had: one round, a constant, and no word of it."""
     labels = np.log(np.arange(1.0, 21.0))
-    settings = XGBoostConfig(objective=objective, huber_alpha=0.1, rounds=50)
+    settings = XGBoostSettings(objective=objective, huber_alpha=0.1, rounds=50)
     config = GBDTConfig(members=("xgboost",), xgboost=settings)
     result = out_of_fold(worst_table(), labels, np.arange(20) % 4, config)["xgboost"]
     assert sum(result.importance.values()) == pytest.approx(1)
@@ -29,13 +29,13 @@ def test_xgboost_splits_twenty_rows_with_its_default_leaves(objective: Any) -> N
 
 def test_xgboost_leaves_of_a_few_thousand_rows_are_the_configuration_s() -> None:
     _, largest, _ = SPACES["xgboost"]["min_child_weight"]
-    for rows, weight in ((200, XGBoostConfig().min_child_weight), (2000, float(largest))):
-        config = XGBoostConfig(min_child_weight=weight)
+    for rows, weight in ((200, XGBoostSettings().min_child_weight), (2000, float(largest))):
+        config = XGBoostSettings(min_child_weight=weight)
         assert xgboost_params(config, rows=rows, seed=0, threads=1, device="cpu")["min_child_weight"] == weight
 
 
 def test_trees_without_a_split_are_told(caplog: pytest.LogCaptureFixture) -> None:
-    config = GBDTConfig(members=("xgboost",), xgboost=XGBoostConfig(rounds=5, reg_alpha=1e6))
+    config = GBDTConfig(members=("xgboost",), xgboost=XGBoostSettings(rounds=5, reg_alpha=1e6))
     with caplog.at_level(logging.WARNING, "pricing.members"):
         out_of_fold(worst_table(), np.arange(20.0), np.arange(20) % 2, config)
     assert [record.getMessage()[:40] for record in caplog.records] == ["xgboost on 10 rows: no tree has a split,"] * 2

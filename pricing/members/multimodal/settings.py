@@ -1,10 +1,11 @@
-"""The neural branch."""
+"""Settings of the member `multimodal`."""
 
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from pricing.config.base import Section
+from pricing.members.contract import MemberSettings
 
 
 class TextEncoderConfig(Section):
@@ -120,51 +121,9 @@ class CheckpointConfig(Section):
     """Both continue exactly; quick in its own folder, full carries the best weights too and can be moved."""
 
 
-class SparseMLPConfig(Section):
-    """The sparse MLP on TF-IDF."""
+class MultimodalSettings(MemberSettings):
+    """The network on text, images and features."""
 
-    hidden: tuple[int, ...] = (192, 64, 64)
-    """Widths."""
-    epochs: int = Field(3, ge=1)
-    """Passes; the batch doubles each."""
-    batch_size: int = Field(256, ge=8)
-    """Rows of the first epoch's batch."""
-    learning_rate: float = Field(3e-3, gt=0)
-    """Adam's rate."""
-    huber_delta: float = Field(0.5, gt=0)
-    """Huber's threshold, in log price."""
-    seeds: int = Field(2, ge=1)
-    """Networks averaged."""
-    dropout: float = Field(0.1, ge=0, lt=1)
-    """Dropout between layers."""
-    weight_decay: float = Field(1e-2, ge=0)
-    """AdamW's decay."""
-    dense: bool = True
-    """Engineered numbers (all but svd_*) beside the TF-IDF terms."""
-
-
-class GaussianProcessConfig(Section):
-    """The Gaussian process with a learnt kernel."""
-
-    fit_rows: int = Field(1500, ge=2)
-    """Learning rows that the kernel is learnt on; time and memory grow with their cube and square."""
-    steps: int = Field(20, ge=0)
-    """Steps of Adam."""
-    learning_rate: float = Field(0.1, gt=0)
-    """Adam's rate, for logarithms of variances and length scales."""
-    landmarks: int = Field(7000, ge=2)
-    """Rows that the mean is spanned by; with all rows it is exact."""
-    huber_delta: float = Field(0.3, gt=0)
-    """A row that is missed by more than this, in log price, weighs less."""
-    passes: int = Field(2, ge=0)
-    """Number of times that the rows are weighted again."""
-
-
-class NeuralConfig(Section):
-    """Members and their settings."""
-
-    members: tuple[Literal["multimodal", "sparse_mlp", "gaussian_process"], ...] = ("multimodal", "sparse_mlp")
-    """What is trained with torch."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where networks are trained."""
     workers: int = Field(0, ge=0)
@@ -173,8 +132,8 @@ class NeuralConfig(Section):
     """Processes that train one encoder network together, a GPU each."""
     encode_batch: int = Field(32, ge=1)
     """Rows a batch of the frozen parts, which run once."""
-    refit_multimodal: bool = False
-    """Train the encoder network once more on all labelled rows when holdout.refit is on."""
+    refit: bool = False
+    """Train the network once more on all labelled rows when holdout.refit is on."""
     text: TextEncoderConfig = TextEncoderConfig()
     """Text encoder."""
     image: ImageEncoderConfig = ImageEncoderConfig()
@@ -187,10 +146,6 @@ class NeuralConfig(Section):
     """Training loop."""
     checkpoint: CheckpointConfig = CheckpointConfig()
     """Checkpoints."""
-    sparse_mlp: SparseMLPConfig = SparseMLPConfig()
-    """Sparse MLP."""
-    gaussian_process: GaussianProcessConfig = GaussianProcessConfig()
-    """Gaussian process."""
 
     @model_validator(mode="after")
     def _first_phase_has_something_to_train(self) -> Self:

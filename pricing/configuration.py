@@ -1,0 +1,235 @@
+"""The whole configuration tree, and the presets.
+
+Frozen, unknown keys refused, one description per field. A preset is a TOML file in ``pricing/presets`` that a user can
+copy and edit. `load_config` alone resolves presets: what runs and records hold is the whole tree. It stands above the
+members, whose files declare their own sections; everything below reads single sections of `pricing.config`.
+"""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from pricing.config.base import Section
+from pricing.config.catalogue import CatalogueConfig, FoldsConfig, HoldoutConfig, ImagesConfig
+from pricing.config.ensemble import EnsembleConfig, ReportConfig, SubmissionConfig
+from pricing.config.features import FeaturesConfig
+from pricing.config.paths import PathsConfig
+from pricing.config.resources import ResourcesConfig
+from pricing.config.tuning import TuningConfig
+from pricing.errors import ConfigError
+from pricing.members.registry import member_classes, members_section
+
+__all__ = ["PricingConfig", "describe_validation_error", "load_config", "parse_settings", "preset_names"]
+
+if TYPE_CHECKING:  # the registry makes it of the members' own settings
+    MembersConfig = Any
+else:
+    MembersConfig = members_section()
+
+
+class PricingConfig(Section):
+    """The whole tree: a value for every setting. `load_config` lays settings over a preset."""
+
+    preset: str | None = None
+    """Name of the preset that the tree was made from. It changes nothing; None for a tree without one."""
+    seed: int = Field(0, ge=0, lt=2**31)
+    """The one seed."""
+    paths: PathsConfig = PathsConfig()
+    """Where things lie."""
+    resources: ResourcesConfig = ResourcesConfig()
+    """Cores."""
+    catalogue: CatalogueConfig = CatalogueConfig()
+    """Reading the catalogue."""
+    holdout: HoldoutConfig = HoldoutConfig()
+    """Hold-out part."""
+    folds: FoldsConfig = FoldsConfig()
+    """Folds."""
+    images: ImagesConfig = ImagesConfig()
+    """Pictures."""
+    features: FeaturesConfig = FeaturesConfig()
+    """Features."""
+    members: MembersConfig = MembersConfig()
+    """Base models."""
+    tuning: TuningConfig = TuningConfig()
+    """Search for the settings of base models."""
+    ensemble: EnsembleConfig = EnsembleConfig()
+    """Stack and calibration."""
+    report: ReportConfig = ReportConfig()
+    """Report."""
+    submission: SubmissionConfig = SubmissionConfig()
+    """Submission."""
+
+    @model_validator(mode="after")
+    def _folds_for_the_search(self) -> Self:
+        asked, there = self.tuning.n_splits, self.folds.n_splits
+        if self.tuning.enabled and asked > there:
+            raise ValueError(f"tuning.n_splits is {asked}, and folds.n_splits only {there}; make it at most that")
+        return self
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that come with the package."""
+    folder = resources.files("pricing") / "presets"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load_config(preset: str = "demo", overrides: Mapping[str, Any] | Iterable[str] = ()) -> PricingConfig:
+    """Read a preset and lay settings over it.
+
+    Parameters
+    ----------
+    preset : str
+        Name of a preset, or the path of a TOML file in the same form.
+    overrides : mapping or iterable of str
+        Settings laid over the preset's: a mapping as `_expanded` takes it, or texts as `parse_settings` takes them.
+
+    Returns
+    -------
+    PricingConfig
+        The resolved tree; ``preset`` is its label.
+
+    Raises
+    ------
+    ConfigError
+        An unknown preset or key, a wrong type, an impossible value; names the key's full path.
+    """
+    below = _read_preset(preset)  # its own error, before those of single settings
+    above = _expanded(overrides) if isinstance(overrides, Mapping) else parse_settings(overrides)
+    for source, tree in ((f"preset {preset}", below), ("settings", above)):
+        if "preset" in tree:
+            raise ConfigError(
+                f"{source}: preset is set to {tree['preset']!r}; a preset is chosen by --preset or the parameter "
+                "preset alone, remove the key"
+            )
+    try:
+        return PricingConfig.model_validate({"preset": preset, **_merge(below, above)})
+    except ValidationError as error:
+        raise ConfigError(describe_validation_error(error)) from None
+
+
+def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """Return the tree of settings written ``key.path=value``, later ones over earlier ones.
+
+    Parameters
+    ----------
+    settings : iterable of str
+        The value is read as TOML, and taken as text where it is none; none and null are None.
+
+    Raises
+    ------
+    ConfigError
+        There is no ``=``, or a key goes on below a value.
+    """
+    tree: dict[str, Any] = {}
+    for setting in settings:
+        key, separator, text = setting.partition("=")
+        if not separator or not key.strip():
+            raise ConfigError(f"setting {setting!r}: expected key.path=value")
+        try:
+            value: Any = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = None if text in ("none", "None", "null") else text
+        _lay_over(tree, key.strip(), value)
+    return tree
+
+
+def describe_validation_error(error: ValidationError) -> str:
+    """One line per problem: the key's full path, what was found, what is wrong with it."""
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{key}: {_moved(key, problem['input']) or 'unknown key' + _nearest(problem['loc'])}")
+        elif not key:  # of several keys, which the message names; what was found is the whole tree
+            lines.append(problem["msg"].removeprefix("Value error, "))
+        else:
+            lines.append(f"{key}: {problem['msg']} (found {problem['input']!r})")
+    return "configuration refused: " + "; ".join(lines)
+
+
+_MOVED = {
+    "gbdt.search": "tuning", "gbdt.members": "members.NAME.enabled", "neural.members": "members.NAME.enabled",
+    "gbdt.device": "members.NAME.device", "gbdt.seeds": "members.NAME.seeds",
+    "gbdt.min_category_rows": "members.NAME.min_category_rows", "resources.gbdt_share": "resources.trees_share",
+}  # fmt: skip
+"""Keys of earlier versions, and what took their place; members name their own."""
+
+
+def _moved(key: str, value: Any) -> str:
+    """Say where keys of earlier versions went; "" where this one is none of them."""
+    places = _MOVED | {
+        old: f"members.{name}{below and '.' + below}"
+        for name, member in member_classes().items()
+        for old, below in member.moved.items()
+    }
+    lines = []
+    for leaf in _leaves(key, value):
+        found = [old for old in places if f"{leaf}.".startswith(f"{old}.")]
+        if found:
+            old = max(found, key=len)
+            lines.append(f"{leaf} is now {places[old]}{leaf.removeprefix(old)}")
+    return "; ".join(lines)
+
+
+def _leaves(key: str, value: Any) -> list[str]:
+    if not isinstance(value, Mapping):
+        return [key]
+    return [leaf for name, below in value.items() for leaf in _leaves(f"{key}.{name}", below)]
+
+
+def _nearest(location: tuple[int | str, ...]) -> str:
+    """The known keys beside an unknown one, the likeliest first."""
+    section: Any = PricingConfig
+    for name in location[:-1]:
+        section = section.model_fields[str(name)].annotation
+    known = list(section.model_fields)
+    likely = get_close_matches(str(location[-1]), known, n=1)
+    return f"; did you mean {likely[0]}?" if likely else f"; there are {', '.join(known)}"
+
+
+def _read_preset(preset: str) -> dict[str, Any]:
+    if preset.endswith(".toml"):
+        source = Path(preset)
+    else:
+        if preset not in preset_names():
+            raise ConfigError(f"no preset {preset!r}; there are {', '.join(preset_names())}, or give a .toml file")
+        source = Path(str(resources.files("pricing") / "presets" / f"{preset}.toml"))
+    try:
+        return tomllib.loads(source.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{source}: cannot be read ({error.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{source}: is not valid TOML ({error})") from None
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for name, value in above.items():
+        under = merged.get(name)
+        merged[name] = _merge(under, value) if isinstance(under, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _expanded(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested keys, dotted keys (``{"folds.n_splits": 3}``) or both, as a nested tree; later ones over earlier ones."""
+    tree: dict[str, Any] = {}
+    for key, value in overrides.items():
+        _lay_over(tree, str(key), _expanded(value) if isinstance(value, Mapping) else value)
+    return tree
+
+
+def _lay_over(tree: dict[str, Any], key: str, value: Any) -> None:
+    """Set one dotted key; a section is laid over the section that is there."""
+    *parents, leaf = key.split(".")
+    for parent in parents:
+        child = tree.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise ConfigError(f"setting {key!r}: {parent} is a value, not a section")
+        tree = child
+    under = tree.get(leaf)
+    tree[leaf] = _merge(under, value) if isinstance(under, dict) and isinstance(value, dict) else value

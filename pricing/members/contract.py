@@ -1,0 +1,184 @@
+"""What a base model is: one class per file, listed in `pricing.members.registry`.
+
+A member learns log prices from the rows of one fold and predicts others. Reading the rows, writing predictions, curves
+and importance, and averaging folds with the refit are done for all members alike, in `pricing.members.train_fold` and
+`pricing.members.predictions`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
+
+from pricing.config.base import Section
+from pricing.store.stages import Stage
+
+if TYPE_CHECKING:  # numpy and polars, which a command that only reads settings need not load
+    import numpy as np
+    import polars as pl
+
+    from pricing.members.fold_rows import FoldRows, Rows
+
+__all__ = ["Description", "Lane", "Member", "MemberSettings", "Reads", "SettingsT"]
+
+
+class Lane(StrEnum):
+    """Processes of a run; the steps of one lane run one after another."""
+
+    TREES = "trees"
+    """Catalogue, features, trees, stack."""
+    NETWORKS = "networks"
+    """Encoders and networks."""
+    DOWNLOAD = "download"
+    """Images."""
+
+
+class Reads(StrEnum):
+    """What a member reads of a row, beside its features (the engineered numbers and the TF-IDF terms)."""
+
+    PRICE_FEATURES = "price_features"
+    """Features that read the prices of the fold's training rows."""
+    IMAGES = "images"
+    """Text and image themselves, as the member's own preparation step left them."""
+
+
+class MemberSettings(Section):
+    """Settings that every member has; its own class adds the rest. The section is ``members.NAME``."""
+
+    enabled: bool = True
+    """Whether the member is trained."""
+
+
+SettingsT = TypeVar("SettingsT", bound=MemberSettings)
+
+
+@dataclass(frozen=True)
+class Description:
+    """How a trained member came about.
+
+    Attributes
+    ----------
+    best_round : int or None
+        Rounds or epochs that were kept. The median over the folds is given to the refit; None where it needs none.
+    record : mapping
+        More entries of member.json: numbers of parameters, precision ...
+    curves : list of mapping
+        ``round``, ``split``, ``metric``, ``value``.
+    importance : DataFrame or None
+        ``feature`` and ``importance``, its share of the gain.
+    """
+
+    best_round: int | None = None
+    record: Mapping[str, Any] = field(default_factory=dict)
+    curves: "list[dict[str, Any]] | pl.DataFrame" = field(default_factory=list)
+    importance: "pl.DataFrame | None" = None
+
+
+class Member(ABC, Generic[SettingsT]):
+    """One base model on one fold.
+
+    Parameters
+    ----------
+    settings : MemberSettings
+        The section ``members.NAME``.
+    seed : int
+        The run's seed.
+    threads : int
+        Cores.
+
+    Attributes
+    ----------
+    name : str
+        As in the configuration, metrics.json and the report; a column of the ensemble's tables.
+    Settings : type
+        Class of the settings.
+    reads : frozenset of Reads
+        What it reads beside the features.
+    lane : Lane
+        Where it is trained.
+    stage : Stage
+        The stage that trains it.
+    prepare : str or None
+        ``module:function`` of a step that is run once before the folds, over all rows; its output is the member's
+        `FoldRows.prepared`.
+    searched : bool
+        Whether `pricing.members.tuning` has a search space for it.
+    shares_lanes : bool
+        Whether its last folds may be trained in the lane of the trees, see ``resources.encoder_folds_beside``.
+    seconds : float
+        Seconds of one core per 1,000 rows and fold, for a forecast without an earlier run.
+    moved : mapping of str to str
+        Keys of earlier versions of the configuration to those below ``members.NAME``; an error names the new one.
+    """
+
+    name: ClassVar[str]
+    Settings: ClassVar[type[MemberSettings]]
+    reads: ClassVar[frozenset[Reads]] = frozenset({Reads.PRICE_FEATURES})
+    lane: ClassVar[Lane] = Lane.TREES
+    stage: ClassVar[Stage] = Stage.GBDT
+    prepare: ClassVar[str | None] = None
+    searched: ClassVar[bool] = False
+    shares_lanes: ClassVar[bool] = False
+    seconds: ClassVar[float] = 3.0
+    moved: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, settings: SettingsT, *, seed: int = 0, threads: int = 1) -> None:
+        self.settings, self.seed, self.threads = settings, seed, threads
+
+    @classmethod
+    def refits(cls, settings: MemberSettings) -> bool:
+        """Whether one more model is trained on all labelled rows where the run refits."""
+        return True
+
+    @classmethod
+    def prepare_settings(cls, settings: MemberSettings) -> MemberSettings:
+        """Return the settings that the preparation step reads, others at their defaults: a part of its key."""
+        return settings
+
+    @abstractmethod
+    def fit(self, rows: "FoldRows", *, rounds: int | None = None, resume: Path | None = None) -> Self:
+        """Learn from the fold's ``train`` rows; ``valid`` rows may stop the training, and no other row is looked at.
+
+        Parameters
+        ----------
+        rows : FoldRows
+            The refit has no ``valid`` rows.
+        rounds : int, optional
+            Rounds or epochs of the refit: the folds' median best one.
+        resume : Path, optional
+            Folder for checkpoints; a training that was killed continues from those found there.
+        """
+
+    @abstractmethod
+    def predict(self, rows: "Rows") -> "np.ndarray":
+        """Log prices, ndarray of shape (n,), float64. A row's price does not depend on the rows beside it."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write the model into an existing empty folder, before the first `predict`; equal models give equal bytes."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, folder: Path, *, encoders: Path | None = None, threads: int = 1) -> Self:
+        """Read what `save` wrote; it then predicts without reading a file.
+
+        Parameters
+        ----------
+        encoders : Path, optional
+            Folder of the run's pretrained encoders.
+
+        Raises
+        ------
+        ArtifactError
+            The folder holds no whole model.
+        """
+
+    def describe(self) -> Description:
+        """Tell how the model came about, after `fit`."""
+        return Description()
+
+    def encode(self, rows: "Rows") -> Any:
+        """Return what the frozen parts make of new rows, once for all models of the member: their ``Rows.prepared``."""
+        return None
