@@ -18,7 +18,7 @@ import logging
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pricing.errors import ArtifactError
 from pricing.store.codehash import code_digests, library_versions
 from pricing.store.permissions import apply_umask
+from pricing.store.stages import Stage
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +46,12 @@ class Reference(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    stage: str
+    stage: Stage
+    """Also its folder in the store."""
+    name: str
+    """Of the step."""
     slot: str
+    """Which of the step's outputs, such as a member and a fold."""
     key: str
     digest: str
     size: int
@@ -60,29 +65,35 @@ class Reference(BaseModel):
     """Largest resident memory of the process that made it, bytes."""
 
     @property
+    def label(self) -> str:
+        """Step and slot, for people."""
+        return f"{self.name} {self.slot}".strip()
+
+    @property
     def seconds(self) -> float:
         """How long it took to make."""
         return self.ended - self.started
 
 
-def key_parts(stage: str, entry: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+def key_parts(step: str, entries: str | Sequence[str], inputs: Mapping[str, Any]) -> dict[str, Any]:
     """What makes a stage's output, in a form that hashes alike in every process.
 
     Parameters
     ----------
-    stage : str
-        Name of the stage.
-    entry : str
-        Dotted name of the module that does the work.
+    step : str
+        Name of the step.
+    entries : str or sequence of str
+        Dotted names of the modules that do the work.
     inputs : mapping
         The stage's arguments: References count by digest, configuration sections by value, files (Path) by
         content; anything else must be JSON.
     """
+    modules = [entries] if isinstance(entries, str) else entries
     return {
-        "stage": stage,
+        "step": step,
         "inputs": {name: _canonical(value) for name, value in sorted(inputs.items())},
-        "code": code_digests(entry),
-        "versions": library_versions(entry),
+        "code": code_digests(*modules),
+        "versions": library_versions(*modules),
     }
 
 
@@ -94,7 +105,7 @@ def key_of(parts: Mapping[str, Any]) -> str:
 
 def _canonical(value: Any) -> Any:
     if isinstance(value, Reference):
-        return {"stage": value.stage, "digest": value.digest}
+        return {"stage": value.stage.value, "digest": value.digest}
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if isinstance(value, Path):
@@ -140,15 +151,17 @@ class ArtifactStore:
         return record["reference"] if not _damage(folder, record["files"]) else None
 
     def build(
-        self, stage: str, slot: str, parts: Mapping[str, Any], make: Callable[[Path], None], threads: int = 1,
-        *, together: bool = False, sources: Mapping[str, str] | None = None,
+        self, stage: Stage, name: str, slot: str, parts: Mapping[str, Any], make: Callable[[Path], None],
+        threads: int = 1, *, together: bool = False, sources: Mapping[str, str] | None = None,
     ) -> Reference:  # fmt: skip
         """Serve the output with these key parts, or make it, or wait for the run that is at it.
 
         Parameters
         ----------
-        stage, slot : str
-            The stage, and which of its outputs this is ("lightgbm-0").
+        stage : Stage
+            The stage.
+        name, slot : str
+            The step, and which of its outputs this is ("0" for a fold).
         parts : mapping
             Result of :func:`key_parts`.
         make : callable
@@ -164,13 +177,13 @@ class ArtifactStore:
         if found := self.find(stage, key):
             return found
         if together:
-            return self._make(stage, slot, key, parts, make, threads, sources)
+            return self._make(stage, name, slot, key, parts, make, threads, sources)
         with self._alone(stage, key):
-            return self.find(stage, key) or self._make(stage, slot, key, parts, make, threads, sources)
+            return self.find(stage, key) or self._make(stage, name, slot, key, parts, make, threads, sources)
 
     def _make(
-        self, stage: str, slot: str, key: str, parts: Mapping[str, Any], make: Callable[[Path], None], threads: int,
-        sources: Mapping[str, str] | None,
+        self, stage: Stage, name: str, slot: str, key: str, parts: Mapping[str, Any], make: Callable[[Path], None],
+        threads: int, sources: Mapping[str, str] | None,
     ) -> Reference:  # fmt: skip
         partial = self.root / ".partial" / f"{stage}-{key}-{uuid.uuid4().hex}"
         lock = self._lock(partial.name)
@@ -182,8 +195,9 @@ class ArtifactStore:
             apply_umask(partial)
             files = _listing(partial)
             reference = Reference(
-                stage=stage, slot=slot, key=key, digest=_digest(files), size=sum(size for size, _ in files.values()),
-                started=started, ended=time.time(), threads=threads, peak_rss=_peak_rss(),
+                stage=stage, name=name, slot=slot, key=key, digest=_digest(files),
+                size=sum(size for size, _ in files.values()), started=started, ended=time.time(), threads=threads,
+                peak_rss=_peak_rss(),
             )  # fmt: skip
             record = {"reference": reference.model_dump(), "parts": parts, "files": files, "sources": sources or {}}
             write_json(partial / RECORD, record)

@@ -16,40 +16,40 @@ import pricing
 from pricing.libraries import module_version
 
 PACKAGE_ROOT = Path(pricing.__file__).resolve().parent
-# what these change is either in the key by value (configuration, versions) or no figure of an output (messages, pages,
-# layout, permissions)
+# what these change is either in the key by value (configuration, versions) or no figure of an output (messages, layout,
+# permissions)
 EXCLUDED = (
-    "pricing.config", "pricing.errors", "pricing.report", "pricing.store.codehash", "pricing.store.artifacts",
+    "pricing.config", "pricing.errors", "pricing.store.codehash", "pricing.store.artifacts",
     "pricing.libraries", "pricing.store.permissions",
 )  # fmt: skip
 
 
-def code_digests(entry: str) -> dict[str, str]:
+def code_digests(*entries: str) -> dict[str, str]:
     """Digest of every pricing module behind a stage.
 
     Parameters
     ----------
-    entry : str
-        Dotted name of the stage's module, such as ``pricing.members.trees.stage``.
+    entries : str
+        Dotted names of the step's modules, such as ``pricing.members.ridge``.
 
     Returns
     -------
     dict of str to str
         Module name to SHA-256 of its normalised syntax tree, sorted by name.
     """
-    return {name: _module(name)[0] for name in _closure(entry)}
+    return {name: _module(name)[0] for name in _closure(entries)}
 
 
-def library_versions(entry: str) -> dict[str, str]:
+def library_versions(*entries: str) -> dict[str, str]:
     """Versions of the third-party modules that the modules behind a stage import, and of Python; by module."""
-    wanted = {top for name in _closure(entry) for top in _module(name)[2]}
+    wanted = {top for name in _closure(entries) for top in _module(name)[2]}
     versions = {top: version for top in sorted(wanted) if (version := module_version(top))}
     return {"python": f"{sys.version_info.major}.{sys.version_info.minor}"} | versions
 
 
 @lru_cache
-def _closure(entry: str) -> tuple[str, ...]:
-    todo = [entry]
+def _closure(entries: tuple[str, ...]) -> tuple[str, ...]:
+    todo = list(entries)
     seen: set[str] = set()
     while todo:
         name = todo.pop()

@@ -16,6 +16,7 @@ from pricing.configuration import PricingConfig
 from pricing.errors import ArtifactError, InputError
 from pricing.members.lightgbm import LightGBMSettings
 from pricing.store.artifacts import ArtifactStore, Reference, key_parts
+from pricing.store.stages import Stage
 from pricing.store.why import SECTIONS
 
 RUNNER = CliRunner()
@@ -24,7 +25,11 @@ RUNNER = CliRunner()
 def fill(artifacts: Path, n_splits: int, slot: str = "") -> Reference:
     parts = key_parts("folds", "pricing.catalogue.ingest", {"config": FoldsConfig(n_splits=n_splits)})
     store = ArtifactStore(artifacts / "store")
-    return store.build("folds", slot, parts, lambda out: (out / "x").write_text(str(n_splits), encoding="utf-8"))
+
+    def make(out: Path) -> None:
+        (out / "x").write_text(str(n_splits), encoding="utf-8")
+
+    return store.build(Stage.FOLDS, "folds", slot, parts, make)
 
 
 def pricing(*arguments: object) -> str:

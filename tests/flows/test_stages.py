@@ -20,6 +20,7 @@ from pricing.errors import ConfigError
 from pricing.sample.generate import SampleInfo, generate_sample
 from pricing.sample.serving import serve_folder
 from pricing.store.artifacts import ArtifactStore
+from pricing.store.stages import Stage
 from tasks import stages
 from tasks.caching import Runtime
 from tests.flows.conftest import parameters, small_config
@@ -119,7 +120,7 @@ def test_a_study_is_of_one_code_and_its_libraries_whatever_the_budget(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An old study once gave its trials, figures and all, to code that would have found others."""
-    made = ArtifactStore(tmp_path / "store").build("folds", "", {}, lambda out: (out / "x").touch())
+    made = ArtifactStore(tmp_path / "store").build(Stage.FOLDS, "folds", "", {}, lambda out: (out / "x").touch())
     opened: list[Path] = []
     monkeypatch.setattr("pricing.members.tuning.tune.tune", lambda *arguments: opened.append(arguments[8]))
 

@@ -15,6 +15,7 @@ from pricing.config.catalogue import FoldsConfig
 from pricing.configuration import PricingConfig
 from pricing.store import codehash
 from pricing.store.artifacts import ArtifactStore, Reference, key_of, key_parts
+from pricing.store.stages import Stage
 
 ENTRY = "pricing.catalogue.ingest"
 
@@ -25,7 +26,7 @@ def build(store: ArtifactStore, text: str = "a", calls: list[str] | None = None)
         if calls is not None:
             calls.append(text)
 
-    return store.build("folds", "", key_parts("folds", ENTRY, {"text": text}), make)
+    return store.build(Stage.FOLDS, "folds", "", key_parts("folds", ENTRY, {"text": text}), make)
 
 
 def test_an_output_is_made_once(tmp_path: Path) -> None:
@@ -42,11 +43,13 @@ def test_of_two_runs_at_once_the_first_to_finish_stays(tmp_path: Path) -> None:
     first: list[Reference] = []
 
     def overtaken(out: Path) -> None:
-        first.append(store.build("folds", "", parts, lambda out: (out / "value.txt").write_text("theirs") and None,
-                                 together=True))  # fmt: skip
+        def theirs(folder: Path) -> None:
+            (folder / "value.txt").write_text("theirs", encoding="utf-8")
+
+        first.append(store.build(Stage.FOLDS, "folds", "", parts, theirs, together=True))
         (out / "value.txt").write_text("mine", encoding="utf-8")
 
-    second = store.build("folds", "", parts, overtaken, together=True)
+    second = store.build(Stage.FOLDS, "folds", "", parts, overtaken, together=True)
     assert second == first[0] == store.find("folds", second.key)
     assert (store.path(second) / "value.txt").read_text(encoding="utf-8") == "theirs"
     assert not list((tmp_path / ".partial").iterdir())
@@ -60,7 +63,7 @@ def test_prune_leaves_what_several_runs_are_at(tmp_path: Path) -> None:
         assert store.prune(set())[0] == 1
         (out / "value.txt").write_text("a", encoding="utf-8")
 
-    made = store.build("folds", "", key_parts("folds", ENTRY, {}), make, together=True)
+    made = store.build(Stage.FOLDS, "folds", "", key_parts("folds", ENTRY, {}), make, together=True)
     assert (store.path(made) / "value.txt").exists()
 
 
@@ -113,7 +116,7 @@ def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
         raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError):
-        store.build("folds", "", key_parts("folds", ENTRY, {}), make)
+        store.build(Stage.FOLDS, "folds", "", key_parts("folds", ENTRY, {}), make)
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".lock"]
 
 

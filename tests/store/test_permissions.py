@@ -22,6 +22,7 @@ from pricing.run.submission import write_submission
 from pricing.sample.generate import generate_sample
 from pricing.store.artifacts import ArtifactStore, key_parts
 from pricing.store.permissions import apply_umask
+from pricing.store.stages import Stage
 from tests.members.networks.builders import write_image_encoder, write_text_encoder
 
 
@@ -57,7 +58,7 @@ def private(folder: Path) -> None:
 def test_a_stage_output(tmp_path: Path, umask: int) -> None:
     store = ArtifactStore(tmp_path / "artifacts" / "store")
     parts = key_parts("folds", "pricing.catalogue.ingest", {"config": FoldsConfig()})
-    store.build("folds", "", parts, private)
+    store.build(Stage.FOLDS, "folds", "", parts, private)
     assert modes(tmp_path / "artifacts") == expected(umask)
 
 
