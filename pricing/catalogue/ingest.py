@@ -1,4 +1,4 @@
-"""The catalogue stages: read the files, assign hold-out and folds."""
+"""The first step of a run: read and check the catalogue files."""
 
 import logging
 from contextlib import ExitStack
@@ -9,15 +9,14 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from pricing.catalogue.duplicates import duplicate_groups
-from pricing.catalogue.enough import LearnableRows, check_folds
-from pricing.catalogue.folds import make_folds
 from pricing.catalogue.links import tidy_links
 from pricing.catalogue.reading import SCHEMA, ReadingNotes, Rejected, rejected_table, stream_catalogue_file
-from pricing.config.catalogue import CatalogueConfig, FoldsConfig, HoldoutConfig
+from pricing.catalogue.split import LABELLED, UNLABELLED, UNPRICED
+from pricing.config.catalogue import CatalogueConfig
 from pricing.errors import CatalogueError
 from pricing.store.artifacts import write_json
-from pricing.store.tables import UNPRICED
+
+__all__ = ["read_catalogue"]
 
 _ASKED = {name: dtype for name, dtype in SCHEMA.items() if name != "price"}
 
@@ -28,7 +27,7 @@ def read_catalogue(train: Path, test: Path | None, config: CatalogueConfig, out:
     """Read and check the catalogue files.
 
     Rows without a price, where they are to be priced, join the rows of the test file: nothing is learnt from them,
-    and every stage prices them like the others. They are the last rows of test.parquet, and in unpriced.parquet.
+    and every stage prices them like the others. They are the last rows of unlabelled.parquet, and in unpriced.parquet.
 
     Parameters
     ----------
@@ -38,10 +37,10 @@ def read_catalogue(train: Path, test: Path | None, config: CatalogueConfig, out:
         Rows to price.
     config : CatalogueConfig
     out : Path
-        Empty folder. Gets train.parquet (sample_id, catalog_content, image_link, price), test.parquet (the same
-        without price; no rows without a test file), summary.json and, when quarantining, rejected.csv; unpriced.parquet
-        (as test.parquet), when rows without a price are priced. In test.parquet such a row has another sample_id where
-        the test file has a row of its id.
+        Empty folder. Gets labelled.parquet (sample_id, catalog_content, image_link, price), unlabelled.parquet (the
+        same without price; no rows without a test file), summary.json and, when quarantining, rejected.csv;
+        unpriced.parquet (as unlabelled.parquet), when rows without a price are priced. In unlabelled.parquet such a row
+        has another sample_id where the test file has a row of its id.
 
     Raises
     ------
@@ -54,7 +53,7 @@ def read_catalogue(train: Path, test: Path | None, config: CatalogueConfig, out:
     rejected_test, asked_rows = _write_test(test, config, out, notes["test"])
     if config.on_bad_rows == "quarantine":
         rejected_table([*rejected, *rejected_test]).write_csv(out / "rejected.csv")
-    learned, asked = pl.scan_parquet(out / "train.parquet"), pl.scan_parquet(out / "test.parquet").head(asked_rows)
+    learned, asked = pl.scan_parquet(out / LABELLED), pl.scan_parquet(out / UNLABELLED).head(asked_rows)
     price = learned.select("price").collect()["price"].to_numpy()
     if not len(price):
         raise CatalogueError(f"{train}: no row has a price, so that there is nothing to learn from; give some prices")
@@ -84,7 +83,7 @@ def _write_train(path: Path, config: CatalogueConfig, out: Path, notes: ReadingN
     """Check the labelled file and write its good rows, batch by batch; the rows left out."""
     rejected: list[Rejected] = []
     with ExitStack() as stack:
-        train = stack.enter_context(_writer(out / "train.parquet", SCHEMA))
+        train = stack.enter_context(_writer(out / LABELLED, SCHEMA))
         unpriced = None
         if config.on_unpriced_rows == "price":
             unpriced = stack.enter_context(_writer(out / UNPRICED, _ASKED))
@@ -105,7 +104,7 @@ def _write_test(
     """Check the file to price and write its good rows, then those without a price; the rows left out, and its own."""
     rejected: list[Rejected] = []
     rows, known = 0, pl.Series("sample_id", [], pl.String)
-    with _writer(out / "test.parquet", _ASKED) as test:
+    with _writer(out / UNLABELLED, _ASKED) as test:
         if path is not None:
             for good, bad in stream_catalogue_file(path, labelled=False, on_bad_rows=config.on_bad_rows, notes=notes):
                 notes.several_image_links += tidy_links(good["image_link"])[1]
@@ -141,52 +140,6 @@ def _write(writer: pq.ParquetWriter, frame: pl.DataFrame) -> None:
         writer.write_table(frame.to_arrow().cast(writer.schema))
 
 
-def assign_folds(catalogue: Path, folds: FoldsConfig, holdout: HoldoutConfig, seed: int, out: Path) -> None:
-    """Assign every labelled row to the hold-out or to a fold.
-
-    Parameters
-    ----------
-    catalogue : Path
-        Output of :func:`read_catalogue`.
-    folds, holdout : FoldsConfig, HoldoutConfig
-    seed : int
-        Seed of the folds; the hold-out is the same for every seed.
-    out : Path
-        Empty folder. Gets folds.parquet (sample_id, group, part, fold; catalogue order) and summary.json.
-
-    Raises
-    ------
-    CatalogueError
-        Too few products for the number of folds and the hold-out, or all of one price.
-    """
-    frame = pl.read_parquet(catalogue / "train.parquet")
-    learnable = LearnableRows("the catalogue", folds, holdout)
-    learnable.add(frame)
-    learnable.check()
-    groups = duplicate_groups(frame, max_titles_per_link=folds.max_titles_per_link)
-    table = make_folds(
-        frame,
-        groups,
-        kind=folds.kind,
-        n_splits=folds.n_splits,
-        bins=folds.price_bins,
-        holdout=holdout.fraction,
-        seed=seed,
-    )
-    check_folds("the catalogue", table, folds, holdout)
-    table.write_parquet(out / "folds.parquet")
-    sizes = groups.value_counts()["count"]
-    summary = {
-        "kind": folds.kind,
-        "groups": len(sizes),
-        "largest_group": int(sizes.max()),  # type: ignore[arg-type]
-        "rows_sharing_a_group": int(sizes.filter(sizes > 1).sum()),
-        "parts": _balance(table.with_columns(frame["price"])),
-    }
-    write_json(out / "summary.json", summary)
-    logger.info("folds: %d rows in %d groups, the largest of %d", frame.height, len(sizes), summary["largest_group"])
-
-
 def _describe(frame: pl.LazyFrame) -> dict[str, int]:
     text, link = pl.col("catalog_content"), pl.col("image_link")
     written = text.filter(text.str.strip_chars() != "")
@@ -205,20 +158,3 @@ def _describe(frame: pl.LazyFrame) -> dict[str, int]:
 def _collect(figures: pl.LazyFrame) -> dict[str, int]:
     """The one row of a table of counts."""
     return {name: int(value) for name, value in figures.collect(engine="streaming").row(0, named=True).items()}
-
-
-def _balance(table: pl.DataFrame) -> dict[str, Any]:
-    """Rows and price quartiles of the hold-out and of each fold."""
-    name = pl.when(pl.col("part") == "holdout").then(pl.lit("holdout")).otherwise(pl.format("fold_{}", "fold"))
-    figures = (
-        table.group_by(name.alias("name"))
-        .agg(
-            pl.len().alias("rows"),
-            pl.col("group").n_unique().alias("groups"),
-            pl.col("price").quantile(0.25, "linear").alias("price_q25"),
-            pl.col("price").median().alias("price_median"),
-            pl.col("price").quantile(0.75, "linear").alias("price_q75"),
-        )
-        .sort("name")
-    )
-    return {row.pop("name"): row for row in figures.to_dicts()}

@@ -1,4 +1,4 @@
-"""The folds stage's table: which labelled row is held out, and which fold it is in."""
+"""How a catalogue is split: its tables, and which labelled row is held out or in which fold."""
 
 from pathlib import Path
 
@@ -9,7 +9,14 @@ from numpy.typing import NDArray
 from pricing.errors import ArtifactError
 from pricing.store.tables import read_table
 
-__all__ = ["fold_name", "fold_roles", "fold_words", "read_split"]
+__all__ = ["LABELLED", "SPLITS", "UNLABELLED", "UNPRICED", "fold_name", "fold_roles", "fold_words", "read_split"]
+
+SPLITS = ("labelled", "unlabelled")
+"""The rows that have a price to learn from, and those to price."""
+LABELLED, UNLABELLED = (f"{split}.parquet" for split in SPLITS)
+"""Tables of the catalogue step's output."""
+UNPRICED = "unpriced.parquet"
+"""Table of that output with the unlabelled rows that stood without a price in the training file."""
 
 
 def read_split(folds: Path, ids: pl.Series) -> pl.DataFrame:

@@ -280,14 +280,14 @@ class FeatureEngineer:
         return engineer
 
     @staticmethod
-    def save_features(features: FeatureSet, folder: Path, part: str = "train") -> None:
+    def save_features(features: FeatureSet, folder: Path, split: str = "labelled") -> None:
         """Write features as Parquet and sparse .npz: see `pricing.features.load.save_features`."""
-        save_features(features, folder, part)
+        save_features(features, folder, split)
 
     @staticmethod
-    def load_features(folder: Path, part: str = "train") -> FeatureSet:
+    def load_features(folder: Path, split: str = "labelled") -> FeatureSet:
         """Read them back, exactly, the schema checked: see `pricing.features.load.load_features`."""
-        return load_features(folder, part)
+        return load_features(folder, split)
 
 
 def _chunks(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:

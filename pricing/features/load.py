@@ -1,8 +1,9 @@
 """Feature tables on disk: the FeatureSet that the members read, and its exact round trip.
 
-A part of a features folder is three files: ``<part>.parquet`` (sample_id and the named columns), ``<part>_tfidf.npz``
-(CSR float32, rows as in the table) and the ``schema.json`` that all parts share; where comparables were searched,
-``<part>_nearest.npz`` too (positions and cosines, by space) and ``labelled.parquet`` (whose positions they are).
+A split (``labelled``, ``unlabelled``) of a features folder is three files: ``SPLIT.parquet`` (sample_id and the named
+columns), ``SPLIT_tfidf.npz`` (CSR float32, rows as in the table) and the ``schema.json`` that all splits share; where
+texts were embedded, ``SPLIT_embedding.npy``; where comparables were searched, ``SPLIT_nearest.npz`` (positions and
+cosines, by space) and ``index.parquet`` (ids of the labelled rows whose positions they are).
 Nothing that is read here can execute code: NumPy archives are opened without pickle, and the schema is checked against
 what the files hold.
 """
@@ -24,6 +25,9 @@ from pricing.store.tables import read_table
 __all__ = ["FeatureSchema", "FeatureSet", "Nearest", "load_features", "load_price_features", "save_features"]
 
 ID = "sample_id"
+RIDGE = "ridge"
+"""Column of the price features: the ridge's log price."""
+_INDEX = "index.parquet"
 
 
 @dataclass(frozen=True)
@@ -162,8 +166,8 @@ class FeatureSet:
         return self.take(joined["position"].to_numpy())
 
 
-def save_features(features: FeatureSet, folder: Path, part: str = "train") -> None:
-    """Write one part of a features folder; equal features give equal bytes.
+def save_features(features: FeatureSet, folder: Path, split: str = "labelled") -> None:
+    """Write one split of a features folder; equal features give equal bytes.
 
     Parameters
     ----------
@@ -171,34 +175,34 @@ def save_features(features: FeatureSet, folder: Path, part: str = "train") -> No
         The rows.
     folder : Path
         Existing folder; its schema.json is written, or compared where there is one already.
-    part : str
-        "train", "test" or any other file name.
+    split : str
+        "labelled", "unlabelled" or any other file name.
 
     Raises
     ------
     SchemaError
-        The folder already holds parts of another schema.
+        The folder already holds splits of another schema.
     """
     schema_file = folder / "schema.json"
     if schema_file.exists() and FeatureSchema.from_file(schema_file) != features.schema:
         raise SchemaError(f"{schema_file}: the folder holds features of another schema; write into an empty folder")
     schema_file.write_text(features.schema.to_json(), encoding="utf-8")
     table = features.tabular.select(features.schema.columns).insert_column(0, features.ids.alias(ID))
-    table.write_parquet(folder / f"{part}.parquet")
-    sparse.save_npz(folder / f"{part}_tfidf.npz", features.tfidf.tocsr(), compressed=False)
+    table.write_parquet(folder / f"{split}.parquet")
+    sparse.save_npz(folder / f"{split}_tfidf.npz", features.tfidf.tocsr(), compressed=False)
     if features.embedding is not None:
-        np.save(folder / f"{part}_embedding.npy", features.embedding, allow_pickle=False)
+        np.save(folder / f"{split}_embedding.npy", features.embedding, allow_pickle=False)
     if features.nearest is not None:
-        features.nearest.ids.alias(ID).to_frame().write_parquet(folder / "labelled.parquet")
+        features.nearest.ids.alias(ID).to_frame().write_parquet(folder / _INDEX)
         arrays = {}
         for space, found in features.nearest.spaces.items():
             arrays[f"{space}_index"] = found.index.astype(np.int32)
             arrays[f"{space}_similarity"] = found.similarity
-        np.savez(folder / f"{part}_nearest.npz", **arrays)  # type: ignore[arg-type]
+        np.savez(folder / f"{split}_nearest.npz", **arrays)  # type: ignore[arg-type]
 
 
-def load_features(folder: Path, part: str = "train") -> FeatureSet:
-    """Read one part of a features folder and check it against its schema.
+def load_features(folder: Path, split: str = "labelled") -> FeatureSet:
+    """Read one split of a features folder and check it against its schema.
 
     Raises
     ------
@@ -208,32 +212,32 @@ def load_features(folder: Path, part: str = "train") -> FeatureSet:
         The files do not have the columns or the rows that the schema and each other promise.
     """
     schema = FeatureSchema.from_file(folder / "schema.json")
-    table = read_table(folder / f"{part}.parquet")
+    table = read_table(folder / f"{split}.parquet")
     expected = {ID: pl.String}
     expected |= dict.fromkeys(schema.numeric, pl.Float32) | dict.fromkeys(schema.categorical, pl.String)  # type: ignore[arg-type]
     if dict(table.schema) != expected:
         wrong = sorted(set(table.schema.items()) ^ set(expected.items()), key=str)[:3]
-        raise SchemaError(f"{folder / part}.parquet: columns are not those of schema.json, first differences {wrong}")
-    matrix = read_sparse(folder / f"{part}_tfidf.npz")
+        raise SchemaError(f"{folder / split}.parquet: columns are not those of schema.json, first differences {wrong}")
+    matrix = read_sparse(folder / f"{split}_tfidf.npz")
     if matrix.shape != (table.height, schema.tfidf_columns):
         raise SchemaError(
-            f"{folder / part}_tfidf.npz: got shape {matrix.shape}, expected {(table.height, schema.tfidf_columns)}"
+            f"{folder / split}_tfidf.npz: got shape {matrix.shape}, expected {(table.height, schema.tfidf_columns)}"
         )
     embedding = None
     if schema.embedding:
-        embedding = read_array(folder / f"{part}_embedding.npy")
+        embedding = read_array(folder / f"{split}_embedding.npy")
         if embedding.shape != (table.height, schema.embedding):
             raise SchemaError(
-                f"{folder / part}_embedding.npy: got {embedding.shape}, expected {(table.height, schema.embedding)}"
+                f"{folder / split}_embedding.npy: got {embedding.shape}, expected {(table.height, schema.embedding)}"
             )
-    return FeatureSet(table[ID], table.drop(ID), matrix, schema, _load_nearest(folder, part, table.height), embedding)
+    return FeatureSet(table[ID], table.drop(ID), matrix, schema, _load_nearest(folder, split, table.height), embedding)
 
 
-def _load_nearest(folder: Path, part: str, rows: int) -> Nearest | None:
-    if not (folder / "labelled.parquet").exists():
+def _load_nearest(folder: Path, split: str, rows: int) -> Nearest | None:
+    if not (folder / _INDEX).exists():
         return None
-    ids = read_table(folder / "labelled.parquet")[ID]
-    path = folder / f"{part}_nearest.npz"
+    ids = read_table(folder / _INDEX)[ID]
+    path = folder / f"{split}_nearest.npz"
     arrays = read_arrays(path)
     spaces = {}
     for name in arrays:
@@ -248,8 +252,8 @@ def _load_nearest(folder: Path, part: str, rows: int) -> Nearest | None:
     return Nearest(ids, spaces)
 
 
-def load_price_features(folder: Path, part: str, ids: pl.Series) -> pl.DataFrame:
-    """Read the ``price_*`` columns (Float32) of one part, in the order of ``ids``, without the id column.
+def load_price_features(folder: Path, split: str, ids: pl.Series) -> pl.DataFrame:
+    """Read one split of price features, in the order of ``ids``: ``price_*`` (Float32) and ``ridge`` (Float64).
 
     Raises
     ------
@@ -258,7 +262,7 @@ def load_price_features(folder: Path, part: str, ids: pl.Series) -> pl.DataFrame
     SchemaError
         The table does not hold exactly these ids; names the first one missing.
     """
-    path = folder / f"{part}.parquet"
+    path = folder / f"{split}.parquet"
     table = read_table(path)
     if ID not in table.columns:
         raise SchemaError(f"{path}: got columns {table.columns[:5]}, expected sample_id and price_*")

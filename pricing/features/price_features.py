@@ -18,7 +18,7 @@ from pricing.config.features import PriceFeaturesConfig
 from pricing.errors import ArtifactError, SchemaError
 from pricing.features.comparables import find_comparables
 from pricing.features.files import read_arrays
-from pricing.features.load import ID, FeatureSet, Nearest
+from pricing.features.load import ID, RIDGE, FeatureSet, Nearest
 from pricing.features.neighbour_prices import SUMMARY, Amounts, summarise
 from pricing.features.ridge import PriceRidge
 from pricing.features.target_means import TargetMeans
@@ -128,7 +128,7 @@ class PriceFeatures:
             getattr(self.labelled, name)[known] = getattr(amounts, name)[rows]
 
     def out_of_fold(self) -> pl.DataFrame:
-        """Values of the learning rows themselves, sample_id + ``price_*`` (Float32); only directly after ``fit``.
+        """Values of the learning rows themselves, as `transform`, ``ridge`` NaN; only directly after ``fit``.
 
         Raises
         ------
@@ -157,17 +157,23 @@ class PriceFeatures:
             )
             for name, values in means.transform(features.tabular.filter(held)).items():
                 encoded[name][held] = values
-        return self._table(features, log_ridge, encoded)
+        return self._table(features, log_ridge, encoded, np.full(len(features), np.nan))
 
     def transform(self, features: FeatureSet) -> pl.DataFrame:
-        """Values of n rows that were not learnt from: sample_id + ``price_*`` (Float32).
+        """Values of n rows that were not learnt from.
 
         Learning rows given here would see their own price: use ``out_of_fold`` for them.
+
+        Returns
+        -------
+        DataFrame
+            ``sample_id``, the `columns` (``price_*``, Float32) and ``ridge``, as `predict_ridge` (Float64).
         """
-        return self._table(features, self.predict_ridge(features), self.means.transform(features.tabular))
+        log_ridge = self.predict_ridge(features)
+        return self._table(features, log_ridge, self.means.transform(features.tabular), log_ridge)
 
     def predict_ridge(self, features: FeatureSet) -> np.ndarray:
-        """The ridge's log prices, (n,) float64: the stack's member ``ridge``."""
+        """The ridge's log prices, ndarray of shape (n,), float64."""
         if self.ridge is None:
             raise SchemaError("these PriceFeatures have learnt nothing yet; call fit or load first")
         return self.ridge.predict(features)
@@ -206,7 +212,9 @@ class PriceFeatures:
             )
         return features.nearest
 
-    def _table(self, features: FeatureSet, log_ridge: np.ndarray, encoded: dict[str, np.ndarray]) -> pl.DataFrame:
+    def _table(
+        self, features: FeatureSet, log_ridge: np.ndarray, encoded: dict[str, np.ndarray], ridge: np.ndarray
+    ) -> pl.DataFrame:
         amounts = Amounts.of(features)
         values = {"price_ridge": log_ridge, "price_ridge_per_unit": log_ridge - amounts.log_total, **encoded}
         if self.spaces:
@@ -218,7 +226,7 @@ class PriceFeatures:
                 )  # fmt: skip
                 values |= {f"price_{space}_{name}": column for name, column in summary.items()}
         columns = [pl.Series(name, np.asarray(values[name], dtype=np.float32)) for name in self.columns]
-        return pl.DataFrame([features.ids.alias(ID), *columns])
+        return pl.DataFrame([features.ids.alias(ID), *columns, pl.Series(RIDGE, ridge)])
 
     def save(self, folder: Path) -> None:
         """Write everything needed to transform new rows: JSON, plain arrays, Parquet."""

@@ -8,16 +8,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pricing.catalogue.split import fold_roles, read_split
+from pricing.catalogue.split import SPLITS, fold_roles, read_split
 from pricing.download.images import Images
 from pricing.errors import ArtifactError, SchemaError
-from pricing.features.load import ID, FeatureSet, load_features, load_price_features
+from pricing.features.load import ID, RIDGE, FeatureSet, load_features, load_price_features
 from pricing.store.tables import read_table
 
 __all__ = ["FoldInputs", "FoldRows", "Rows"]
 
 TEXTS = ("sample_id", "catalog_content", "image_link")
-RIDGE = "ridge"
 
 
 @dataclass(frozen=True)
@@ -164,7 +163,7 @@ class FoldRows(Mapping[str, Rows]):
         """
         images = inputs.found_images()
         splits = {}
-        for split in ("train", "test"):
+        for split in SPLITS:
             frame = read_table(inputs.catalogue / f"{split}.parquet")
             features = load_features(inputs.features, split)
             if not features.ids.equals(frame[ID]):
@@ -176,8 +175,9 @@ class FoldRows(Mapping[str, Rows]):
                 price = load_price_features(inputs.price_features, split, frame[ID])
                 ridge, price = price[RIDGE].to_numpy(), price.drop(RIDGE)
             splits[split] = Rows(frame, features, price, ridge, images, inputs.prepared)
-        labelled = splits["train"]
+        labelled = splits["labelled"]
         known = labelled.frame.with_columns(log_price=pl.col("price").log()).drop("price")
         labelled = replace(labelled, frame=known)
         masks = fold_roles(read_split(inputs.folds, known[ID]), fold)
-        return cls(fold, inputs, {role: labelled.take(mask) for role, mask in masks.items()} | {"test": splits["test"]})
+        roles = {role: labelled.take(mask) for role, mask in masks.items()}
+        return cls(fold, inputs, roles | {"test": splits["unlabelled"]})

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pricing.catalogue.split import read_split
+from pricing.catalogue.split import LABELLED, UNLABELLED, read_split
 from pricing.errors import ArtifactError, SchemaError
 from pricing.metrics.interval_levels import INTERVAL_COLUMNS
 from pricing.metrics.smape import smape_of_logs
@@ -110,7 +110,7 @@ def read_labelled(catalogue: Path, folds: Path) -> dict[str, LabelledRows]:
     ArtifactError
         A table is missing, or catalogue and folds do not hold the same rows in the same order.
     """
-    prices = read_table(catalogue / "train.parquet", ["sample_id", "price"])
+    prices = read_table(catalogue / LABELLED, ["sample_id", "price"])
     rows = read_split(folds, prices["sample_id"]).with_columns(prices["price"])
     found = {}
     for name in ("train", "holdout"):
@@ -125,8 +125,8 @@ def read_labelled(catalogue: Path, folds: Path) -> dict[str, LabelledRows]:
 
 
 def read_test_ids(catalogue: Path) -> pl.Series:
-    """Ids of the test rows, in the test's order."""
-    return read_table(catalogue / "test.parquet", ["sample_id"])["sample_id"]
+    """Return the ids of the unlabelled rows, in the catalogue's order."""
+    return read_table(catalogue / UNLABELLED, ["sample_id"])["sample_id"]
 
 
 def read_member(

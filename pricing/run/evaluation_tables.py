@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
+from pricing.catalogue.split import LABELLED
 from pricing.configuration import PricingConfig
 from pricing.features.comparables import find_comparables
 from pricing.features.load import FeatureSet, load_features
@@ -34,7 +35,7 @@ def write_evaluation(folder: Path, store: ArtifactStore, parts: RunParts, config
     for name in ("oof.parquet", "holdout.parquet"):
         (folder / name).write_bytes((store.path(parts.ensemble) / name).read_bytes())
     _write_training(folder, store, parts)
-    features = load_features(store.path(parts.features), "train")
+    features = load_features(store.path(parts.features), "labelled")
     products = _products(store, parts, features, config)
     products.write_parquet(folder / "products.parquet")
     shown = pl.read_parquet(folder / "holdout.parquet")
@@ -78,7 +79,7 @@ def _write_training(folder: Path, store: ArtifactStore, parts: RunParts) -> None
 
 def _products(store: ArtifactStore, parts: RunParts, features: FeatureSet, config: PricingConfig) -> pl.DataFrame:
     """Texts of the labelled rows, with the segments they fall into."""
-    products = pl.read_parquet(store.path(parts.catalogue) / "train.parquet").drop("price")
+    products = pl.read_parquet(store.path(parts.catalogue) / LABELLED).drop("price")
     if parts.images is None:
         products = products.with_columns(picture=pl.lit(None, pl.String))
     else:
@@ -104,7 +105,7 @@ def _comparables(
     if features.nearest is None:  # no space to compare them in
         return pl.DataFrame(schema=COMPARABLES)
     folds = pl.read_parquet(store.path(parts.folds) / "folds.parquet").select("sample_id", "part")
-    prices = pl.read_parquet(store.path(parts.catalogue) / "train.parquet").select("sample_id", "price")
+    prices = pl.read_parquet(store.path(parts.catalogue) / LABELLED).select("sample_id", "price")
     labelled = features.nearest.ids.to_frame()
     for table in (folds, prices, products.select("sample_id", "title")):
         labelled = labelled.join(table, on="sample_id", how="left", maintain_order="left")

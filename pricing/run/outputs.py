@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from pricing.catalogue.split import LABELLED
 from pricing.config.catalogue import ImagesConfig
 from pricing.config.ensemble import SubmissionConfig
 from pricing.configuration import PricingConfig
@@ -48,7 +49,7 @@ def write_outputs(
     with fill_output(output) as beside:
         (beside / "evaluation").mkdir()
         catalogue, ensemble = store.path(parts.catalogue), store.path(parts.ensemble)
-        known = read_table(catalogue / "train.parquet", ["price"])["price"].cast(pl.Float64).to_numpy()
+        known = read_table(catalogue / LABELLED, ["price"])["price"].cast(pl.Float64).to_numpy()
         submission = with_decimals(config.submission, known)
         _write_model(beside / "model", store, parts, config, submission, threads)
         write_evaluation(beside / "evaluation", store, parts, config)

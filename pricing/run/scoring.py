@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pricing.catalogue.split import UNLABELLED
 from pricing.config.catalogue import ImagesConfig
 from pricing.configuration import PricingConfig
 from pricing.download.progress import ProgressCallback
@@ -186,16 +187,17 @@ def fetch_pictures(
     work : Path
         The downloader's work folder; what it knows is not fetched again.
     progress : callable, optional
-        As `pricing.download.fetch.fetch_shard` takes it.
+        As `pricing.download.shards.fetch_shard` takes it.
     """
-    from pricing.download.fetch import catalogue_links, collect_images, fetch_shard, ids_by_link
+    from pricing.download.fetch import catalogue_links, collect_images, ids_by_link
+    from pricing.download.shards import fetch_shard
 
     with TemporaryDirectory(prefix="pricing-") as folder:
         catalogue = Path(folder)
-        frame.write_parquet(catalogue / "test.parquet")
+        frame.write_parquet(catalogue / UNLABELLED)
         ids = ids_by_link(catalogue) if source.kind == "folder" else None
         fetch_shard(catalogue_links(catalogue), config, work, source=source, sample_ids=ids, progress=progress)
-        collect_images(catalogue, config, work, source, catalogue)
+        collect_images(catalogue, config, source.origin, None, work, source, catalogue)
         return pl.read_parquet(catalogue / "images.parquet")
 
 

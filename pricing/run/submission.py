@@ -15,12 +15,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pricing.catalogue.split import UNLABELLED, UNPRICED
 from pricing.config.ensemble import SubmissionConfig
 from pricing.errors import ArtifactError, PredictionsError
 from pricing.metrics.interval_levels import INTERVAL_COLUMNS
 from pricing.metrics.price_metrics import calculate_smape, log_to_price
 from pricing.metrics.rounding import DEFAULT_DECIMALS, catalogue_decimals, round_around, round_prices
-from pricing.store.tables import UNPRICED, read_table
+from pricing.store.tables import read_table
 
 __all__ = [
     "comparables_file",
@@ -103,7 +104,7 @@ def create_submission(
     PredictionsError
         A price that is not finite and positive.
     """
-    asked = read_table(catalogue / "test.parquet", ["sample_id"]).height - len(_unpriced_ids(catalogue))
+    asked = read_table(catalogue / UNLABELLED, ["sample_id"]).height - len(_unpriced_ids(catalogue))
     return _write_predicted(catalogue, ensemble, slice(0, asked), None, config, destination)
 
 
@@ -120,7 +121,7 @@ def create_unpriced(
     ids = _unpriced_ids(catalogue)
     if not len(ids):
         return None
-    asked = read_table(catalogue / "test.parquet", ["sample_id"]).height - len(ids)
+    asked = read_table(catalogue / UNLABELLED, ["sample_id"]).height - len(ids)
     return _write_predicted(catalogue, ensemble, slice(asked, None), ids, config, destination)
 
 
@@ -134,7 +135,7 @@ def _write_predicted(
     catalogue: Path, ensemble: Path, rows: slice, ids: pl.Series | None, config: SubmissionConfig, destination: Path
 ) -> dict[str, float | int]:
     """Write the prices of some rows of the catalogue's test table, under their own ids or under those given."""
-    wanted = read_table(catalogue / "test.parquet", ["sample_id"])
+    wanted = read_table(catalogue / UNLABELLED, ["sample_id"])
     predicted = read_table(ensemble / "test.parquet", ["sample_id", "stack"])
     known = predicted["sample_id"]
     if known.n_unique() != len(known):

@@ -7,8 +7,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from pricing.catalogue.assign_folds import assign_folds
 from pricing.catalogue.enough import check_training_file, rows_needed
-from pricing.catalogue.ingest import assign_folds, read_catalogue
+from pricing.catalogue.ingest import read_catalogue
 from pricing.config.catalogue import CatalogueConfig, FoldsConfig, HoldoutConfig
 from pricing.errors import CatalogueError
 
@@ -88,7 +89,7 @@ def test_one_large_group_may_leave_too_little(tmp_path: Path, sizes: list[int], 
             "catalog_content": [f"Item Name: {NAMES[(NAMES.index(name) + first) % 48]}" for name in names],
             "image_link": [None] * len(names), "price": [1.0 + i for i in range(len(names))],
         }, schema_overrides={"image_link": pl.String})  # fmt: skip
-        frame.write_parquet(tmp_path / "train.parquet")
+        frame.write_parquet(tmp_path / "labelled.parquet")
         (tmp_path / str(first)).mkdir()
         try:
             assign_folds(tmp_path, FoldsConfig(n_splits=3), HoldoutConfig(), 0, tmp_path / str(first))

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pricing.catalogue.assign_folds import assign_folds
 from pricing.catalogue.duplicates import duplicate_groups, normalise_title, title_keys
 from pricing.catalogue.folds import make_folds, stratified_folds
-from pricing.catalogue.ingest import assign_folds, read_catalogue
+from pricing.catalogue.ingest import read_catalogue
 from pricing.config.catalogue import CatalogueConfig, FoldsConfig, HoldoutConfig
 from pricing.errors import CatalogueError
 
@@ -183,7 +184,7 @@ def test_real_rows_stay_with_their_duplicates(real_rows: Path, tmp_path: Path) -
     read_catalogue(real_rows / "train.csv", real_rows / "test.csv", CatalogueConfig(), tmp_path / "catalogue")
     assign_folds(tmp_path / "catalogue", FoldsConfig(), HoldoutConfig(), 0, tmp_path / "folds")
     table = pl.read_parquet(tmp_path / "folds" / "folds.parquet")
-    frame = pl.read_parquet(tmp_path / "catalogue" / "train.parquet")
+    frame = pl.read_parquet(tmp_path / "catalogue" / "labelled.parquet")
     assert dict(table.schema) == {"sample_id": pl.String, "group": pl.String, "part": pl.String, "fold": pl.Int8}
     assert table["sample_id"].to_list() == frame["sample_id"].to_list()
     places = table.with_columns(frame["image_link"], (pl.col("part") + pl.col("fold").cast(pl.String)).alias("place"))

@@ -16,8 +16,8 @@ from pricing.catalogue.duplicates import duplicate_groups
 from pricing.catalogue.links import complete, first_link, request_url, split_links, tidy_links
 from pricing.config.catalogue import ImagesConfig
 from pricing.download.failures import PictureFailure
-from pricing.download.fetch import fetch_shard
 from pricing.download.hosts import HostRules
+from pricing.download.shards import fetch_shard
 from pricing.download.sources import ImageSource
 from tests.download.fault_server import Fault, FaultServer
 

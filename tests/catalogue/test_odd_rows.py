@@ -131,11 +131,13 @@ def test_rows_without_a_price_join_those_to_price(tmp_path: Path, parquet: bool)
     (tmp_path / "out").mkdir()
     config = CatalogueConfig(on_bad_rows="quarantine", on_unpriced_rows="price")
     read_catalogue(path, test, config, tmp_path / "out")
-    tables = {name: pl.read_parquet(tmp_path / "out" / f"{name}.parquet") for name in ("train", "test", "unpriced")}
-    assert tables["train"].select("sample_id", "price").rows() == [("1", 1.0), ("3", 2.0)]
+    tables = {
+        name: pl.read_parquet(tmp_path / "out" / f"{name}.parquet") for name in ("labelled", "unlabelled", "unpriced")
+    }
+    assert tables["labelled"].select("sample_id", "price").rows() == [("1", 1.0), ("3", 2.0)]
     assert tables["unpriced"].select("sample_id", "catalog_content").rows() == [("2", "b"), ("4", "e"), ("5", "g")]
-    assert tables["test"]["catalog_content"].to_list() == ["x", "y", "b", "e", "g"]
-    assert tables["test"]["sample_id"].to_list() == ["2", "9", "2 (unpriced)", "4", "5"]
+    assert tables["unlabelled"]["catalog_content"].to_list() == ["x", "y", "b", "e", "g"]
+    assert tables["unlabelled"]["sample_id"].to_list() == ["2", "9", "2 (unpriced)", "4", "5"]
     summary = pl.read_json(tmp_path / "out" / "summary.json").row(0, named=True)
     assert summary["train"]["unpriced"] == 3
     assert summary["train"]["rejected"] == 2
@@ -147,7 +149,7 @@ def test_without_a_test_file_rows_without_a_price_are_priced_alone(tmp_path: Pat
     path = write(tmp_path, f"{HEADER}1,tea,,2\n2,jam,,\n")
     (tmp_path / "out").mkdir()
     read_catalogue(path, None, CatalogueConfig(on_unpriced_rows="price"), tmp_path / "out")
-    assert pl.read_parquet(tmp_path / "out" / "test.parquet")["sample_id"].to_list() == ["2"]
+    assert pl.read_parquet(tmp_path / "out" / "unlabelled.parquet")["sample_id"].to_list() == ["2"]
     path = write(tmp_path, f"{HEADER}2,jam,,\n")
     (tmp_path / "none").mkdir()
     with pytest.raises(CatalogueError, match="no row has a price"):

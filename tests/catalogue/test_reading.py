@@ -66,7 +66,7 @@ def test_quarantine_keeps_exactly_the_rows_around_it(tmp_path: Path, case: str) 
     path = write(tmp_path, HEADER + GOOD + row + b'3,"Item Name: c\nUnit: Oz\n",,5\n4,d,,6\n')
     (tmp_path / "out").mkdir()
     read_catalogue(path, None, CatalogueConfig(on_bad_rows="quarantine"), tmp_path / "out")
-    frame = pl.read_parquet(tmp_path / "out" / "train.parquet")
+    frame = pl.read_parquet(tmp_path / "out" / "labelled.parquet")
     assert frame["sample_id"].to_list() == ["1", "3", "4"]
     assert frame["catalog_content"][1] == "Item Name: c\nUnit: Oz\n"
     assert frame["price"].to_list() == [4.5, 5.0, 6.0]
@@ -218,9 +218,9 @@ def test_stage_without_a_test_file_and_same_bytes_twice(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         read_catalogue(path, None, CatalogueConfig(), tmp_path / name)
-    asked = pl.read_parquet(tmp_path / "a" / "test.parquet")
+    asked = pl.read_parquet(tmp_path / "a" / "unlabelled.parquet")
     assert asked.shape == (0, 3)
-    for file in ("train.parquet", "test.parquet", "summary.json"):
+    for file in ("labelled.parquet", "unlabelled.parquet", "summary.json"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
     assert not (tmp_path / "a" / "rejected.csv").exists()
 

@@ -19,8 +19,8 @@ from PIL import Image
 from pricing.config.catalogue import ImagesConfig
 from pricing.download.downloader import ResumableImageDownloader, backoff_seconds
 from pricing.download.failures import parse_retry_after
-from pricing.download.fetch import fetch_shard
 from pricing.download.manifest import Manifest
+from pricing.download.shards import fetch_shard
 from pricing.download.sources import ImageSource
 from tests.download.fault_server import MIXED, NEVER, Fault, FaultServer, drawn, jpeg
 

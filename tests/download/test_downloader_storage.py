@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pricing.download.fetch import fetch_shard
+from pricing.download.shards import fetch_shard
 from pricing.download.sources import ImageSource
 from pricing.errors import ArtifactError, DownloadError
 from tests.conftest import ROOT
@@ -65,7 +65,8 @@ def test_a_full_disk_is_one_clear_error_and_what_was_fetched_stays(
 FULL_DISK = """
 import json, sys
 from pathlib import Path
-from pricing.download.fetch import ImageSource, fetch_shard
+from pricing.download.shards import fetch_shard
+from pricing.download.sources import ImageSource
 from pricing.config.catalogue import ImagesConfig
 from pricing.errors import DownloadError
 disk, config = Path(sys.argv[1]), ImagesConfig.model_validate_json(sys.argv[3])

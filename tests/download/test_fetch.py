@@ -10,16 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pricing.config.catalogue import ImagesConfig
-from pricing.download.fetch import SCHEMA, catalogue_links, collect_images, fetch_shard, shard_of
+from pricing.download.fetch import SCHEMA, catalogue_links, collect_images
+from pricing.download.shards import download_shard, fetch_shard, shard_of
 from pricing.download.sources import ImageSource
 from tests.download.fault_server import Fault, FaultServer, jpeg
 
 CONFIG = ImagesConfig(side=32, allow_hosts=("127.0.0.1",), retries=0)
 
 
-def catalogue(folder: Path, train: list[str | None], test: list[str | None]) -> Path:
+def catalogue(folder: Path, labelled: list[str | None], unlabelled: list[str | None]) -> Path:
     folder.mkdir()
-    for name, links in (("train", train), ("test", test)):
+    for name, links in (("labelled", labelled), ("unlabelled", unlabelled)):
         frame = pl.DataFrame({"sample_id": [str(i) for i in range(len(links))], "image_link": links},
                              schema={"sample_id": pl.String, "image_link": pl.String})  # fmt: skip
         frame.write_parquet(folder / f"{name}.parquet")
@@ -28,7 +29,7 @@ def catalogue(folder: Path, train: list[str | None], test: list[str | None]) -> 
 
 def collected(tables: Path, work: Path, source: ImageSource, out: Path) -> tuple[pl.DataFrame, dict]:
     out.mkdir()
-    collect_images(tables, CONFIG, work, source, out)
+    collect_images(tables, CONFIG, source.origin, None, work, source, out)
     assert sorted(file.name for file in out.iterdir()) == ["images.parquet", "missing.csv", "summary.json"]
     return pl.read_parquet(out / "images.parquet"), json.loads((out / "summary.json").read_text())
 
@@ -57,7 +58,7 @@ def test_each_distinct_link_has_one_row_that_says_what_became_of_it(tmp_path: Pa
         # the same state gives the same bytes, wherever it lies
         again = tmp_path / "again"
         again.mkdir()
-        collect_images(tables, CONFIG, work, ImageSource.web(), again)
+        collect_images(tables, CONFIG, ImageSource.web().origin, None, work, ImageSource.web(), again)
         for name in ("images.parquet", "missing.csv", "summary.json"):
             assert (again / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
 
@@ -121,3 +122,20 @@ def test_real_pictures(real_rows: Path, tmp_path: Path) -> None:
     links = [f"https://example.invalid/I/{file.name}" for file in files[:150]]
     report = fetch_shard(links, CONFIG, tmp_path, source=ImageSource.folder(real_rows / "images"))
     assert report.failed == {}
+
+
+def test_the_steps_of_a_download_take_turns_and_tell_how_far_all_are(tmp_path: Path) -> None:
+    with FaultServer() as server:
+        server.always["/3.jpg"] = Fault("status", 404)
+        links = [server.url(f"/{index}.jpg") for index in range(10)]
+        tables = catalogue(tmp_path / "tables", list(links[:6]), list(links[6:]))
+        result, said = None, []
+        for shard in range(3):
+            result = download_shard(
+                tables, shard, 3, result, CONFIG, ImageSource.web(), tmp_path / "work", threads=1, say=said.append
+            )
+        assert result is not None
+        assert (result["requested"], result["present"], result["failed"]) == (10, 9, {"http_404": 1})
+        assert [line.split(" ")[1].rstrip(",") for line in said][-1] == "10/10"
+        again = download_shard(tables, 0, 1, None, CONFIG, ImageSource.web(), tmp_path / "work", threads=1)
+        assert again == result

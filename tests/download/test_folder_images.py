@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from pricing.config.catalogue import ImagesConfig
 from pricing.download.failures import PictureFailure
-from pricing.download.fetch import collect_images, fetch_shard, ids_by_link
+from pricing.download.fetch import collect_images, ids_by_link
 from pricing.download.folder_images import FolderPictures
 from pricing.download.lost_images import describe_download
+from pricing.download.shards import fetch_shard
 from pricing.download.sources import ImageSource
 from tests.download.fault_server import jpeg
 
@@ -136,7 +137,7 @@ def test_the_download_stage_says_what_was_looked_for(tmp_path: Path) -> None:
     tables, folder, out = (tmp_path / name for name in ("tables", "pictures", "out"))
     for path in (tables, folder, out):
         path.mkdir()
-    rows.write_parquet(tables / "train.parquet")
+    rows.write_parquet(tables / "labelled.parquet")
     for index, name in enumerate(["1.jpg", "2.jpg", "3.jpg", "front_en.3.400.jpg"]):
         (folder / name).write_bytes(jpeg(index))
     source, ids = ImageSource.folder(folder), ids_by_link(tables)
@@ -146,7 +147,7 @@ def test_the_download_stage_says_what_was_looked_for(tmp_path: Path) -> None:
     report = fetch_shard(half, CONFIG, tmp_path / "work", source=source, sample_ids=ids)
     assert (report.present, report.failed) == (3, {"ambiguous_file_name": 1})
     fetch_shard(list(ids)[4:], CONFIG, tmp_path / "work", source=source, sample_ids=ids)
-    collect_images(tables, CONFIG, tmp_path / "work", source, out)
+    collect_images(tables, CONFIG, source.origin, None, tmp_path / "work", source, out)
     summary = json.loads((out / "summary.json").read_text())
     assert summary == {"requested": 6, "present": 3, "failed": {"ambiguous_file_name": 3}}
     hint = describe_download(pl.read_parquet(out / "images.parquet"), CONFIG, source.origin, tmp_path / "work", {})[
@@ -158,7 +159,7 @@ def test_the_download_stage_says_what_was_looked_for(tmp_path: Path) -> None:
     (folder / "front_en.3.400.jpg").rename(folder / "4.jpg")
     again = fetch_shard(list(ids), CONFIG, tmp_path / "work", source=source, sample_ids=ids)
     assert (again.present, again.reused, again.failed) == (4, 3, {"not_in_folder": 2})
-    collect_images(tables, CONFIG, tmp_path / "work", source, out)
+    collect_images(tables, CONFIG, source.origin, None, tmp_path / "work", source, out)
     hint = describe_download(pl.read_parquet(out / "images.parquet"), CONFIG, source.origin, tmp_path / "work", {})[
         "hint"
     ]
@@ -177,8 +178,8 @@ def test_rows_without_a_link_are_pointed_to_the_files_named_after_them(
     for link, present, warned in ((None, 0, True), ("7.jpg", 1, False)):
         caplog.clear()
         rows = {"sample_id": ["7", "8"], "image_link": [link, None]}
-        pl.DataFrame(rows, schema_overrides={"image_link": pl.String}).write_parquet(tables / "test.parquet")
+        pl.DataFrame(rows, schema_overrides={"image_link": pl.String}).write_parquet(tables / "unlabelled.parquet")
         fetch_shard([link] if link else [], CONFIG, tmp_path / "work", source=source, sample_ids=ids_by_link(tables))
-        collect_images(tables, CONFIG, tmp_path / "work", source, out)
+        collect_images(tables, CONFIG, source.origin, None, tmp_path / "work", source, out)
         assert json.loads((out / "summary.json").read_text())["present"] == present
         assert ("2 rows have no image_link, so 1 images" in caplog.text) == warned

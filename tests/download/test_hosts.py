@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from pricing.config.catalogue import ImagesConfig
 from pricing.download.failures import PictureFailure
-from pricing.download.fetch import fetch_shard
 from pricing.download.hosts import HostRules, is_public
+from pricing.download.shards import fetch_shard
 from pricing.download.sources import ImageSource
 from pricing.errors import ConfigError
 from tests.download.fault_server import Fault, FaultServer

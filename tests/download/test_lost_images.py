@@ -12,8 +12,9 @@ import pytest
 from pydantic import ValidationError
 
 from pricing.config.catalogue import ImagesConfig
-from pricing.download.fetch import collect_images, fetch_shard
+from pricing.download.fetch import collect_images
 from pricing.download.lost_images import describe_download
+from pricing.download.shards import fetch_shard
 from pricing.download.sources import ImageSource
 from tests.download.fault_server import Fault, FaultServer
 from tests.download.test_fetch import catalogue
@@ -31,7 +32,7 @@ def described(
     tables = catalogue(folder / "tables", links, [])
     fetch_shard([link for link in links if link], config, folder / "work", source=WEB)
     (folder / "out").mkdir()
-    collect_images(tables, config, folder / "work", WEB, folder / "out")
+    collect_images(tables, config, WEB.origin, None, folder / "work", WEB, folder / "out")
     return describe_download(
         pl.read_parquet(folder / "out" / "images.parquet"), config, WEB.origin, folder / "work", environment or {},
         scoring=scoring,

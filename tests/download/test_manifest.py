@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pricing.config.catalogue import ImagesConfig
-from pricing.download.fetch import fetch_shard
 from pricing.download.image_store import pictures_key
 from pricing.download.manifest import HostState, Manifest, PictureRecord
+from pricing.download.shards import fetch_shard
 from pricing.download.sources import ImageSource
 from tests.download.fault_server import FaultServer
 
@@ -34,7 +34,8 @@ CONFIG = ImagesConfig(side=32, concurrency=8, per_host=8, allow_hosts=("127.0.0.
 WORKER = """
 import json, sys
 from pathlib import Path
-from pricing.download.fetch import ImageSource, fetch_shard
+from pricing.download.shards import fetch_shard
+from pricing.download.sources import ImageSource
 from pricing.config.catalogue import ImagesConfig
 links = json.loads(Path(sys.argv[1]).read_text())
 config = ImagesConfig.model_validate_json(sys.argv[3])

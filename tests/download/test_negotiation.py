@@ -17,7 +17,8 @@ from PIL import Image
 
 from pricing.config.catalogue import ImagesConfig
 from pricing.download import resuming, verification
-from pricing.download.fetch import collect_images, fetch_shard
+from pricing.download.fetch import collect_images
+from pricing.download.shards import fetch_shard
 from pricing.download.sources import ImageSource
 from tests.download.fault_server import Fault, FaultServer, jpeg
 from tests.download.test_downloader import FAST, WEB, read_manifest, tuned
@@ -139,7 +140,7 @@ def pictures(links: list[str], config: ImagesConfig, folder: Path) -> tuple[dict
         catalogue(tables, [*links], [])
         out.mkdir()
     report = fetch_shard(links, config, folder / "work", source=WEB)
-    collect_images(tables, config, folder / "work", WEB, out)
+    collect_images(tables, config, WEB.origin, None, folder / "work", WEB, out)
     return report.model_dump(), (out / "images.parquet").read_bytes()
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from pricing.config.catalogue import ImagesConfig
 from pricing.download.failures import PictureFailure
-from pricing.download.fetch import fetch_shard
 from pricing.download.scheduling import Job, Scheduler
+from pricing.download.shards import fetch_shard
 from pricing.download.sources import ImageSource
 from pricing.download.throttle import HostGate
 from tests.download.fault_server import Fault, FaultServer

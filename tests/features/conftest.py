@@ -91,9 +91,9 @@ def stage_inputs(tmp_path_factory: pytest.TempPathFactory, products: Products) -
     labelled = products.frame.head(110).with_columns(
         image_link=pl.lit(None, dtype=pl.String), price=pl.Series(np.exp(products.log_price[:110]))
     )
-    labelled.write_parquet(catalogue / "train.parquet")
+    labelled.write_parquet(catalogue / "labelled.parquet")
     products.frame.tail(40).with_columns(image_link=pl.lit(None, dtype=pl.String)).write_parquet(
-        catalogue / "test.parquet"
+        catalogue / "unlabelled.parquet"
     )
     groups = products.groups[:110]
     held = groups >= 90

@@ -1,6 +1,5 @@
-"""The stages: contracts of the folders, exact scoring of new rows, same bytes."""
+"""The steps: contracts of the folders, exact scoring of new rows, same bytes."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +7,12 @@ import polars as pl
 import pytest
 
 from pricing.errors import ArtifactError
-from pricing.features.build_features import build_features, build_price_features
+from pricing.features.build_features import build_features
+from pricing.features.build_price_features import build_price_features
 from pricing.features.engineer import FeatureEngineer
 from pricing.features.load import load_features, load_price_features
 from pricing.features.price_features import PriceFeatures
+from pricing.metrics.smape import smape_of_logs
 from tests.features.conftest import CONFIG, Products
 from tests.features.test_engineer import assert_same
 
@@ -45,10 +46,10 @@ def test_same_input_same_bytes(tmp_path: Path, stage_inputs: tuple[Path, Path], 
 
 def test_new_rows_get_what_the_stage_wrote(built: Path, built_fold: Path, products: Products) -> None:
     """Scoring is exact: the saved engineer and price features give single rows the numbers of the stage's tables."""
-    written = load_features(built, "test")
+    written = load_features(built, "unlabelled")
     engineer = FeatureEngineer.load(built / "engineer")
     price = PriceFeatures.load(built_fold / "model")
-    table = load_price_features(built_fold, "test", written.ids)
+    table = load_price_features(built_fold, "unlabelled", written.ids)
     rows = products.frame.tail(40)
     assert_same(engineer.transform(rows), written)
     for at in (0, 13, 39):
@@ -62,13 +63,13 @@ def test_holdout_texts_teach_the_engineer_nothing(tmp_path: Path, stage_inputs: 
     split = pl.read_parquet(folds / "folds.parquet")
     for name in ("catalogue", "out"):
         (tmp_path / name).mkdir()
-    train = pl.read_parquet(catalogue / "train.parquet").with_columns(
+    labelled = pl.read_parquet(catalogue / "labelled.parquet").with_columns(
         catalog_content=pl.when(split["part"] == "holdout")
         .then(pl.lit("Item Name: Zzyzx"))
         .otherwise("catalog_content")
     )
-    train.write_parquet(tmp_path / "catalogue" / "train.parquet")
-    pl.read_parquet(catalogue / "test.parquet").write_parquet(tmp_path / "catalogue" / "test.parquet")
+    labelled.write_parquet(tmp_path / "catalogue" / "labelled.parquet")
+    pl.read_parquet(catalogue / "unlabelled.parquet").write_parquet(tmp_path / "catalogue" / "unlabelled.parquet")
     build_features(tmp_path / "catalogue", folds, CONFIG, 0, tmp_path / "out")
     learnt = {name: content for name, content in bytes_of(built / "engineer").items() if not name.startswith("index/")}
     assert len(learnt) >= 4
@@ -79,7 +80,7 @@ def test_holdout_texts_teach_the_engineer_nothing(tmp_path: Path, stage_inputs: 
     build_price_features(catalogue, folds, built, CONFIG.price, 1, 0, tmp_path / "before")
     build_price_features(tmp_path / "catalogue", folds, tmp_path / "out", CONFIG.price, 1, 0, tmp_path / "after")
     visible = (split["part"] == "train").to_numpy()
-    tables = [pl.read_parquet(tmp_path / part / "train.parquet").filter(visible) for part in ("before", "after")]
+    tables = [pl.read_parquet(tmp_path / part / "labelled.parquet").filter(visible) for part in ("before", "after")]
     # up to the last bits: which terms are frequent enough for a dense product depends on all rows of the index
     for name in tables[0].columns[1:]:
         np.testing.assert_allclose(tables[0][name], tables[1][name], rtol=1e-4, atol=1e-5, err_msg=name)
@@ -93,37 +94,43 @@ def test_prices_of_validation_and_holdout_rows_reach_nothing(
     for name in ("catalogue", "out"):
         (tmp_path / name).mkdir()
     unseen = (split["part"] == "holdout") | (split["fold"] == 1)
-    pl.read_parquet(catalogue / "train.parquet").with_columns(
+    pl.read_parquet(catalogue / "labelled.parquet").with_columns(
         price=pl.when(unseen).then(pl.col("price") * 1000).otherwise("price")
-    ).write_parquet(tmp_path / "catalogue" / "train.parquet")
+    ).write_parquet(tmp_path / "catalogue" / "labelled.parquet")
     build_price_features(tmp_path / "catalogue", folds, built, CONFIG.price, 1, 0, tmp_path / "out")
-    for name in ("train.parquet", "test.parquet", "predictions.parquet"):
+    for name in ("labelled.parquet", "unlabelled.parquet"):
         assert (tmp_path / "out" / name).read_bytes() == (built_fold / name).read_bytes()
 
 
-def test_member_format(stage_inputs: tuple[Path, Path], built_fold: Path) -> None:
-    split = pl.read_parquet(stage_inputs[1] / "folds.parquet")
-    predicted = pl.read_parquet(built_fold / "predictions.parquet")
-    assert predicted.schema == {"sample_id": pl.String, "part": pl.String, "log_price": pl.Float64}
-    assert predicted.filter(part="valid")["sample_id"].equals(split.filter(fold=1)["sample_id"])
-    assert predicted.filter(part="holdout")["sample_id"].equals(split.filter(part="holdout")["sample_id"])
-    assert predicted.filter(part="test").height == 40
-    record = json.loads((built_fold / "member.json").read_text())
-    assert (record["member"], record["fold"]) == ("ridge", 1)
-    assert 0 < record["valid_smape"] < 40
-    table = pl.read_parquet(built_fold / "train.parquet")
-    assert table["sample_id"].equals(split["sample_id"])
-    joined = predicted.filter(pl.col("part") != "test").join(table, on="sample_id")
-    np.testing.assert_allclose(joined["price_ridge"], joined["log_price"], atol=1e-5)
-
-
-def test_refit_learns_from_all_labelled_rows_and_predicts_test_only(
-    tmp_path: Path, stage_inputs: tuple[Path, Path], built: Path
+def test_ridge_predicts_every_row_that_its_fold_does_not_learn_from(
+    stage_inputs: tuple[Path, Path], built: Path, built_fold: Path
 ) -> None:
+    split = pl.read_parquet(stage_inputs[1] / "folds.parquet")
+    price = np.log(pl.read_parquet(stage_inputs[0] / "labelled.parquet")["price"].to_numpy())
+    model = PriceFeatures.load(built_fold / "model")
+    known = load_price_features(built_fold, "labelled", split["sample_id"])
+    assert known.schema["ridge"] == pl.Float64
+    learnt = ((split["part"] == "train") & (split["fold"] != 1)).to_numpy()
+    ridge = known["ridge"].to_numpy()
+    assert np.array_equal(np.isnan(ridge), learnt)
+    labelled = load_features(built, "labelled")
+    # a role at a time or one row alone: the same bits
+    for rows in ((split["fold"] == 1).to_numpy(), (split["part"] == "holdout").to_numpy(), np.flatnonzero(~learnt)[:1]):
+        assert ridge[rows].tolist() == model.predict_ridge(labelled.take(rows)).tolist()
+    np.testing.assert_allclose(known["price_ridge"].to_numpy()[~learnt], ridge[~learnt], atol=1e-5)
+    assert 0 < smape_of_logs(ridge[~learnt], price[~learnt]) < 40
+    unlabelled = load_features(built, "unlabelled")
+    found = load_price_features(built_fold, "unlabelled", unlabelled.ids)["ridge"]
+    assert found.to_list() == model.predict_ridge(unlabelled).tolist()
+
+
+def test_refit_learns_from_all_labelled_rows(tmp_path: Path, stage_inputs: tuple[Path, Path], built: Path) -> None:
     build_price_features(*stage_inputs, built, CONFIG.price, None, 0, tmp_path)
-    assert pl.read_parquet(tmp_path / "predictions.parquet")["part"].unique().to_list() == ["test"]
     assert np.isfinite(PriceFeatures.load(tmp_path / "model").labelled_price).sum() == 110
-    assert pl.read_parquet(tmp_path / "train.parquet").height == 110
+    known = pl.read_parquet(tmp_path / "labelled.parquet")
+    assert known.height == 110
+    assert known["ridge"].is_nan().all()
+    assert pl.read_parquet(tmp_path / "unlabelled.parquet")["ridge"].is_finite().all()
 
 
 def test_folds_of_another_catalogue_are_refused(tmp_path: Path, stage_inputs: tuple[Path, Path]) -> None:
@@ -137,9 +144,11 @@ def test_a_catalogue_without_rows_to_price(tmp_path: Path, stage_inputs: tuple[P
     catalogue, folds = stage_inputs
     for name in ("catalogue", "features", "fold"):
         (tmp_path / name).mkdir()
-    pl.read_parquet(catalogue / "train.parquet").write_parquet(tmp_path / "catalogue" / "train.parquet")
-    pl.read_parquet(catalogue / "test.parquet").clear().write_parquet(tmp_path / "catalogue" / "test.parquet")
+    pl.read_parquet(catalogue / "labelled.parquet").write_parquet(tmp_path / "catalogue" / "labelled.parquet")
+    pl.read_parquet(catalogue / "unlabelled.parquet").clear().write_parquet(
+        tmp_path / "catalogue" / "unlabelled.parquet"
+    )
     build_features(tmp_path / "catalogue", folds, CONFIG, 0, tmp_path / "features")
     build_price_features(tmp_path / "catalogue", folds, tmp_path / "features", CONFIG.price, 0, 0, tmp_path / "fold")
-    assert load_features(tmp_path / "features", "test").tfidf.shape[0] == 0
-    assert pl.read_parquet(tmp_path / "fold" / "test.parquet").height == 0
+    assert load_features(tmp_path / "features", "unlabelled").tfidf.shape[0] == 0
+    assert pl.read_parquet(tmp_path / "fold" / "unlabelled.parquet").height == 0

@@ -60,8 +60,8 @@ def test_property_10_feature_serialization(
     )
     written = engineer.transform(frame)
     folder = tmp_path_factory.mktemp("features")
-    FeatureEngineer.save_features(written, folder, "train")
-    assert_same(FeatureEngineer.load_features(folder, "train"), written)
+    FeatureEngineer.save_features(written, folder, "labelled")
+    assert_same(FeatureEngineer.load_features(folder, "labelled"), written)
 
 
 def test_transforms_are_equal_after_save_and_load(tmp_path: Path, indexed: FeatureEngineer, products: Products) -> None:
@@ -158,7 +158,7 @@ class Bomb:
         return Path.touch, (self.target,)
 
 
-@pytest.mark.parametrize("victim", ["train_tfidf.npz", "engineer/tfidf.npz"])
+@pytest.mark.parametrize("victim", ["labelled_tfidf.npz", "engineer/tfidf.npz"])
 def test_poisoned_arrays_are_refused_and_run_nothing(
     tmp_path: Path, engineer: FeatureEngineer, features: FeatureSet, victim: str
 ) -> None:
@@ -174,7 +174,7 @@ def test_poisoned_arrays_are_refused_and_run_nothing(
     assert not (tmp_path / "executed").exists()
 
 
-@pytest.mark.parametrize("victim", ["train.parquet", "train_tfidf.npz", "schema.json"])
+@pytest.mark.parametrize("victim", ["labelled.parquet", "labelled_tfidf.npz", "schema.json"])
 @pytest.mark.parametrize("damage", ["missing", "truncated", "text"])
 def test_damaged_files_are_named(tmp_path: Path, features: FeatureSet, victim: str, damage: str) -> None:
     save_features(features, tmp_path)
@@ -189,13 +189,13 @@ def test_damaged_files_are_named(tmp_path: Path, features: FeatureSet, victim: s
 
 def test_features_of_another_schema_are_refused(tmp_path: Path, features: FeatureSet) -> None:
     save_features(features, tmp_path)
-    pl.read_parquet(tmp_path / "train.parquet").drop("ipq_size").write_parquet(tmp_path / "train.parquet")
+    pl.read_parquet(tmp_path / "labelled.parquet").drop("ipq_size").write_parquet(tmp_path / "labelled.parquet")
     with pytest.raises(SchemaError, match="ipq_size"):
         load_features(tmp_path)
 
 
 def test_price_features_of_other_rows_are_refused(tmp_path: Path) -> None:
-    pl.DataFrame({"sample_id": ["a", "b"], "price_x": [1.0, 2.0]}).write_parquet(tmp_path / "train.parquet")
-    assert load_price_features(tmp_path, "train", pl.Series(["b", "a"]))["price_x"].to_list() == [2.0, 1.0]
+    pl.DataFrame({"sample_id": ["a", "b"], "price_x": [1.0, 2.0]}).write_parquet(tmp_path / "labelled.parquet")
+    assert load_price_features(tmp_path, "labelled", pl.Series(["b", "a"]))["price_x"].to_list() == [2.0, 1.0]
     with pytest.raises(SchemaError, match="'c'"):
-        load_price_features(tmp_path, "train", pl.Series(["a", "c"]))
+        load_price_features(tmp_path, "labelled", pl.Series(["a", "c"]))

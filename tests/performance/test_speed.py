@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from pricing.config.catalogue import ImagesConfig
-from pricing.download.fetch import fetch_shard
+from pricing.download.shards import fetch_shard
 from pricing.download.sources import ImageSource
 from pricing.features.engineer import FeatureEngineer
 from pricing.sample.generate import generate_sample

@@ -32,7 +32,7 @@ def write_run(root: Path, *, train: int = 240, holdout: int = 80, config: dict[s
         (stack / name).rename(tables / name)
     (stack / "metrics.json").rename(run_dir / "metrics.json")
 
-    products = pl.read_parquet(catalogue / "train.parquet").select("sample_id", "image_link")
+    products = pl.read_parquet(catalogue / "labelled.parquet").select("sample_id", "image_link")
     there = np.arange(len(products)) % 3 > 0
     number = np.arange(len(products))
     picture = pl.Series([f"aa/{i}.jpg" if ok else None for i, ok in enumerate(there)])

@@ -30,7 +30,7 @@ IDS = st.lists(st.text("0123456789abc-,\"' é", min_size=1, max_size=8), min_siz
 def stages(root: Path, ids: list[str], predicted: list[str], logs: list[float]) -> tuple[Path, Path]:
     for name in ("catalogue", "ensemble"):
         (root / name).mkdir(exist_ok=True)
-    pl.DataFrame({"sample_id": ids, "catalog_content": ids}).write_parquet(root / "catalogue" / "test.parquet")
+    pl.DataFrame({"sample_id": ids, "catalog_content": ids}).write_parquet(root / "catalogue" / "unlabelled.parquet")
     pl.DataFrame({"sample_id": predicted, "stack": logs}).write_parquet(root / "ensemble" / "test.parquet")
     return root / "catalogue", root / "ensemble"
 

@@ -18,7 +18,8 @@ from scipy.optimize import minimize_scalar
 from pricing.catalogue.duplicates import duplicate_groups
 from pricing.catalogue.reading import read_catalogue_file
 from pricing.config.catalogue import ImagesConfig
-from pricing.download.fetch import catalogue_links, collect_images, fetch_shard
+from pricing.download.fetch import catalogue_links, collect_images
+from pricing.download.shards import fetch_shard
 from pricing.download.sources import ImageSource
 from pricing.errors import CatalogueError
 from pricing.sample import formula
@@ -65,12 +66,12 @@ def test_a_link_has_one_picture_whichever_samples_share_a_store(tmp_path: Path) 
         tables, out = tmp_path / f"{name}-tables", tmp_path / f"{name}-out"
         tables.mkdir()
         out.mkdir()
-        read_catalogue_file(made.train, labelled=True).frame.write_parquet(tables / "train.parquet")
-        read_catalogue_file(made.test, labelled=False).frame.write_parquet(tables / "test.parquet")
+        read_catalogue_file(made.train, labelled=True).frame.write_parquet(tables / "labelled.parquet")
+        read_catalogue_file(made.test, labelled=False).frame.write_parquet(tables / "unlabelled.parquet")
         with serve_folder(made.images) as address:
             source = ImageSource.mirror(address)
             report = fetch_shard(catalogue_links(tables), config, tmp_path / "work", source=source)
-            collect_images(tables, config, tmp_path / "work", source, out)
+            collect_images(tables, config, source.origin, None, tmp_path / "work", source, out)
         outcomes.append((report.requested, report.present, report.failed, report.state))
         pictures.append((out / "images.parquet").read_bytes())
         drawn = {path.name: path.read_bytes() for path in made.images.iterdir()}

@@ -1,13 +1,12 @@
-"""Folds and predictions, as every stage reads and writes them."""
+"""The folds as every stage reads them."""
 
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 
+from pricing.catalogue.split import fold_roles, read_split
 from pricing.errors import ArtifactError
-from pricing.store.tables import fold_parts, read_split, write_predictions
 
 SPLIT = pl.DataFrame(
     {"sample_id": list("abcd"), "group": list("abcd"), "part": ["train"] * 3 + ["holdout"], "fold": [0, 1, 0, -1]},
@@ -16,15 +15,15 @@ SPLIT = pl.DataFrame(
 
 
 def test_a_fold_learns_from_the_others_and_never_from_the_holdout() -> None:
-    parts = {name: "".join(SPLIT.filter(pl.Series(mask))["sample_id"]) for name, mask in fold_parts(SPLIT, 0).items()}
-    assert parts == {"learn": "b", "valid": "ac", "holdout": "d"}
-    assert {name: mask.all() for name, mask in fold_parts(SPLIT, None).items()} == {"learn": True}
+    roles = {name: "".join(SPLIT.filter(pl.Series(mask))["sample_id"]) for name, mask in fold_roles(SPLIT, 0).items()}
+    assert roles == {"train": "b", "valid": "ac", "holdout": "d"}
+    assert {name: mask.all() for name, mask in fold_roles(SPLIT, None).items()} == {"train": True}
 
 
 @pytest.mark.parametrize(("fold", "split"), [(2, SPLIT), (-1, SPLIT), (0, SPLIT.filter(fold=0))])
 def test_a_fold_without_rows_is_refused(fold: int, split: pl.DataFrame) -> None:
     with pytest.raises(ArtifactError, match=rf"fold {fold} has .* the folds are \[0"):
-        fold_parts(split, fold)
+        fold_roles(split, fold)
 
 
 def test_folds_of_other_rows_are_refused(tmp_path: Path) -> None:
@@ -36,11 +35,3 @@ def test_folds_of_other_rows_are_refused(tmp_path: Path) -> None:
     SPLIT.drop("group").write_parquet(tmp_path / "folds.parquet")
     with pytest.raises(ArtifactError, match=r"(?s)with the columns sample_id, group.*rebuild"):
         read_split(tmp_path, SPLIT["sample_id"])
-
-
-def test_predictions_have_one_form(tmp_path: Path) -> None:
-    ids = pl.Series(["a", "b"])
-    write_predictions(tmp_path, {"valid": (ids, np.float32([1.5, 2])), "test": (ids.clear(), np.zeros(0))})
-    table = pl.read_parquet(tmp_path / "predictions.parquet")
-    assert table.schema == {"sample_id": pl.String, "part": pl.String, "log_price": pl.Float64}
-    assert table.rows() == [("a", "valid", 1.5), ("b", "valid", 2.0)]
