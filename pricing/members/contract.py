@@ -137,6 +137,10 @@ class Member(ABC, Generic[SettingsT]):
         """Return the settings that the preparation step reads, others at their defaults: a part of its key."""
         return settings
 
+    @classmethod
+    def check(cls, settings: MemberSettings) -> None:
+        """Raise ConfigError where what is installed cannot train the member; called before a run starts."""
+
     @abstractmethod
     def fit(self, rows: "FoldRows", *, rounds: int | None = None, resume: Path | None = None) -> Self:
         """Learn from the fold's ``train`` rows; ``valid`` rows may stop the training, and no other row is looked at.

@@ -1,4 +1,4 @@
-"""One member's models of several seeds, averaged: what one seed guesses otherwise than another is noise.
+"""The average of one member's models over several random seeds (seed bagging).
 
 Trees of random thresholds, features and rows differ by seed; the mean of three LightGBM models is 0.13 SMAPE better on
 the real rows than one of them is on average (docs/LOG.md).
@@ -17,8 +17,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pricing.errors import ArtifactError
-from pricing.members.trees.matrix import FeatureSchema, Values
-from pricing.members.trees.tree_model import GBDTModel, TrainedModel
+from pricing.members.trees.matrix import TableEncoder, Values
+from pricing.members.trees.tree_model import TrainedModel, TreeModel
 from pricing.store.artifacts import write_json
 
 __all__ = ["Bag", "TrainedBag"]
@@ -26,27 +26,27 @@ __all__ = ["Bag", "TrainedBag"]
 
 @dataclass(frozen=True)
 class Bag:
-    """Models of one member, one fold and one schema.
+    """Models of one member, one fold and one encoder.
 
     Attributes
     ----------
-    models : sequence of GBDTModel
+    models : sequence of TreeModel
         At least one.
     """
 
-    models: Sequence[GBDTModel]
+    models: Sequence[TreeModel]
 
     @property
-    def schema(self) -> FeatureSchema:
+    def encoder(self) -> TableEncoder:
         """Columns that all of them read."""
-        return self.models[0].schema
+        return self.models[0].encoder
 
     def predict_values(self, values: Values, *, threads: int = 1) -> NDArray[np.float64]:
-        """Mean log price of n rows encoded by ``schema``, shape (n,)."""
+        """Return the mean log price of n rows encoded by ``encoder``, ndarray of shape (n,)."""
         return np.mean([model.predict_values(values, threads=threads) for model in self.models], axis=0)
 
     def importance(self) -> pl.DataFrame:
-        """Mean share of the total gain: feature, importance, largest first."""
+        """Return the mean share of the total gain: ``feature``, ``importance``, largest first."""
         every = pl.concat([model.importance() for model in self.models])
         mean = every.group_by("feature").agg(pl.col("importance").mean())
         return mean.sort(["importance", "feature"], descending=[True, False])
@@ -59,7 +59,7 @@ class Bag:
             model.save(folder / str(number))
 
     @classmethod
-    def load(cls, folder: Path) -> Bag:
+    def load(cls, folder: Path, kind: type[TreeModel]) -> Bag:
         """Read what `save` wrote.
 
         Raises
@@ -71,8 +71,8 @@ class Bag:
             count = int(json.loads((folder / "bag.json").read_text(encoding="utf-8"))["models"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(f"{folder}: holds no models ({error!r}); train the member again") from None
-        models = [GBDTModel.load(folder / str(number)) for number in range(count)]
-        if any(model.schema != models[0].schema for model in models):
+        models = [kind.load(folder / str(number)) for number in range(count)]
+        if any(model.encoder != models[0].encoder for model in models):
             raise ArtifactError(f"{folder}: its models read different columns; train the member again")
         return cls(models)
 
@@ -84,7 +84,7 @@ class TrainedBag:
     Attributes
     ----------
     models : sequence of TrainedModel
-        One a seed.
+        One per seed.
     """
 
     models: Sequence[TrainedModel]
@@ -96,11 +96,11 @@ class TrainedBag:
 
     @property
     def best_round(self) -> int:
-        """Rounds that the models kept: their lower median, an int that one of them had."""
+        """Lower median of the rounds that the models kept: an int that one of them had."""
         return median_low(trained.best_round for trained in self.models)
 
     def curves(self) -> pl.DataFrame:
-        """Mean curve over the models as far as each goes: the columns of `TrainedModel.curves`."""
+        """Return the mean curve over the models as far as each goes: the columns of `TrainedModel.curves`."""
         every = pl.concat([trained.curves for trained in self.models])
         mean = every.group_by("round", "split", "metric").agg(pl.col("value").mean())
         return mean.sort("split", "metric", "round").select(every.columns)

@@ -1,8 +1,8 @@
 """From named columns to the numbers that each boosting library reads.
 
 A table (tabular features and price features side by side) becomes one float32 matrix, numeric columns first, then
-categories as codes. The schema, fixed at training and saved with the model, says which column stands where and which
-value has which code, so that a new row with an unseen category is read as a missing one, by every library alike.
+categories as codes. The encoder, fitted at training and saved with the model, holds the position of each column and the
+code of each value. A new row with an unseen category is read as one with a missing category, by every library alike.
 
 A model may read TF-IDF terms beside the table; then the matrix is sparse. Its tabular cells are all stored, zeros too,
 because XGBoost takes a cell that is not stored for a missing value; of a term, that is what its absence should mean.
@@ -10,25 +10,32 @@ because XGBoost takes a cell that is not stored for a missing value; of a term, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy import sparse
 
 from pricing.errors import SchemaError, TrainingError
 
+if TYPE_CHECKING:  # 0.2 s, which reading settings need not take
+    from scipy import sparse
+
+    from pricing.members.fold_rows import FoldRows, Rows
+    from pricing.members.trees.tree_settings import TreeSettings
+
+__all__ = ["EncodedFold", "Matrix", "TableEncoder", "Values", "check_learnable"]
+
 ID = "sample_id"
 
-Values: TypeAlias = NDArray[np.float32] | sparse.csr_matrix
+Values: TypeAlias = "NDArray[np.float32] | sparse.csr_matrix"
 """Encoded rows, shape (n, p): dense, or sparse where terms stand beside the table."""
 
 
 @dataclass(frozen=True)
-class FeatureSchema:
-    """Columns and categories a model was trained with.
+class TableEncoder:
+    """The columns and categories that a model was trained with.
 
     Attributes
     ----------
@@ -60,19 +67,19 @@ class FeatureSchema:
     @classmethod
     def fit(
         cls, table: pl.DataFrame, min_rows: int = 1, tfidf: sparse.csr_matrix | None = None, terms: int = 0
-    ) -> FeatureSchema:
+    ) -> TableEncoder:
         """Read the columns' kinds off a training table.
 
         Parameters
         ----------
-        table : polars.DataFrame, shape (n, p) or with sample_id (n, p + 1)
+        table : DataFrame of shape (n, p), or (n, p + 1) with sample_id
             Text columns are categorical, numbers and booleans numeric.
         min_rows : int
-            A category seen in fewer training rows has no code of its own.
-        tfidf : csr_matrix, shape (n, v), optional
+            Minimum number of training rows of a category; a rarer one has no code of its own.
+        tfidf : csr_matrix of shape (n, v), optional
             The same rows' terms.
         terms : int
-            How many of them are read: those in most rows, at least two.
+            Number of terms to read: those in most rows, each in two at least.
 
         Raises
         ------
@@ -98,18 +105,18 @@ class FeatureSchema:
         return cls(tuple(numeric), tuple(categorical), categories, _frequent(tfidf, terms, table.height))
 
     def encode(self, table: pl.DataFrame, tfidf: sparse.csr_matrix | None = None) -> Values:
-        """Turn a table with this schema into numbers.
+        """Turn a table into numbers, each row by itself.
 
         Parameters
         ----------
-        table : polars.DataFrame, n rows
-            The schema's columns in any order; sample_id is ignored.
-        tfidf : csr_matrix, shape (n, v), optional
-            The same rows' terms; not read by a schema without terms.
+        table : DataFrame of n rows
+            The encoder's columns in any order; sample_id is ignored.
+        tfidf : csr_matrix of shape (n, v), optional
+            The same rows' terms; not read by an encoder without terms.
 
         Returns
         -------
-        ndarray or csr_matrix, shape (n, p), float32
+        ndarray or csr_matrix of shape (n, p), float32
             Missing and infinite numbers, missing and unseen categories are NaN. Sparse with terms.
 
         Raises
@@ -131,6 +138,8 @@ class FeatureSchema:
         return self._beside(values, tfidf) if self.terms else values
 
     def _beside(self, values: NDArray[np.float32], tfidf: sparse.csr_matrix | None) -> sparse.csr_matrix:
+        from scipy import sparse
+
         rows, width = values.shape
         if tfidf is None or tfidf.shape[0] != rows or tfidf.shape[1] <= max(self.terms):
             found = "none" if tfidf is None else f"{tfidf.shape[0]} x {tfidf.shape[1]}"
@@ -145,7 +154,7 @@ class FeatureSchema:
         return sparse.csr_matrix(sparse.hstack([stored, chosen], format="csr"))
 
     def check(self, table: pl.DataFrame) -> None:
-        """Raise SchemaError unless the table has exactly this schema's columns, whatever their order."""
+        """Raise SchemaError unless the table has exactly these columns, whatever their order."""
         found = {name: dtype for name, dtype in table.schema.items() if name != ID}
         missing = [name for name in self.columns if name not in found]
         unknown = [name for name in found if name not in set(self.columns)]
@@ -167,17 +176,12 @@ class FeatureSchema:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON-ready form; :meth:`from_json` reads it."""
-        return {
-            "numeric": list(self.numeric),
-            "categorical": list(self.categorical),
-            "categories": {name: list(values) for name, values in self.categories.items()},
-            "terms": list(self.terms),
-        }
+        """A JSON-ready form; `from_json` reads it."""
+        return asdict(self)
 
     @classmethod
-    def from_json(cls, record: dict[str, Any]) -> FeatureSchema:
-        """Inverse of :meth:`to_json`."""
+    def from_json(cls, record: dict[str, Any]) -> TableEncoder:
+        """Inverse of `to_json`."""
         return cls(
             tuple(record["numeric"]),
             tuple(record["categorical"]),
@@ -192,9 +196,9 @@ class Matrix:
 
     Attributes
     ----------
-    values : ndarray or csr_matrix, shape (n, p), float32
-        As :meth:`FeatureSchema.encode` gives them.
-    labels : ndarray, shape (n,), float64
+    values : ndarray or csr_matrix of shape (n, p), float32
+        As `TableEncoder.encode` gives them.
+    labels : ndarray of shape (n,), float64
         Log prices.
     """
 
@@ -203,6 +207,35 @@ class Matrix:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+
+@dataclass(frozen=True)
+class EncodedFold:
+    """What a fold's models learn from, and what stops or judges them.
+
+    Attributes
+    ----------
+    encoder : TableEncoder
+        Fitted on the rows of ``train``.
+    train : Matrix
+    valid : Matrix or None
+        None in the refit.
+    """
+
+    encoder: TableEncoder
+    train: Matrix
+    valid: Matrix | None
+
+    @classmethod
+    def encode(cls, rows: FoldRows, settings: TreeSettings) -> EncodedFold:
+        """Fit an encoder on the ``train`` rows, and encode them and the ``valid`` rows."""
+        table = rows.train.table()
+        encoder = TableEncoder.fit(table, settings.min_category_rows, rows.train.features.tfidf, settings.terms)
+
+        def matrix(part: Rows) -> Matrix:
+            return Matrix(encoder.encode(part.table(), part.features.tfidf), part.log_price)
+
+        return cls(encoder, matrix(rows.train), None if rows.valid is None else matrix(rows.valid))
 
 
 def check_learnable(train: Matrix, valid: Matrix | None) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing.errors import SchemaError
-from pricing.members.trees.matrix import FeatureSchema, Matrix, Values
+from pricing.members.trees.matrix import Matrix, TableEncoder, Values
 
 AMOUNT, FAMILY = "ipq_log_amount", "ipq_family"
 
@@ -49,7 +49,7 @@ class Target:
     greatest: float = 0.0
 
     @classmethod
-    def fit(cls, train: Matrix, schema: FeatureSchema, amount_exponent: float) -> Target:
+    def fit(cls, train: Matrix, encoder: TableEncoder, amount_exponent: float) -> Target:
         """Read the shift off n training rows.
 
         Raises
@@ -59,48 +59,48 @@ class Target:
         """
         if amount_exponent == 0:
             return cls(float(np.median(train.labels)))
-        if AMOUNT not in schema.numeric or FAMILY not in schema.categorical:
+        if AMOUNT not in encoder.numeric or FAMILY not in encoder.categorical:
             raise SchemaError(
                 f"amount_exponent {amount_exponent:g} reads the columns {AMOUNT} and {FAMILY}, which are not among the "
-                f"{len(schema.columns)} features; set it to 0, or build the features with the FeatureEngineer"
+                f"{len(encoder.columns)} features; set it to 0, or build the features with the FeatureEngineer"
             )
-        amount, family = _amounts(train.values, schema)
+        amount, family = _amounts(train.values, encoder)
         means = {
             name: float(amount[own].mean())
-            for code, name in enumerate(schema.categories[FAMILY])
+            for code, name in enumerate(encoder.categories[FAMILY])
             if (own := (family == code) & ~np.isnan(amount)).any()
         }
-        apart = cls(0.0, amount_exponent, means)._apart(train.values, schema)
+        apart = cls(0.0, amount_exponent, means)._apart(train.values, encoder)
         uncentred = cls(0.0, amount_exponent, means, float(apart.min()), float(apart.max()))
-        return replace(uncentred, center=float(np.median(uncentred.learnt(train, schema))))
+        return replace(uncentred, center=float(np.median(uncentred.learnt(train, encoder))))
 
-    def learnt(self, rows: Matrix, schema: FeatureSchema) -> NDArray[np.float64]:
-        """What the trees learn of n labelled rows, shape (n,)."""
-        return rows.labels - self._shift(rows.values, schema)
+    def learnt(self, rows: Matrix, encoder: TableEncoder) -> NDArray[np.float64]:
+        """What the trees learn of n labelled rows, of shape (n,)."""
+        return rows.labels - self._shift(rows.values, encoder)
 
-    def log_price(self, predicted: NDArray[np.float64], values: Values, schema: FeatureSchema) -> NDArray[np.float64]:
-        """Log prices of n encoded rows from what the trees predict of them, shape (n,)."""
-        return self._shift(values, schema) + predicted
+    def log_price(self, predicted: NDArray[np.float64], values: Values, encoder: TableEncoder) -> NDArray[np.float64]:
+        """Log prices of n encoded rows from what the trees predict of them, of shape (n,)."""
+        return self._shift(values, encoder) + predicted
 
-    def _shift(self, values: Values, schema: FeatureSchema) -> NDArray[np.float64] | float:
+    def _shift(self, values: Values, encoder: TableEncoder) -> NDArray[np.float64] | float:
         if self.amount_exponent == 0:
             return self.center
-        return self.center + self.amount_exponent * np.clip(self._apart(values, schema), self.least, self.greatest)
+        return self.center + self.amount_exponent * np.clip(self._apart(values, encoder), self.least, self.greatest)
 
-    def _apart(self, values: Values, schema: FeatureSchema) -> NDArray[np.float64]:
-        """Log amounts less their family's mean, 0 where there is none, shape (n,)."""
-        amount, family = _amounts(values, schema)
-        means = np.array([self.mean_log_amount.get(name, np.nan) for name in schema.categories[FAMILY]] + [np.nan])
+    def _apart(self, values: Values, encoder: TableEncoder) -> NDArray[np.float64]:
+        """Log amounts less their family's mean, 0 where there is none, of shape (n,)."""
+        amount, family = _amounts(values, encoder)
+        means = np.array([self.mean_log_amount.get(name, np.nan) for name in encoder.categories[FAMILY]] + [np.nan])
         apart = amount - means[family]
         return np.where(np.isnan(apart), 0.0, apart)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON-ready form; :meth:`from_json` reads it."""
+        """A JSON-ready form; `from_json` reads it."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Target:
-        """Inverse of :meth:`to_json`."""
+        """Inverse of `to_json`."""
         means = {str(name): float(mean) for name, mean in record["mean_log_amount"].items()}
         center, exponent, least, greatest = (
             float(record[name]) for name in ("center", "amount_exponent", "least", "greatest")
@@ -108,9 +108,9 @@ class Target:
         return cls(center, exponent, means, least, greatest)
 
 
-def _amounts(values: Values, schema: FeatureSchema) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Log amounts, NaN where unknown, and codes of the families, -1 where unseen; shapes (n,)."""
-    positions = [schema.numeric.index(AMOUNT), len(schema.numeric) + schema.categorical.index(FAMILY)]
+def _amounts(values: Values, encoder: TableEncoder) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Log amounts, NaN where unknown, and codes of the families, -1 where unseen; of shape (n,)."""
+    positions = [encoder.numeric.index(AMOUNT), len(encoder.numeric) + encoder.categorical.index(FAMILY)]
     chosen = values[:, positions]
     both = (chosen if isinstance(chosen, np.ndarray) else chosen.toarray()).astype(np.float64)
     return both[:, 0], np.where(np.isnan(both[:, 1]), -1, both[:, 1]).astype(np.int64)

@@ -1,6 +1,6 @@
 """Hyperparameter search by Optuna: resumable, the defaults first, pruned by fold, blind to the hold-out.
 
-The study is a SQLite file in the work folder. A killed search goes on where it was: finished trials stay, and the one
+The study is a SQLite file in the work folder. A killed search is resumed: finished trials stay, and the one
 that was running is run again. Because the sampler is seeded anew by (seed, number of finished trials) before each
 trial, and only the first trials of the budget count, a search of one worker with a trial budget finds the same settings
 whether it was interrupted, resumed or extended; a time budget or several workers leave that promise. Of several, all
@@ -14,73 +14,60 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from OLD.GBDT import MemberConfig
 
 from pricing.config.tuning import TuningConfig
 from pricing.errors import ConfigError, TrainingError
-from pricing.members.catboost import CatBoostSettings
-from pricing.members.lightgbm import LightGBMSettings
-from pricing.members.trees.boosting import train_member
-from pricing.members.trees.matrix import FeatureSchema, Matrix
+from pricing.members.trees.boosted import BoostedMember
+from pricing.members.trees.matrix import EncodedFold
+from pricing.members.trees.tree_settings import TreeSettings
 from pricing.members.tuning.search_result import SearchResult, finished_trials, read_study
 from pricing.members.tuning.search_space import Space, defaults, space_around, suggest
-from pricing.members.xgboost import XGBoostSettings
 from pricing.metrics.smape import smape_of_logs
 
-log = logging.getLogger(__name__)
+__all__ = ["optimize"]
 
+logger = logging.getLogger(__name__)
+
+# number of trials before the sampler models the results and before a trial may be pruned
 WARM_UP = 8
-"""Trials before the sampler models the results and before a trial may be pruned."""
 
+# SMAPE's range, taken off a trial's report at each fold: Optuna's percentile pruner compares the least of a trial's
+# reports with the others' at its last step, and so the last one is always the least
 STEP = 200.0
-"""SMAPE's range, taken off a trial's report at each fold: Optuna's percentile pruner compares the least of a trial's
-reports with the others' at its last step, and so the last one is always the least."""
 
 
-@dataclass(frozen=True)
-class FoldData:
-    """One fold of the training part: what is learned from, and what is judged on."""
-
-    schema: FeatureSchema
-    train: Matrix
-    valid: Matrix
-
-
-def optimize_lightgbm(
-    folds: Sequence[FoldData],
-    config: LightGBMSettings,
-    search: TuningConfig,
+def optimize(
+    member: type[BoostedMember],
+    folds: Sequence[EncodedFold],
+    settings: TreeSettings,
+    tuning: TuningConfig,
     *,
     seed: int = 0,
     work: Path,
     threads: int = 1,
-    device: str = "cpu",
 ) -> SearchResult:
-    """Search LightGBM's settings.
+    """Search a member's settings.
 
     Parameters
     ----------
-    folds : sequence of FoldData
+    member : type of BoostedMember
+        What is trained; `SPACES` says which of its settings are searched.
+    folds : sequence of EncodedFold
         Folds of the training part; no hold-out row belongs here.
-    config : LightGBMSettings
+    settings : TreeSettings
         The first trial, and the settings that are not searched.
-    search : TuningConfig
+    tuning : TuningConfig
         ``trials`` finished trials (pruned ones count) or ``seconds``, whichever ends first.
     seed : int
         Of the sampler and the models.
     work : Path
-        Folder of the study of these folds, this configuration and this code; several processes may share it.
-    threads, device
-        As in training.
-
-    Returns
-    -------
-    SearchResult
+        Folder of the study of these folds, these settings and this code; several processes may share it.
+    threads : int
+        Cores.
 
     Raises
     ------
@@ -89,87 +76,38 @@ def optimize_lightgbm(
     TrainingError
         No trial finished.
     """
-    return _optimize("lightgbm", folds, config, search, seed=seed, work=work, threads=threads, device=device)
-
-
-def optimize_xgboost(
-    folds: Sequence[FoldData],
-    config: XGBoostSettings,
-    search: TuningConfig,
-    *,
-    seed: int = 0,
-    work: Path,
-    threads: int = 1,
-    device: str = "cpu",
-) -> SearchResult:
-    """Search XGBoost's settings; parameters, result and errors as :func:`optimize_lightgbm`."""
-    return _optimize("xgboost", folds, config, search, seed=seed, work=work, threads=threads, device=device)
-
-
-def optimize_catboost(
-    folds: Sequence[FoldData],
-    config: CatBoostSettings,
-    search: TuningConfig,
-    *,
-    seed: int = 0,
-    work: Path,
-    threads: int = 1,
-    device: str = "cpu",
-) -> SearchResult:
-    """Search CatBoost's settings; parameters, result and errors as :func:`optimize_lightgbm`."""
-    return _optimize("catboost", folds, config, search, seed=seed, work=work, threads=threads, device=device)
-
-
-OPTIMIZERS: dict[str, Callable[..., SearchResult]] = {
-    "lightgbm": optimize_lightgbm, "xgboost": optimize_xgboost, "catboost": optimize_catboost,
-}  # fmt: skip
-"""The search of each library; parameters, result and errors as :func:`optimize_lightgbm`."""
-
-
-def _optimize(
-    member: str,
-    folds: Sequence[FoldData],
-    config: MemberConfig,
-    search: TuningConfig,
-    *,
-    seed: int = 0,
-    work: Path,
-    threads: int = 1,
-    device: str = "cpu",
-) -> SearchResult:
-    """The search behind the three ``optimize_*`` functions."""
     import optuna
 
-    if not search.enabled:
-        raise ConfigError("gbdt.search: trials is 0 and seconds is not set; give the search one of the two budgets")
+    if not tuning.enabled:
+        raise ConfigError("tuning.trials is 0 and tuning.seconds is not set; give the search one of the two budgets")
     if not folds:
         raise TrainingError("the search was given no folds to judge by")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     work.mkdir(parents=True, exist_ok=True)
-    space = space_around(member, config)
-    objective = _objective(member, folds, config, space, seed=seed, threads=threads, device=device)
-    path, name = work / f"{member}.sqlite3", f"{member}-{seed}"
+    space = space_around(member.name, settings)
+    objective = _objective(member, folds, settings, space, seed=seed, threads=threads)
+    path, name = work / f"{member.name}.sqlite3", f"{member.name}-{seed}"
 
     def when_alone() -> None:
         study = _open_study(path, name)
         _fail_orphans(study)
-        _enqueue_defaults(study, defaults(config, space))
+        _enqueue_defaults(study, defaults(settings, space))
 
-    with _worker(work, member, when_alone) as first:
+    with _worker(work, member.name, when_alone) as first:
         study = _open_study(path, name)
         started, spent = time.monotonic(), _seconds(study)  # of the budget, what earlier processes have used
         while True:
             done = len(finished_trials(study))
-            if search.trials and done >= search.trials:
+            if tuning.trials and done >= tuning.trials:
                 break
-            late = search.seconds is not None and spent + time.monotonic() - started >= search.seconds
+            late = tuning.seconds is not None and spent + time.monotonic() - started >= tuning.seconds
             if done and late:  # the defaults are always judged
                 break
             entropy = (seed, done) if first else None
             sampler_seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
             study.sampler = optuna.samplers.TPESampler(seed=sampler_seed, n_startup_trials=WARM_UP)
             study.optimize(objective, n_trials=1)
-    return read_study(member, study, list(space), seed=seed, limit=search.trials or None, least=WARM_UP)
+    return read_study(member.name, study, list(space), seed=seed, limit=tuning.trials or None, least=WARM_UP)
 
 
 def _open_study(path: Path, name: str) -> Any:
@@ -193,35 +131,34 @@ def _enqueue_defaults(study: Any, settings: dict[str, Any]) -> None:
 
 
 def _objective(
-    member: str,
-    folds: Sequence[FoldData],
-    config: MemberConfig,
+    member: type[BoostedMember],
+    folds: Sequence[EncodedFold],
+    settings: TreeSettings,
     space: Space,
     *,
     seed: int,
     threads: int,
-    device: str,
 ) -> Callable[[Any], float]:
     import optuna
 
+    judged = [(fold, fold.valid) for fold in folds if fold.valid is not None]
+
     def objective(trial: Any) -> float:
-        settings = type(config).model_validate({**config.model_dump(), **suggest(trial, space)})
+        tried = type(settings).model_validate({**settings.model_dump(), **suggest(trial, space)})
         rounds: list[int] = []
         scores: list[float] = []
-        for step, fold in enumerate(folds):
-            trained = train_member(
-                member, fold.train, fold.valid, fold.schema, settings, seed=seed, threads=threads, device=device
-            )
-            predicted = trained.model.predict_values(fold.valid.values, threads=threads)
-            scores.append(smape_of_logs(predicted, fold.valid.labels))
+        for step, (fold, valid) in enumerate(judged):
+            trained = member.train(fold.train, valid, fold.encoder, tried, seed=seed, threads=threads)
+            predicted = trained.model.predict_values(valid.values, threads=threads)
+            scores.append(smape_of_logs(predicted, valid.labels))
             rounds.append(trained.best_round)
-            so_far = float(np.average(scores, weights=[len(judged.valid) for judged in folds[: step + 1]]))
+            so_far = float(np.average(scores, weights=[len(rows) for _, rows in judged[: step + 1]]))
             trial.report(so_far - STEP * step, step)
-            if step + 1 < len(folds) and not trial.user_attrs.get("defaults") and trial.should_prune():
+            if step + 1 < len(judged) and not trial.user_attrs.get("defaults") and trial.should_prune():
                 trial.set_user_attr("smape", so_far)  # Optuna keeps what was reported
                 raise optuna.TrialPruned
         trial.set_user_attr("rounds", int(np.median(rounds)))
-        log.info("%s trial %d: SMAPE %.3f, %s", member, trial.number, so_far, trial.params)
+        logger.info("%s trial %d: SMAPE %.3f, %s", member.name, trial.number, so_far, trial.params)
         return so_far
 
     return objective

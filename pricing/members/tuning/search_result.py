@@ -10,6 +10,8 @@ from typing import Any
 from pricing.errors import TrainingError
 from pricing.store.artifacts import write_json
 
+__all__ = ["SearchResult", "finished_trials", "read_study", "write_search"]
+
 
 @dataclass(frozen=True)
 class SearchResult:
@@ -18,7 +20,7 @@ class SearchResult:
     Attributes
     ----------
     member : str
-        The library.
+        The member's name.
     params : dict
         The best trial's settings, by the names of the member's configuration section.
     smape : float
@@ -113,6 +115,6 @@ def write_search(result: SearchResult, out: Path) -> None:
     """Write settings.toml (what training reads, and a preset takes) and search.json (what the report reads)."""
     # strings and numbers look alike in JSON and in TOML
     lines = [f"{name} = {json.dumps(value)}" for name, value in sorted(result.params.items())]
-    settings = "\n".join([f"[gbdt.{result.member}]", *lines, ""])
+    settings = "\n".join([f"[members.{result.member}]", *lines, ""])
     (out / "settings.toml").write_text(settings, encoding="utf-8")
     write_json(out / "search.json", asdict(result))

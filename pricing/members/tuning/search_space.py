@@ -6,6 +6,8 @@ from typing import Any
 
 from pricing.config.base import Section
 
+__all__ = ["SPACES", "Space", "defaults", "space_around", "suggest"]
+
 # name -> (low, high, log scale) or the choices
 Space = dict[str, tuple[float, float, bool] | tuple[int, int, bool] | tuple[str, ...]]
 
@@ -45,7 +47,7 @@ SPACES: dict[str, Space] = {
 
 
 def space_around(member: str, config: Section) -> Space:
-    """The member's search space, widened where the configuration's own value lies outside."""
+    """Return the member's search space, widened where the configuration's own value lies outside."""
     space: Space = {}
     for name, bounds in SPACES[member].items():
         value = getattr(config, name)
@@ -60,7 +62,7 @@ def space_around(member: str, config: Section) -> Space:
 
 
 def suggest(trial: Any, space: Space) -> dict[str, Any]:
-    """Settings of an Optuna trial, by the names of the member's section."""
+    """Return the settings of an Optuna trial, by the names of the member's section."""
     found: dict[str, Any] = {}
     for name, bounds in space.items():
         if isinstance(bounds[0], str):
@@ -73,7 +75,7 @@ def suggest(trial: Any, space: Space) -> dict[str, Any]:
 
 
 def defaults(config: Section, space: Space) -> dict[str, Any]:
-    """The configuration's own settings as a point of the space; a penalty of 0 is the low end of its log scale."""
+    """Return the configuration's settings as a point of the space; a penalty of 0 is the low end of its log scale."""
     found = {}
     for name, bounds in space.items():
         value = getattr(config, name)

@@ -1,67 +1,81 @@
-"""The search stage: the chosen settings of one library are an artifact of their own."""
-
-from __future__ import annotations
+"""The steps of the search: the settings chosen for one member are an artifact of their own."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from pkgutil import resolve_name
 
-from OLD.GBDT import GBDTConfig
-
-from pricing.members.trees.matrix import Matrix
-from pricing.members.trees.rows import encode_fold, labelled_tables, load_rows
-from pricing.members.trees.settings import member_settings
-from pricing.members.tuning.search import OPTIMIZERS, FoldData
+from pricing.config.tuning import TuningConfig
+from pricing.members.fold_rows import FoldInputs, FoldRows
+from pricing.members.trees.boosted import BoostedMember
+from pricing.members.trees.matrix import EncodedFold
+from pricing.members.trees.tree_settings import TreeSettings
+from pricing.members.tuning.search import optimize
 from pricing.members.tuning.search_result import write_search
-from pricing.store.tables import fold_parts
+from pricing.store.artifacts import key_of, key_parts
+
+__all__ = ["take_settings", "tune_member"]
 
 
-def tune(
+def tune_member(
+    member: str,
     catalogue: Path,
     folds: Path,
     features: Path,
-    price_features: list[Path],
-    config: GBDTConfig,
-    member: str,
+    price_features: Sequence[Path],
+    settings: TreeSettings,
+    tuning: TuningConfig,
     seed: int,
+    inputs_digest: str,
     out: Path,
     work: Path,
     threads: int = 1,
 ) -> None:
-    """Search one library's settings by out-of-fold SMAPE; the hold-out is never looked at.
+    """Search one member's settings by out-of-fold SMAPE; the hold-out is never looked at.
 
     Parameters
     ----------
-    price_features : list of Path
-        One folder a fold, in fold order; a trial is judged on the first ``config.search.n_splits`` of them.
+    member : str
+        ``module:Class``, as `pricing.members.registry` lists it.
+    catalogue, folds, features : Path
+        Outputs of those steps.
+    price_features : sequence of Path
+        One folder per fold, in fold order; a trial is judged on the first ``tuning.n_splits`` of them.
+    settings : TreeSettings
+        The section ``members.NAME``, where the search starts.
+    seed : int
+        The run's seed.
+    inputs_digest : str
+        Hash of the outputs read.
     out : Path
-        Receives settings.toml (the best settings) and search.json (every trial, their SMAPE, importances).
+        Existing empty folder. Receives settings.toml (the best settings) and search.json (every trial, their SMAPE,
+        importances).
     work : Path
-        Keeps the study, so that a killed search goes on where it was.
+        Its folder ``studies`` keeps the study, so that a killed search is resumed and a larger budget continues it.
+    threads : int
+        Cores.
 
-    Other parameters and errors as :func:`pricing.members.trees.stage.train_fold`.
+    Raises
+    ------
+    ConfigError
+        Neither budget is set.
+    TrainingError
+        No trial finished, or there is nothing to learn from.
+    ArtifactError, SchemaError
+        An input is missing, damaged or of other rows.
     """
-    settings = member_settings(config, member)
-    rows = load_rows(catalogue, folds)
-    judged = []
-    for fold, folder in enumerate(price_features[: config.search.n_splits]):
-        masks = fold_parts(rows.split, fold)
-        learning, validating = masks["learn"], masks["valid"]
-        tables = labelled_tables(rows, features, folder)
-        schema, values = encode_fold(tables.table, tables.tfidf, learning, config.min_category_rows, settings.terms)
-        parts = (Matrix(values[part], rows.log_price[part]) for part in (learning, validating))
-        judged.append(FoldData(schema, *parts))
-    result = OPTIMIZERS[member](
-        judged,
-        settings,
-        config.search,
-        seed=seed,
-        work=work,
-        threads=threads,
-        device=config.device,
-    )
+    chosen: type[BoostedMember] = resolve_name(member)
+    judged = [
+        EncodedFold.encode(FoldRows.read(FoldInputs(catalogue, folds, features, folder), fold), settings)
+        for fold, folder in enumerate(price_features[: tuning.n_splits])
+    ]
+    # of the search only what a trial depends on, so that a larger budget continues the study
+    depends = {"member": member, "read": inputs_digest, "seed": seed, "settings": settings, "n_splits": tuning.n_splits}
+    study = key_of(key_parts("tune", (__name__, chosen.__module__), depends))
+    result = optimize(chosen, judged, settings, tuning, seed=seed, work=work / "studies" / study, threads=threads)
     write_search(result, out)
 
 
-def take_settings(found: Path, out: Path) -> None:
-    """Copy the settings alone out of a search's output: what training reads, and all that its key should hold."""
-    shutil.copy(found / "settings.toml", out)
+def take_settings(tuned: Path, out: Path) -> None:
+    """Copy the settings alone out of a search's output: a longer search that chooses the same trains nothing again."""
+    shutil.copy(tuned / "settings.toml", out)
