@@ -4,7 +4,7 @@ import errno
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import ValidationError
@@ -32,12 +32,14 @@ from flows.options import (
     build_overrides,
     images_text,
 )  # fmt: skip
-from flows.parameters import check_inputs, check_machine, resolve
-from flows.summary import models_table, print_losses, print_summary, stages_table
-from flows.verbosity import Quiet, Verbose
+from flows.verbosity import Quiet, Verbose, chosen
 from pricing.errors import PricingError
-from pricing.report.run_losses import run_losses
+from pricing.report.summary import print_stage, print_summary
 from pricing.run.output_folder import check_output, check_stage_output
+from pricing.store.stages import Stage
+
+if TYPE_CHECKING:
+    from pricing.plan.opening import OpenedRun
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Learn what products cost from their text and pictures, and price new ones.")  # fmt: skip
@@ -51,7 +53,6 @@ Oof = Annotated[
 TestPredictions = Annotated[
     Path, typer.Option(help="CSV or Parquet: sample_id and the same models' prices of new rows.")
 ]
-StageName = Literal["download", "features", "tune", "gbdt", "neural", "ensemble", "submission"]
 _MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 """A full disk, a folder that is not ours: nothing that a traceback would explain."""
 
@@ -78,18 +79,27 @@ def demo(
 ) -> None:  # fmt: skip
     """Generate the sample catalogue, serve its images on loopback, and run everything on it."""
     overrides = build_overrides(setting, artifacts, allow_host, on_bad_rows, price_column, intervals)
-    config, _ = resolve(preset, overrides)
-    check_output(output)
-    check_machine(config)
-    from flows.pipeline import price_sample
+    from pricing.configuration import load_config
 
-    price_sample(output=output, rows=rows, preset=preset, overrides=overrides)
+    config = load_config(preset, overrides)
+    check_output(output)
+    if config.resources.runner == "local":
+        from pricing.plan.local_runner import run_sample_locally
+
+        run_sample_locally(config, rows, chosen()).finish(output)
+    else:
+        from pricing.plan.opening import check_machine
+
+        check_machine(config)  # the flow does it too; here before a server is started
+        from flows.pipeline import price_sample
+
+        price_sample(output=output, rows=rows, preset=preset, overrides=overrides)
     print_summary(output)
 
 
 @app.command()
 def stage(
-    name: Annotated[StageName, typer.Argument(help="The stage. `submission` is the whole run.")],
+    name: Annotated[Stage, typer.Argument(help="The stage. `submission` is the whole run.")],
     train: Train, output: StageOutput, test: Test = None, images: Images = None, image_mirror: Mirror = None,
     preset: Preset = "cpu", setting: Setting = None, artifacts: Artifacts = None,
     allow_host: AllowHost = None, on_bad_rows: OnBadRows = None, price_column: PriceColumn = None,
@@ -99,26 +109,22 @@ def stage(
     """Run one stage, and before it the stages that it needs."""
     overrides = build_overrides(setting, artifacts, allow_host, on_bad_rows, price_column, intervals)
     source = images_text(images, image_mirror)
-    if name == "submission":  # needs everything before it
+    if name is Stage.SUBMISSION:  # needs everything before it
         _run(train, output, test, preset, source, overrides)
         return
-    config, _ = resolve(preset, overrides, source)
     check_stage_output(output)
-    check_inputs(train, test, config, learns=name != "download")
-    from flows.stage_flows import run_stage
+    opened = _open(train, test, preset, source, overrides, name)
+    if opened.config.resources.runner == "local":
+        from pricing.plan.local_runner import run_opened
 
-    made = run_stage(
-        name, train=train, output=output, test=test, preset=preset, images=source, overrides=overrides
-    )  # fmt: skip
-    run, metrics = made["run"], made["metrics"]
-    console.print(stages_table(run["stages"]))
-    if metrics:
-        console.print(models_table(metrics))
-    if run["images"]:
-        console.print(f"pictures: {run['images']['present']:,} of {run['images']['requested']:,} are there")
-    print_losses(run_losses(run))
-    for path in sorted(output.glob("search/*.toml")) if name == "tune" else ():
-        console.print(f"settings for a preset: {path}", soft_wrap=True)
+        made = run_opened(opened, chosen()).finish_stage(name, output)
+    else:
+        from flows.pipeline import run_stage
+
+        made = run_stage(
+            name, train=train, output=output, test=test, preset=preset, images=source, overrides=overrides
+        )  # fmt: skip
+    print_stage(output, made["run"], made["metrics"])
 
 
 @app.command("fetch-data")
@@ -163,13 +169,29 @@ def ensemble(
 def _run(
     train: Path, output: Path, test: Path | None, preset: str, images: str | None, overrides: dict[str, Any]
 ) -> None:
-    config, _ = resolve(preset, overrides, images)
     check_output(output)
-    check_inputs(train, test, config)  # the flow does it too; here before a server is started
-    from flows.pipeline import price_catalogue
+    opened = _open(train, test, preset, images, overrides)
+    if opened.config.resources.runner == "local":
+        from pricing.plan.local_runner import run_opened
 
-    price_catalogue(train=train, output=output, test=test, preset=preset, images=images, overrides=overrides)
+        run_opened(opened, chosen()).finish(output)
+    else:
+        from flows.pipeline import price_catalogue
+
+        price_catalogue(train=train, output=output, test=test, preset=preset, images=images, overrides=overrides)
     print_summary(output)
+
+
+def _open(
+    train: Path, test: Path | None, preset: str, images: str | None, overrides: dict[str, Any],
+    stage: Stage | None = None,
+) -> "OpenedRun":  # fmt: skip
+    """Read and check the input before anything is started; the flow finds what was read in the store."""
+    from pricing.configuration import load_config
+    from pricing.download.sources import ImageSource
+    from pricing.plan.opening import OpenedRun
+
+    return OpenedRun.open(train, test, load_config(preset, overrides), ImageSource.of(images), stage=stage)
 
 
 def main() -> None:

@@ -1,26 +1,20 @@
-"""One run at a time on one store: two would train the same networks twice and share the machine's memory.
+"""One run at a time on one store, on several machines too.
 
-The store's lock file keeps runs of one machine apart, and the kernel frees it with the process, however that ends. A
-global concurrency limit of the server, one slot named after the store, does it for several machines and is on the UI's
-Concurrency page. Its slot is leased: what a killed run left is taken over at once here, elsewhere when it expires.
+The store's lock file keeps runs of one machine apart (`pricing.plan.store_lock`). A global concurrency limit of the
+server, one slot named after the store, does it for several machines and is on the UI's Concurrency page. Its slot is
+leased: what a killed run left is taken over at once here, elsewhere when it expires.
 """
 
 import contextvars
 import hashlib
-import json
-import os
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import httpx
-from filelock import FileLock, Timeout
-from prefect import get_run_logger
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate
 from prefect.client.schemas.objects import ConcurrencyLeaseHolder
@@ -28,12 +22,10 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.runtime import flow_run
 
 from pricing.config.paths import PathsConfig
-from pricing.store.artifacts import write_json
+from pricing.plan.store_lock import WAIT_SECONDS, StoreLock, holder_of
 
 LEASE_SECONDS = 120.0
 """Seconds that a slot stays taken after its run was last heard of; it is renewed four times as often."""
-WAIT_SECONDS = 2.0
-"""Seconds between two looks at a store that another run works on. Short, so that Ctrl-C is noticed while waiting."""
 
 
 def limit_name(artifacts: Path) -> str:
@@ -42,57 +34,28 @@ def limit_name(artifacts: Path) -> str:
 
 
 @contextmanager
-def one_run(paths: PathsConfig) -> Iterator[None]:
-    """Wait until no other run works on the store, and keep others waiting until the block ends."""
-    record = paths.work / "run.json"
-    record.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(record.with_suffix(".lock"))
-    waiting = _Waiting(paths.artifacts, record)
-    while True:
+def one_run(paths: PathsConfig, *, alone: bool = True) -> Iterator[None]:
+    """Wait until no other run works on the store, and keep others waiting until the block ends.
+
+    Parameters
+    ----------
+    alone : bool
+        False does nothing of this: several runs may share the work.
+    """
+    if not alone:
+        yield
+        return
+    with StoreLock(paths, str(flow_run.name)).held() as lock, get_client(sync_client=True) as client:
+        lease = _take_slot(client, limit_name(paths.artifacts), lock)
         try:
-            lock.acquire(timeout=0)
-            break
-        except Timeout:
-            waiting.wait()
-    try:
-        with get_client(sync_client=True) as client:
-            lease = _take_slot(client, limit_name(paths.artifacts), record, waiting)
-            write_json(record, {"host": socket.gethostname(), "pid": os.getpid(), "since": time.time(),
-                                "run": str(flow_run.name), "lease": str(lease)})  # fmt: skip
-            try:
-                with _renewing(lease):
-                    yield
-            finally:
-                record.unlink(missing_ok=True)
-                with suppress(httpx.HTTPError):  # a server that is gone must not hide why the run ended
-                    client.release_concurrency_slots_with_lease(lease)
-    finally:
-        lock.release()
+            with lock.told(lease=str(lease)), _renewing(lease):
+                yield
+        finally:
+            with suppress(httpx.HTTPError):  # a server that is gone must not hide why the run ended
+                client.release_concurrency_slots_with_lease(lease)
 
 
-class _Waiting:
-    """Says once what a run waits for, and waits."""
-
-    def __init__(self, artifacts: Path, record: Path) -> None:
-        self.artifacts, self.record, self.said = artifacts, record, False
-
-    def wait(self) -> None:
-        if not self.said:
-            holder = _read(self.record)
-            since = time.strftime("%H:%M", time.localtime(holder["since"])) if holder else "now"
-            who = f"run {holder['run']} (process {holder['pid']} on {holder['host']})" if holder else "another run"
-            get_run_logger().info("waits for %s, which works on %s since %s", who, self.artifacts.absolute(), since)
-            self.said = True
-        time.sleep(WAIT_SECONDS)
-
-
-def _read(record: Path) -> dict[str, Any]:
-    with suppress(OSError, ValueError, TypeError):
-        return dict(json.loads(record.read_text(encoding="utf-8")))
-    return {}
-
-
-def _take_slot(client: SyncPrefectClient, name: str, record: Path, waiting: _Waiting) -> UUID:
+def _take_slot(client: SyncPrefectClient, name: str, lock: StoreLock) -> UUID:
     """Take the limit's slot, made if it is not there. With the lock held, a slot of this machine's has no run."""
     try:
         client.read_global_concurrency_limit_by_name(name)
@@ -109,14 +72,15 @@ def _take_slot(client: SyncPrefectClient, name: str, record: Path, waiting: _Wai
         except httpx.HTTPStatusError as error:
             if error.response.status_code != httpx.codes.LOCKED:
                 raise
-        left = _read(record)
+        left = holder_of(lock.record)
         if left.get("host") == socket.gethostname():
-            record.unlink(missing_ok=True)
-            client.release_concurrency_slots_with_lease(UUID(left["lease"]))
+            lock.record.unlink(missing_ok=True)
+            if "lease" in left:
+                client.release_concurrency_slots_with_lease(UUID(left["lease"]))
             if client.read_global_concurrency_limit_by_name(name).active_slots:  # the lease is lost with its server
                 client.update_global_concurrency_limit(name, GlobalConcurrencyLimitUpdate(active_slots=0))
         else:
-            waiting.wait()
+            lock.wait()
 
 
 @contextmanager

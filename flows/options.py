@@ -5,9 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.parameters import image_source_of
 from pricing.config.paths import PathsConfig
-from pricing.configuration import PricingConfig, load_config, parse_settings
+from pricing.configuration import parse_settings
 from pricing.download.sources import ImageSource
 from pricing.errors import InputError
 
@@ -26,7 +25,7 @@ Artifacts = Annotated[
 ]
 Preset = Annotated[str, typer.Option(help="Settings to start from: demo, cpu, best, full, or a TOML file.")]
 Setting = Annotated[
-    list[str] | None, typer.Option("--set", help="One setting, such as gbdt.lightgbm.num_leaves=31; repeatable.")
+    list[str] | None, typer.Option("--set", help="One setting, such as members.lightgbm.num_leaves=31; repeatable.")
 ]
 Images = Annotated[
     Path | None,
@@ -66,11 +65,6 @@ def build_overrides(
     return parse_settings(settings or []) | {name: value for name, value in options.items() if value}
 
 
-def build_config(preset: str, *options: Any, **named: Any) -> PricingConfig:
-    """A preset with the command line's options, as `build_overrides` takes them, laid over it."""
-    return load_config(preset, build_overrides(*options, **named))
-
-
 def images_text(images: Path | None, mirror: str | None) -> str | None:
     """Where images come from, as the flows take it: a folder, a mirror of the links' hosts, or None, the links."""
     if images and mirror:
@@ -78,8 +72,3 @@ def images_text(images: Path | None, mirror: str | None) -> str | None:
     if mirror:
         ImageSource.mirror(mirror)  # without its scheme it would be a folder
     return str(images) if images else mirror
-
-
-def image_source(images: Path | None, mirror: str | None) -> ImageSource:
-    """What `images_text` stands for."""
-    return image_source_of(images_text(images, mirror))

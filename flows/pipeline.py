@@ -1,13 +1,5 @@
-"""The parent flow: the whole DAG on one screen.
+"""The flows: the whole run, the same on the sample catalogue, and one stage alone. `pricing.plan.dag` has the steps."""
 
-::
-
-    catalogue -> folds -> features -+--> GBDT branch (library x fold) --+
-        |                           |                                   +--> ensemble -> outputs
-        +-> pictures (shards) ------+--> neural branch (network x fold) +
-"""
-
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,19 +7,18 @@ from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from pydantic import Field
 
-from flows.graph import TABLES, open_graph
 from flows.one_run import one_run
-from flows.parameters import OptionalFile, OptionalImages, Overrides, check_inputs, check_machine, resolve
+from flows.parameters import OptionalFile, OptionalImages, Overrides
+from flows.prefect_runner import run_with_prefect
 from flows.pricing_flow import pricing_flow
-from pricing.configuration import PricingConfig
+from pricing.configuration import load_config
 from pricing.download.sources import ImageSource
+from pricing.plan.opening import OpenedRun, check_machine
+from pricing.plan.results import FinishedPlan
 from pricing.report.markdown import run_markdown
-from pricing.run.output_folder import check_output
-from pricing.run.outputs import write_outputs
-from pricing.run.parts import RunParts
-from pricing.run_progress import Step
-from pricing.sample.generate import generate_sample
-from pricing.sample.serving import serve_folder
+from pricing.run.output_folder import check_output, check_stage_output
+from pricing.sample.served import LOOPBACK, served_sample
+from pricing.store.stages import Stage
 
 
 @pricing_flow("pricing")
@@ -55,18 +46,17 @@ def price_catalogue(
         Folder that holds the images, or the address of a mirror (http://HOST or https://HOST) that replaces scheme,
         host and port of the links. Without it images are fetched from their links.
     overrides : dict, optional
-        Settings laid over the preset, as JSON: {"seed": 1, "gbdt.lightgbm.rounds": 500, "folds": {"n_splits": 3}}.
+        Settings laid over the preset, as JSON: {"seed": 1, "members.lightgbm.rounds": 500, "folds": {"n_splits": 3}}.
 
     Returns
     -------
     dict
         metrics.json.
     """
-    config, source = resolve(preset, overrides, images)
+    config, source = load_config(preset, overrides or {}), ImageSource.of(images)
     check_output(output)
-    check_inputs(train, test, config)
     with one_run(config.paths):
-        return run_pipeline(train, output, test, config, source)
+        return _finish(run_with_prefect(OpenedRun.open(train, test, config, source)), output)
 
 
 @pricing_flow("pricing-sample")
@@ -84,70 +74,65 @@ def price_sample(
     preset : str
         Settings to start from: demo, cpu, best, full, or the path of a TOML file.
     overrides : dict, optional
-        Settings laid over the preset, as JSON: {"seed": 1, "gbdt.lightgbm.rounds": 500, "folds": {"n_splits": 3}}.
+        Settings laid over the preset, as JSON: {"seed": 1, "members.lightgbm.rounds": 500, "folds": {"n_splits": 3}}.
 
     Returns
     -------
     dict
         metrics.json.
     """
-    config, _ = resolve(preset, overrides)
+    config = load_config(preset, overrides or {})
     check_output(output)
     check_machine(config)
-    with one_run(config.paths):
-        return _run_sample(output, rows, config)
+    with one_run(config.paths), served_sample(config.paths.work, rows, config.seed) as sample:
+        config = config.allow_host(LOOPBACK)
+        source = ImageSource.mirror(sample.mirror)
+        opened = OpenedRun.open(sample.train, sample.test, config, source, floor=sample.floor)
+        return _finish(run_with_prefect(opened), output)
 
 
-def _run_sample(output: Path, rows: int, config: PricingConfig) -> dict[str, Any]:
-    folder = config.paths.work / "sample" / f"{rows}-{config.seed}"
-    sample = generate_sample(folder, rows=rows, test_rows=max(20, rows // 3), seed=config.seed)
-    floor = {"smape": json.loads(sample.floor_file.read_text(encoding="utf-8"))["smape"]}
-    images = config.images.model_copy(update={"allow_hosts": (*config.images.allow_hosts, "127.0.0.1")})
-    with serve_folder(sample.images or sample.folder) as address:
-        return run_pipeline(
-            sample.train, output, sample.test, config.model_copy(update={"images": images}),
-            ImageSource.mirror(address), floor,
-        )  # fmt: skip
+@pricing_flow("pricing-stage", flow_run_name="stage {stage}")
+def run_stage(
+    stage: Stage,
+    train: Path,
+    output: Path,
+    test: OptionalFile = None,
+    preset: str = "cpu",
+    images: OptionalImages = None,
+    overrides: Overrides = None,
+) -> dict[str, Any]:
+    """Run one stage and what it needs before it; writes run.json and, where models are made, metrics.json.
+
+    Parameters
+    ----------
+    stage : Stage
+        download, features, tune, gbdt, neural or ensemble, among others.
+    train, output, test, preset, images, overrides
+        As in `price_catalogue`; the folder gets what the stage makes.
+
+    Returns
+    -------
+    dict
+        ``run`` (run.json) and ``metrics`` (metrics.json or None).
+    """
+    config, source = load_config(preset, overrides or {}), ImageSource.of(images)
+    check_stage_output(output)
+    with one_run(config.paths, alone=stage is not Stage.TUNE):  # several workers share a search
+        opened = OpenedRun.open(train, test, config, source, stage=stage)
+        return run_with_prefect(opened).finish_stage(stage, output)
 
 
-def run_pipeline(
-    train: Path, output: Path, test: Path | None, config: PricingConfig, image_source: ImageSource,
-    floor: dict[str, Any] | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    """The DAG. Returns metrics.json."""
-    with open_graph(train, test, config, image_source, floor) as graph:
-        catalogue, folds, features = graph.catalogue, graph.folds, graph.features
-        price_features = graph.price_features  # and with them the ridge, the first base model
-        images = graph.images  # only the networks wait for pictures
-        searches = graph.tuned  # none without a budget
-        gbdt = graph.gbdt  # runs beside
-        neural = graph.neural
-        ensemble = graph.ensemble
-        writing = graph.progress.submit(Step("outputs", lane=TABLES))
-        stages = graph.finish()
-        parts = RunParts(
-            catalogue=catalogue.result(), folds=folds.result(), features=features.result(),
-            images=images.result() if images else None, ensemble=ensemble.result(),
-            encoded=graph.encoded.result() if "multimodal" in neural else None,
-            price_features={fold: future.result() for fold, future in price_features.items()},
-            members={name: {fold: future.result() for fold, future in made.items()}
-                     for name, made in (gbdt | neural).items()},
-            searches={name: future.result() for name, future in searches.items()},
-        )  # fmt: skip
-        run = write_outputs(output, parts, config, train=train, test=test, stages=stages, threads=graph.threads)
-        graph.progress.finish(writing)
-    publish(run)
-    get_run_logger().info("submission, report, metrics and model in %s", output)
-    return run["metrics"]
-
-
-def publish(run: dict[str, Any]) -> None:
-    """Put the figures on the run's Artifacts page."""
+def _finish(finished: FinishedPlan, output: Path) -> dict[str, Any]:
+    """Leave the run in its folder, and its figures on its Artifacts page; returns metrics.json."""
+    made = finished.finish(output)
+    run, metrics = made["run"], made["metrics"]
     create_markdown_artifact(
-        key="pricing-report", markdown=run_markdown(run["metrics"], run["run"]), description="What the run reached"
+        key="pricing-report", markdown=run_markdown(metrics, run), description="What the run reached"
     )
-    rows = [{"model": name, **figures} for name, figures in sorted(run["metrics"]["models"].items())]
+    rows = [{"model": name, **figures} for name, figures in sorted(metrics["models"].items())]
     create_table_artifact(key="pricing-models", table=rows, description="SMAPE of every base model, percent")
     keep = ("label", "seconds", "cached", "threads")
-    table = [{name: stage[name] for name in keep} for stage in run["run"]["stages"]]
+    table = [{name: stage[name] for name in keep} for stage in run["stages"]]
     create_table_artifact(key="pricing-stages", table=table, description="Seconds of every stage")
+    get_run_logger().info("submission, report, metrics and model in %s", output)
+    return dict(metrics)

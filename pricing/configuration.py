@@ -64,6 +64,11 @@ class PricingConfig(Section):
     submission: SubmissionConfig = SubmissionConfig()
     """Submission."""
 
+    def allow_host(self, host: str) -> Self:
+        """Return the tree with one more host that images may be fetched from."""
+        images = self.images.model_copy(update={"allow_hosts": (*self.images.allow_hosts, host)})
+        return self.model_copy(update={"images": images})
+
     @model_validator(mode="after")
     def _folds_for_the_search(self) -> Self:
         asked, there = self.tuning.n_splits, self.folds.n_splits

@@ -8,7 +8,7 @@ in. A step from the cache ends at once, so the end comes nearer than was said.
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -16,73 +16,44 @@ from typing import Any
 
 from humanize import naturaldelta
 
-from pricing.config.base import Section
 from pricing.store.artifacts import ArtifactStore, Reference
 
-__all__ = ["Forecast", "Moment", "RunProgress", "Step", "catalogue_rows", "watch"]
-
-# seconds of one core per 1,000 rows (labelled or not): `cpu` on 11,264 rows, docs/LOG.md, 2026-11-26, two cores
-# without bfloat16. A search takes as long as its budget; its steps have no rate and count as trees.
-_RATES = {
-    "catalogue": 0.1, "folds": 0.1, "fetch": 5.0, "images": 0.5, "features": 43.0, "price_features": 1.0, "tune": 30.0,
-    "settings": 0.0, "gbdt": 3.2, "encode": 27.0, "sparse_mlp": 3.2, "multimodal": 24.0, "gaussian_process": 11.5,
-    "ensemble": 1.3, "outputs": 1.5,
-}  # fmt: skip
-_LAST = ("ensemble", "outputs")
-"""Stages that wait for both branches."""
-_WORDS = {
-    "catalogue": "reading the catalogue", "folds": "assigning folds", "fetch": "downloading images",
-    "images": "listing images", "features": "building features", "price_features": "price features",
-    "tune": "searching settings of", "settings": "taking the settings of", "gbdt": "training",
-    "encode": "encoding texts and images", "neural": "training", "ensemble": "stacking",
-    "outputs": "writing the report", "score": "pricing with",
-}  # fmt: skip
+__all__ = ["Forecast", "Moment", "ProgressStep", "RunProgress", "catalogue_rows", "watch"]
 
 
 @dataclass(frozen=True)
-class Step:
-    """One step of a run.
+class ProgressStep:
+    """One step of a run, as its progress shows it.
 
     Attributes
     ----------
-    stage : str
-        Name of the stage.
-    member : str
-        Base model that the step trains or searches settings for; "" for other steps.
-    fold : str
-        "0", "1", ..., "refit", or "" for a step without folds.
+    words : str
+        What it does.
     lane : str
         The steps of one lane run one after another.
-    config : str
+    kind : tuple of str
+        Name of the step and, where it trains one, the base model: what takes about as long for every fold.
+    settings : str
         The step's settings as canonical JSON; "" where it has none.
     share : float
         Part of the catalogue's rows that the step works on: a shard of the images.
+    seconds : float
+        Seconds of one core per 1,000 rows (labelled or not), where the store has no earlier one. Measured with `cpu` on
+        11,264 rows (docs/LOG.md, 2026-11-26, two cores without bfloat16).
+    last : bool
+        Whether it waits for both branches.
     """
 
-    stage: str
-    member: str = ""
-    fold: str = ""
+    words: str
     lane: str = ""
-    config: str = ""
+    kind: tuple[str, str] = ("", "")
+    settings: str = ""
     share: float = 1.0
-
-    @classmethod
-    def of(cls, stage: str, lane: str, parameters: Mapping[str, Any]) -> "Step":
-        """The step that a task with these arguments is."""
-        fold = parameters.get("fold")
-        named = "refit" if fold is None else str(fold)
-        config = parameters.get("config")
-        return cls(
-            stage, str(parameters.get("member", "")), named if "fold" in parameters else "", lane,
-            _canonical(config.model_dump(mode="json")) if isinstance(config, Section) else "",
-            1 / parameters.get("shards", 1),
-        )  # fmt: skip
+    seconds: float = 0.0
+    last: bool = False
 
     def __str__(self) -> str:
-        words = " ".join(part for part in (_WORDS.get(self.stage, self.stage), self.member.replace("_", " ")) if part)
-        if not self.fold:
-            return words
-        return f"{words}, {'all rows' if self.fold == 'refit' else f'fold {self.fold}'}"
+        return self.words
 
 
 class Forecast:
@@ -99,24 +70,25 @@ class Forecast:
         self._seconds_per_row: dict[tuple[str, ...], float] = {}
         records = store.outputs()
         for record in records:
-            if record["reference"].stage == "catalogue":
+            if record["reference"].name == "catalogue":
                 rows_of[record["reference"].digest] = catalogue_rows(store, record["reference"])
         for record in records:  # oldest first: the last one counts
             made, inputs = record["reference"], record["parts"].get("inputs", {})
             catalogue = inputs.get("catalogue")
             rows = rows_of.get(catalogue.get("digest", ""), 0) if isinstance(catalogue, dict) else 0
             if rows and made.seconds > 0:
-                member, config = str(inputs.get("member", "")), _canonical(inputs.get("config"))
-                for kind in ((made.stage, member, config), (made.stage, member)):
-                    self._seconds_per_row[kind] = made.seconds / rows
+                settings = inputs.get("settings", inputs.get("config"))
+                kind = (made.name, str(inputs.get("member", "")))
+                for known in ((*kind, _canonical(settings)), kind):
+                    self._seconds_per_row[known] = made.seconds / rows
 
-    def seconds(self, step: Step, rows: float) -> float:
-        """Expected seconds of a step on a catalogue of so many rows, labelled or not."""
+    def seconds(self, step: ProgressStep, rows: float) -> float:
+        """Return the expected seconds of a step on a catalogue of so many rows, labelled or not."""
         rows *= step.share
-        for kind in ((step.stage, step.member, step.config), (step.stage, step.member)):
-            if kind in self._seconds_per_row:
-                return self._seconds_per_row[kind] * rows
-        return _RATES.get(step.member, _RATES.get(step.stage, 0.0)) * rows / 1000
+        for known in ((*step.kind, step.settings), step.kind):
+            if known in self._seconds_per_row:
+                return self._seconds_per_row[known] * rows
+        return step.seconds * rows / 1000
 
 
 @dataclass(frozen=True)
@@ -166,7 +138,7 @@ class Moment:
 
 @dataclass
 class _Known:
-    step: Step
+    step: ProgressStep
     started: float | None = None
     ended: float | None = None
     detail: str = ""
@@ -192,11 +164,16 @@ class RunProgress:
     _steps: list[_Known] = field(default_factory=list, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
-    def submit(self, step: Step) -> int:
+    def submit(self, step: ProgressStep) -> int:
         """Add a step that is to be done; its number."""
         with self._lock:
             self._steps.append(_Known(step))
             return len(self._steps) - 1
+
+    def start(self, number: int) -> None:
+        """A step has begun."""
+        with self._lock:
+            self._steps[number].started = self.clock()
 
     def finish(self, number: int) -> None:
         """A step has ended, or came from the cache."""
@@ -215,8 +192,6 @@ class RunProgress:
         with self._lock:
             now = self.clock()
             running = self._running()
-            for known in running:
-                known.started = known.started or now
             doing = tuple(known.detail or str(known.step) for known in running)
             done = sum(known.ended is not None for known in self._steps)
             if not self.rows or self.forecast is None:
@@ -228,20 +203,14 @@ class RunProgress:
             lanes: dict[str, float] = {}
             last = 0.0
             for known in self._steps:
-                if known.step.stage in _LAST:
+                if known.step.last:
                     last += left[id(known)]
                 else:
                     lanes[known.step.lane] = lanes.get(known.step.lane, 0.0) + left[id(known)]
             return Moment(doing, done, len(self._steps), share, max(lanes.values(), default=0.0) + last, now)
 
     def _running(self) -> list[_Known]:
-        """The first open step of each lane: a lane takes its steps in order."""
-        first: dict[str, _Known] = {}
-        for known in self._steps:
-            if known.ended is None:
-                first.setdefault(known.step.lane, known)
-        ahead = [known for known in first.values() if known.step.stage not in _LAST]
-        return ahead or list(first.values())
+        return [known for known in self._steps if known.started is not None and known.ended is None]
 
     @staticmethod
     def _left(known: _Known, expected: float, now: float) -> float:

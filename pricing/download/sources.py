@@ -36,6 +36,20 @@ class ImageSource(Section):
         return self
 
     @classmethod
+    def of(cls, images: str | Path | None) -> ImageSource:
+        """Return where images come from: a mirror for a text with ``://``, else a folder; None asks the links.
+
+        Raises
+        ------
+        ConfigError
+            The mirror's address is none, or there is no such folder.
+        """
+        if images is None:
+            return cls.web()
+        text = str(images)
+        return cls.mirror(text) if "://" in text else cls.folder(text)
+
+    @classmethod
     def web(cls) -> ImageSource:
         """Pictures from the links themselves."""
         return cls(kind="web")

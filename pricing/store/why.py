@@ -5,19 +5,20 @@ by its name, a setting by its key and its two values, code by its module.
 """
 
 import re
+import time
 from collections.abc import Mapping
 from typing import Any
 
+from pricing.errors import InputError
 from pricing.store.artifacts import ArtifactStore
+from pricing.store.stages import Stage
 
-__all__ = ["explain"]
+__all__ = ["explain", "tell_why"]
 
 Record = Mapping[str, Any]
 
-SECTIONS = {
-    "price_features": "features.price", "tune": "gbdt", "settings": "gbdt", "encode": "neural",
-}  # fmt: skip
-"""Section of the configuration that a stage reads, where it has not the stage's name."""
+SECTIONS = {"price_features": "features.price"}
+"""Section of the configuration that a step reads, where it has not the step's name; members have their own."""
 _WORDS = {
     "fetched.present": "images that are there", "fetched.requested": "images asked for",
     "fetched.state": "images' contents", "floor.smape": "noise floor", "origin": "images come from",
@@ -27,6 +28,37 @@ _WIDTH = 60
 """Longest value shown whole, in characters."""
 _MODULES = 6
 """Maximum number of modules that are named; with more, a release has changed."""
+
+
+def tell_why(store: ArtifactStore, stage: Stage) -> list[str]:
+    """Say why a stage's steps ran again: the last output of each against the one before it in the same slot.
+
+    Raises
+    ------
+    InputError
+        The store has no output of the stage.
+    """
+    records = store.outputs(stage)
+    if not records:
+        known = sorted({record["reference"].stage for record in store.outputs()})
+        raise InputError(f"no output of the stage {stage} in {store.root}; there are {', '.join(known) or 'none'}")
+    lines = []
+    for name in dict.fromkeys(record["reference"].name for record in records):
+        of = [record for record in records if record["reference"].name == name]
+        last = of[-1]
+        before = [record for record in of[:-1] if record["reference"].slot == last["reference"].slot]
+        label = last["reference"].label
+        if not before:
+            lines.append(f"{label}: made once, {_time(last)}; nothing to compare with")
+            continue
+        lines.append(f"{label}: made {_time(last)}, before that {_time(before[-1])}")
+        found = explain(store, before[-1], last) or ["nothing differs: the earlier output was missing or damaged"]
+        lines += [f"  {line}" for line in found]
+    return lines
+
+
+def _time(record: Record) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record["reference"].ended))
 
 
 def explain(store: ArtifactStore, before: Record, after: Record) -> list[str]:
@@ -82,15 +114,14 @@ class _Explanation:
             padded = [[*(value or []), *[None] * (longest - len(value or []))] for value in (old, new)]
             pairs = [(name, one, other) for one, other in zip(*padded, strict=True)]
         else:
-            return self._pair(_label(after["reference"].stage, name), old, new)
+            return self._pair(_label(after, name), old, new)
         return [line for key, one, other in pairs for line in self._input(key, one, other, before, after)]
 
     def _output(self, old: Any, new: Any) -> list[str]:
         """An output of another stage, and below it why that one differs."""
         stage = (new or old)["stage"]
         made = [self._made(value) for value in (old, new)]
-        slot = next((record["reference"].slot for record in reversed(made) if record), "")
-        label = f"{stage} {slot}".strip()
+        label = next((record["reference"].label for record in reversed(made) if record), stage)
         if old is None or new is None:
             return self._say(f"{label}: {'not read before' if old is None else 'no longer read'}")
         if made[0] is None or made[1] is None:
@@ -156,12 +187,16 @@ def _is_file(value: Any) -> bool:
     return isinstance(value, Mapping) and value.keys() == {"file"}
 
 
-def _label(stage: str, name: str) -> str:
-    """A stage's argument in words; a setting by its key, as `--set` takes it."""
+def _label(record: Record, name: str) -> str:
+    """A step's argument in words; a setting by its key, as `--set` takes it."""
     first, _, rest = name.partition(".")
+    step = record["reference"].name
     if first == "config":
-        return f"setting {'.'.join(part for part in (SECTIONS.get(stage, stage), rest) if part)}"
-    if first in ("folds", "holdout", "seed"):
+        return f"setting {'.'.join(part for part in (SECTIONS.get(step, step), rest) if part)}"
+    if first == "settings":
+        member = record["reference"].slot.rpartition("-")[0] or record["reference"].slot
+        return f"setting {'.'.join(part for part in ('members', member, rest) if part)}"
+    if first in ("folds", "holdout", "seed", "tuning", "report", "submission"):
         return f"setting {name}"
     if name.startswith("fetched.failed."):
         return f"images that failed with {rest.removeprefix('failed.')}"

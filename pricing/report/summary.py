@@ -30,6 +30,18 @@ def print_summary(output: Path) -> None:
     print_losses(run_losses(record))
 
 
+def print_stage(output: Path, run: dict[str, Any], metrics: dict[str, Any] | None) -> None:
+    """Print what one stage came to: run.json and metrics.json, and what it left in its folder."""
+    console.print(stages_table(run["stages"]))
+    if metrics:
+        console.print(models_table(metrics))
+    if run["images"]["requested"]:
+        console.print(f"images: {run['images']['present']:,} of {run['images']['requested']:,} are there")
+    print_losses(run_losses(run))
+    for path in sorted(output.glob("search/*.toml")):
+        console.print(f"settings for a preset: {path}", soft_wrap=True)
+
+
 def print_losses(losses: list[Loss]) -> None:
     """One line for each thing that was lost, the last that a command prints."""
     for loss in losses:

@@ -1,0 +1,78 @@
+"""Runs a plan as Prefect tasks, one process of its own per lane."""
+
+import logging
+import os
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from prefect import get_run_logger
+from prefect.futures import PrefectFuture
+from prefect.logging.configuration import ensure_logging_setup
+from prefect.task_runners import ProcessPoolTaskRunner
+from prefect.utilities.engine import collect_task_run_inputs_sync
+
+from flows.verbosity import chosen
+from pricing.members.contract import Lane
+from pricing.plan.execute import Runtime
+from pricing.plan.local_runner import lane_processes
+from pricing.plan.opening import OpenedRun
+from pricing.plan.results import FinishedPlan
+from pricing.plan.step import Step, replaced
+from pricing.plan.workers import prepare_worker
+from pricing.run_display import show_progress
+from tasks.caching import placed
+from tasks.logs import shorten_expected_errors
+from tasks.progress import PUBLISH_SECONDS, progress_artifact
+from tasks.stages import TASKS
+
+__all__ = ["lane_runner", "run_with_prefect"]
+
+
+def run_with_prefect(opened: OpenedRun) -> FinishedPlan:
+    """Run a plan's steps as tasks of the flow run that this is called in.
+
+    Raises
+    ------
+    Exception
+        The first failure of a step, in the plan's order.
+    """
+    shorten_expected_errors()
+    futures: dict[Step, PrefectFuture[Any]] = {}
+    listener = (PUBLISH_SECONDS, progress_artifact("pricing-progress"))
+    shown = show_progress(opened.progress, get_run_logger().info, listener, verbosity=chosen())
+    with lane_processes(opened, lane_runner) as runners, shown:
+
+        def submit(step: Step, resolved: Step, lane: Lane, runtime: Runtime) -> PrefectFuture[Any]:
+            # the references say nothing of the task runs that made them; these are the arrows of the run's graph
+            arrows = {
+                name: collect_task_run_inputs_sync(replaced(value, futures.__getitem__, Step))
+                for name, value in step.inputs.items()
+            }
+            task = placed(TASKS[step.name], step, runtime)
+            future = runners[lane].submit(task, {"step": resolved, "runtime": runtime}, dependencies=arrows)
+            futures[step] = future
+            return future
+
+        return opened.run(submit)
+
+
+def lane_runner(*initargs: Any) -> ProcessPoolTaskRunner:
+    """Return a task runner with one process, so that fifteen GBDT folds cannot starve the network.
+
+    Parameters
+    ----------
+    initargs
+        Those of `pricing.plan.workers.prepare_worker`.
+    """
+    # the library's lines go where Prefect's go; a new process reads this before `_prepare_task_worker`
+    os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "pricing")
+    return ProcessPoolTaskRunner(max_workers=1, initializer=_prepare_task_worker, initargs=initargs)
+
+
+def _prepare_task_worker(parent: int, threads: int, weights: Path, channel: Connection) -> None:
+    prepare_worker(parent, threads, weights, channel)
+    ensure_logging_setup()
+    shorten_expected_errors()
+    # an extra logger is only handed Prefect's handlers: without a level of its own it would keep the root's, WARNING
+    logging.getLogger("pricing").setLevel(logging.getLogger("prefect").getEffectiveLevel())

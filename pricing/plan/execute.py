@@ -1,0 +1,110 @@
+"""One step is done: its function is called, and its output is kept in the store."""
+
+import hashlib
+import inspect
+import json
+import logging
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+from humanize import naturalsize
+
+from pricing.config.paths import PathsConfig
+from pricing.download.sources import ImageSource
+from pricing.plan.step import Step, files_in, replaced
+from pricing.store.artifacts import ArtifactStore, Reference, key_of, key_parts
+
+__all__ = ["Runtime", "execute", "step_key"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What a step needs and its result does not depend on; in no key.
+
+    Attributes
+    ----------
+    paths : PathsConfig
+        With artifacts made absolute.
+    threads : int
+        Cores.
+    source : ImageSource
+        Where images come from; what shares them, its origin, is in the key of their table.
+    """
+
+    paths: PathsConfig
+    threads: int
+    source: ImageSource
+
+    @property
+    def store(self) -> ArtifactStore:
+        """The artifact store."""
+        return ArtifactStore(self.paths.store)
+
+
+def step_key(step: Step) -> str:
+    """Return the key of a step whose inputs are references, settings and values."""
+    return key_of(key_parts(step.name, step.entries, step.inputs))
+
+
+def execute(step: Step, runtime: Runtime, say: Callable[[str], object] = lambda text: None) -> dict[str, Any]:
+    """Do a step, or serve its output from the store.
+
+    Parameters
+    ----------
+    step : Step
+        With references in place of other steps, see `Step.with_outputs`.
+    runtime : Runtime
+        Folders and cores.
+    say : callable
+        Takes a text: what the step is at.
+
+    Returns
+    -------
+    dict
+        The output's `Reference`; the function's own result where the step is not cached.
+    """
+    function = resolve_name(step.run)
+    store, work = runtime.store, runtime.paths.work
+    arguments = replaced(step.inputs, store.path, Reference)
+    given: dict[str, Any] = {
+        "threads": runtime.threads, "work": work, "image_folder": work / "images", "source": runtime.source, "say": say,
+        "inputs_digest": _digest(step),
+    }  # fmt: skip
+    if not step.cached:
+        return dict(_call(function, arguments, given))
+    parts = key_parts(step.name, step.entries, step.inputs)
+    given["resume"] = runtime.paths.checkpoints / key_of(parts)
+
+    def make(out: Path) -> None:
+        try:
+            _call(function, arguments, given | {"out": out})
+        except SystemExit:  # a training took SIGTERM and has saved: now the end, else the next in line would start
+            signal.raise_signal(signal.SIGTERM)
+            raise
+
+    made = store.build(step.stage, step.name, step.slot, parts, make, runtime.threads, together=step.together,
+                       sources=files_in(step.inputs))  # fmt: skip
+    logger.info(
+        "%s: %.1f s on %d threads, %s resident at most, %s written",
+        made.label, made.seconds, made.threads, naturalsize(made.peak_rss), naturalsize(made.size),
+    )  # fmt: skip
+    return made.model_dump(mode="json")
+
+
+def _call(function: Callable[..., Any], arguments: dict[str, Any], given: dict[str, Any]) -> Any:
+    """Call a step's function with its inputs and, of what is given, the parameters that it has."""
+    wanted = inspect.signature(function).parameters
+    return function(**arguments, **{name: value for name, value in given.items() if name in wanted})
+
+
+def _digest(step: Step) -> str:
+    """Hash of the outputs that a step reads."""
+    read = replaced(step.inputs, lambda made: made.digest, Reference)
+    named = {name: value for name, value in read.items() if value != step.inputs[name]}
+    return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()

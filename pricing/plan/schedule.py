@@ -1,0 +1,157 @@
+"""Which step runs when: the first one in the plan's order that has all it needs, in every lane that is free."""
+
+import queue
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pricing.config.resources import ResourcesConfig
+from pricing.members.contract import Lane
+from pricing.plan.step import Step
+from pricing.run_progress import RunProgress
+from pricing.store.artifacts import Reference
+
+__all__ = ["Lanes", "Submitted", "run_steps"]
+
+LOOK_SECONDS = 0.5
+"""Seconds between two looks for an interrupt: polars' signal handler does not wake a thread that waits for a lock."""
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """How the cores are shared.
+
+    Attributes
+    ----------
+    threads : mapping of Lane to int
+        Cores of each worker. The lane of the images has none of its own: it waits for the network, and decodes with
+        those of the networks.
+    """
+
+    threads: Mapping[Lane, int]
+
+    @classmethod
+    def of(cls, resources: ResourcesConfig) -> "Lanes":
+        """Divide the cores between trees and networks, at least one each; on one core every lane is the same worker."""
+        cores = resources.available()
+        if cores == 1:
+            return cls({Lane.TREES: 1})
+        trees = min(cores - 1, max(1, round(cores * resources.trees_share)))
+        return cls({Lane.TREES: trees, Lane.NETWORKS: cores - trees, Lane.DOWNLOAD: cores - trees})
+
+    def worker(self, lane: Lane) -> Lane:
+        """Return the lane whose worker does a lane's steps."""
+        return lane if lane in self.threads else Lane.TREES
+
+    def cores(self) -> dict[str, int]:
+        """Return the cores of the lanes that have some of their own; their sum is the run's."""
+        return {lane.value: threads for lane, threads in self.threads.items() if lane is not Lane.DOWNLOAD}
+
+    def lent(self, step: Step, idle: Iterable[Lane]) -> int:
+        """Return the threads of a step: its lane's and, if its result does not depend on them, those of idle lanes."""
+        own = self.threads[self.worker(step.lane)]
+        if not step.spreads:
+            return own
+        return own + sum(self.threads[lane] for lane in idle if lane is not Lane.DOWNLOAD)
+
+
+class Submitted(Protocol):
+    """A future, of `concurrent.futures` or of Prefect."""
+
+    def result(self) -> Any:
+        """Return what the step returned, or raise its error."""
+
+    def add_done_callback(self, fn: Callable[[Any], object]) -> None:
+        """Call a function when the step has ended."""
+
+
+@dataclass
+class _State:
+    waiting: list[Step]
+    outputs: dict[Step, Any] = field(default_factory=dict)
+    failed: dict[Step, BaseException | None] = field(default_factory=dict)
+    """Step to its error; None where a step before it failed."""
+    running: dict[Lane, Step] = field(default_factory=dict)
+
+    def ready(self, lanes: Lanes) -> dict[Lane, Step]:
+        """Return the first step that every worker could do."""
+        found: dict[Lane, Step] = {}
+        for step in self.waiting:
+            if all(needed in self.outputs for needed in step.needs()):
+                found.setdefault(lanes.worker(step.lane), step)
+        return found
+
+    def drop_unreachable(self) -> None:
+        for step in list(self.waiting):  # in order: what needs a dropped step comes later
+            if any(needed in self.failed for needed in step.needs()):
+                self.failed[step] = None
+                self.waiting.remove(step)
+
+
+def run_steps(
+    steps: Iterable[Step],
+    lanes: Lanes,
+    submit: Callable[[Step, Step, Lane, int], Submitted],
+    progress: RunProgress | None = None,
+) -> dict[Step, Any]:
+    """Run steps until all have ended; one failed branch leaves the other's work done.
+
+    Parameters
+    ----------
+    steps : iterable of Step
+        Each after those that it needs.
+    lanes : Lanes
+        Workers and their cores.
+    submit : callable
+        Starts a step: takes the step as the plan has it, the same with references in place of other steps, the lane
+        whose worker does it, and its threads.
+    progress : RunProgress, optional
+        Told of every step.
+
+    Returns
+    -------
+    dict of Step to Reference or dict
+        What each step returned.
+
+    Raises
+    ------
+    Exception
+        The first failure in the plan's order, after everything that does not need it has ended.
+    """
+    state = _State(list(steps))
+    order = list(state.waiting)
+    progress = progress or RunProgress()
+    numbers = {step: progress.submit(step.progress()) for step in order}
+    ended: queue.SimpleQueue[tuple[Step, Submitted]] = queue.SimpleQueue()
+    while state.waiting or state.running:
+        ready = state.ready(lanes)
+        for lane, step in ready.items():
+            if lane in state.running:
+                continue
+            idle = [other for other in lanes.threads if other not in state.running and other not in ready]
+            state.waiting.remove(step)
+            state.running[lane] = step
+            progress.start(numbers[step])
+            try:
+                future: Submitted = submit(step, step.with_outputs(state.outputs), lane, lanes.lent(step, idle))
+            except Exception as error:  # its process is gone
+                future = failed = Future()
+                failed.set_exception(error)
+            future.add_done_callback(lambda done, step=step: ended.put((step, done)))
+        try:
+            step, future = ended.get(timeout=LOOK_SECONDS)
+        except queue.Empty:
+            continue
+        del state.running[lanes.worker(step.lane)]
+        progress.finish(numbers[step])
+        try:
+            result = future.result()
+            state.outputs[step] = Reference.model_validate(result) if step.cached else result
+        except Exception as error:
+            state.failed[step] = error
+            state.drop_unreachable()
+    for step in order:
+        if error := state.failed.get(step):
+            raise error
+    return state.outputs
