@@ -16,7 +16,7 @@ import polars as pl
 from pricing.sample.generate import generate_sample
 from pricing.sample.serving import serve_folder
 
-NO_PICTURES = ["--set", "images.enabled=false", "--set", "neural.image.enabled=false"]
+NO_PICTURES = ["--set", "images.enabled=false", "--set", "members.multimodal.image.enabled=false"]
 
 
 def main(rows: int) -> None:

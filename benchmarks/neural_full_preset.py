@@ -2,7 +2,7 @@
 
 Prices and pictures of the sample catalogue; encoders of the published sizes with random weights; 200 numeric columns,
 as many as the real rows have; one epoch with validation and checkpoints through `train_neural_network`, as a fold is
-trained. Every text has ``neural.text.max_length`` tokens and every row a picture, so the memory is the most that a
+trained. Every text has ``members.multimodal.text.max_length`` tokens and every row a picture, so the memory is the most that a
 catalogue can take. What is timed is the training steps of an epoch's second half; validation and checkpoints are left
 out. The memory is what torch has reserved, over everything; the CUDA context, 0.5 GB or so, lies outside it. The ratio
 is to the first variant, the preset as it is.

@@ -41,7 +41,8 @@ def run_with_prefect(opened: OpenedRun) -> FinishedPlan:
     futures: dict[Step, PrefectFuture[Any]] = {}
     listener = (PUBLISH_SECONDS, progress_artifact("pricing-progress"))
     shown = show_progress(opened.progress, get_run_logger().info, listener, verbosity=chosen())
-    with lane_processes(opened, lane_runner) as runners, shown:
+    lanes = lane_processes(opened.lanes, opened.weights, opened.progress, lane_runner)
+    with lanes as runners, shown:
 
         def submit(step: Step, resolved: Step, lane: Lane, runtime: Runtime) -> PrefectFuture[Any]:
             # the references say nothing of the task runs that made them; these are the arrows of the run's graph

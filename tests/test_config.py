@@ -43,11 +43,11 @@ def test_property_38_paths() -> None:
 
 
 PLANNED = [
-    "neural.training.batch_size", "neural.training.epochs", "neural.training.learning_rate", "neural.training.warmup",
-    "neural.training.accumulation", "neural.training.clip_norm", "neural.training.ema_decay", "neural.lora.r",
-    "neural.lora.alpha", "neural.text.name", "neural.text.max_length", "neural.image.name", "neural.image.side",
-    "neural.checkpoint.minutes", "gbdt.lightgbm.num_leaves", "gbdt.lightgbm.learning_rate", "gbdt.xgboost.max_depth",
-    "gbdt.catboost.depth", "gbdt.search.trials", "ensemble.ridge_alpha", "ensemble.elasticnet_alpha", "folds.n_splits",
+    "members.multimodal.training.batch_size", "members.multimodal.training.epochs", "members.multimodal.training.learning_rate", "members.multimodal.training.warmup",
+    "members.multimodal.training.accumulation", "members.multimodal.training.clip_norm", "members.multimodal.training.ema_decay", "members.multimodal.lora.r",
+    "members.multimodal.lora.alpha", "members.multimodal.text.name", "members.multimodal.text.max_length", "members.multimodal.image.name", "members.multimodal.image.side",
+    "members.multimodal.checkpoint.minutes", "members.lightgbm.num_leaves", "members.lightgbm.learning_rate", "members.xgboost.max_depth",
+    "members.catboost.depth", "tuning.trials", "ensemble.ridge_alpha", "ensemble.elasticnet_alpha", "folds.n_splits",
     "images.concurrency", "images.retries", "seed",
 ]  # fmt: skip
 
@@ -91,11 +91,11 @@ def test_impossible_values_are_refused_with_their_path(setting: str, path: str) 
 def test_a_search_by_more_folds_than_there_are_is_refused() -> None:
     """It was once cut to those there are, silently. Without a search its default of 3 is in nobody's way."""
     with pytest.raises(
-        ConfigError, match=r"refused: gbdt\.search\.n_splits is 3, and folds\.n_splits only 2; .{0,30}$"
+        ConfigError, match=r"refused: tuning\.n_splits is 3, and folds\.n_splits only 2; .{0,30}$"
     ):
-        load_config("demo", ["folds.n_splits=2", "gbdt.search.trials=5"])
-    assert load_config("demo", ["folds.n_splits=2"]).gbdt.search.n_splits == 3
-    assert load_config("demo", ["folds.n_splits=2", "gbdt.search.trials=5", "gbdt.search.n_splits=2"])
+        load_config("demo", ["folds.n_splits=2", "tuning.trials=5"])
+    assert load_config("demo", ["folds.n_splits=2"]).tuning.n_splits == 3
+    assert load_config("demo", ["folds.n_splits=2", "tuning.trials=5", "tuning.n_splits=2"])
 
 
 def test_the_tree_is_frozen_and_survives_json() -> None:

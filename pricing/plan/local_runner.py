@@ -18,10 +18,12 @@ from pricing.plan.channel import listen, log_to_channel, say
 from pricing.plan.execute import Runtime, execute
 from pricing.plan.opening import OpenedRun
 from pricing.plan.results import FinishedPlan
+from pricing.plan.schedule import Lanes
 from pricing.plan.step import Step
 from pricing.plan.store_lock import StoreLock
 from pricing.plan.workers import prepare_worker, stop_workers, without_main
 from pricing.run_display import Verbosity, show_progress
+from pricing.run_progress import RunProgress
 from pricing.sample.served import LOOPBACK, served_sample
 
 __all__ = ["lane_processes", "run_locally", "run_opened", "run_sample_locally"]
@@ -75,7 +77,7 @@ def run_opened(opened: OpenedRun, verbosity: Verbosity = Verbosity.NORMAL) -> Fi
     with (
         StoreLock(opened.paths, "of this process").held() as lock,
         lock.told(),
-        lane_processes(opened, _local_pool) as pools,
+        lane_processes(opened.lanes, opened.weights, opened.progress, _local_pool) as pools,
         show_progress(opened.progress, logger.info, verbosity=verbosity),
     ):
 
@@ -106,11 +108,19 @@ Pool = TypeVar("Pool", bound=AbstractContextManager[Any])
 
 
 @contextmanager
-def lane_processes(opened: OpenedRun, pool: Callable[..., Pool]) -> Iterator[Mapping[Lane, Pool]]:
+def lane_processes(
+    lanes: Lanes, weights: Path, progress: RunProgress, pool: Callable[..., Pool]
+) -> Iterator[Mapping[Lane, Pool]]:
     """Start a pool of one process for every lane; they end with the block, and at once if it is interrupted.
 
     Parameters
     ----------
+    lanes : Lanes
+        Workers and their cores.
+    weights : Path
+        Folder that encoders from packages are joined in.
+    progress : RunProgress
+        Told what the processes say.
     pool : callable
         Makes a pool of the arguments of `pricing.plan.workers.prepare_worker`, which its process calls first.
 
@@ -118,14 +128,14 @@ def lane_processes(opened: OpenedRun, pool: Callable[..., Pool]) -> Iterator[Map
     ------
     mapping of Lane to pool
     """
-    channels = {lane: Pipe(duplex=False) for lane in opened.lanes.threads}
+    channels = {lane: Pipe(duplex=False) for lane in lanes.threads}
     with ExitStack() as stack:
         stack.enter_context(without_main())
         # outside of the pools: with no reader a full pipe would stop a process at work
-        stack.enter_context(listen({lane: reader for lane, (reader, _) in channels.items()}, opened.progress.say))
+        stack.enter_context(listen({lane: reader for lane, (reader, _) in channels.items()}, progress.say))
         pools = {
-            lane: stack.enter_context(pool(os.getpid(), threads, opened.weights, channels[lane][1]))
-            for lane, threads in opened.lanes.threads.items()
+            lane: stack.enter_context(pool(os.getpid(), threads, weights, channels[lane][1]))
+            for lane, threads in lanes.threads.items()
         }
         try:
             yield pools

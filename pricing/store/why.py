@@ -13,12 +13,12 @@ from pricing.errors import InputError
 from pricing.store.artifacts import ArtifactStore
 from pricing.store.stages import Stage
 
-__all__ = ["explain", "tell_why"]
+__all__ = ["explain", "setting_label", "tell_why"]
 
 Record = Mapping[str, Any]
 
-SECTIONS = {"price_features": "features.price"}
-"""Section of the configuration that a step reads, where it has not the step's name; members have their own."""
+SECTIONS = {"price_features": "features.price", "fetch": "images"}
+"""Section of the configuration that a step reads, where it has another name than the step."""
 _WORDS = {
     "fetched.present": "images that are there", "fetched.requested": "images asked for",
     "fetched.state": "images' contents", "floor.smape": "noise floor", "origin": "images come from",
@@ -114,7 +114,7 @@ class _Explanation:
             padded = [[*(value or []), *[None] * (longest - len(value or []))] for value in (old, new)]
             pairs = [(name, one, other) for one, other in zip(*padded, strict=True)]
         else:
-            return self._pair(_label(after, name), old, new)
+            return self._pair(setting_label(after["reference"].name, after["reference"].slot, name), old, new)
         return [line for key, one, other in pairs for line in self._input(key, one, other, before, after)]
 
     def _output(self, old: Any, new: Any) -> list[str]:
@@ -187,15 +187,21 @@ def _is_file(value: Any) -> bool:
     return isinstance(value, Mapping) and value.keys() == {"file"}
 
 
-def _label(record: Record, name: str) -> str:
-    """A step's argument in words; a setting by its key, as `--set` takes it."""
+def setting_label(step: str, slot: str, name: str) -> str:
+    """Return a step's argument in words; a setting by its key, as `--set` takes it.
+
+    Parameters
+    ----------
+    step, slot : str
+        Of the step.
+    name : str
+        The argument and, behind points, what in it.
+    """
     first, _, rest = name.partition(".")
-    step = record["reference"].name
     if first == "config":
         return f"setting {'.'.join(part for part in (SECTIONS.get(step, step), rest) if part)}"
-    if first == "settings":
-        member = record["reference"].slot.rpartition("-")[0] or record["reference"].slot
-        return f"setting {'.'.join(part for part in ('members', member, rest) if part)}"
+    if first == "settings":  # of the member that the slot names
+        return f"setting {'.'.join(part for part in ('members', slot.rpartition('-')[0] or slot, rest) if part)}"
     if first in ("folds", "holdout", "seed", "tuning", "report", "submission"):
         return f"setting {name}"
     if name.startswith("fetched.failed."):

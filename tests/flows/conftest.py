@@ -11,19 +11,20 @@ from typing import Any
 import pytest
 from prefect.task_runners import ProcessPoolTaskRunner
 
+from flows.prefect_runner import lane_runner
 from pricing.configuration import PricingConfig, load_config
 from pricing.sample.generate import SampleInfo, generate_sample
-from tasks.workers import branch_runner
 
 SMALL = {
     "folds": {"n_splits": 2},
     "images": {"enabled": False},
-    "gbdt": {"members": ["lightgbm"], "lightgbm": {"rounds": 20}},
-    "neural": {"members": ["sparse_mlp"], "text": {"enabled": False}, "image": {"enabled": False}},
-    "ensemble": {
-        "bootstrap": 50,
-        "meta_learners": ["smape_linear", "ridge", "lightgbm"],
-    },  # no torch in the tables branch
+    "members": {
+        "lightgbm": {"rounds": 20},
+        "xgboost": {"enabled": False},
+        "catboost": {"enabled": False},
+        "multimodal": {"enabled": False, "text": {"enabled": False}, "image": {"enabled": False}},
+    },
+    "ensemble": {"bootstrap": 50, "meta_learners": ["smape_linear", "ridge", "trees"]},  # no torch in the trees' lane
     "report": {"dpi": 50, "worst": 2},
 }
 
@@ -53,14 +54,14 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> SampleInfo:
 
 
 class LentRunner(ProcessPoolTaskRunner):
-    """A branch's pool that goes from a finished run to the next one with its process.
+    """A lane's pool that goes from a finished run to the next one with its process.
 
     What the process says is handed on to the run that has it.
     """
 
-    def __init__(self, free: list["LentRunner"], threads: int, weights: Path) -> None:
+    def __init__(self, free: list["LentRunner"], parent: int, threads: int, weights: Path) -> None:
         self.said, self.writer = Pipe(duplex=False)
-        new = branch_runner(threads, weights, self.writer)
+        new = lane_runner(parent, threads, weights, self.writer)
         super().__init__(new._max_workers, initializer=new._initializer, initargs=new._initargs)
         self.free, self.channel = free, self.writer
         self.hand_on = threading.Thread(target=self._hand_on, daemon=True)
@@ -96,17 +97,17 @@ def lent_pools(prefect_server: str) -> Iterator[dict[int, list[LentRunner]]]:
 
 @pytest.fixture(scope="module")
 def kept_workers(lent_pools: dict[int, list[LentRunner]]) -> Iterator[None]:
-    """Runs of this module share the processes of their branches.
+    """Runs of this module share the processes of their lanes.
 
     Two new ones import Prefect, scikit-learn, LightGBM and torch in 10 s of CPU, three quarters of a small run's.
     """
 
-    def lend(threads: int, weights: Path, channel: Connection) -> LentRunner:
+    def lend(parent: int, threads: int, weights: Path, channel: Connection) -> LentRunner:
         free = lent_pools.setdefault(threads, [])
-        pool = free.pop() if free else LentRunner(free, threads, weights)
+        pool = free.pop() if free else LentRunner(free, parent, threads, weights)
         pool.channel = channel
         return pool
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("flows.graph.branch_runner", lend)
+        patch.setattr("flows.prefect_runner.lane_runner", lend)
         yield

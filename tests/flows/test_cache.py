@@ -21,7 +21,7 @@ from tests.flows.conftest import parameters, small_config
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "kept_workers")
 
-ALL = {"catalogue", "folds", "features", "price_features", "gbdt", "neural", "ensemble"}
+ALL = {"catalogue", "folds", "features", "price_features", "gbdt", "neural", "ensemble", "outputs"}
 
 
 @dataclass
@@ -84,7 +84,7 @@ def test_the_branches_work_at_the_same_time_and_odd_rows_are_put_aside(
     # long enough that the networks' process is up before the trees are done
     slow = {"rounds": 200, "early_stopping": 200, "depth": 6}
     config = small_config(
-        artifacts, gbdt={"members": ["catboost"], "catboost": slow}, neural__sparse_mlp={"seeds": 3},
+        artifacts, members__lightgbm={"enabled": False}, members__catboost=slow, members__sparse_mlp={"seeds": 3},
         catalogue={"on_bad_rows": "quarantine", "on_unpriced_rows": "price"}, submission__intervals=True,
     )  # fmt: skip
     done = run(train, test, config, tmp_path / "out")
@@ -111,9 +111,9 @@ def test_the_branches_work_at_the_same_time_and_odd_rows_are_put_aside(
 def test_a_gbdt_setting_makes_only_gbdt_and_what_follows_and_back_again_is_a(
     first: Run, artifacts: Path, sample: SampleInfo, tmp_path: Path
 ) -> None:
-    other = small_config(artifacts, gbdt__lightgbm__num_leaves=4)
+    other = small_config(artifacts, members__lightgbm__num_leaves=4)
     b = run(sample.train, sample.test, other, tmp_path / "b")
-    assert b.made == {"gbdt", "ensemble"}
+    assert b.made == {"gbdt", "ensemble", "outputs"}
     assert b.submission != first.submission
     a = run(sample.train, sample.test, small_config(artifacts), tmp_path / "a")
     assert a.made == set()
@@ -121,12 +121,10 @@ def test_a_gbdt_setting_makes_only_gbdt_and_what_follows_and_back_again_is_a(
 
 
 def test_adding_a_library_trains_one_library(artifacts: Path, sample: SampleInfo, tmp_path: Path) -> None:
-    config = small_config(
-        artifacts, gbdt__members=["lightgbm", "xgboost"], gbdt__xgboost={"rounds": 10}
-    )  # its settings are in no key but its own
+    config = small_config(artifacts, members__xgboost={"rounds": 10})  # its settings are in no key but its own
     more = run(sample.train, sample.test, config, tmp_path / "more")
     made = {stage["label"] for stage in more.stages if not stage["cached"]}
-    assert made == {"gbdt xgboost-0", "gbdt xgboost-1", "ensemble"}
+    assert made == {"gbdt xgboost-0", "gbdt xgboost-1", "ensemble", "outputs"}
 
 
 def test_other_content_under_the_same_name_is_noticed(
@@ -136,7 +134,7 @@ def test_other_content_under_the_same_name_is_noticed(
     frame = pl.read_csv(sample.train, infer_schema=False)
     frame.with_columns(price=pl.col("price").cast(pl.Float64) * 2).write_csv(train)
     doubled = run(train, sample.test, small_config(artifacts), tmp_path / "doubled")
-    assert doubled.made >= {"catalogue", "folds", "price_features", "gbdt", "neural", "ensemble"}
+    assert doubled.made >= {"catalogue", "folds", "price_features", "gbdt", "neural", "ensemble", "outputs"}
     before = pl.read_csv(first.output / "submission.csv")["predicted_price"].to_numpy()
     after = pl.read_csv(doubled.output / "submission.csv")["predicted_price"].to_numpy()
     assert np.median(after / before) == pytest.approx(2, rel=0.25)
@@ -153,7 +151,7 @@ def test_a_lost_and_a_damaged_output_are_made_again_on_one_core_to_the_same_byte
     file.write_bytes(file.read_bytes()[:100])
     again = run(sample.train, sample.test, small_config(artifacts, resources__cores=1), tmp_path / "again")
     made = sorted((stage for stage in again.stages if not stage["cached"]), key=lambda stage: stage["started"])
-    assert sorted(stage["name"] for stage in made) == ["ensemble", "gbdt", "neural"]
+    assert sorted(stage["name"] for stage in made) == ["ensemble", "gbdt", "neural", "outputs"]
     assert all(before["ended"] <= after["started"] for before, after in itertools.pairwise(made))
     assert {stage["threads"] for stage in made} == {1}
     assert again.submission == first.submission
@@ -192,14 +190,17 @@ def test_a_poisoned_record_runs_nothing(first: Run, artifacts: Path, sample: Sam
 
 def test_a_failing_branch_leaves_the_other_done(artifacts: Path, sample: SampleInfo, tmp_path: Path) -> None:
     fresh = tmp_path / "fresh"
-    broken = {"members": ["multimodal"], "text": {"enabled": True, "name": str(tmp_path / "no-such-encoder")}}
+    broken = {
+        "sparse_mlp": {"enabled": False}, "xgboost": {"enabled": False}, "catboost": {"enabled": False},
+        "lightgbm": {"rounds": 20}, "multimodal": {"text": {"name": str(tmp_path / "no-such-encoder")}},
+    }  # fmt: skip
     with pytest.raises(WeightsError, match="no-such-encoder"):
-        run(sample.train, sample.test, small_config(fresh, neural=broken), tmp_path / "broken")
+        run(sample.train, sample.test, small_config(fresh, members=broken), tmp_path / "broken")
     assert not (tmp_path / "broken").exists()
     done = [record["reference"].slot for record in ArtifactStore(fresh / "store").outputs("gbdt")]
     assert sorted(done) == ["lightgbm-0", "lightgbm-1"]
     mended = run(sample.train, sample.test, small_config(fresh), tmp_path / "mended")
-    assert mended.made == {"neural", "ensemble"}
+    assert mended.made == {"neural", "ensemble", "outputs"}
 
 
 @pytest.mark.parametrize("kind", ["grouped", pytest.param("random", marks=pytest.mark.slow)])
@@ -210,7 +211,7 @@ def test_permuted_prices_teach_nothing(sample: SampleInfo, tmp_path: Path, kind:
     frame = pl.read_csv(big.train, infer_schema=False)
     train = tmp_path / "permuted.csv"
     frame.with_columns(price=frame["price"].shuffle(seed=1)).write_csv(train)
-    config = small_config(tmp_path / "artifacts", folds__kind=kind, gbdt__members=["lightgbm", "xgboost"])
+    config = small_config(tmp_path / "artifacts", folds__kind=kind, members__xgboost={"rounds": 500})
     metrics = run(train, big.test, config, tmp_path / "out").metrics
     figures = {name: model["oof_smape"] for name, model in metrics["models"].items()}
     figures["stack"] = metrics["stack"]["oof_smape"]

@@ -24,10 +24,10 @@ from tests.members.networks.builders import write_image_encoder, write_text_enco
 from tests.store.test_permissions import expected, modes
 
 SMALL = [
-    "--set", "folds.n_splits=2", "--set", "gbdt.members=['lightgbm']", "--set", "gbdt.lightgbm.rounds=30",
-    "--set", "report.dpi=60", "--set", "neural.text.trainable_layers=1", "--set", "neural.training.epochs=2",
-    "--set", "ensemble.bootstrap=50", "--set", "neural.training.precision='bf16'",
-    "--set", "gbdt.search={trials = 2, n_splits = 2}",
+    "--set", "folds.n_splits=2", "--set", "members.xgboost.enabled=false", "--set", "members.catboost.enabled=false",
+    "--set", "members.lightgbm.rounds=30", "--set", "report.dpi=60", "--set", "ensemble.bootstrap=50",
+    "--set", "members.multimodal={text = {trainable_layers = 1}, training = {epochs = 2, precision = 'bf16'}}",
+    "--set", "tuning={trials = 2, n_splits = 2}",
 ]  # fmt: skip
 
 UMASK = 0o027
@@ -104,10 +104,12 @@ def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path, prefect_server:
     encoder, eyes = write_text_encoder(tmp_path / "encoder"), write_image_encoder(tmp_path / "eyes")
     arguments = ["demo", "--rows", "120", "--output", output, "--artifacts", artifacts, "--intervals", *SMALL]
     arguments += ["--set", "features.spaces=['words', 'embedding']", "--set", "features.embedding.max_length=48"]
-    arguments += ["--set", f"neural.image.name={eyes}", "--set", "resources.encoder_folds_beside=1"]
-    arguments += ["--set", "resources.cores=3", "--set", "resources.gbdt_share=0.3"]
+    arguments += ["--set", f"members.multimodal.image.name={eyes}", "--set", "resources.encoder_folds_beside=1"]
+    arguments += ["--set", "resources.cores=3", "--set", "resources.trees_share=0.3"]
     arguments += [
-        part for name in ("neural.text", "features.embedding") for part in ("--set", f"{name}.name={encoder}")
+        part
+        for name in ("members.multimodal.text", "features.embedding")
+        for part in ("--set", f"{name}.name={encoder}")
     ]
     done = pricing(*arguments, server=prefect_server)
     submission = (output / "submission.csv").read_bytes()

@@ -6,18 +6,19 @@ from pathlib import Path
 import pytest
 import typer
 from filelock import FileLock, Timeout
-from OLD.GBDT import GBDTConfig
 from typer.testing import CliRunner
 
 from flows.cli import app
 from pricing.config.base import Section
 from pricing.config.catalogue import FoldsConfig, ImagesConfig
-from pricing.configuration import PricingConfig
+from pricing.configuration import load_config
 from pricing.errors import ArtifactError, InputError
 from pricing.members.lightgbm import LightGBMSettings
+from pricing.download.sources import ImageSource
+from pricing.plan.dag import make_plan
 from pricing.store.artifacts import ArtifactStore, Reference, key_parts
 from pricing.store.stages import Stage
-from pricing.store.why import SECTIONS
+from pricing.store.why import setting_label
 
 RUNNER = CliRunner()
 
@@ -53,22 +54,26 @@ def test_why_follows_an_input_to_the_file_the_code_and_the_library_that_changed(
         {"pricing.members.lightgbm": "a1", "pricing.metrics.smape": "b1"},
         {"lightgbm": "4.5.0", "python": "3.11"},
     )
-    monkeypatch.setattr("pricing.store.artifacts.code_digests", lambda entry: dict(code))
-    monkeypatch.setattr("pricing.store.artifacts.library_versions", lambda entry: dict(versions))
+    monkeypatch.setattr("pricing.store.artifacts.code_digests", lambda *entries: dict(code))
+    monkeypatch.setattr("pricing.store.artifacts.library_versions", lambda *entries: dict(versions))
 
     def build(stage: str, slot: str, sources: dict[str, str] | None = None, **inputs: object) -> Reference:
         parts = key_parts(stage, "any", inputs)
         text = json.dumps(parts)
-        return store.build(
-            stage, slot, parts, lambda out: (out / "x").write_text(text, encoding="utf-8"), sources=sources
-        )  # fmt: skip
+
+        def make(out: Path) -> None:
+            (out / "x").write_text(text, encoding="utf-8")
+
+        return store.build(Stage(stage), stage, slot, parts, make, sources=sources)
 
     def run(train: Path, test: Path | None, leaves: int, members: list[str]) -> None:
         sources = {"train": str(train)} | ({"test": str(test)} if test else {})
         catalogue = build("catalogue", "", sources, train=train, test=test)
         features = build("features", "", catalogue=catalogue, seed=0)
-        config = GBDTConfig(lightgbm=LightGBMSettings(num_leaves=leaves))
-        models = {name: [build("gbdt", f"{name}-0", features=features, config=config, member=name)] for name in members}
+        settings = LightGBMSettings(num_leaves=leaves)
+        models = {
+            name: [build("gbdt", f"{name}-0", features=features, settings=settings, member=name)] for name in members
+        }
         build("ensemble", "", members=models, floor=None)
 
     old, new = tmp_path / "old.csv", tmp_path / "new.csv"
@@ -85,15 +90,15 @@ def test_why_follows_an_input_to_the_file_the_code_and_the_library_that_changed(
     ]
     catalogue = ["another output of catalogue", f"  test file: none -> {old}", f"  another train file: {old} -> {new}"]
     told = {}
-    for stage in ("submission", "gbdt", "catalogue"):
+    for stage in ("ensemble", "gbdt", "catalogue"):
         header, *lines = pricing("why", stage, "--artifacts", tmp_path).splitlines()
         assert (": made 20" in header) == (stage != "gbdt")  # xgboost is new
         told[stage] = [line.removeprefix("  ") for line in lines]
     assert told["catalogue"] == [*(line.removeprefix("  ") for line in catalogue[1:]), *shared]
     assert told["gbdt"] == []
     why = ["another output of features", *(f"  {line}" for line in catalogue), *(f"    {line}" for line in shared)]
-    assert told["submission"] == [
-        "another output of gbdt lightgbm-0", "  setting gbdt.lightgbm.num_leaves: 31 -> 4",
+    assert told["ensemble"] == [
+        "another output of gbdt lightgbm-0", "  setting members.lightgbm.num_leaves: 31 -> 4",
         *(f"  {line}" for line in why), "gbdt xgboost-0: not read before",
     ]  # fmt: skip
 
@@ -104,19 +109,13 @@ def test_why_follows_an_input_to_the_file_the_code_and_the_library_that_changed(
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("command", "stages"),
-    [("download", ["images"]), ("features", ["features", "price_features"]), ("tune", ["tune", "settings"]),
-     ("gbdt", ["gbdt"]), ("neural", ["encode", "neural"]), ("ensemble", ["ensemble"]), ("submission", ["ensemble"]),
-     ("images", ["images"]), ("price_features", ["price_features"])],
-)  # fmt: skip
-def test_why_takes_the_names_of_commands_and_of_the_store(tmp_path: Path, command: str, stages: list[str]) -> None:
+def test_why_tells_of_every_step_of_a_stage(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path / "store")
-    for stage in ("images", "features", "price_features", "tune", "settings", "gbdt", "encode", "neural", "ensemble"):
-        parts = key_parts(stage, "pricing.catalogue.ingest", {})
-        store.build(stage, "", parts, lambda out: (out / "x").write_text("", encoding="utf-8"))
-    told = pricing("why", command, "--artifacts", tmp_path).splitlines()
-    assert [line.partition(":")[0] for line in told] == stages
+    for name in ("features", "price_features"):
+        parts = key_parts(name, "pricing.catalogue.ingest", {})
+        store.build(Stage.FEATURES, name, "", parts, lambda out: (out / "x").write_text("", encoding="utf-8"))
+    told = pricing("why", "features", "--artifacts", tmp_path).splitlines()
+    assert [line.partition(":")[0] for line in told] == ["features", "price_features"]
 
 
 def test_why_says_what_became_of_the_images(tmp_path: Path) -> None:
@@ -126,21 +125,23 @@ def test_why_says_what_became_of_the_images(tmp_path: Path) -> None:
         parts = key_parts(
             "images", "pricing.metrics.smape", {"fetched": fetched, "origin": "web", "config": ImagesConfig()}
         )
-        store.build("images", "", parts, lambda out: (out / "x").write_text("", encoding="utf-8"))
+        store.build(Stage.DOWNLOAD, "images", "", parts, lambda out: (out / "x").write_text("", encoding="utf-8"))
     assert pricing("why", "download", "--artifacts", tmp_path).splitlines()[1:] == [
         "  images that failed with http_404: 1 -> none", "  images that are there: 3 -> 4",
         "  images' contents: others than before",
     ]  # fmt: skip
 
 
-def test_every_setting_that_why_names_is_one() -> None:
+def test_every_setting_that_why_names_is_one(tmp_path: Path) -> None:
     """Otherwise a person sets what does not exist."""
-    config = PricingConfig()
-    for stage in ("catalogue", "folds", "images", "features", "gbdt", "neural", "ensemble", *SECTIONS):
-        section = config
-        for part in SECTIONS.get(stage, stage).split("."):
-            section = getattr(section, part)
-        assert isinstance(section, Section), stage
+    config = load_config("cpu", ["tuning.trials=1"])
+    for step in make_plan(config, Path("train.csv"), None, ImageSource.web(), links=1).steps:
+        for name, value in step.inputs.items():
+            if isinstance(value, Section):
+                section = config
+                for part in setting_label(step.name, step.slot, name).removeprefix("setting ").split("."):
+                    section = getattr(section, part)
+                assert isinstance(section, Section), (step.label, name)
 
 
 def test_why_of_a_stage_that_never_ran_names_those_that_did(tmp_path: Path) -> None:

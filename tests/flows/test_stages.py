@@ -6,23 +6,15 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from OLD.GBDT import GBDTConfig
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.logging import disable_run_logger
+from prefect.exceptions import ParameterTypeError
 
-from flows.pipeline import price_catalogue
-from flows.stage_flows import run_stage
-from pricing.config.paths import PathsConfig
-from pricing.config.tuning import TuningConfig
+from flows.pipeline import price_catalogue, run_stage
 from pricing.errors import ConfigError
 from pricing.sample.generate import SampleInfo, generate_sample
 from pricing.sample.serving import serve_folder
-from pricing.store.artifacts import ArtifactStore
-from pricing.store.stages import Stage
-from tasks import stages
-from tasks.caching import Runtime
 from tests.flows.conftest import parameters, small_config
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "kept_workers")
@@ -44,7 +36,7 @@ def test_download_says_what_is_there_and_what_is_not(tmp_path: Path) -> None:
     assert images["failed"]["http_404"] >= 1
     assert images["failed"]["truncated"] >= 1
     assert [stage["name"] for stage in run["stages"]] == ["catalogue", "images"]
-    with (tmp_path / "out" / "missing_pictures.csv").open(encoding="utf-8", newline="") as stream:
+    with (tmp_path / "out" / "missing_images.csv").open(encoding="utf-8", newline="") as stream:
         missing = Counter(row["reason"] for row in csv.DictReader(stream))
     assert missing == images["failed"]
     assert images["hosts_lost"] == {}
@@ -68,7 +60,7 @@ def test_a_stage_brings_what_it_needs_and_the_whole_run_takes_it_up(sample: Samp
     assert {stage["key"] for stage in ran if stage["cached"]} == {stage["key"] for stage in alone["stages"]}
     whole = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
     figures = json.loads((tmp_path / "gbdt" / "metrics.json").read_text(encoding="utf-8"))
-    assert set(figures["models"]) == set(config.gbdt.members)
+    assert set(figures["models"]) == {"lightgbm"}
     for name, found in figures["models"].items():
         assert found["oof_smape"] == whole["models"][name]["oof_smape"]
     networks = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))["networks"]
@@ -84,14 +76,14 @@ def test_a_stage_brings_what_it_needs_and_the_whole_run_takes_it_up(sample: Samp
 
 
 def test_an_unknown_stage_is_named(sample: SampleInfo, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no stage 'trees'; there are download, features, tune, gbdt"):
+    with pytest.raises(ParameterTypeError, match="'features', 'tune', 'gbdt'"):
         run_stage("trees", sample.train, tmp_path / "out", **parameters(small_config(tmp_path / "artifacts")))
 
 
 def test_the_search_is_a_stage_whose_choice_the_trees_take(sample: SampleInfo, tmp_path: Path) -> None:
-    config = small_config(tmp_path / "artifacts", gbdt__search={"trials": 3, "n_splits": 2})
+    config = small_config(tmp_path / "artifacts", tuning={"trials": 3, "n_splits": 2})
     alone = run_stage("tune", sample.train, tmp_path / "tune", test=sample.test, **parameters(config))["run"]
-    assert alone["stages"][-1]["label"] == "tune lightgbm"
+    assert [stage["label"] for stage in alone["stages"]][-2:] == ["tune lightgbm", "settings lightgbm"]
     history = json.loads((tmp_path / "tune" / "search" / "lightgbm.json").read_text(encoding="utf-8"))
     assert [trial["number"] for trial in history["trials"]] == [0, 1, 2]
     ran = run_stage("gbdt", sample.train, tmp_path / "gbdt", test=sample.test, **parameters(config))["run"]["stages"]
@@ -106,7 +98,7 @@ def test_the_search_is_a_stage_whose_choice_the_trees_take(sample: SampleInfo, t
         assert {name: params[name] for name in history["params"]} == history["params"]
 
     # a larger budget goes on with the study, and trains again only where the choice is another
-    more = small_config(tmp_path / "artifacts", gbdt__search={"trials": 4, "n_splits": 2})
+    more = small_config(tmp_path / "artifacts", tuning={"trials": 4, "n_splits": 2})
     again = run_stage("gbdt", sample.train, tmp_path / "more", test=sample.test, **parameters(more))["run"]["stages"]
     longer = json.loads((tmp_path / "more" / "search" / "lightgbm.json").read_text(encoding="utf-8"))
     assert longer["trials"][:3] == history["trials"]
@@ -116,31 +108,6 @@ def test_the_search_is_a_stage_whose_choice_the_trees_take(sample: SampleInfo, t
     assert len(list((tmp_path / "artifacts" / "work" / "studies").iterdir())) == 1
 
 
-def test_a_study_is_of_one_code_and_its_libraries_whatever_the_budget(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An old study once gave its trials, figures and all, to code that would have found others."""
-    made = ArtifactStore(tmp_path / "store").build(Stage.FOLDS, "folds", "", {}, lambda out: (out / "x").touch())
-    opened: list[Path] = []
-    monkeypatch.setattr("pricing.members.tuning.tune.tune", lambda *arguments: opened.append(arguments[8]))
-
-    def study(trials: int) -> Path:
-        with disable_run_logger():
-            stages.tune_gbdt.fn(
-                catalogue=made, folds=made, features=made, price_features=[made], member="lightgbm", seed=0,
-                config=GBDTConfig(search=TuningConfig(trials=trials)),
-                runtime=Runtime(paths=PathsConfig(artifacts=tmp_path)),
-            )  # fmt: skip
-        return opened.pop()
-
-    first = study(3)
-    assert study(4) == first
-    for part in ("code_digests", "library_versions"):
-        with monkeypatch.context() as other:
-            other.setattr(f"pricing.store.artifacts.{part}", lambda entry: {"lightgbm": "another"})
-            assert study(3) != first
-
-
 def test_a_search_without_a_budget_says_so(sample: SampleInfo, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"gbdt\.search\.trials or gbdt\.search\.seconds"):
+    with pytest.raises(ConfigError, match=r"tuning\.trials or tuning\.seconds"):
         run_stage("tune", sample.train, tmp_path / "out", **parameters(small_config(tmp_path / "artifacts")))

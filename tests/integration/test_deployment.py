@@ -173,7 +173,7 @@ def test_a_deployed_run_fails_and_retried_takes_up_only_what_is_missing(server: 
     network = {"members": ["multimodal"], "text": text, "training": {"epochs": 1}}
     config = small_config(tmp_path / "artifacts", neural=network, images__enabled=False)
     config = config.model_copy(
-        update={"neural": config.neural.model_copy(update={"image": config.neural.image.only().model_copy(
+        update={"neural": config.neural.model_copy(update={"image": config.members.multimodal.image.only().model_copy(
             update={"enabled": False})})}
     )  # fmt: skip
     run = launch(server, "pricing-sample/demo", rows=100, output=tmp_path / "out", **parameters(config))

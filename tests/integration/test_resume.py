@@ -20,10 +20,10 @@ from tests.conftest import ROOT
 
 HASH_SEEDS = itertools.count(1)
 SETTINGS = [
-    "--rows", "100", "--set", "folds.n_splits=2", "--set", "gbdt.members=['lightgbm', 'xgboost']",
-    "--set", "gbdt.lightgbm.rounds=300", "--set", "gbdt.xgboost.rounds=100", "--set", "images.enabled=false",
-    "--set", "neural.text.enabled=false", "--set", "neural.image.enabled=false", "--set", "report.dpi=50",
-    "--set", "neural.training.epochs=4", "--set", "ensemble.bootstrap=50",
+    "--rows", "100", "--set", "folds.n_splits=2", "--set", "members.catboost.enabled=false",
+    "--set", "members.lightgbm.rounds=300", "--set", "members.xgboost.rounds=100", "--set", "images.enabled=false",
+    "--set", "members.multimodal.text.enabled=false", "--set", "members.multimodal.image.enabled=false", "--set", "report.dpi=50",
+    "--set", "members.multimodal.training.epochs=4", "--set", "ensemble.bootstrap=50",
 ]  # fmt: skip
 
 
