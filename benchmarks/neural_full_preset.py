@@ -1,11 +1,11 @@
 """Rows a second and peak memory of the `full` preset's training on a GPU: ``python benchmarks/neural_full_preset.py``.
 
-Prices and pictures of the sample catalogue; encoders of the published sizes with random weights; 200 numeric columns,
+Prices and images of the sample catalogue; encoders of the published sizes with random weights; 200 numeric columns,
 as many as the real rows have; one epoch with validation and checkpoints through `train_neural_network`, as a fold is
-trained. Every text has ``members.multimodal.text.max_length`` tokens and every row a picture, so the memory is the most that a
-catalogue can take. What is timed is the training steps of an epoch's second half; validation and checkpoints are left
-out. The memory is what torch has reserved, over everything; the CUDA context, 0.5 GB or so, lies outside it. The ratio
-is to the first variant, the preset as it is.
+trained. Every text has ``members.multimodal.text.max_length`` tokens and every row an image, so the memory is the most
+that a catalogue can take. What is timed is the training steps of an epoch's second half; validation and checkpoints are
+left out. The memory is what torch has reserved, over everything; the CUDA context, 0.5 GB or so, lies outside it. The
+ratio is to the first variant, the preset as it is.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from benchmarks.published_encoders import full_network
 from pricing.configuration import load_config
 from pricing.members.multimodal import training
 from pricing.members.multimodal.dataset import AmazonMLDataset
-from pricing.members.multimodal.inputs import PictureFiles, TokenTexts, picture_transform
+from pricing.members.multimodal.inputs import ImageFiles, TokenTexts, image_transform
 from pricing.members.multimodal.settings import MultimodalSettings
 from pricing.members.multimodal.training import train_neural_network
 from pricing.sample.generate import generate_sample
@@ -47,29 +47,29 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "64 rows at once": {"training": LARGE},
     "64 rows at once, 16 workers": {"training": LARGE, "workers": 16},
     "no gradient checkpointing": {"text": {"gradient_checkpointing": False}},
-    "no pictures": {"image": {"enabled": False}, "workers": 0},
+    "no images": {"image": {"enabled": False}, "workers": 0},
 }
 
 
-def data(prices: np.ndarray, pictures: list[Path], config: MultimodalSettings, encoder: Any, training: bool) -> Any:
-    """All texts of full length, a picture in every row."""
+def data(prices: np.ndarray, images: list[Path], config: MultimodalSettings, encoder: Any, training: bool) -> Any:
+    """All texts of full length, an image in every row."""
     rng, rows = np.random.default_rng(0), len(prices)
     names = pl.Series("sample_id", [str(row) for row in range(rows)])
     values = pl.DataFrame(rng.normal(size=(rows, WIDTH)).astype(np.float32)).insert_column(0, names)
     ids = [rng.integers(5, 128_000, config.text.max_length).astype(np.int32) for _ in range(rows)]
     files: Any = None
     if config.image.enabled:
-        transforms = [picture_transform(encoder, config.image.side, training=augmented) for augmented in (False, True)]
-        files = PictureFiles([pictures[row % len(pictures)] for row in range(rows)], *transforms)
+        transforms = [image_transform(encoder, config.image.side, training=augmented) for augmented in (False, True)]
+        files = ImageFiles([images[row % len(images)] for row in range(rows)], *transforms)
     frame = pl.DataFrame({"sample_id": names, "log_price": np.log(prices)})
-    return AmazonMLDataset(frame, values, text=TokenTexts.of(ids), pictures=files, training=training)
+    return AmazonMLDataset(frame, values, text=TokenTexts.of(ids), images=files, training=training)
 
 
 def measure(
-    variant: str, prices: np.ndarray, pictures: list[Path], device: torch.device
+    variant: str, prices: np.ndarray, images: list[Path], device: torch.device
 ) -> tuple[float, float, float, str]:
     """One epoch; rows a second, GiB reserved and allocated at most, precision."""
-    config = load_config("full", {"neural": VARIANTS[variant]}).neural
+    config = load_config("full", {"members": {"multimodal": VARIANTS[variant]}}).members.multimodal
     cuda = device.type == "cuda"
     if cuda:
         gc.collect()
@@ -80,8 +80,8 @@ def measure(
     torch.manual_seed(0)
     model = full_network(config, WIDTH)
     encoder = model.image and model.image.encoder
-    learn = data(prices[:-VALID], pictures, config, encoder, True)
-    valid = data(prices[-VALID:], pictures, config, encoder, False)
+    learn = data(prices[:-VALID], images, config, encoder, True)
+    valid = data(prices[-VALID:], images, config, encoder, False)
     model.initialise_output(torch.zeros(WIDTH), float(np.median(np.log(prices))), 1.0)
     ends: list[tuple[float, int]] = []
     step = training._Run.optimizer_step
@@ -114,14 +114,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         sample = generate_sample(Path(folder) / "sample", SAMPLE, 0)
         assert sample.images is not None
-        pictures = sorted(sample.images.glob("*.jpg"))
+        images = sorted(sample.images.glob("*.jpg"))
         prices = np.resize(pl.read_csv(sample.train)["price"].to_numpy(), given.rows + VALID)
         name = torch.cuda.get_device_name() if given.device == "cuda" else "the CPU"
-        print(f"{name}, torch {torch.__version__}; full texts and a picture in all of {given.rows} rows")
+        print(f"{name}, torch {torch.__version__}; full texts and an image in all of {given.rows} rows")
         print(f"{'':28s} rows/s      ratio  GiB reserved  allocated  precision", flush=True)
         base = 0.0
         for variant in given.variants:
-            rows, *memory, precision = measure(variant, prices, pictures, torch.device(given.device))
+            rows, *memory, precision = measure(variant, prices, images, torch.device(given.device))
             base = base or rows
             print(
                 f"{variant:28s} {rows:6.1f}  {rows / base:7.2f} x  {memory[0]:12.2f}  {memory[1]:9.2f}  {precision}",

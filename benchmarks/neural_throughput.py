@@ -25,7 +25,6 @@ from pricing.pretrained import vision_ops  # isort: skip  # before transformers
 import numpy as np
 import polars as pl
 import torch
-from pricing.members.multimodal.settings import CheckpointConfig
 from torch import nn
 from transformers import Trainer, TrainingArguments
 
@@ -38,7 +37,7 @@ from pricing.members.multimodal.losses import make_loss
 from pricing.members.multimodal.network import Batch
 from pricing.members.multimodal.optimisation import choose_precision
 from pricing.members.multimodal.prediction import predict
-from pricing.members.multimodal.settings import TrainingConfig
+from pricing.members.multimodal.settings import CheckpointConfig, TrainingConfig
 from pricing.members.multimodal.text_phase import TextPriceModel
 from pricing.members.multimodal.training import train_neural_network
 from pricing.pretrained.text import compose_texts

@@ -58,5 +58,5 @@ def full_network(config: MultimodalSettings, width: int) -> OptimizedMultimodalM
     text, image = deberta_v3_small(), efficientnet_b2() if config.image.enabled else None
     if config.text.gradient_checkpointing:
         enable_checkpointing(text)
-    pictures = None if image is None else ImageTower(image, image.num_features, config.image.frozen)
-    return OptimizedMultimodalModel(TextTower(text, 768, upper=False), pictures, width, config.fusion)
+    images = None if image is None else ImageTower(image, image.num_features, config.image.frozen)
+    return OptimizedMultimodalModel(TextTower(text, 768, upper=False), images, width, config.fusion)

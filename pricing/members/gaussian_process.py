@@ -1,85 +1,122 @@
-"""The member `gaussian_process`: one fold trained, and new rows predicted."""
+"""The member `gaussian_process`: a Gaussian process with a learnt kernel."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Self
 
-import numpy as np
-import polars as pl
-import torch
-from sklearn.preprocessing import normalize
+from pydantic import Field
 
-from pricing.features.load import FeatureSet
-from pricing.members.fold_rows import numbers_of, read_fold, write_curves
-from pricing.members.kernels.kernel import ProductKernel, Products, group_of
-from pricing.members.kernels.process import GaussianProcess
-from pricing.members.multimodal.settings import MultimodalSettings
-from pricing.members.torch_parts.scaler import TabularScaler
-from pricing.members.torch_parts.tensors import read_config
-from pricing.metrics.smape import smape_of_logs
-from pricing.store.artifacts import write_json
-from pricing.store.tables import write_predictions
+from pricing.members.contract import Description, Member, MemberSettings
+from pricing.store.stages import Stage
 
-__all__ = ["predict_gaussian_process", "train_gaussian_process"]
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pricing.members.fold_rows import FoldRows, Rows
+    from pricing.members.kernels.kernel import ProductKernel, Products
+    from pricing.members.torch_parts.scaler import TabularScaler
+
+__all__ = ["GaussianProcessMember", "GaussianProcessSettings"]
 
 AMOUNTS = ("ipq_log_amount", "ipq_log_pack")
 
 
-def train_gaussian_process(
-    catalogue: Path,
-    folds: Path,
-    features: Path,
-    price_features: Path,
-    config: MultimodalSettings,
-    fold: int | None,
-    seed: int,
-    out: Path,
-) -> None:
-    """See `pricing.members.neural_stage.train_fold`."""
-    parts = read_fold(catalogue, folds, features, price_features, fold)
-    learn = parts["learn"]
-    scaler = TabularScaler.fit(numbers_of(learn.features, learn.price, svd=False))
-    products = {name: _products(part.features, part.price, scaler) for name, part in parts.items()}
-    meaning = products["learn"].meaning is not None
-    process = GaussianProcess(config.gaussian_process, _kernel(scaler, meaning))
-    process.fit(products["learn"], learn.log_price, seed)
-    predictions = {
-        name: (part.frame["sample_id"], process.predict(products[name]))
-        for name, part in parts.items()
-        if name != "learn"
-    }
-    model = out / "model"
-    model.mkdir()
-    process.save(model)
-    scaler.save(model / "scaler.json")
-    write_json(model / "model.json", {"member": "gaussian_process", "meaning": meaning})
-    write_predictions(out, predictions)
-    write_curves(out, process.curves)
-    valid = parts.get("valid")
-    record = {
-        "member": "gaussian_process",
-        "fold": fold,
-        "best_round": config.gaussian_process.steps,
-        "valid_smape": None if valid is None else smape_of_logs(predictions["valid"][1], valid.log_price),
-        "params": config.gaussian_process.model_dump(mode="json"),
-        "kernel": {name: float(value.detach().exp()) for name, value in process.kernel.log.items()},
-        "trainable_parameters": sum(parameter.numel() for parameter in process.kernel.parameters()),
-    }
-    write_json(out / "member.json", record)
+class GaussianProcessSettings(MemberSettings):
+    """Gaussian process with a learnt kernel."""
+
+    enabled: bool = False
+    """Whether the member is trained."""
+    fit_rows: int = Field(1500, ge=2)
+    """Maximum number of training rows that the kernel is learnt on. Time grows with its cube, memory with its
+    square."""
+    steps: int = Field(20, ge=0)
+    """Number of Adam steps that learn the kernel."""
+    learning_rate: float = Field(0.1, gt=0)
+    """Learning rate of Adam, for logarithms of variances and length scales."""
+    landmarks: int = Field(7000, ge=2)
+    """Maximum number of training rows that span the mean; with all rows the mean is exact."""
+    huber_delta: float = Field(0.3, gt=0)
+    """Residual, in log price, above which a training row gets less weight."""
+    passes: int = Field(2, ge=0)
+    """Number of times that the training rows are weighted again; 0 weights all alike."""
 
 
-def predict_gaussian_process(model: Path, features: FeatureSet, price: pl.DataFrame) -> np.ndarray:
-    """See `pricing.members.neural_stage.predict_member`."""
-    scaler = TabularScaler.load(model / "scaler.json")
-    kernel = _kernel(scaler, bool(read_config(model)["meaning"]))
-    return GaussianProcess.load(model, kernel).predict(_products(features, price, scaler))
+class GaussianProcessMember(Member[GaussianProcessSettings]):
+    """The process of `pricing.members.kernels`, trained on the cores of the trees after these have finished."""
+
+    name = "gaussian_process"
+    Settings = GaussianProcessSettings
+    stage = Stage.NEURAL
+    seconds = 11.5
+    moved: ClassVar = {"neural.gaussian_process": ""}
+
+    def fit(self, rows: "FoldRows", *, rounds: int | None = None, resume: Path | None = None) -> Self:
+        """Learn kernel and mean from the ``train`` rows, as in `Member.fit`; nothing is stopped early."""
+        from pricing.members.kernels.process import GaussianProcess
+        from pricing.members.torch_parts.scaler import TabularScaler, without_svd
+        from pricing.members.torch_parts.torch_setup import prepare_torch
+
+        prepare_torch("cpu", self.threads)
+        self.scaler = TabularScaler.fit(without_svd(rows.train.table()))
+        products = _products(rows.train, self.scaler)
+        self.process = GaussianProcess(self.settings, _kernel(self.scaler, products.meaning is not None))
+        self.process.fit(products, rows.train.log_price, self.seed)
+        return self
+
+    def predict(self, rows: "Rows") -> "np.ndarray":
+        """Log prices, ndarray of shape (n,), float64."""
+        from pricing.members.torch_parts.torch_setup import prepare_torch
+
+        prepare_torch("cpu", self.threads)
+        return self.process.predict(_products(rows, self.scaler))
+
+    def save(self, folder: Path) -> None:
+        """Write the process and the scaler of its numbers."""
+        from pricing.store.artifacts import write_json
+
+        self.process.save(folder)
+        self.scaler.save(folder / "scaler.json")
+        write_json(folder / "model.json", {"meaning": self.process.kernel.meaning})
+
+    @classmethod
+    def load(cls, folder: Path, *, encoders: Path | None = None, threads: int = 1) -> Self:
+        """Read what `save` wrote, as in `Member.load`."""
+        from pricing.members.kernels.process import GaussianProcess
+        from pricing.members.torch_parts.scaler import TabularScaler
+        from pricing.members.torch_parts.tensors import read_config
+
+        scaler = TabularScaler.load(folder / "scaler.json")
+        process = GaussianProcess.load(folder, _kernel(scaler, bool(read_config(folder)["meaning"])))
+        member = cls(process.config, threads=threads)
+        member.scaler, member.process = scaler, process
+        return member
+
+    def describe(self) -> Description:
+        """Return the learnt kernel and how its evidence grew."""
+        kernel = self.process.kernel
+        record = {
+            "kernel": {name: float(value.detach().exp()) for name, value in kernel.log.items()},
+            "trainable_parameters": sum(parameter.numel() for parameter in kernel.parameters()),
+        }
+        return Description(self.settings.steps, record, self.process.curves)
 
 
-def _kernel(scaler: TabularScaler, meaning: bool) -> ProductKernel:
+def _kernel(scaler: "TabularScaler", meaning: bool) -> "ProductKernel":
+    from pricing.members.kernels.kernel import ProductKernel, group_of
+
     groups = [group_of(column) for column in (*scaler.numeric, *(column for column, _ in scaler.levels))]
     amounts = [scaler.numeric.index(name) for name in AMOUNTS if name in scaler.numeric]
     return ProductKernel(groups, amounts, meaning)
 
 
-def _products(features: FeatureSet, price: pl.DataFrame, scaler: TabularScaler) -> Products:
-    numbers = scaler.transform(numbers_of(features, price, svd=False))  # the words are read themselves
-    meaning = None if features.embedding is None else torch.from_numpy(features.embedding.astype(np.float64))
-    return Products(torch.from_numpy(numbers.astype(np.float64)), normalize(features.tfidf), meaning)
+def _products(rows: "Rows", scaler: "TabularScaler") -> "Products":
+    import numpy as np
+    import torch
+    from sklearn.preprocessing import normalize
+
+    from pricing.members.kernels.kernel import Products
+    from pricing.members.torch_parts.scaler import without_svd
+
+    numbers = scaler.transform(without_svd(rows.table()))  # the words are read themselves
+    embedding = rows.features.embedding
+    meaning = None if embedding is None else torch.from_numpy(embedding.astype(np.float64))
+    return Products(torch.from_numpy(numbers.astype(np.float64)), normalize(rows.features.tfidf), meaning)

@@ -1,82 +1,111 @@
-"""The member `sparse_mlp`: one fold trained, and new rows predicted."""
+"""The member `sparse_mlp`: averaged sparse MLPs on TF-IDF terms and engineered numbers."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Self
 
-import numpy as np
-import polars as pl
+from pydantic import Field
 
-from pricing.features.load import FeatureSet
-from pricing.members.fold_rows import read_fold, write_curves
-from pricing.members.multimodal.settings import MultimodalSettings
-from pricing.members.sparse_network import SparseMLPEnsemble
-from pricing.members.torch_parts.scaler import TabularScaler
-from pricing.metrics.smape import smape_of_logs
-from pricing.store.artifacts import write_json
-from pricing.store.tables import write_predictions
+from pricing.members.contract import Description, Lane, Member, MemberSettings
+from pricing.store.stages import Stage
 
-__all__ = ["predict_sparse_mlp", "train_sparse_mlp"]
+if TYPE_CHECKING:
+    import numpy as np
 
+    from pricing.members.fold_rows import FoldRows, Rows
 
-def train_sparse_mlp(
-    catalogue: Path,
-    folds: Path,
-    features: Path,
-    price_features: Path,
-    config: MultimodalSettings,
-    fold: int | None,
-    seed: int,
-    out: Path,
-    *,
-    epochs: int | None = None,
-) -> None:
-    """See `pricing.members.neural_stage.train_fold`."""
-    settings = config.sparse_mlp if epochs is None else config.sparse_mlp.model_copy(update={"epochs": epochs})
-    parts = read_fold(catalogue, folds, features, price_features, fold)
-    scaler, numbers = None, {name: np.empty((len(part), 0), np.float32) for name, part in parts.items()}
-    if settings.dense:
-        tables = {name: _numbers(part.features) for name, part in parts.items()}
-        scaler = TabularScaler.fit(tables["learn"])
-        numbers = {name: scaler.transform(table) for name, table in tables.items()}
-    learn, valid = parts["learn"], parts.get("valid")
-    shown = None if valid is None else (valid.features.tfidf, numbers["valid"], valid.log_price)
-    ensemble = SparseMLPEnsemble(settings)
-    ensemble.fit(learn.features.tfidf, numbers["learn"], learn.log_price, seed, valid=shown)
-    predictions = {
-        name: (part.frame["sample_id"], ensemble.predict(part.features.tfidf, numbers[name]))
-        for name, part in parts.items()
-        if name != "learn"
-    }
-    model = out / "model"
-    model.mkdir()
-    ensemble.save(model)
-    if scaler is not None:
-        scaler.save(model / "scaler.json")
-    write_json(model / "model.json", {"member": "sparse_mlp"})
-    write_predictions(out, predictions)
-    write_curves(out, ensemble.curves)
-    size = sum(p.numel() for net in ensemble.networks for p in net.parameters())
-    record = {
-        "member": "sparse_mlp",
-        "fold": fold,
-        "best_round": settings.epochs,
-        "valid_smape": None if valid is None else smape_of_logs(predictions["valid"][1], valid.log_price),
-        "params": settings.model_dump(mode="json"),
-        "parameters": size,
-        "trainable_parameters": size,
-        "precision": "fp32",
-    }
-    write_json(out / "member.json", record)
+__all__ = ["SparseMLPMember", "SparseMLPSettings"]
 
 
-def predict_sparse_mlp(model: Path, features: FeatureSet) -> np.ndarray:
-    """See `pricing.members.neural_stage.predict_member`."""
-    ensemble = SparseMLPEnsemble.load(model)
-    numbers = np.empty((len(features), 0), np.float32)
-    if ensemble.config.dense:
-        numbers = TabularScaler.load(model / "scaler.json").transform(_numbers(features))
-    return ensemble.predict(features.tfidf, numbers)
+class SparseMLPSettings(MemberSettings):
+    """Averaged sparse MLPs on TF-IDF terms and engineered numbers."""
+
+    hidden: tuple[int, ...] = (192, 64, 64)
+    """Widths of the hidden layers."""
+    epochs: int = Field(3, ge=1)
+    """Number of passes over the training rows; the batch size doubles with each."""
+    batch_size: int = Field(256, ge=8)
+    """Number of rows per batch in the first epoch."""
+    learning_rate: float = Field(3e-3, gt=0)
+    """Learning rate of AdamW."""
+    huber_delta: float = Field(0.5, gt=0)
+    """Residual, in log price, above which the Huber loss grows linearly."""
+    seeds: int = Field(2, ge=1)
+    """Number of networks that are averaged, one per random seed."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Dropout between the hidden layers."""
+    weight_decay: float = Field(1e-2, ge=0)
+    """Weight decay of AdamW."""
+    dense: bool = True
+    """Whether the engineered numbers (all but ``svd_*``) are read beside the TF-IDF terms."""
 
 
-def _numbers(features: FeatureSet) -> pl.DataFrame:
-    """Engineered columns but svd_* (the terms say more) and price_* (this member's worth lies in erring otherwise)."""
-    return features.tabular.select([name for name in features.tabular.columns if not name.startswith("svd_")])
+class SparseMLPMember(Member[SparseMLPSettings]):
+    """Networks of `pricing.members.sparse_network`; they read no price features, so that they err differently."""
+
+    name = "sparse_mlp"
+    Settings = SparseMLPSettings
+    reads = frozenset()
+    lane = Lane.NETWORKS
+    stage = Stage.NEURAL
+    seconds = 3.2
+    moved: ClassVar = {"neural.sparse_mlp": ""}
+
+    def fit(self, rows: "FoldRows", *, rounds: int | None = None, resume: Path | None = None) -> Self:
+        """Train the networks, as in `Member.fit`; ``valid`` rows are only scored."""
+        from pricing.members.sparse_network import SparseMLPEnsemble
+        from pricing.members.torch_parts.scaler import TabularScaler, without_svd
+        from pricing.members.torch_parts.torch_setup import prepare_torch
+
+        prepare_torch("cpu", self.threads)
+        self.scaler = TabularScaler.fit(without_svd(rows.train.features.tabular)) if self.settings.dense else None
+        settings = self.settings if rounds is None else self.settings.model_copy(update={"epochs": rounds})
+        valid = rows.valid
+        shown = None if valid is None else (valid.features.tfidf, self._numbers(valid), valid.log_price)
+        train = rows.train
+        self.ensemble = SparseMLPEnsemble(settings)
+        self.ensemble.fit(train.features.tfidf, self._numbers(train), train.log_price, self.seed, valid=shown)
+        return self
+
+    def predict(self, rows: "Rows") -> "np.ndarray":
+        """Log prices, ndarray of shape (n,), float64."""
+        from pricing.members.torch_parts.torch_setup import prepare_torch
+
+        prepare_torch("cpu", self.threads)
+        return self.ensemble.predict(rows.features.tfidf, self._numbers(rows))
+
+    def save(self, folder: Path) -> None:
+        """Write the networks and the scaler of their numbers."""
+        self.ensemble.save(folder)
+        if self.scaler is not None:
+            self.scaler.save(folder / "scaler.json")
+
+    @classmethod
+    def load(cls, folder: Path, *, encoders: Path | None = None, threads: int = 1) -> Self:
+        """Read what `save` wrote, as in `Member.load`."""
+        from pricing.members.sparse_network import SparseMLPEnsemble
+        from pricing.members.torch_parts.scaler import TabularScaler
+
+        ensemble = SparseMLPEnsemble.load(folder)
+        member = cls(ensemble.config, threads=threads)
+        member.ensemble = ensemble
+        member.scaler = TabularScaler.load(folder / "scaler.json") if ensemble.config.dense else None
+        return member
+
+    def describe(self) -> Description:
+        """Return the networks' size and validation curves."""
+        settings, size = self.ensemble.config, self.ensemble.count_parameters()
+        record = {
+            "params": settings.model_dump(mode="json"), "parameters": size, "trainable_parameters": size,
+            "precision": "fp32",
+        }  # fmt: skip
+        return Description(settings.epochs, record, self.ensemble.curves)
+
+    def _numbers(self, rows: "Rows") -> "np.ndarray":
+        """Engineered numbers, ndarray of shape (n, f), float32; f is 0 where they are not read."""
+        import numpy as np
+
+        from pricing.members.torch_parts.scaler import without_svd
+
+        if self.scaler is None:
+            return np.empty((len(rows), 0), np.float32)
+        return self.scaler.transform(without_svd(rows.features.tabular))

@@ -128,7 +128,7 @@ class SparseMLPEnsemble:
                     prediction = self._predict_one(network, _view(valid[0], number), valid[1])
                     value = smape_of_logs(prediction, valid[2])
                     self.curves.append(
-                        {"epoch": epoch + 1, "split": f"valid_{number}", "metric": "smape", "value": value}
+                        {"round": epoch + 1, "split": f"valid_{number}", "metric": "smape", "value": value}
                     )
             network.half_precision_terms()
             self.networks.append(network.eval())
@@ -152,7 +152,7 @@ class SparseMLPEnsemble:
             delta = self.config.huber_delta / self.std  # the threshold is in log price
             loss = F.huber_loss(prediction, target[torch.from_numpy(rows)], delta=delta)
             if not torch.isfinite(loss):
-                raise TrainingError("the sparse MLP's loss is not finite; lower neural.sparse_mlp.learning_rate")
+                raise TrainingError("the sparse MLP's loss is not finite; lower members.sparse_mlp.learning_rate")
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -177,6 +177,10 @@ class SparseMLPEnsemble:
         terms = self._known(terms)
         each = [self._predict_one(net, _view(terms, number), numbers) for number, net in enumerate(self.networks)]
         return np.asarray(np.round(np.mean(each, axis=0), 8))
+
+    def count_parameters(self) -> int:
+        """Return the number of parameters of all networks."""
+        return sum(parameter.numel() for network in self.networks for parameter in network.parameters())
 
     def _known(self, terms: sparse.csr_matrix) -> sparse.csr_matrix:
         """The terms that the learning rows had."""

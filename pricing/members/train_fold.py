@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import time
 import tomllib
 from collections.abc import Sequence
@@ -94,6 +95,8 @@ def train_fold(
     record = {"member": chosen.name, "fold": fold, "best_round": made.best_round, "valid_smape": smape,
               "rows": len(rows.train), "params": settings.model_dump(mode="json"), **made.record}  # fmt: skip
     write_json(out / "member.json", record)
+    if resume is not None:
+        shutil.rmtree(resume, ignore_errors=True)  # checkpoints of finished folds only fill the disk
     logger.info(
         "%s, %s: %d rows, best round %s%s; %.1f s on %d threads", chosen.name, fold_words(fold), len(rows.train),
         made.best_round, "" if smape is None else f", SMAPE {smape:.2f}", time.perf_counter() - started, threads,

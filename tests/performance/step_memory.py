@@ -65,12 +65,12 @@ class LiveBytes(TorchDispatchMode):
 
 
 def toy_batch(rows: int, tokens: int, side: int, width: int) -> Batch:
-    """A batch of the largest shape: every text of full length, a picture in every row."""
+    """A batch of the largest shape: every text of full length, an image in every row."""
     return Batch(
         tokens=torch.ones(rows, tokens, dtype=torch.int64),
         mask=torch.ones(rows, tokens, dtype=torch.bool),
-        pictures=torch.zeros(rows, 3, side, side),
-        picture_mask=torch.ones(rows, dtype=torch.bool),
+        images=torch.zeros(rows, 3, side, side),
+        image_mask=torch.ones(rows, dtype=torch.bool),
         tabular=torch.zeros(rows, width),
         target=torch.zeros(rows),
         rows=torch.arange(rows),

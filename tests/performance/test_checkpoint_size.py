@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from pricing.members.multimodal.settings import CheckpointConfig
 from safetensors.torch import save_file
 
 from pricing.members.multimodal.checkpoint import CheckpointManager
+from pricing.members.multimodal.settings import CheckpointConfig
 from pricing.members.multimodal.training import train_neural_network
 from pricing.members.torch_parts.tensors import trained_state
 from tests.members.networks.builders import toy_dataset, toy_model

@@ -10,14 +10,13 @@ from pricing.pretrained import vision_ops  # isort: skip  # before timm and tran
 import pytest
 import timm
 import torch
-from pricing.members.multimodal.settings import FusionConfig
 from transformers import BertConfig, BertModel
 
 from benchmarks.published_encoders import full_network
 from pricing.configuration import load_config
 from pricing.members.multimodal.encoders import ImageTower, TextTower
 from pricing.members.multimodal.network import OptimizedMultimodalModel
-from pricing.members.multimodal.settings import TrainingConfig
+from pricing.members.multimodal.settings import FusionConfig, TrainingConfig
 from tests.performance.step_memory import GIB, OVERHEAD, step_bytes, toy_batch, training_step
 
 assert vision_ops is not None

@@ -27,7 +27,7 @@ def test_feature_speed(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_download_speed(tmp_path: Path) -> None:
-    """1,000 pictures of 1,000 px, decoded and downscaled, at 40 a second (126 seen beside other work)."""
+    """1,000 images of 1,000 px, decoded and downscaled, at 40 a second (126 seen beside other work)."""
     served = tmp_path / "served"
     served.mkdir()
     data = jpeg(size=(1000, 1000))

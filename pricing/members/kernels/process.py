@@ -96,7 +96,7 @@ class GaussianProcess:
         except torch.linalg.LinAlgError as error:
             raise TrainingError(
                 f"the covariance of {len(products)} products cannot be factorised ({error}); lower "
-                "neural.gaussian_process.learning_rate"
+                "members.gaussian_process.learning_rate"
             ) from None
         return self
 
@@ -114,7 +114,7 @@ class GaussianProcess:
             loss.backward()
             optimizer.step()
             value = float(loss.detach()) / len(rows)
-            self.curves.append({"epoch": step + 1, "split": "train", "metric": "evidence_loss", "value": value})
+            self.curves.append({"round": step + 1, "split": "train", "metric": "evidence_loss", "value": value})
 
     @torch.no_grad()
     def _solve(self, products: Products, target: torch.Tensor, rng: np.random.Generator) -> None:

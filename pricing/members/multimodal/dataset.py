@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pricing.errors import SchemaError
-from pricing.members.multimodal.inputs import PictureSource, TextSource
+from pricing.members.multimodal.inputs import ImageInput, TextInput
 from pricing.members.multimodal.network import Batch
 from pricing.members.multimodal.ranks import Ranks
 
@@ -28,12 +28,12 @@ class AmazonMLDataset(Dataset[Any]):
         sample_id String and, with labels, log_price Float64; gives the order.
     features : DataFrame
         sample_id and numeric columns without NaN (what `TabularScaler.transform` gives), in any order.
-    text : TextSource or None
+    text : TextInput or None
         In the order of ``rows``.
-    pictures : PictureSource or None
+    images : ImageInput or None
         In the order of ``rows``.
     training : bool
-        Augment pictures.
+        Augment images.
     seed : int
         Of the augmentation.
 
@@ -48,8 +48,8 @@ class AmazonMLDataset(Dataset[Any]):
         rows: pl.DataFrame,
         features: pl.DataFrame,
         *,
-        text: TextSource | None = None,
-        pictures: PictureSource | None = None,
+        text: TextInput | None = None,
+        images: ImageInput | None = None,
         training: bool = False,
         seed: int = 0,
     ) -> None:
@@ -58,9 +58,9 @@ class AmazonMLDataset(Dataset[Any]):
         self.target = (
             torch.from_numpy(rows["log_price"].to_numpy().astype(np.float32)) if "log_price" in rows.columns else None
         )
-        self.text, self.pictures = text, pictures
+        self.text, self.images = text, images
         self.training, self.seed, self.epoch = training, seed, 0
-        for source, count in ((text, text and len(text.lengths)), (pictures, pictures and len(pictures.present))):
+        for source, count in ((text, text and len(text.lengths)), (images, images and len(images.present))):
             if source is not None and count != len(rows):
                 raise SchemaError(f"{type(source).__name__} has {count} rows, the catalogue {len(rows)}")
 
@@ -73,11 +73,11 @@ class AmazonMLDataset(Dataset[Any]):
         return self.text.lengths if self.text is not None else np.ones(len(self), dtype=np.int64)
 
     def __getitem__(self, row: int) -> dict[str, Any]:
-        """tokens (T,) or (T, H) or None; picture (3, S, S), (P, C) or None; tabular (F,); target () or None; row."""
+        """tokens (T,) or (T, H) or None; image (3, S, S), (P, C) or None; tabular (F,); target () or None; row."""
         augmentation = hash((self.seed, self.epoch, row)) % 2**31 if self.training else None
         return {
             "tokens": None if self.text is None else self.text.get(row),
-            "picture": None if self.pictures is None else self.pictures.get(row, augmentation),
+            "image": None if self.images is None else self.images.get(row, augmentation),
             "tabular": self.tabular[row],
             "target": None if self.target is None else self.target[row],
             "row": row,
@@ -171,24 +171,24 @@ class BucketSampler(Sampler[list[int]]):
 
 
 def collate(items: list[dict[str, Any]]) -> Batch:
-    """Pad to the longest text of the batch; keep only the pictures that are there, with a mask."""
+    """Pad to the longest text of the batch; keep only the images that are there, with a mask."""
     first = items[0]
-    tokens = mask = pictures = picture_mask = target = None
+    tokens = mask = images = image_mask = target = None
     if first["tokens"] is not None:
         lengths = torch.tensor([len(item["tokens"]) for item in items])
         tokens = torch.nn.utils.rnn.pad_sequence([item["tokens"] for item in items], batch_first=True)  # (B, T[, H])
         mask = torch.arange(tokens.shape[1]) < lengths.unsqueeze(1)  # (B, T)
-    present = [item["picture"] for item in items if item["picture"] is not None]
-    picture_mask = torch.tensor([item["picture"] is not None for item in items])  # (B,)
+    present = [item["image"] for item in items if item["image"] is not None]
+    image_mask = torch.tensor([item["image"] is not None for item in items])  # (B,)
     if present:
-        pictures = torch.stack(present)  # (M, ...)
+        images = torch.stack(present)  # (M, ...)
     if first["target"] is not None:
         target = torch.stack([item["target"] for item in items])
     return Batch(
         tokens=tokens,
         mask=mask,
-        pictures=pictures,
-        picture_mask=picture_mask,
+        images=images,
+        image_mask=image_mask,
         tabular=torch.stack([item["tabular"] for item in items]),
         target=target,
         rows=torch.tensor([item["row"] for item in items]),
@@ -214,7 +214,7 @@ def get_dataloader(
     ranks : Ranks, optional
         The processes that share the rows; by default this one alone.
     workers : int
-        Processes that decode pictures; 0 for activations that are memory-mapped. The order does not depend on it.
+        Processes that decode images; 0 for activations that are memory-mapped. The order does not depend on it.
     batches : list of list of int, optional
         These batches of rows, in this order, in place of a `BucketSampler`'s.
     """

@@ -1,4 +1,4 @@
-"""A text encoder cut into a frozen lower and a trained upper part, and a picture encoder that gives patches."""
+"""A text encoder cut into a frozen lower and a trained upper part, and an image encoder that gives patches."""
 
 import copy
 import inspect
@@ -13,7 +13,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from pricing.errors import WeightsError
 
-__all__ = ["ImageTower", "TextTower", "fit_to_side", "picture_patches", "split_text_encoder"]
+__all__ = ["ImageTower", "TextTower", "fit_to_side", "image_patches", "split_text_encoder"]
 
 _KEEP = vision_ops.declare_vision_ops
 
@@ -90,10 +90,13 @@ def split_text_encoder(encoder: nn.Module, trainable_layers: int) -> tuple[nn.Mo
     layers = getattr(getattr(encoder, "encoder", None), "layer", None)
     if not isinstance(layers, nn.ModuleList) or not hasattr(encoder, "embeddings"):
         raise WeightsError(
-            f"{type(encoder).__name__} has no encoder.layer to cut; set neural.text.trainable_layers to none"
+            f"{type(encoder).__name__} has no encoder.layer to cut; set members.multimodal.text.trainable_layers to "
+            "none"
         )
     if trainable_layers > len(layers):
-        raise WeightsError(f"neural.text.trainable_layers is {trainable_layers}, the encoder has {len(layers)} layers")
+        raise WeightsError(
+            f"members.multimodal.text.trainable_layers is {trainable_layers}, the encoder has {len(layers)} layers"
+        )
     cut = len(layers) - trainable_layers
     encoder_module: Any = encoder
     if hasattr(encoder_module, "pooler"):
@@ -148,18 +151,18 @@ class ImageTower(nn.Module):
                 module.eval()
         return self
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Pictures (M, 3, S, S) or patches (M, P, C) -> patches (M, P, C)."""
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Images (M, 3, S, S) or patches (M, P, C) -> patches (M, P, C)."""
         if self.encoder is None:
-            return pictures.float()
-        return picture_patches(self.encoder, pictures)
+            return images.float()
+        return image_patches(self.encoder, images)
 
 
 def _freeze_early(encoder: Any) -> None:
     if not hasattr(encoder, "group_matcher"):
         raise WeightsError(
-            f"{type(encoder).__name__} names no groups of layers to freeze the early ones of; set neural.image.frozen "
-            "to all or none"
+            f"{type(encoder).__name__} names no groups of layers to freeze the early ones of; set "
+            "members.multimodal.image.frozen to all or none"
         )
     # 0 the stem (position embeddings among it), then each stage or block, the last with the norm before the head or
     # that norm alone
@@ -171,33 +174,33 @@ def _freeze_early(encoder: Any) -> None:
 
 
 def fit_to_side(encoder: Any, side: int) -> tuple[int, int]:
-    """Fit a timm encoder to pictures of ``side`` pixels, and see that it takes them; patches and channels it gives.
+    """Fit a timm encoder to images of ``side`` pixels, and see that it takes them; patches and channels it gives.
 
     Transformers made for one size get their position embeddings resampled to the other.
 
     Raises
     ------
     WeightsError
-        It does not take pictures of this side.
+        It does not take images of this side.
     """
     try:
         if hasattr(encoder, "set_input_size"):
             encoder.set_input_size(img_size=(side, side))
         with torch.inference_mode():
-            _, patches, channels = picture_patches(encoder, torch.zeros(1, 3, side, side)).shape
+            _, patches, channels = image_patches(encoder, torch.zeros(1, 3, side, side)).shape
     except WeightsError:
         raise
     except Exception as error:  # encoders refuse a size in many ways
         usual = getattr(encoder, "pretrained_cfg", {}).get("input_size", ("?",))[-1]
         raise WeightsError(
-            f"{type(encoder).__name__} does not take pictures of neural.image.side = {side} pixels "
+            f"{type(encoder).__name__} does not take images of members.multimodal.image.side = {side} pixels "
             f"({type(error).__name__}: {error}); it was trained with {usual}"
         ) from None
     return patches, channels
 
 
-def picture_patches(encoder: Any, pictures: torch.Tensor) -> torch.Tensor:
-    """Pictures (M, 3, S, S) -> patches (M, P, C) of a timm encoder, whose feature map is (M, C, H, W), (M, H, W, C) or
+def image_patches(encoder: Any, images: torch.Tensor) -> torch.Tensor:
+    """Images (M, 3, S, S) -> patches (M, P, C) of a timm encoder, whose feature map is (M, C, H, W), (M, H, W, C) or
     tokens (M, P, C).
 
     Raises
@@ -205,13 +208,13 @@ def picture_patches(encoder: Any, pictures: torch.Tensor) -> torch.Tensor:
     WeightsError
         It gives something else.
     """
-    features = encoder.forward_features(pictures)
+    features = encoder.forward_features(images)
     if features.ndim == 4:
         last = getattr(encoder, "output_fmt", "NCHW") == "NHWC"  # Swin and its like
         features = features.flatten(1, 2) if last else features.flatten(2).transpose(1, 2)
     if features.ndim != 3 or features.shape[2] != encoder.num_features:
         raise WeightsError(
             f"{type(encoder).__name__} gives features of shape {tuple(features.shape)}, from which no patches of its "
-            f"{encoder.num_features} channels can be told; choose another neural.image.name"
+            f"{encoder.num_features} channels can be told; choose another members.multimodal.image.name"
         )
     return features

@@ -1,4 +1,4 @@
-"""How text tokens and picture patches meet: attention both ways over the sequences, or gates over their means."""
+"""How text tokens and image patches meet: attention both ways over the sequences, or gates over their means."""
 
 import torch
 from torch import nn
@@ -46,7 +46,7 @@ class CrossModalAttention(nn.Module):
         text_mask : (B, T) bool
             True where there is a token.
         image : (B, P, D)
-            Patches (learnt missing embeddings where there is no picture).
+            Patches (learnt missing embeddings where there is no image).
         need_weights : bool
             Return the attention weights, averaged over heads.
 

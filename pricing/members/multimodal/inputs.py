@@ -1,4 +1,4 @@
-"""Where a data set's texts and pictures come from: token ids or kept hidden states, picture files or kept patches.
+"""Where a data set's texts and images come from: token ids or kept hidden states, image files or kept patches.
 
 Kept activations are bfloat16, written as uint16 ``.npy`` and read memory-mapped (NumPy has no bfloat16).
 """
@@ -23,21 +23,21 @@ from transformers import PreTrainedTokenizerBase
 from pricing.pretrained.text import text_windows
 
 __all__ = [
-    "KeptPictures",
+    "ImageFiles",
+    "ImageInput",
+    "KeptImages",
     "KeptTexts",
-    "PictureFiles",
-    "PictureSource",
     "StoredTexts",
-    "TextSource",
+    "TextInput",
     "TokenTexts",
-    "picture_transform",
+    "image_transform",
     "tokenize",
 ]
 
 _KEEP = vision_ops.declare_vision_ops
 
 
-class TextSource(Protocol):
+class TextInput(Protocol):
     """Texts by row."""
 
     lengths: np.ndarray
@@ -45,7 +45,7 @@ class TextSource(Protocol):
     counts: np.ndarray
     """(n,) windows a row."""
 
-    def window(self, number: int) -> "TextSource":
+    def window(self, number: int) -> "TextInput":
         """The windows of this number, from 0."""
         ...
 
@@ -54,19 +54,19 @@ class TextSource(Protocol):
         ...
 
 
-class PictureSource(Protocol):
-    """Pictures by row."""
+class ImageInput(Protocol):
+    """Images by row."""
 
     present: np.ndarray
     """(n,) bool."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one picture: pixels (3, S, S) or patches (P, C)."""
+        """Of one image: pixels (3, S, S) or patches (P, C)."""
         ...
 
     def get(self, row: int, seed: int | None) -> torch.Tensor | None:
-        """Pixels (3, S, S) or patches (P, C); None where there is no readable picture. A seed asks for augmentation."""
+        """Pixels (3, S, S) or patches (P, C); None where there is no readable image. A seed asks for augmentation."""
         ...
 
 
@@ -163,8 +163,8 @@ class KeptTexts(StoredTexts):
 
 
 @dataclass
-class KeptPictures(_Mapped):
-    """Patches of the frozen encoder; ``rows`` (n,) int64 is -1 where there is no picture."""
+class KeptImages(_Mapped):
+    """Patches of the frozen encoder; ``rows`` (n,) int64 is -1 where there is no image."""
 
     patches: np.ndarray
     rows: np.ndarray
@@ -183,15 +183,15 @@ class KeptPictures(_Mapped):
         return None if stored < 0 else _as_bf16(self.patches[stored])
 
 
-class PictureFiles:
-    """Pictures decoded when asked for.
+class ImageFiles:
+    """Images decoded when asked for.
 
     Parameters
     ----------
     paths : sequence of Path or None
         One a row.
     plain, augmented : callable
-        Transforms from `picture_transform`, PIL picture in, (3, S, S) out.
+        Transforms from `image_transform`, PIL image in, (3, S, S) out.
     """
 
     def __init__(
@@ -209,8 +209,8 @@ class PictureFiles:
         """(3, S, S)."""
         return tuple(self.plain(Image.new("RGB", (8, 8))).shape)
 
-    def view(self, number: int) -> "PictureFiles":
-        """The same pictures, seen in another way for each number from 1: always as pictures that are augmented.
+    def view(self, number: int) -> "ImageFiles":
+        """The same images, seen in another way for each number from 1: always as images that are augmented.
 
         The way depends on the number and the file's bytes alone, so a product is seen, and priced, alike in every
         catalogue that it stands in.
@@ -222,41 +222,41 @@ class PictureFiles:
     def get(self, row: int, seed: int | None) -> torch.Tensor | None:
         """Pixels (3, S, S); a missing or unreadable file gives None. Augmentation depends on the seed alone."""
         path = self.paths[row]
-        picture = None if path is None else open_picture(path)
-        if path is None or picture is None:
+        image = None if path is None else open_image(path)
+        if path is None or image is None:
             return None
         if seed is None and self.number:
             seed = zlib.crc32(path.read_bytes(), self.number)
         if seed is None or self.augmented is None:
-            return self.plain(picture)
+            return self.plain(image)
         state = random.getstate()
         with torch.random.fork_rng(devices=[]):  # workers and resumed runs draw the same, whatever was drawn before
             torch.manual_seed(seed)
             random.seed(seed)
             try:
-                return self.augmented(picture)
+                return self.augmented(image)
             finally:
                 random.setstate(state)
 
 
-def open_picture(path: Path) -> Image.Image | None:
-    """Decode a picture to RGB; None if the file is missing or broken."""
+def open_image(path: Path) -> Image.Image | None:
+    """Decode an image to RGB; None if the file is missing or broken."""
     try:
         with Image.open(path) as file:
             if file.mode in ("RGBA", "LA", "P"):  # transparent packshots stand on white
-                picture = file.convert("RGBA")
-                ground = Image.new("RGBA", picture.size, "white")
-                return Image.alpha_composite(ground, picture).convert("RGB")
+                image = file.convert("RGBA")
+                ground = Image.new("RGBA", image.size, "white")
+                return Image.alpha_composite(ground, image).convert("RGB")
             return file.convert("RGB")
     except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
 
 
-def picture_transform(encoder: nn.Module, side: int, *, training: bool) -> Callable[[Image.Image], Any]:
+def image_transform(encoder: nn.Module, side: int, *, training: bool) -> Callable[[Image.Image], Any]:
     """timm's transform for an encoder: its interpolation, mean and deviation, at the given side in pixels.
 
-    In training: a crop of 70 to 100 % of the area, a horizontal flip, slight colour jitter. Else the whole picture, not
-    the centre crop that ImageNet uses, since a packet fills its picture to the border.
+    In training: a crop of 70 to 100 % of the area, a horizontal flip, slight colour jitter. Else the whole image, not
+    the centre crop that ImageNet uses, since a packet fills its image to the border.
     """
     data = timm.data.resolve_data_config({"input_size": (3, side, side)}, model=encoder)
     data["crop_pct"] = 1.0

@@ -10,8 +10,8 @@ from peft import LoraConfig as PeftLoraConfig
 from peft import PeftModel, get_peft_model
 from torch import nn
 
-from pricing.members.multimodal.settings import LoraConfig
 from pricing.errors import WeightsError
+from pricing.members.multimodal.settings import LoraConfig
 
 __all__ = ["LoraReport", "merge_lora", "setup_lora"]
 

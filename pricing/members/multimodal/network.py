@@ -1,29 +1,29 @@
-"""The multimodal network: text encoder, picture encoder, tabular projection, fusion, regression head."""
+"""The multimodal network: text encoder, image encoder, tabular projection, fusion, regression head."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from pricing.members.multimodal.settings import FusionConfig
 from pricing.errors import SchemaError
 from pricing.members.multimodal.encoders import ImageTower, TextTower
 from pricing.members.multimodal.fusion import CrossModalAttention, GatedFusion, masked_mean
+from pricing.members.multimodal.settings import FusionConfig
 
 __all__ = ["Batch", "OptimizedMultimodalModel"]
 
 
 @dataclass
 class Batch:
-    """One batch; B rows, T tokens, M rows with a picture."""
+    """One batch; B rows, T tokens, M rows with an image."""
 
     tokens: torch.Tensor | None
     """Ids (B, T) int64, or hidden states (B, T, H)."""
     mask: torch.Tensor | None
     """(B, T) bool, True where there is a token."""
-    pictures: torch.Tensor | None
+    images: torch.Tensor | None
     """(M, 3, S, S) float, or patches (M, P, C): only the rows that have one, in row order."""
-    picture_mask: torch.Tensor | None
+    image_mask: torch.Tensor | None
     """(B,) bool, with M True."""
     tabular: torch.Tensor
     """(B, F) float32, standardised, no NaN."""
@@ -46,7 +46,7 @@ class Batch:
 
 
 class OptimizedMultimodalModel(nn.Module):
-    """Predicts log price from what there is of text, picture and numbers.
+    """Predicts log price from what there is of text, image and numbers.
 
     ``log price = skip(tabular) + scale * head(fused)``. The linear skip starts as the out-of-fold ridge prediction or
     as the median (``start``; see `initialise_output`) and the head at zero, so that training learns what is left.
@@ -56,7 +56,7 @@ class OptimizedMultimodalModel(nn.Module):
     text : TextTower or None
         None switches the text off.
     image : ImageTower or None
-        None switches pictures off.
+        None switches images off.
     tabular_features : int
         F, at least 1.
     config : FusionConfig
@@ -112,7 +112,7 @@ class OptimizedMultimodalModel(nn.Module):
         vectors = [self.tabular_projection(tabular)]  # [(B, D)]
         text, text_mask, image = self._text(batch), batch.mask, self._image(batch)  # (B, T, D), (B, T), (B, P, D)
         if text is not None and image is not None:
-            text, image = self._drop_modalities(text, image, batch.picture_mask)
+            text, image = self._drop_modalities(text, image, batch.image_mask)
             if self.cross is not None:
                 assert text_mask is not None
                 text, image, _, _ = self.cross(text, text_mask, image)
@@ -154,13 +154,13 @@ class OptimizedMultimodalModel(nn.Module):
     def _image(self, batch: Batch) -> torch.Tensor | None:
         if self.image is None:
             return None
-        mask = batch.picture_mask
+        mask = batch.image_mask
         if mask is None:
-            raise SchemaError("the model reads pictures, the batch has none")
-        if batch.pictures is None or not len(batch.pictures):
-            return self.missing_image.expand(len(mask), 1, -1)  # (B, 1, D): a batch without any picture
-        patches = self.image_projection(self.image(batch.pictures))  # (M, P, C) -> (M, P, D)
-        if not self.training:  # blank pictures fill up a batch of prediction; to count in training would wait for a GPU
+            raise SchemaError("the model reads images, the batch has none")
+        if batch.images is None or not len(batch.images):
+            return self.missing_image.expand(len(mask), 1, -1)  # (B, 1, D): a batch without any image
+        patches = self.image_projection(self.image(batch.images))  # (M, P, C) -> (M, P, D)
+        if not self.training:  # blank images fill up a batch of prediction; to count in training would wait for a GPU
             patches = patches[: int(mask.sum())]
         if len(patches) == len(mask):  # all rows have one
             return patches
@@ -169,15 +169,15 @@ class OptimizedMultimodalModel(nn.Module):
         return full.index_copy(0, where, patches)
 
     def _drop_modalities(
-        self, text: torch.Tensor, image: torch.Tensor, pictured: torch.Tensor | None
+        self, text: torch.Tensor, image: torch.Tensor, has_image: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """In training, replace the whole text or the picture of a row that has a picture (never both) by its learnt
-        missing embedding; a row without a picture (``pictured`` (B,) False) keeps its text, which is all it has."""
+        """In training, replace the whole text or the image of a row that has an image (never both) by its learnt
+        missing embedding; a row without an image (``has_image`` (B,) False) keeps its text, which is all it has."""
         chance = self.config.modality_dropout
-        if not self.training or chance == 0 or pictured is None:
+        if not self.training or chance == 0 or has_image is None:
             return text, image
-        draw = torch.rand(len(text), device=text.device)  # (B,): [0, p/2) loses the text, [p/2, p) the picture
-        no_text = ((draw < chance / 2) & pictured).view(-1, 1, 1)
+        draw = torch.rand(len(text), device=text.device)  # (B,): [0, p/2) loses the text, [p/2, p) the image
+        no_text = ((draw < chance / 2) & has_image).view(-1, 1, 1)
         no_image = ((draw >= chance / 2) & (draw < chance)).view(-1, 1, 1)
         text = torch.where(no_text, self.missing_text.to(text.dtype), text)
         return text, torch.where(no_image, self.missing_image.to(image.dtype), image)

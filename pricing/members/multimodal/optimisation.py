@@ -53,7 +53,7 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Adam
     """AdamW with layer-wise rates: the encoders' upper layer at its peak, each layer below at ``layer_decay`` of
     that above.
 
-    What lies before a text encoder's layers counts as one below the lowest; a picture encoder's layers are timm's
+    What lies before a text encoder's layers counts as one below the lowest; an image encoder's layers are timm's
     coarse groups: stem, then each stage or block, then the head's convolution or norm. Biases, norms and the linear
     skip (whose start is a fitted model) are not decayed. Each group keeps its peak rate under "peak".
     """
@@ -85,7 +85,7 @@ def _text_layers(model: nn.Module) -> dict[str, int]:
 
 
 def _image_layers(model: nn.Module) -> dict[str, int]:
-    """Layer of each of the picture encoder's parameters, from 0; all in one where timm names no groups."""
+    """Layer of each of the image encoder's parameters, from 0; all in one where timm names no groups."""
     encoder: Any = getattr(getattr(model, "image", None), "encoder", None)
     if encoder is None:
         return {}

@@ -2,7 +2,7 @@
 
 A row's prediction depends in its last bits (in bfloat16 in its third digit) on the shape of the batch that it is
 computed in. So a text is padded to the next multiple of 8 of its own length, a batch is filled up to the same number of
-rows, and there are as many pictures as rows, blank ones included: see docs/decisions/0004-batch-shapes.md.
+rows, and there are as many images as rows, blank ones included: see docs/decisions/0004-batch-shapes.md.
 """
 
 import copy
@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 
 from pricing.errors import TrainingError
 from pricing.members.multimodal.dataset import AmazonMLDataset, get_dataloader
-from pricing.members.multimodal.inputs import PictureFiles
+from pricing.members.multimodal.inputs import ImageFiles
 from pricing.members.multimodal.network import Batch
 from pricing.members.multimodal.optimisation import Precision
 from pricing.members.multimodal.ranks import Ranks
@@ -76,7 +76,7 @@ def predict(
     result = np.zeros(len(dataset))
     some: Any = _Some(dataset, mine)
     batches = [places.tolist() for _, places in shape_batches(some.lengths, batch_size, sys.maxsize)]
-    shape = None if dataset.pictures is None else dataset.pictures.shape
+    shape = None if dataset.images is None else dataset.images.shape
     for batch in get_dataloader(some, batch_size, shuffle=False, workers=workers, batches=batches):
         with precision.autocast():
             prediction = model(_filled(batch, batch_size, shape).to(device))
@@ -91,20 +91,20 @@ def predict(
 
 def _filled(batch: Batch, size: int, shape: tuple[int, ...] | None) -> Batch:
     """The batch with blank rows behind its own, ``size`` in all, its texts padded to a multiple of 8, and ``size``
-    pictures of the given shape, blank ones behind those that are there."""
+    images of the given shape, blank ones behind those that are there."""
     more = size - len(batch.rows)
-    tokens, mask, pictures, picture_mask = batch.tokens, batch.mask, batch.pictures, batch.picture_mask
+    tokens, mask, images, image_mask = batch.tokens, batch.mask, batch.images, batch.image_mask
     if tokens is not None and mask is not None:
         longer = -mask.shape[1] % 8
         tokens = F.pad(tokens, (*(0, 0) * (tokens.ndim - 2), 0, longer, 0, more))  # (size, T[, H])
         mask = F.pad(mask, (0, longer, 0, more))  # (size, T)
         mask[len(batch.rows) :, 0] = True  # a blank row attends to its padding rather than to nothing
-    if shape is not None and picture_mask is not None:
-        there = torch.empty(0, *shape) if pictures is None else pictures
-        pictures = torch.cat([there, torch.zeros(size - len(there), *shape, dtype=there.dtype)])  # (size, ...)
-        picture_mask = F.pad(picture_mask, (0, more))  # (size,)
+    if shape is not None and image_mask is not None:
+        there = torch.empty(0, *shape) if images is None else images
+        images = torch.cat([there, torch.zeros(size - len(there), *shape, dtype=there.dtype)])  # (size, ...)
+        image_mask = F.pad(image_mask, (0, more))  # (size,)
     tabular = F.pad(batch.tabular, (0, 0, 0, more))  # (size, F)
-    return replace(batch, tokens=tokens, mask=mask, pictures=pictures, picture_mask=picture_mask, tabular=tabular)
+    return replace(batch, tokens=tokens, mask=mask, images=images, image_mask=image_mask, tabular=tabular)
 
 
 def predict_with_tta(
@@ -120,7 +120,7 @@ def predict_with_tta(
 
     That is: the plain view; the further windows of a text that is longer than one (see
     `pricing.pretrained.text.text_windows`), as far as the data set has them; and ``views - 1`` augmented views of the
-    pictures (flips and crops), where they are decoded here. Kept activations of pictures cannot be augmented. Each is
+    images (flips and crops), where they are decoded here. Kept activations of images cannot be augmented. Each is
     the same for a row whatever other rows stand beside it.
     """
     total = predict(model, dataset, precision, batch_size=batch_size, workers=workers)
@@ -132,11 +132,11 @@ def predict_with_tta(
             other.text = dataset.text.window(number)
             total += predict(model, other, precision, rows=rows, batch_size=batch_size, workers=workers)
             seen[rows] += 1
-    if isinstance(dataset.pictures, PictureFiles):
-        rows = np.flatnonzero(dataset.pictures.present)
+    if isinstance(dataset.images, ImageFiles):
+        rows = np.flatnonzero(dataset.images.present)
         for number in range(1, views):
             other = copy.copy(dataset)
-            other.pictures = dataset.pictures.view(number)
+            other.images = dataset.images.view(number)
             total += predict(model, other, precision, rows=rows, batch_size=batch_size, workers=workers)
             seen[rows] += 1
     return total / seen

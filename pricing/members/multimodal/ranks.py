@@ -46,7 +46,7 @@ class Ranks:
         """The model with its gradients averaged over the processes."""
         if self.size == 1:
             return model
-        # a batch without any missing picture leaves the missing embedding without gradient
+        # a batch without any missing image leaves the missing embedding without gradient
         return DistributedDataParallel(model, find_unused_parameters=True)
 
     def accumulate(self, network: nn.Module) -> AbstractContextManager[Any]:
@@ -104,7 +104,8 @@ def launch(function: Callable[..., None], processes: int, device: torch.device, 
     """
     if device.type == "cuda" and processes > torch.cuda.device_count():
         raise TrainingError(
-            f"neural.processes is {processes}, but there are {torch.cuda.device_count()} GPUs; lower neural.processes"
+            f"members.multimodal.processes is {processes}, but there are {torch.cuda.device_count()} GPUs; lower "
+            "members.multimodal.processes"
         )
     threads = max(1, torch.get_num_threads() // (processes if device.type == "cpu" else 1))
     lines = get_context("spawn").Queue()

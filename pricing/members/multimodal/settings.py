@@ -12,140 +12,146 @@ class TextEncoderConfig(Section):
     """The text encoder."""
 
     enabled: bool = True
-    """Use the text at all."""
+    """Whether the text is read."""
     name: str = "microsoft/deberta-v3-small"
     """A local folder, an installed weight package (all-MiniLM-L6-v2, all-mpnet-base-v2) or a hub model."""
     max_length: int = Field(256, ge=8, le=2048)
-    """Tokens a text is truncated to."""
+    """Maximum number of tokens per text; longer ones are truncated."""
     windows: int = Field(1, ge=1)
-    """Windows of max_length tokens that a prediction averages where a text is longer; training reads the first."""
+    """Maximum number of windows of max_length tokens per longer text that a prediction averages. Training reads the
+    first."""
     trainable_layers: int | None = Field(None, ge=0)
-    """Upper layers that are trained; the layers below run once and are kept. None trains all of them."""
+    """Number of upper layers that are trained; what the layers below give is computed once. None trains all layers."""
     gradient_checkpointing: bool = False
-    """Trade time for memory."""
+    """Whether activations are computed again in the backward pass, which takes less memory and more time."""
 
 
 class ImageEncoderConfig(Section):
-    """The picture encoder."""
+    """The image encoder."""
 
     enabled: bool = True
-    """Use pictures at all."""
+    """Whether images are read."""
     name: str = "efficientnet_b2"
     """A local folder, an installed weight package (tf_efficientnet_lite0) or a timm model."""
     side: int = Field(260, ge=16, le=1024)
-    """Input side, in pixels."""
+    """Side of the images that the encoder sees, in pixels."""
     frozen: Literal["all", "early", "none"] = "early"
-    """Blocks that are not trained; with all of them frozen the activations are computed once and kept."""
+    """Blocks that are not trained. With ``all`` of them, what the encoder gives is computed once."""
+
+    @property
+    def keeps_patches(self) -> bool:
+        """Whether all of the encoder is frozen, so that the patches that it gives are computed once and kept."""
+        return self.enabled and self.frozen == "all"
 
 
 class LoraConfig(Section):
     """Low-rank adaptation of the text encoder's attention layers."""
 
     enabled: bool = False
-    """Use LoRA instead of training whole layers."""
+    """Whether LoRA adapters are trained in place of whole layers."""
     r: int = Field(16, ge=1)
-    """Rank."""
+    """Rank of an adapter."""
     alpha: int = Field(32, ge=1)
-    """Scale."""
+    """Factor on an adapter's output, times its rank."""
     dropout: float = Field(0.05, ge=0, lt=1)
     """Dropout on the adapter's input."""
 
 
 class FusionConfig(Section):
-    """How the modalities meet."""
+    """How text, image and features are fused."""
 
     kind: Literal["cross_attention", "gated"] = "cross_attention"
-    """Bidirectional cross-modal attention, or gates."""
+    """Attention between text and image in both directions, or gates over their means."""
     hidden: int = Field(256, ge=8)
     """Width of the fused representation."""
     heads: int = Field(4, ge=1)
     """Attention heads."""
     start: Literal["ridge", "median"] = "ridge"
-    """Where the linear skip starts: at the leak-free ridge prediction, or at the median price."""
+    """Where the linear part starts: at the ridge's prediction, or at the median price."""
     svd: bool = True
-    """Read the svd_* columns; the text encoder reads the words themselves."""
+    """Whether the ``svd_*`` columns are read; the text encoder reads the words themselves."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Dropout in fusion and head."""
     modality_dropout: float = Field(0.1, ge=0, lt=1)
-    """Chance that the text or the picture of a row with both is replaced by its learnt missing embedding in
-    training."""
+    """Probability that the text or the image of a training row with both is replaced by a learnt embedding."""
 
 
 class TrainingConfig(Section):
-    """Optimisation."""
+    """The training loop."""
 
     loss: Literal["huber_smape", "focal_smape", "l1", "smooth_l1"] = "smooth_l1"
-    """Loss on log price."""
+    """Loss on the log price."""
     epochs: int = Field(4, ge=1)
-    """Most passes over the training rows."""
+    """Maximum number of passes over the training rows."""
     text_epochs: int = Field(0, ge=0)
-    """Passes of a first phase that trains the text encoder on the price alone; 0 for none."""
+    """Number of passes of a first phase, which trains the text encoder alone; 0 for no such phase."""
     second_phase_rate: float = Field(1.0, ge=0)
-    """Factor on encoder_learning_rate in the phase that fuses, after a first one."""
+    """Factor on encoder_learning_rate in the phase after a first one."""
     batch_size: int = Field(32, ge=1)
-    """Rows a micro-batch of each process."""
+    """Number of rows per micro-batch and process."""
     accumulation: int = Field(4, ge=1)
-    """Micro-batches an optimiser step."""
+    """Number of micro-batches per optimiser step."""
     learning_rate: float = Field(1e-3, gt=0)
-    """Peak rate of the fusion, projection and head."""
+    """Peak learning rate of all but the encoders."""
     encoder_learning_rate: float = Field(5e-5, gt=0)
-    """Peak rate of the encoders' upper layer; lower layers decay from it."""
+    """Peak learning rate of the encoders' uppermost layer."""
     skip_rate: float = Field(0.1, ge=0)
-    """Factor on learning_rate for the linear skip; see fusion.start."""
+    """Factor on learning_rate for the linear part; see fusion.start."""
     layer_decay: float = Field(0.9, gt=0, le=1)
-    """Factor on the rate, a layer downwards."""
+    """Factor on the learning rate per layer downwards."""
     weight_decay: float = Field(0.01, ge=0)
-    """AdamW's decay."""
+    """Weight decay of AdamW."""
     warmup: float = Field(0.1, ge=0, lt=1)
-    """Share of the steps with a rising rate."""
+    """Share of the steps in which the learning rate rises."""
     clip_norm: float = Field(1.0, gt=0)
-    """Largest gradient norm."""
+    """Maximum norm of the gradient."""
     ema_decay: float = Field(0.999, ge=0, lt=1)
-    """Decay of the moving average of the weights; 0 switches it off."""
+    """Decay of the moving average of the weights; 0 for no average."""
     patience: int = Field(2, ge=1)
-    """Epochs without gain before stopping."""
+    """Number of epochs without a better validation SMAPE after which training stops."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """auto takes what the processor has instructions for; never chosen by timing."""
+    """Number format of products; ``auto`` takes what the processor has instructions for."""
     tta: int = Field(1, ge=1)
-    """Views a prediction averages."""
+    """Number of views per image that a prediction averages, where images are decoded for it."""
 
 
 class CheckpointConfig(Section):
-    """Checkpoints of the training loop."""
+    """Checkpoints, from which a killed training continues."""
 
     minutes: float = Field(30.0, gt=0)
-    """Minutes between checkpoints inside an epoch."""
+    """Minimum number of minutes between checkpoints inside an epoch."""
     keep: int = Field(2, ge=1)
-    """Latest checkpoints kept beside the best."""
+    """Number of latest checkpoints that are kept beside the best one."""
     kind: Literal["quick", "full"] = "quick"
-    """Both continue exactly; quick in its own folder, full carries the best weights too and can be moved."""
+    """Both continue exactly; ``full`` holds the best weights too, so that its folder can be moved."""
 
 
 class MultimodalSettings(MemberSettings):
-    """The network on text, images and features."""
+    """Network on text, image and features."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where networks are trained."""
+    """Where the network is trained; ``auto`` takes a GPU where there is one."""
     workers: int = Field(0, ge=0)
-    """Processes that decode pictures where their activations are not kept."""
+    """Number of processes that decode images; 0 decodes them in the training process. Unused with image.frozen at
+    ``all``."""
     processes: int = Field(1, ge=1)
-    """Processes that train one encoder network together, a GPU each."""
+    """Number of processes that train one network together, with one GPU each."""
     encode_batch: int = Field(32, ge=1)
-    """Rows a batch of the frozen parts, which run once."""
+    """Number of rows per batch of the encoders' frozen parts."""
     refit: bool = False
-    """Train the network once more on all labelled rows when holdout.refit is on."""
+    """Whether the network is trained once more on all labelled rows where holdout.refit is on."""
     text: TextEncoderConfig = TextEncoderConfig()
-    """Text encoder."""
+    """The text encoder."""
     image: ImageEncoderConfig = ImageEncoderConfig()
-    """Picture encoder."""
+    """The image encoder."""
     lora: LoraConfig = LoraConfig()
-    """LoRA."""
+    """LoRA on the text encoder."""
     fusion: FusionConfig = FusionConfig()
-    """Fusion."""
+    """How text, image and features are fused."""
     training: TrainingConfig = TrainingConfig()
-    """Training loop."""
+    """The training loop."""
     checkpoint: CheckpointConfig = CheckpointConfig()
-    """Checkpoints."""
+    """Checkpoints, from which a killed training continues."""
 
     @model_validator(mode="after")
     def _first_phase_has_something_to_train(self) -> Self:

@@ -33,7 +33,7 @@ def full_memory_is_an_error(device: torch.device, rows: int) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise TrainingError(
-            f"{device} has not enough memory for steps of {rows} rows; halve neural.training.batch_size and double "
-            "neural.training.accumulation, which learns the same, set neural.text.gradient_checkpointing, or lower "
-            "neural.text.max_length or neural.image.side"
+            f"{device} has not enough memory for steps of {rows} rows; under members.multimodal, halve "
+            "training.batch_size and double training.accumulation, which learns the same, set "
+            "text.gradient_checkpointing, or lower text.max_length or image.side"
         ) from error

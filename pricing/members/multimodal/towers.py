@@ -1,5 +1,6 @@
 """The encoders of one training: what is trained of them, and how rows are read for them."""
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,15 +9,14 @@ import numpy as np
 import polars as pl
 
 from pricing.errors import WeightsError
-from pricing.members.multimodal.activations import Activations, keeps_pictures
+from pricing.members.multimodal.activations import Activations
 from pricing.members.multimodal.dataset import AmazonMLDataset
-from pricing.members.multimodal.encoders import ImageTower, TextTower, fit_to_side, split_text_encoder
-from pricing.members.multimodal.inputs import PictureFiles, picture_transform
+from pricing.members.multimodal.encoder_parts import EncoderParts
+from pricing.members.multimodal.encoders import ImageTower, TextTower
+from pricing.members.multimodal.inputs import ImageFiles, image_transform
 from pricing.members.multimodal.lora import LoraReport, merge_lora, setup_lora
-from pricing.members.multimodal.settings import MultimodalSettings
-from pricing.pretrained.saved_encoders import SavedEncoders
 
-__all__ = ["Towers"]
+__all__ = ["Towers", "enable_checkpointing"]
 
 
 def enable_checkpointing(encoder: Any) -> None:
@@ -33,69 +33,67 @@ def enable_checkpointing(encoder: Any) -> None:
         else:
             encoder.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     except ValueError as error:
-        raise WeightsError(f"{error} Set neural.text.gradient_checkpointing to false.") from None
+        raise WeightsError(f"{error} Set members.multimodal.text.gradient_checkpointing to false.") from None
 
 
 class Towers:
-    """The encoders of one training: what is trained of them, and how rows are read for them."""
+    """The encoders of one training: what is trained of them, and how rows are read for them.
 
-    def __init__(self, config: MultimodalSettings, encoded: Activations, encoders: SavedEncoders) -> None:
-        self.config = config
+    Parameters
+    ----------
+    kept : mapping
+        Record of the activations that are read, see `Activations`.
+    parts : EncoderParts
+        What is trained is copied from there.
+    """
+
+    def __init__(self, kept: Mapping[str, Any], parts: EncoderParts) -> None:
+        self.settings = parts.settings
         self.lora: LoraReport | None = None
-        self.text = self._text(encoded.record["text"], encoders)
-        self.image, self.transforms = self._image(encoded.record["image"], encoders)
+        self.text = self._text(kept["text"], parts)
+        self.image, self.transforms = self._image(kept["image"], parts)
 
-    def _text(self, kept: Mapping[str, Any] | None, encoders: SavedEncoders) -> TextTower | None:
-        settings = self.config.text
+    def _text(self, kept: Mapping[str, Any] | None, parts: EncoderParts) -> TextTower | None:
+        settings = self.settings.text
         if not settings.enabled:
             return None
         if settings.trainable_layers == 0:
             assert kept is not None
             return TextTower(None, kept["width"], upper=True)
-        encoder: Any = encoders.text()
-        width = int(encoder.config.hidden_size)
-        part = encoder
-        if settings.trainable_layers is not None:
-            _, part = split_text_encoder(encoder, settings.trainable_layers)
-        elif hasattr(encoder, "pooler"):
-            encoder.pooler = None
+        part, width = parts.upper_text()
         if settings.gradient_checkpointing:
             enable_checkpointing(part)
-        if self.config.lora.enabled:
-            part, self.lora = setup_lora(part, self.config.lora)
+        if self.settings.lora.enabled:
+            part, self.lora = setup_lora(part, self.settings.lora)
         return TextTower(part, width, upper=settings.trainable_layers is not None)
 
     def merge(self) -> None:
-        """Fold trained adapters into the weights: the same prices without the extra products."""
+        """Fold trained adapters into the weights, once: the same prices without the extra products."""
         if self.lora is not None:
             assert self.text is not None
-            self.text.encoder = merge_lora(self.text.encoder)  # type: ignore[arg-type]
+            self.text.encoder, self.lora = merge_lora(self.text.encoder), None  # type: ignore[arg-type]
 
-    def _image(self, kept: Mapping[str, Any] | None, encoders: SavedEncoders) -> tuple[ImageTower | None, Any]:
-        settings = self.config.image
+    def _image(self, kept: Mapping[str, Any] | None, parts: EncoderParts) -> tuple[ImageTower | None, Any]:
+        settings = self.settings.image
         if not settings.enabled:
             return None, None
-        if settings.frozen == "all":
+        if settings.keeps_patches:
             assert kept is not None
             return ImageTower(None, kept["width"]), None
-        encoder: Any = encoders.image()
-        fit_to_side(encoder, settings.side)
-        transforms = [picture_transform(encoder, settings.side, training=training) for training in (False, True)]
+        encoder = copy.deepcopy(parts.image[0])
+        transforms = [image_transform(encoder, settings.side, training=training) for training in (False, True)]
         return ImageTower(encoder, int(encoder.num_features), settings.frozen), transforms
 
     def dataset(
         self, frame: pl.DataFrame, values: np.ndarray, encoded: Activations, files: Mapping[str, Path], **options: Any
     ) -> AmazonMLDataset:
-        """Rows with their texts and pictures, kept or to be computed."""
+        """Rows with their texts and images, kept or to be computed."""
         ids = frame["sample_id"]
-        text: Any = None
-        pictures: Any = None
-        if self.config.text.enabled:
-            text = encoded.texts(ids)
-        if self.config.image.enabled:
-            if keeps_pictures(self.config):
-                pictures = encoded.pictures(ids)
-            else:
-                pictures = PictureFiles([files.get(link) for link in frame["image_link"]], *self.transforms)
+        text: Any = encoded.texts(ids) if self.settings.text.enabled else None
+        images: Any = None
+        if self.settings.image.keeps_patches:
+            images = encoded.images(ids)
+        elif self.settings.image.enabled:
+            images = ImageFiles([files.get(link) for link in frame["image_link"]], *self.transforms)
         features = pl.DataFrame(values).insert_column(0, ids)
-        return AmazonMLDataset(frame, features, text=text, pictures=pictures, **options)
+        return AmazonMLDataset(frame, features, text=text, images=images, **options)

@@ -20,7 +20,6 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from pricing.members.multimodal.settings import CheckpointConfig
 from pricing.errors import ArtifactError, TrainingError
 from pricing.members.multimodal.checkpoint import CheckpointManager, rng_state, set_rng_state
 from pricing.members.multimodal.dataset import AmazonMLDataset, BucketSampler, get_dataloader
@@ -34,7 +33,7 @@ from pricing.members.multimodal.optimisation import (
 )
 from pricing.members.multimodal.prediction import predict
 from pricing.members.multimodal.ranks import Ranks
-from pricing.members.multimodal.settings import TrainingConfig
+from pricing.members.multimodal.settings import CheckpointConfig, TrainingConfig
 from pricing.members.multimodal.stopping import full_memory_is_an_error, stop_on_sigterm
 from pricing.members.torch_parts.tensors import put_trained, trained_state
 from pricing.metrics.smape import smape_of_logs
@@ -55,7 +54,7 @@ class TrainingResult:
     best_smape: float | None
     """Validation SMAPE in percent."""
     curves: list[dict[str, Any]] = field(default_factory=list)
-    """Records of epoch, split, metric, value."""
+    """Records of round (epoch), split, metric, value."""
     precision: str = "fp32"
     steps: int = 0
 
@@ -275,7 +274,8 @@ class _Run:
             if self.skipped > MAX_SKIPPED:
                 raise TrainingError(
                     f"loss or gradient not finite in {self.skipped} steps in a row up to step {self.step} (epoch "
-                    f"{self.epoch + 1}); lower neural.training.learning_rate or set neural.training.precision to fp32"
+                    f"{self.epoch + 1}); lower members.multimodal.training.learning_rate or set "
+                    "members.multimodal.training.precision to fp32"
                 )
         elif self.ema:
             self.ema.update(self.model)
@@ -286,7 +286,7 @@ class _Run:
     def finish_epoch(self) -> None:
         loss = self.epoch_loss / len(self.train)
         self.epoch, self.batch, self.epoch_loss = self.epoch + 1, 0, 0.0
-        self.curves.append({"epoch": self.epoch, "split": "train", "metric": "loss", "value": loss})
+        self.curves.append({"round": self.epoch, "split": "train", "metric": "loss", "value": loss})
         found = ""
         if self.valid is not None:
             if self.ema:
@@ -294,7 +294,7 @@ class _Run:
             prediction = predict(self.model, self.valid, self.precision, workers=self.workers)
             assert self.valid.target is not None
             score = smape_of_logs(prediction, self.valid.target.numpy())
-            self.curves.append({"epoch": self.epoch, "split": "valid", "metric": "smape", "value": score})
+            self.curves.append({"round": self.epoch, "split": "valid", "metric": "smape", "value": score})
             if score < self.best_smape:
                 self.best_smape, self.best_epoch, self.bad_epochs = score, self.epoch, 0
                 self.best_state = {name: tensor.cpu().clone() for name, tensor in trained_state(self.model).items()}

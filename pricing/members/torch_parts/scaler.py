@@ -11,11 +11,16 @@ import polars as pl
 from pricing.errors import ArtifactError, SchemaError
 from pricing.store.artifacts import write_json
 
-__all__ = ["TabularScaler"]
+__all__ = ["TabularScaler", "without_svd"]
 
 _CLIP = 4.0  # standard deviations; heavy-tailed counts would otherwise own the first layer
 _LEVELS = 24  # most frequent levels of a categorical column that get a column of their own
 _RAREST = 8  # rows that a level needs
+
+
+def without_svd(table: pl.DataFrame) -> pl.DataFrame:
+    """Return the columns but ``svd_*``, for a member that reads the words themselves."""
+    return table.select([name for name in table.columns if not name.startswith("svd_")])
 
 
 @dataclass(frozen=True)

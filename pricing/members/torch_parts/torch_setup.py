@@ -23,7 +23,7 @@ def prepare_torch(device: Literal["auto", "cpu", "cuda"], threads: int) -> torch
     torch.set_num_threads(threads)
     found = torch.cuda.is_available()
     if device == "cuda" and not found:
-        raise TrainingError("neural.device is cuda, but torch sees no GPU; set it to auto or cpu")
+        raise TrainingError("device is cuda, but torch sees no GPU; set it to auto or cpu")
     chosen = torch.device("cuda" if found and device != "cpu" else "cpu")
     torch.use_deterministic_algorithms(chosen.type == "cpu")  # on a CPU it costs nothing; a GPU lacks some operators
     logger.debug("torch on %s with %d threads", chosen, threads)

@@ -11,7 +11,6 @@ import polars as pl
 import timm
 import torch
 from PIL import Image
-from pricing.members.multimodal.settings import FusionConfig
 from scipy import sparse
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import nn
@@ -28,9 +27,9 @@ from transformers import (
 from pricing.features.load import FeatureSchema, FeatureSet, save_features
 from pricing.members.multimodal.dataset import AmazonMLDataset
 from pricing.members.multimodal.encoders import ImageTower, TextTower
-from pricing.members.multimodal.inputs import KeptPictures, TokenTexts
+from pricing.members.multimodal.inputs import KeptImages, TokenTexts
 from pricing.members.multimodal.network import OptimizedMultimodalModel
-from pricing.members.multimodal.settings import MultimodalSettings
+from pricing.members.multimodal.settings import FusionConfig, MultimodalSettings
 
 assert vision_ops is not None
 WORDS = [
@@ -79,7 +78,7 @@ def write_image_encoder(folder: Path, name: str = "test_efficientnet") -> Path:
 
 
 class Features(nn.Module):
-    """Stands for a picture encoder: mean colour of a 2 x 2 grid, widened."""
+    """Stands for an image encoder: mean colour of a 2 x 2 grid, widened."""
 
     num_features = 6
 
@@ -87,12 +86,12 @@ class Features(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(3, 6, 1)
 
-    def forward_features(self, pictures: torch.Tensor) -> torch.Tensor:
-        return self.conv(nn.functional.adaptive_avg_pool2d(pictures, 2))  # (M, 6, 2, 2)
+    def forward_features(self, images: torch.Tensor) -> torch.Tensor:
+        return self.conv(nn.functional.adaptive_avg_pool2d(images, 2))  # (M, 6, 2, 2)
 
 
 def toy_dataset(rows: int, *, seed: int = 0, training: bool = False, width: int = 5) -> AmazonMLDataset:
-    """Log price is a column plus what the patches show; every third row lacks its picture."""
+    """Log price is a column plus what the patches show; every third row lacks its image."""
     rng = np.random.default_rng(seed)
     ids = pl.Series("sample_id", [f"r{number}" for number in range(rows)])
     values = rng.normal(size=(rows, width)).astype(np.float32)
@@ -106,7 +105,7 @@ def toy_dataset(rows: int, *, seed: int = 0, training: bool = False, width: int 
         frame,
         pl.DataFrame(values).insert_column(0, ids),
         text=TokenTexts.of(tokens),
-        pictures=KeptPictures(bits, place),
+        images=KeptImages(bits, place),
         training=training,
         seed=seed,
     )
@@ -136,9 +135,9 @@ def toy_model(*, seed: int = 0, width: int = 5, text: bool = True, image: bool =
 
 
 def write_inputs(root: Path, *, rows: int = 60, test_rows: int = 8, terms: int = 30) -> dict[str, Path]:
-    """Outputs of the stages before: a catalogue whose price depends on pack, words and the picture's brightness."""
+    """Outputs of the stages before: a catalogue whose price depends on pack, words and the image's brightness."""
     rng = np.random.default_rng(1)
-    names = ("catalogue", "folds", "features", "price_features", "images", "pictures")
+    names = ("catalogue", "folds", "features", "price_features", "images", "image_folder")
     paths = {name: root / name for name in names}
     for path in paths.values():
         path.mkdir(parents=True)
@@ -146,7 +145,7 @@ def write_inputs(root: Path, *, rows: int = 60, test_rows: int = 8, terms: int =
     pack, bright, word = rng.integers(1, 9, total), rng.random(total) < 0.5, rng.integers(0, 6, total)
     log_price = 1.5 + np.log(pack) + 0.4 * bright + 0.1 * word
     ids = [f"p{n}" for n in [*range(rows), *range(test_rows)]]  # two files, each numbered from the start
-    links = [f"http://pictures.invalid/{n}.jpg" for n in range(total)]
+    links = [f"http://images.invalid/{n}.jpg" for n in range(total)]
     texts = [
         f"Item Name: {WORDS[word[n]]} {WORDS[n % len(WORDS)]} (Pack of {pack[n]})\nValue: {pack[n]}.0\nUnit: Ounce\n"
         for n in range(total)
@@ -181,8 +180,8 @@ def write_inputs(root: Path, *, rows: int = 60, test_rows: int = 8, terms: int =
             shade = 230 if bright[number] else 25
             pixels = np.full((24, 24, 3), (shade, shade, int(rng.integers(0, 255))), np.uint8)
             pixels[: 4 + number % 17, : 4 + number % 13] //= 2  # a corner of its own, so that crops and flips show
-            Image.fromarray(pixels).save(paths["pictures"] / f"{number}.jpg")
-    (paths["pictures"] / "3.jpg").write_bytes(b"\xff\xd8 broken")  # present in the table, unreadable on disk
+            Image.fromarray(pixels).save(paths["image_folder"] / f"{number}.jpg")
+    (paths["image_folder"] / "3.jpg").write_bytes(b"\xff\xd8 broken")  # present in the table, unreadable on disk
     pl.DataFrame(
         {
             "image_link": links,

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pricing.members.multimodal.settings import CheckpointConfig
 from safetensors.torch import save_file
 
 from pricing.members.multimodal.ranks import Ranks
+from pricing.members.multimodal.settings import CheckpointConfig
 from pricing.members.multimodal.training import _Run, train_neural_network
 from pricing.members.torch_parts.tensors import trained_state
 from tests.members.networks.builders import toy_dataset, toy_model

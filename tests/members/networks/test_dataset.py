@@ -1,4 +1,4 @@
-"""Rows merged with features, tokens, pictures; batches and their order."""
+"""Rows merged with features, tokens, images; batches and their order."""
 
 import io
 import os
@@ -17,11 +17,11 @@ from PIL import Image
 from pricing.errors import SchemaError
 from pricing.members.multimodal.dataset import AmazonMLDataset, BucketSampler, collate, get_dataloader
 from pricing.members.multimodal.inputs import (
-    KeptPictures,
+    ImageFiles,
+    KeptImages,
     KeptTexts,
-    PictureFiles,
     TokenTexts,
-    picture_transform,
+    image_transform,
     tokenize,
 )
 from pricing.members.torch_parts.scaler import TabularScaler
@@ -78,7 +78,7 @@ def test_property_29_tokenization_length_constraint(
     for windows, ids in zip(tokenize(tokenizer, joined, limit, 3), rows, strict=True):
         np.testing.assert_array_equal(windows[0], ids)  # the first of several windows is the truncated text
     source = TokenTexts.of(rows)
-    rest = {"picture": None, "tabular": torch.zeros(1), "target": None}
+    rest = {"image": None, "tabular": torch.zeros(1), "target": None}
     batch = collate([{"tokens": source.get(n), "row": n, **rest} for n in range(len(rows))])
     assert batch.tokens is not None
     assert batch.mask is not None
@@ -87,8 +87,8 @@ def test_property_29_tokenization_length_constraint(
 
 
 def save(path: Path, size: tuple[int, int], mode: str) -> Path:
-    picture = Image.effect_noise(size, 90).convert(mode)
-    picture.save(path)
+    image = Image.effect_noise(size, 90).convert(mode)
+    image.save(path)
     return path
 
 
@@ -106,11 +106,11 @@ def test_property_30_image_transformation_shape(
     side: int,
     training: bool,
 ) -> None:
-    """Property 30: Image transformation shape. A picture of any size and mode becomes (3, side, side) finite floats."""
-    path = save(tmp_path_factory.mktemp("picture") / "x.png", (width, height), mode)
+    """Property 30: Image transformation shape. An image of any size and mode becomes (3, side, side) finite floats."""
+    path = save(tmp_path_factory.mktemp("image") / "x.png", (width, height), mode)
     encoder = load_image_encoder(find_encoder(str(image_encoder), "image"))
-    transforms = [picture_transform(encoder, side, training=mode) for mode in (False, True)]
-    pixels = PictureFiles([path], *transforms).get(0, 5 if training else None)
+    transforms = [image_transform(encoder, side, training=mode) for mode in (False, True)]
+    pixels = ImageFiles([path], *transforms).get(0, 5 if training else None)
     assert pixels is not None
     assert pixels.shape == (3, side, side)
     assert pixels.dtype == torch.float32
@@ -118,30 +118,28 @@ def test_property_30_image_transformation_shape(
 
 
 @pytest.fixture(scope="module")
-def noisy(tmp_path_factory: pytest.TempPathFactory, image_encoder: Path) -> PictureFiles:
+def noisy(tmp_path_factory: pytest.TempPathFactory, image_encoder: Path) -> ImageFiles:
     path = save(tmp_path_factory.mktemp("noisy") / "x.png", (60, 50), "RGB")
     encoder = load_image_encoder(find_encoder(str(image_encoder), "image"))
-    return PictureFiles([path], *(picture_transform(encoder, 32, training=mode) for mode in (False, True)))
+    return ImageFiles([path], *(image_transform(encoder, 32, training=mode) for mode in (False, True)))
 
 
-def dataset_of(pictures: PictureFiles, training: bool, epoch: int) -> AmazonMLDataset:
-    data = AmazonMLDataset(
-        pl.DataFrame({"sample_id": ["a"]}), table(["a"]), pictures=pictures, training=training, seed=1
-    )
+def dataset_of(images: ImageFiles, training: bool, epoch: int) -> AmazonMLDataset:
+    data = AmazonMLDataset(pl.DataFrame({"sample_id": ["a"]}), table(["a"]), images=images, training=training, seed=1)
     data.epoch = epoch
     return data
 
 
 @settings(max_examples=10)
 @given(first=st.integers(0, 50), second=st.integers(51, 99))
-def test_property_31_data_augmentation_conditional_application(noisy: PictureFiles, first: int, second: int) -> None:
+def test_property_31_data_augmentation_conditional_application(noisy: ImageFiles, first: int, second: int) -> None:
     """Property 31: Data augmentation conditional application. Only training augments: anew each epoch, the same
     again."""
-    plain = [dataset_of(noisy, False, epoch)[0]["picture"] for epoch in (first, second)]
+    plain = [dataset_of(noisy, False, epoch)[0]["image"] for epoch in (first, second)]
     assert torch.equal(*plain)
     random_state = torch.get_rng_state()
-    shaken = [dataset_of(noisy, True, epoch)[0]["picture"] for epoch in (first, second, first)]
-    assert torch.equal(torch.get_rng_state(), random_state)  # else dropout would depend on how pictures are loaded
+    shaken = [dataset_of(noisy, True, epoch)[0]["image"] for epoch in (first, second, first)]
+    assert torch.equal(torch.get_rng_state(), random_state)  # else dropout would depend on how images are loaded
     assert not torch.equal(shaken[0], shaken[1])
     assert torch.equal(shaken[0], shaken[2])
     assert not torch.equal(shaken[0], plain[0])
@@ -199,31 +197,31 @@ def jpeg() -> bytes:
 def test_property_33_image_loading_fallback(
     tmp_path_factory: pytest.TempPathFactory, image_encoder: Path, states: list[str]
 ) -> None:
-    """Property 33: Image loading fallback. A missing or broken picture is masked, never an error, and a price comes
+    """Property 33: Image loading fallback. A missing or broken image is masked, never an error, and a price comes
     out."""
-    folder = tmp_path_factory.mktemp("pictures")
+    folder = tmp_path_factory.mktemp("images")
     data = jpeg()
-    contents = {"good": data, "cut": data[: len(data) // 3], "garbage": b"<html>no such picture</html>", "empty": b""}
+    contents = {"good": data, "cut": data[: len(data) // 3], "garbage": b"<html>no such image</html>", "empty": b""}
     paths: list[Path | None] = []
     for number, state in enumerate(states):
         paths.append(None if state == "none" else folder / f"{number}.jpg")
         if state in contents:
             (folder / f"{number}.jpg").write_bytes(contents[state])
     encoder = load_image_encoder(find_encoder(str(image_encoder), "image"))
-    pictures = PictureFiles(paths, picture_transform(encoder, 16, training=False))
+    images = ImageFiles(paths, image_transform(encoder, 16, training=False))
     ids = [f"r{number}" for number in range(len(states))]
-    data_set = AmazonMLDataset(pl.DataFrame({"sample_id": ids}), table(ids), pictures=pictures)
+    data_set = AmazonMLDataset(pl.DataFrame({"sample_id": ids}), table(ids), images=images)
     batch = collate([data_set[row] for row in range(len(ids))])
-    assert batch.picture_mask is not None
-    assert batch.picture_mask.tolist() == [state == "good" for state in states]
-    assert (0 if batch.pictures is None else len(batch.pictures)) == states.count("good")
+    assert batch.image_mask is not None
+    assert batch.image_mask.tolist() == [state == "good" for state in states]
+    assert (0 if batch.images is None else len(batch.images)) == states.count("good")
 
 
-def test_a_batch_half_without_pictures_trains() -> None:
+def test_a_batch_half_without_images_trains() -> None:
     data = toy_dataset(8)
     batch = collate([data[row] for row in range(8)])
-    assert batch.picture_mask is not None
-    assert 0 < batch.picture_mask.sum() < 8
+    assert batch.image_mask is not None
+    assert 0 < batch.image_mask.sum() < 8
     model = toy_model(modality_dropout=0.0)
     (model(batch) - batch.target).square().mean().backward()
     assert model.missing_image.grad.abs().sum() > 0
@@ -274,11 +272,11 @@ def test_workers_do_not_change_the_batches() -> None:
     for one, other in pairs:
         assert torch.equal(one.rows, other.rows)
         assert torch.equal(one.tokens, other.tokens)
-        assert torch.equal(one.pictures, other.pictures)
+        assert torch.equal(one.images, other.images)
 
 
 class Parents:
-    """Pictures that show which process the one that decodes them was forked from."""
+    """Images that show which process the one that decodes them was forked from."""
 
     present = np.ones(4, dtype=bool)
 
@@ -289,9 +287,9 @@ class Parents:
 def test_decoding_processes_come_ready_from_one_that_is_not_this() -> None:
     """Each epoch starts them anew: importing torch and timm in each would take longer than the epoch."""
     ids = list("abcd")
-    data = AmazonMLDataset(pl.DataFrame({"sample_id": ids}), table(ids), pictures=Parents())
+    data = AmazonMLDataset(pl.DataFrame({"sample_id": ids}), table(ids), images=Parents())
     loader = get_dataloader(data, 2, shuffle=False, workers=2)
-    parents = {int(batch.pictures[0, 0, 0]) for _ in range(2) for batch in loader}
+    parents = {int(batch.images[0, 0, 0]) for _ in range(2) for batch in loader}
     assert len(parents) == 1
     assert os.getpid() not in parents
 
@@ -321,12 +319,12 @@ def test_kept_activations_are_not_copied_to_a_loaders_processes(tmp_path: Path) 
         pl.DataFrame({"sample_id": ids}),
         table(ids),
         text=KeptTexts(states, np.array([0, 5, 9, 30_000]), np.array([1, 0, 1]), np.ones(3, np.int64)),
-        pictures=KeptPictures(patches, np.array([9_999, -1, 3])),
+        images=KeptImages(patches, np.array([9_999, -1, 3])),
     )
     assert len(pickle.dumps(data)) < 5_000
     ((one,), (other,)) = (get_dataloader(data, 3, shuffle=False, workers=n) for n in (0, 1))
     assert torch.equal(one.tokens, other.tokens)
-    assert torch.equal(one.pictures, other.pictures)
+    assert torch.equal(one.images, other.images)
 
 
 @given(tokens=st.integers(2, 300), limit=st.integers(8, 40), most=st.integers(1, 5))

@@ -9,13 +9,13 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from pricing.members.multimodal.settings import CheckpointConfig
 
 from pricing.errors import TrainingError
 from pricing.members.multimodal import training
 from pricing.members.multimodal.dataset import get_dataloader
 from pricing.members.multimodal.optimisation import choose_precision
 from pricing.members.multimodal.prediction import predict
+from pricing.members.multimodal.settings import CheckpointConfig
 from pricing.members.multimodal.training import train_neural_network
 from pricing.members.torch_parts.tensors import trained_state
 from tests.members.networks import training_case
@@ -104,10 +104,10 @@ def test_a_fold_is_trained_on_the_gpu_and_priced_again(
     tmp_path: Path,
 ) -> None:
     """Through the stage, once with decoding processes; the saved model gives the fold's prices, on the CPU as well."""
-    kind = "deberta" if variant in ("upper layer", "LoRA", "all trained, pictures too") else "bert"
+    kind = "deberta" if variant in ("upper layer", "LoRA", "all trained, images too") else "bert"
     changes = {name: dict(section) for name, section in VARIANTS[variant].items()}
     changes["training"] = {"precision": precision} | changes.get("training", {})
-    workers = 2 if variant == "all trained, pictures too" else 0
+    workers = 2 if variant == "all trained, images too" else 0
     config = tiny_config(text_encoders[kind], image_encoder, **changes, device="auto", workers=workers)
     out = run(inputs, config, tmp_path)
     record = json.loads((out / "member.json").read_text())
@@ -136,7 +136,7 @@ def test_too_little_memory_is_one_error_that_names_the_ways_out(tmp_path: Path) 
     try:
         torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 300e6) / total)
         config = training_case.settings(epochs=1, batch_size=64)
-        with pytest.raises(TrainingError, match=r"halve neural\.training\.batch_size"):
+        with pytest.raises(TrainingError, match=r"halve members\.multimodal\.training\.batch_size"):
             train_neural_network(model, data, None, config, EVERY, tmp_path, device=GPU)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
@@ -146,5 +146,5 @@ def test_more_processes_than_gpus_are_one_error(
     inputs: dict[str, Path], text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
 ) -> None:
     config = tiny_config(text_encoders["bert"], image_encoder, device="auto", processes=torch.cuda.device_count() + 1)
-    with pytest.raises(TrainingError, match=r"lower neural\.processes"):
+    with pytest.raises(TrainingError, match=r"lower members\.multimodal\.processes"):
         run(inputs, config, tmp_path)

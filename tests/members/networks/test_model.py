@@ -11,15 +11,15 @@ import timm
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pricing.members.multimodal.settings import LoraConfig
 from torch import nn
 
 from pricing.errors import ArtifactError, WeightsError
 from pricing.members.multimodal.dataset import collate
 from pricing.members.multimodal.ema import ModelEMA
-from pricing.members.multimodal.encoders import ImageTower, fit_to_side, picture_patches, split_text_encoder
+from pricing.members.multimodal.encoders import ImageTower, fit_to_side, image_patches, split_text_encoder
 from pricing.members.multimodal.lora import merge_lora, setup_lora
 from pricing.members.multimodal.network import Batch
+from pricing.members.multimodal.settings import LoraConfig
 from pricing.members.multimodal.towers import enable_checkpointing
 from pricing.members.torch_parts.tensors import load_model, save_model
 from pricing.pretrained.weights import find_encoder, load_image_encoder, load_text_encoder
@@ -37,8 +37,8 @@ def random_batch(rows: int, tokens: int, present: list[bool], width: int = 5, se
     return Batch(
         tokens=torch.randint(5, 30, (rows, tokens), generator=generator),
         mask=torch.arange(tokens) < lengths.unsqueeze(1),
-        pictures=torch.randn(int(mask.sum()), 4, 6, generator=generator) if mask.any() else None,
-        picture_mask=mask,
+        images=torch.randn(int(mask.sum()), 4, 6, generator=generator) if mask.any() else None,
+        image_mask=mask,
         tabular=torch.randn(rows, width, generator=generator),
         target=None,
         rows=torch.arange(rows),
@@ -76,7 +76,7 @@ def test_property_16_tabular_feature_projection(rows: int, width: int, hidden: i
 
 
 def test_a_rows_price_does_not_depend_on_its_batch() -> None:
-    """Padding and the other rows' missing pictures must leave no trace."""
+    """Padding and the other rows' missing images must leave no trace."""
     model = toy_model(modality_dropout=0.5).eval()
     data = toy_dataset(9)
     with torch.inference_mode():
@@ -98,17 +98,17 @@ def test_attention_attends() -> None:
     assert (over_tokens.transpose(1, 2)[~batch.mask] == 0).all()  # padding is never looked at
     assert over_patches[:2].std(-1).min() > 1e-4  # weights differ between patches ...
     assert over_tokens[0].std(0).min() > 1e-5  # ... and between queries
-    torch.testing.assert_close(over_patches[2], torch.full((7, 4), 0.25))  # no picture: four equal missing embeddings
+    torch.testing.assert_close(over_patches[2], torch.full((7, 4), 0.25))  # no image: four equal missing embeddings
 
 
-def test_the_picture_changes_the_price_only_where_there_is_one() -> None:
+def test_the_image_changes_the_price_only_where_there_is_one() -> None:
     model = toy_model().eval()
     nn.init.normal_(model.head[-1].weight)
     batch = random_batch(4, 5, [True, False, True, False])
     with torch.inference_mode():
         before = model(batch)
-        assert batch.pictures is not None
-        batch.pictures = batch.pictures.flip(2) * 3
+        assert batch.images is not None
+        batch.images = batch.images.flip(2) * 3
         changed = (model(batch) - before).abs() > 1e-6
     assert changed.tolist() == [True, False, True, False]
 
@@ -123,16 +123,16 @@ def test_missing_embeddings_learn_and_modality_dropout_is_for_training() -> None
     torch.testing.assert_close(model(batch), model(batch), atol=0, rtol=0)
 
 
-def test_a_row_without_a_picture_keeps_its_text() -> None:
+def test_a_row_without_an_image_keeps_its_text() -> None:
     """The text is all that it has, and 93 % of the real rows are so."""
     model = toy_model(modality_dropout=0.9, dropout=0.0)
     nn.init.normal_(model.head[-1].weight)
     batch = random_batch(60, 5, [True, False, False] * 20)
     with torch.inference_mode():
         changed = (model.train()(batch) - model.eval()(batch)).abs() > 1e-5
-    assert batch.picture_mask is not None
-    assert not changed[~batch.picture_mask].any()
-    assert changed[batch.picture_mask].float().mean() > 0.5
+    assert batch.image_mask is not None
+    assert not changed[~batch.image_mask].any()
+    assert changed[batch.image_mask].float().mean() > 0.5
 
 
 def test_training_starts_at_the_given_linear_model() -> None:
@@ -177,7 +177,7 @@ def test_too_many_layers_are_refused(text_encoders: dict[str, Path]) -> None:
 
 
 @pytest.mark.parametrize("frozen", ["early", "none", "all"])
-def test_picture_tower_freezes_what_it_says(frozen: Any, image_encoder: Path) -> None:
+def test_image_tower_freezes_what_it_says(frozen: Any, image_encoder: Path) -> None:
     encoder: Any = load_image_encoder(find_encoder(str(image_encoder), "image"))
     tower = ImageTower(encoder, encoder.num_features, frozen).train()
     patches = tower(torch.rand(2, 3, 64, 64))
@@ -211,16 +211,16 @@ def test_the_first_half_of_every_architecture_can_be_frozen(name: str, early: li
 
 
 def test_an_encoder_without_known_groups_cannot_be_frozen_early() -> None:
-    with pytest.raises(WeightsError, match=r"neural\.image\.frozen to all or none"):
+    with pytest.raises(WeightsError, match=r"members\.multimodal\.image\.frozen to all or none"):
         ImageTower(Features(), 6, "early")
 
 
 def test_maps_with_channels_last_become_patches_unscrambled() -> None:
     """Read as channels first, each patch was a row of the map, of all channels mixed."""
     encoder: Any = timm.create_model("test_mambaout", pretrained=False, num_classes=0).eval()
-    pictures = torch.rand(2, 3, 96, 64)
+    images = torch.rand(2, 3, 96, 64)
     with torch.inference_mode():
-        features, patches = encoder.forward_features(pictures), picture_patches(encoder, pictures)
+        features, patches = encoder.forward_features(images), image_patches(encoder, images)
     assert features.shape == (2, 3, 2, 64)
     for row, column in ((0, 0), (1, 1), (2, 0)):
         assert torch.equal(patches[:, 2 * row + column], features[:, row, column])
@@ -230,11 +230,13 @@ def test_features_in_an_unknown_layout_are_refused() -> None:
     encoder = Features()
     encoder.num_features = 2  # as if its channels stood last, and it did not say so
     with pytest.raises(WeightsError, match="shape"):
-        picture_patches(encoder, torch.rand(1, 3, 16, 16))
+        image_patches(encoder, torch.rand(1, 3, 16, 16))
 
 
 def test_a_side_that_an_encoder_does_not_take_is_named() -> None:
-    with pytest.raises(WeightsError, match=r"VisionTransformer .* neural\.image\.side = 260 .* trained with 160"):
+    with pytest.raises(
+        WeightsError, match=r"VisionTransformer .* members\.multimodal\.image\.side = 260 .* trained with 160"
+    ):
         fit_to_side(timm.create_model("test_vit", pretrained=False, num_classes=0), 260)
     assert fit_to_side(timm.create_model("test_vit3", pretrained=False, num_classes=0), 260) == (257, 96)
 

@@ -12,7 +12,7 @@ from scipy import sparse
 from pricing.members.gaussian_process import GaussianProcessSettings
 from pricing.members.kernels.process import GaussianProcess
 from pricing.members.multimodal.dataset import AmazonMLDataset
-from pricing.members.multimodal.inputs import KeptPictures, PictureFiles, TokenTexts
+from pricing.members.multimodal.inputs import ImageFiles, KeptImages, TokenTexts
 from pricing.members.multimodal.optimisation import choose_precision
 from pricing.members.multimodal.prediction import predict_with_tta
 from pricing.members.sparse_mlp import SparseMLPSettings
@@ -39,20 +39,20 @@ def assert_same_bits(rows: int, price: Callable[[np.ndarray], np.ndarray]) -> No
 @pytest.mark.parametrize("kind", ["cross_attention", "gated"])
 @pytest.mark.parametrize("hidden", [16, 96])
 def test_the_multimodal_network(precision: str, kind: str, hidden: int) -> None:
-    """Texts of two to eight tokens, every third row without a picture."""
+    """Texts of two to eight tokens, every third row without an image."""
     model, data = toy_model(hidden=hidden, kind=kind), toy_dataset(ROWS)
     with torch.no_grad():
         for parameter in model.parameters():  # the head starts at zero
             parameter.add_(0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
     assert isinstance(data.text, TokenTexts)
-    assert isinstance(data.pictures, KeptPictures)
+    assert isinstance(data.images, KeptImages)
 
     def price(rows: np.ndarray) -> np.ndarray:
         ids = data.ids.gather(rows)
         features = pl.DataFrame(data.tabular[rows].numpy()).insert_column(0, ids)
         text = TokenTexts(data.text.values, data.text.offsets, data.text.rows[rows], data.text.counts[rows])  # type: ignore[union-attr]
-        pictures = KeptPictures(data.pictures.patches, data.pictures.rows[rows])  # type: ignore[union-attr]
-        some = AmazonMLDataset(ids.to_frame(), features, text=text, pictures=pictures)
+        images = KeptImages(data.images.patches, data.images.rows[rows])  # type: ignore[union-attr]
+        some = AmazonMLDataset(ids.to_frame(), features, text=text, images=images)
         return predict_with_tta(model, some, choose_precision(precision, CPU), 1)
 
     assert_same_bits(ROWS, price)
@@ -74,15 +74,15 @@ def test_the_gaussian_process() -> None:
     assert_same_bits(ROWS, lambda rows: process.predict(new.take(rows)))
 
 
-def test_pictures_say_their_shape(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_images_say_their_shape(tmp_path) -> None:  # type: ignore[no-untyped-def]
     """Also where none is there: a batch is filled up with blank ones."""
 
-    def plain(picture: Image.Image) -> torch.Tensor:
-        return torch.zeros(3, 24, 24) + picture.size[0]
+    def plain(image: Image.Image) -> torch.Tensor:
+        return torch.zeros(3, 24, 24) + image.size[0]
 
     Image.new("RGB", (60, 40)).save(tmp_path / "a.png")
-    files = PictureFiles([None, tmp_path / "a.png"], plain)
+    files = ImageFiles([None, tmp_path / "a.png"], plain)
     seen = files.get(1, None)
     assert seen is not None
     assert files.shape == tuple(seen.shape)
-    assert PictureFiles([None], plain).shape == (3, 24, 24)
+    assert ImageFiles([None], plain).shape == (3, 24, 24)

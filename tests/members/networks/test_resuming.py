@@ -12,11 +12,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pricing.members.multimodal.settings import CheckpointConfig
 from safetensors.torch import load_file
 
 from pricing.members.multimodal import training
 from pricing.members.multimodal.checkpoint import CheckpointManager
+from pricing.members.multimodal.settings import CheckpointConfig
 from pricing.members.multimodal.training import train_neural_network
 from pricing.members.torch_parts.tensors import trained_state
 from tests.members.networks import training_case

@@ -18,11 +18,11 @@ def test_the_saved_copies_are_the_encoders_to_the_bit(tmp_path: Path) -> None:
     original, copy = (tokenizer(texts)["input_ids"] for tokenizer in (load_tokenizer(source), encoders.tokenizer()))
     assert original == copy
     ids = {"input_ids": torch.tensor([copy[0]]), "attention_mask": torch.ones(1, len(copy[0]), dtype=torch.int64)}
-    picture = torch.rand(1, 3, 96, 96)
+    pixels = torch.rand(1, 3, 96, 96)
     image = load_image_encoder(find_encoder("tf_efficientnet_lite0", "image"))
     with torch.inference_mode():
         assert torch.equal(load_text_encoder(source)(**ids).last_hidden_state, encoders.text()(**ids).last_hidden_state)
-        assert torch.equal(image.forward_features(picture), encoders.image().forward_features(picture))
+        assert torch.equal(image.forward_features(pixels), encoders.image().forward_features(pixels))
 
 
 def test_a_pooler_that_a_checkpoint_lacks_is_the_same_in_every_run(tmp_path: Path) -> None:

@@ -36,10 +36,10 @@ def run(inputs: dict[str, Path], config: MultimodalSettings, root: Path, fold: i
     out.mkdir(parents=True)
     if encoded and not encoded.exists():
         encoded.mkdir()
-        stage.encode(inputs["catalogue"], inputs["images"], config, inputs["pictures"], encoded)
+        stage.encode(inputs["catalogue"], inputs["images"], config, inputs["image_folder"], encoded)
     stage.train_fold(
         inputs["catalogue"], inputs["folds"], inputs["features"], inputs["price_features"], inputs["images"], encoded,
-        config, member, fold, 0, out, root / "work", pictures=inputs["pictures"], **options,
+        config, member, fold, 0, out, root / "work", images=inputs["image_folder"], **options,
     )  # fmt: skip
     return out
 
@@ -51,7 +51,7 @@ def price_again(inputs: dict[str, Path], model: Path, encoders: Path | None = No
     price = pl.read_parquet(inputs["price_features"] / "test.parquet")
     features = load_features(inputs["features"], "test")
     encoders = encoders or model.parents[1] / "encoded/encoders"
-    given = (model, frame, features, price.reverse(), images, inputs["pictures"])
+    given = (model, frame, features, price.reverse(), images, inputs["image_folder"])
     with TemporaryDirectory() as kept:
         logs = stage.predict_member(*given, encoders=encoders, encoded=Path(kept))
         # the models of other folds read what the first one left
@@ -62,7 +62,7 @@ def price_again(inputs: dict[str, Path], model: Path, encoders: Path | None = No
 VARIANTS: dict[str, dict[str, Any]] = {
     "upper layer": {},
     "all frozen": {"text": {"trainable_layers": 0}},
-    "all trained, pictures too": {
+    "all trained, images too": {
         "text": {"trainable_layers": None, "gradient_checkpointing": True}, "image": {"frozen": "early"},
         "training": {"tta": 2},
     },
@@ -73,7 +73,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "all trained, windows": {"text": {"trainable_layers": None, "max_length": 8, "windows": 2}},
     "gated": {"fusion": {"kind": "gated"}, "training": {"loss": "huber_smape"}},
-    "no pictures": {"image": {"enabled": False}},
+    "no images": {"image": {"enabled": False}},
     "no text": {"text": {"enabled": False}},
 }  # fmt: skip
 
@@ -82,14 +82,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
 def test_a_saved_model_prices_new_rows_as_the_fold_did(
     variant: str, inputs: dict[str, Path], text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
 ) -> None:
-    kind = "deberta" if variant in ("upper layer", "LoRA", "all trained, pictures too") else "bert"
+    kind = "deberta" if variant in ("upper layer", "LoRA", "all trained, images too") else "bert"
     config = tiny_config(text_encoders[kind], image_encoder, **VARIANTS[variant])
     out = run(inputs, config, tmp_path)
     predictions = pl.read_parquet(out / "predictions.parquet")
     assert predictions["part"].value_counts().sort("part").rows() == [("holdout", 10), ("test", 8), ("valid", 30)]
     both = price_again(inputs, out / "model").join(predictions.filter(pl.col("part") == "test"), on="sample_id")
     assert both.height == 4
-    # the batches are others, so the padding is, and sums differ in the last bits; other crops of the pictures make 3e-4
+    # the batches are others, so the padding is, and sums differ in the last bits; other crops of the images make 3e-4
     np.testing.assert_allclose(both["again"], both["log_price"], atol=1e-5)
 
 
@@ -98,7 +98,7 @@ def test_equal_inputs_give_equal_bytes(
     variant: str, inputs: dict[str, Path], text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
 ) -> None:
     # transformers recomputes no activations of MPNet
-    kind = "deberta" if variant == "all trained, pictures too" else "mpnet"
+    kind = "deberta" if variant == "all trained, images too" else "mpnet"
     config = tiny_config(text_encoders[kind], image_encoder, **VARIANTS[variant])
     first, second = (run(inputs, config, tmp_path / name) for name in ("a", "b"))
     for file in sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file()):
@@ -108,7 +108,7 @@ def test_equal_inputs_give_equal_bytes(
 
 
 @pytest.mark.parametrize("frozen", ["early", "all"])
-def test_a_transformer_sees_pictures_of_another_side_than_its_own(
+def test_a_transformer_sees_images_of_another_side_than_its_own(
     frozen: str, inputs: dict[str, Path], text_encoders: dict[str, Path], tmp_path: Path
 ) -> None:
     """Made for 160 pixels; its position embeddings are resampled alike in the run and when new rows are priced."""
@@ -333,7 +333,7 @@ def test_damaged_activations_are_named(
     config = tiny_config(text_encoders["bert"], image_encoder)
     encoded = tmp_path / "encoded"
     encoded.mkdir()
-    stage.encode(inputs["catalogue"], inputs["images"], config, inputs["pictures"], encoded)
+    stage.encode(inputs["catalogue"], inputs["images"], config, inputs["image_folder"], encoded)
     (encoded / "text_states.npy").write_bytes(b"\x80\x04]q\x00.")  # a pickle
     with pytest.raises(ArtifactError, match=r"text_states\.npy"):
         run(inputs, config, tmp_path)
@@ -359,12 +359,12 @@ def test_activations_of_a_row_do_not_depend_on_the_other_rows(
     # a run encodes its training and test rows together, scoring the new rows alone; prices must be the same bits
     import torch
 
-    from pricing.members.fold_rows import picture_files, read_catalogue_part
+    from pricing.members.fold_rows import image_files, read_catalogue_part
     from pricing.members.multimodal.activations import Activations, encode_rows
 
     config = tiny_config(text_encoders["bert"], image_encoder)
     frame = read_catalogue_part(inputs["catalogue"], "train").with_columns(part=pl.lit("train"))
-    files = picture_files(inputs["images"], inputs["pictures"], config)
+    files = image_files(inputs["images"], inputs["image_folder"], config)
     some = frame.gather_every(3).reverse()
     encoders = SavedEncoders.save(config.text.name, config.image.name, tmp_path / "encoders")
     for name, rows in (("all", frame), ("some", some)):
@@ -374,5 +374,5 @@ def test_activations_of_a_row_do_not_depend_on_the_other_rows(
     ids = some["sample_id"]
     for row in range(some.height):
         assert torch.equal(whole.texts(ids).get(row), part.texts(ids).get(row))
-        one, two = whole.pictures(ids).get(row, None), part.pictures(ids).get(row, None)
+        one, two = whole.images(ids).get(row, None), part.images(ids).get(row, None)
         assert (one is None and two is None) or torch.equal(one, two)

@@ -10,7 +10,6 @@ import timm
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pricing.members.multimodal.settings import CheckpointConfig
 
 from pricing.errors import TrainingError
 from pricing.members.multimodal import training
@@ -18,7 +17,7 @@ from pricing.members.multimodal.checkpoint import CheckpointManager
 from pricing.members.multimodal.encoders import ImageTower
 from pricing.members.multimodal.optimisation import choose_precision, learning_rate_factor, make_optimizer
 from pricing.members.multimodal.prediction import predict
-from pricing.members.multimodal.settings import TrainingConfig
+from pricing.members.multimodal.settings import CheckpointConfig, TrainingConfig
 from pricing.members.multimodal.training import train_neural_network
 from pricing.members.torch_parts.tensors import trained_state
 from tests.members.networks import training_case
@@ -143,7 +142,7 @@ def test_a_full_device_is_one_error_that_names_the_ways_out(tmp_path: Path, monk
 
     arguments = (toy_dataset(30), None, training_case.settings(), CheckpointConfig(minutes=1e-9), tmp_path)
     monkeypatch.setattr(training._Run, "optimizer_step", step)
-    with pytest.raises(TrainingError, match=r"halve neural\.training\.batch_size"):
+    with pytest.raises(TrainingError, match=r"halve members\.multimodal\.training\.batch_size"):
         train_neural_network(toy_model(), *arguments)
     assert CheckpointManager(tmp_path, 1).get_latest_checkpoint() is not None
 
@@ -171,7 +170,7 @@ def test_a_prediction_that_is_not_finite_names_its_row() -> None:
         predict(model, data, choose_precision("fp32", torch.device("cpu")))
 
 
-def test_the_network_learns_what_only_the_picture_shows(tmp_path: Path) -> None:
+def test_the_network_learns_what_only_the_image_shows(tmp_path: Path) -> None:
     """The toy's log price is a column plus what the patches show: seeing them must nearly halve the error at least."""
     scores = []
     for image in (True, False):
@@ -208,7 +207,7 @@ def test_layer_wise_rates_fall_downwards() -> None:
     assert decay[id(model.head.bias)] == decay[id(model.skip.weight)] == 0.0 < decay[id(model.head.weight)]
 
 
-def test_a_picture_encoders_rates_fall_by_its_stages() -> None:
+def test_an_image_encoders_rates_fall_by_its_stages() -> None:
     """A Swin's blocks are numbered anew in each stage."""
     small = {"embed_dim": 8, "depths": (1, 2), "num_heads": (1, 1), "window_size": 2, "img_size": 16}
     model = torch.nn.Module()

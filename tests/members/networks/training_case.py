@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pricing.members.multimodal.settings import CheckpointConfig
 from safetensors.torch import save_file
 
 from pricing.members.multimodal import checkpoint
-from pricing.members.multimodal.settings import TrainingConfig
+from pricing.members.multimodal.settings import CheckpointConfig, TrainingConfig
 from pricing.members.multimodal.training import TrainingResult, train_neural_network
 from pricing.members.torch_parts.tensors import trained_state
 from tests.members.networks.builders import toy_dataset, toy_model
