@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import polars as pl
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 
 from flows.pipeline import price_catalogue
 from pricing.configuration import PricingConfig
@@ -218,3 +221,20 @@ def test_permuted_prices_teach_nothing(sample: SampleInfo, tmp_path: Path, kind:
     # the paired standard error of a difference is about 1 on 425 rows
     assert min(figures.values()) > metrics["constant"]["oof_smape"] - 2.5
     assert metrics["holdout"]["smape"] > metrics["constant"]["holdout_smape"] - 5
+
+
+def test_the_runs_graph_shows_the_arrows_between_tasks(first: Run, prefect_server: str) -> None:
+    """The UI draws it from this endpoint; the two branches are side by side where no arrow joins them."""
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=["pricing"])))
+        (found,) = [one for one in runs if one.parameters["output"] == str(first.output)]
+    nodes = httpx.get(f"{prefect_server}/flow_runs/{found.id}/graph-v2").raise_for_status().json()["nodes"]
+    labels = {key: node["label"] for key, node in nodes}
+    parents = {node["label"]: {labels[parent["id"]] for parent in node["parents"]} for _, node in nodes}
+    trees, networks = ({f"{name}-{fold}" for fold in (0, 1)} for name in ("gbdt lightgbm", "neural sparse_mlp"))
+    assert parents["folds"] == {"catalogue"}
+    assert {"features", "price_features 0"} < parents["gbdt lightgbm-0"]
+    assert trees | networks <= parents["ensemble"]
+    assert "ensemble" in parents["outputs"]
+    for one in trees | networks:
+        assert not parents[one] & (trees | networks)

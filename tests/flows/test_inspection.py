@@ -12,9 +12,9 @@ from flows.cli import app
 from pricing.config.base import Section
 from pricing.config.catalogue import FoldsConfig, ImagesConfig
 from pricing.configuration import load_config
+from pricing.download.sources import ImageSource
 from pricing.errors import ArtifactError, InputError
 from pricing.members.lightgbm import LightGBMSettings
-from pricing.download.sources import ImageSource
 from pricing.plan.dag import make_plan
 from pricing.store.artifacts import ArtifactStore, Reference, key_parts
 from pricing.store.stages import Stage
