@@ -149,7 +149,7 @@ def describe_validation_error(error: ValidationError) -> str:
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            lines.append(f"{key}: {_moved(key, problem['input']) or 'unknown key' + _nearest(problem['loc'])}")
+            lines.append(_moved(key, problem["input"]) or f"{key}: unknown key{_nearest(problem['loc'])}")
         elif not key:  # of several keys, which the message names; what was found is the whole tree
             lines.append(problem["msg"].removeprefix("Value error, "))
         else:

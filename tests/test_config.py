@@ -38,15 +38,16 @@ def test_property_38_paths() -> None:
     names = "|".join({"data", "artifacts", *(path.name for path in made.values())})
     spelled = re.compile(rf'(?:Path\(|joinpath\(|/ )"(?:{names})["/]|"artifacts/')
     for source in (path for room in ("pricing", "tasks", "flows") for path in (ROOT / room).rglob("*.py")):
-        if source != ROOT / "pricing" / "config" / "__init__.py":
+        if source != ROOT / "pricing" / "config" / "paths.py":
             assert not spelled.search(source.read_text(encoding="utf-8")), source
 
 
 PLANNED = [
-    "members.multimodal.training.batch_size", "members.multimodal.training.epochs", "members.multimodal.training.learning_rate", "members.multimodal.training.warmup",
-    "members.multimodal.training.accumulation", "members.multimodal.training.clip_norm", "members.multimodal.training.ema_decay", "members.multimodal.lora.r",
-    "members.multimodal.lora.alpha", "members.multimodal.text.name", "members.multimodal.text.max_length", "members.multimodal.image.name", "members.multimodal.image.side",
-    "members.multimodal.checkpoint.minutes", "members.lightgbm.num_leaves", "members.lightgbm.learning_rate", "members.xgboost.max_depth",
+    *(f"members.multimodal.training.{name}" for name in (
+        "batch_size", "epochs", "learning_rate", "warmup", "accumulation", "clip_norm", "ema_decay")),
+    *(f"members.multimodal.{name}" for name in (
+        "lora.r", "lora.alpha", "text.name", "text.max_length", "image.name", "image.side", "checkpoint.minutes")),
+    "members.lightgbm.num_leaves", "members.lightgbm.learning_rate", "members.xgboost.max_depth",
     "members.catboost.depth", "tuning.trials", "ensemble.ridge_alpha", "ensemble.elasticnet_alpha", "folds.n_splits",
     "images.concurrency", "images.retries", "seed",
 ]  # fmt: skip
@@ -79,7 +80,8 @@ def test_unknown_keys_are_refused_with_their_path(key: str) -> None:
 @pytest.mark.parametrize(
     ("setting", "path"),
     [("folds.n_splits=1", "folds.n_splits"), ("folds.n_splits=many", "folds.n_splits"), ("seed=-1", "seed"),
-     ("holdout.fraction=0.9", "holdout.fraction"), ("gbdt.members=['quantum']", "gbdt.members"),
+     ("holdout.fraction=0.9", "holdout.fraction"), ("members.quantum.enabled=true", "members.quantum"),
+     ("ensemble.meta_learners=['quantum']", "ensemble.meta_learners"),
      ("submission.price_column=sample_id", "submission.price_column"),
      ("submission.price_column=high_95", "submission.price_column")],
 )  # fmt: skip
@@ -90,9 +92,7 @@ def test_impossible_values_are_refused_with_their_path(setting: str, path: str) 
 
 def test_a_search_by_more_folds_than_there_are_is_refused() -> None:
     """It was once cut to those there are, silently. Without a search its default of 3 is in nobody's way."""
-    with pytest.raises(
-        ConfigError, match=r"refused: tuning\.n_splits is 3, and folds\.n_splits only 2; .{0,30}$"
-    ):
+    with pytest.raises(ConfigError, match=r"refused: tuning\.n_splits is 3, and folds\.n_splits only 2; .{0,30}$"):
         load_config("demo", ["folds.n_splits=2", "tuning.trials=5"])
     assert load_config("demo", ["folds.n_splits=2"]).tuning.n_splits == 3
     assert load_config("demo", ["folds.n_splits=2", "tuning.trials=5", "tuning.n_splits=2"])
@@ -141,13 +141,25 @@ def test_settings_are_nested_dotted_or_texts(overrides: Any) -> None:
     ("overrides", "told"),
     [
         ({"folds": 3}, "folds"), ({"folds.n_splits.x": 3}, "folds.n_splits"), ({"seed": 1, "seed.x": 2}, "seed.x"),
-        ({"gbdt": {"lightgbm.num_leafs": 3}}, "did you mean num_leaves"), ({"preset": "cpu"}, "preset"),
+        ({"members": {"lightgbm.num_leafs": 3}}, "did you mean num_leaves"), ({"preset": "cpu"}, "preset"),
         (["preset=cpu"], "preset"), (["seed"], "expected key.path=value"), ({"": 1}, "unknown key"),
     ],
 )  # fmt: skip
 def test_impossible_settings_are_named(overrides: Any, told: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(told)):
         load_config("demo", overrides)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("gbdt.lightgbm.num_leaves", "members.lightgbm.num_leaves"),
+     ("neural.sparse_mlp.seeds", "members.sparse_mlp.seeds"), ("neural.text.name", "members.multimodal.text.name"), ("neural.refit_multimodal", "members.multimodal.refit"),
+     ("gbdt.members", "members.NAME.enabled"), ("gbdt.search.trials", "tuning.trials"),
+     ("gbdt.seeds", "members.NAME.seeds"), ("resources.gbdt_share", "resources.trees_share")],
+)  # fmt: skip
+def test_a_key_of_an_earlier_version_is_refused_with_the_new_one(old: str, new: str) -> None:
+    with pytest.raises(ConfigError, match=f"{re.escape(old)} is now {re.escape(new)}$"):
+        load_config("demo", {old: 1})
 
 
 def test_a_copied_preset_file_is_a_preset(tmp_path: Path) -> None:

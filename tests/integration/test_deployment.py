@@ -18,7 +18,6 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.automations import HEARTBEAT, NAME, dead_runs, register
-from flows.parameters import resolve
 from pricing.configuration import load_config
 from pricing.store.artifacts import ArtifactStore
 from tests.conftest import ROOT
@@ -160,9 +159,9 @@ def test_a_run_from_the_form_with_nothing_changed_is_the_deployments_run(server:
         submitted = run["parameters"]
         httpx.delete(f"{server.api}/flow_runs/{run['id']}", timeout=30).raise_for_status()
         assert submitted == shown
-        from_form = resolve(submitted["preset"], submitted["overrides"], submitted.get("images"))
-        assert from_form == resolve(own["preset"], None)
-        assert from_form[0] == load_config(deployment["name"])
+        from_form = load_config(submitted["preset"], submitted["overrides"] or {})
+        assert from_form == load_config(own["preset"]) == load_config(deployment["name"])
+        assert submitted.get("images") is None
         assert {name: submitted[name] for name in own} == own
         assert all(submitted[name] is None for name in fields.keys() - own.keys())
 
@@ -170,11 +169,10 @@ def test_a_run_from_the_form_with_nothing_changed_is_the_deployments_run(server:
 def test_a_deployed_run_fails_and_retried_takes_up_only_what_is_missing(server: Server, tmp_path: Path) -> None:
     encoder = tmp_path / "encoder"
     text = {"enabled": True, "name": str(encoder), "max_length": 12, "trainable_layers": 0}
-    network = {"members": ["multimodal"], "text": text, "training": {"epochs": 1}}
-    config = small_config(tmp_path / "artifacts", neural=network, images__enabled=False)
-    config = config.model_copy(
-        update={"neural": config.neural.model_copy(update={"image": config.members.multimodal.image.only().model_copy(
-            update={"enabled": False})})}
+    network = {"text": text, "image": {"enabled": False}, "training": {"epochs": 1}}
+    config = small_config(
+        tmp_path / "artifacts", members__multimodal=network, members__sparse_mlp={"enabled": False},
+        images__enabled=False,
     )  # fmt: skip
     run = launch(server, "pricing-sample/demo", rows=100, output=tmp_path / "out", **parameters(config))
     server.wait_for(run, "FAILED")
@@ -185,7 +183,7 @@ def test_a_deployed_run_fails_and_retried_takes_up_only_what_is_missing(server: 
     server.wait_for(run, "COMPLETED", runs=2)
     stages = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))["stages"]
     assert {stage["key"] for stage in stages if stage["cached"]} == before
-    assert {stage["name"] for stage in stages if not stage["cached"]} == {"encode", "neural", "ensemble"}
+    assert {stage["name"] for stage in stages if not stage["cached"]} == {"encode", "neural", "ensemble", "outputs"}
     # what failed is a line: tracebacks are for bugs
     said = [line for line in server.said(run) if "WeightsError" in line]
     assert said

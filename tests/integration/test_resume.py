@@ -22,8 +22,8 @@ HASH_SEEDS = itertools.count(1)
 SETTINGS = [
     "--rows", "100", "--set", "folds.n_splits=2", "--set", "members.catboost.enabled=false",
     "--set", "members.lightgbm.rounds=300", "--set", "members.xgboost.rounds=100", "--set", "images.enabled=false",
-    "--set", "members.multimodal.text.enabled=false", "--set", "members.multimodal.image.enabled=false", "--set", "report.dpi=50",
-    "--set", "members.multimodal.training.epochs=4", "--set", "ensemble.bootstrap=50",
+    "--set", "members.multimodal={text.enabled = false, image.enabled = false, training.epochs = 4}",
+    "--set", "report.dpi=50", "--set", "ensemble.bootstrap=50",
 ]  # fmt: skip
 
 
@@ -180,7 +180,7 @@ def test_changed_code_runs_again_and_a_changed_comment_does_not(tmp_path: Path, 
     for room in ("pricing", "tasks", "flows"):
         shutil.copytree(ROOT / room, code / room, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(undisturbed / "artifacts", artifacts)
-    module = code / "pricing" / "gbdt" / "objectives.py"
+    module = code / "pricing" / "members" / "trees" / "objectives.py"
     source = module.read_text(encoding="utf-8")
     module.write_text(source.replace('"""', '"""Another word. ', 1) + "\n# a remark\n", encoding="utf-8")
     process = start(tmp_path, artifacts, code)

@@ -17,9 +17,9 @@ from tests.conftest import ROOT
 
 SETTINGS = [
     "--preset", "demo", "--set", "folds.n_splits=2", "--set", "images.enabled=false", "--set", "holdout.refit=false",
-    "--set", "members.sparse_mlp.enabled=false", "--set", "members.multimodal.text.enabled=false",
-    "--set", "members.multimodal.image.enabled=false", "--set", "members.multimodal.training.epochs=1000000",
-    "--set", "members.multimodal.training.patience=1000000",
+    "--set", "members.sparse_mlp.enabled=false",
+    "--set", "members.multimodal={text.enabled = false, image.enabled = false}",
+    "--set", "members.multimodal.training={epochs = 1000000, patience = 1000000}",
 ]  # fmt: skip
 DEADLINE = 150.0
 """Seconds for anything to happen on a small busy machine."""
