@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from pricing.catalogue.duplicates import duplicate_groups
-from pricing.catalogue.enough import LearnableRows, check_folds
+from pricing.catalogue.enough import check_folds, check_learnable
 from pricing.catalogue.folds import make_folds
 from pricing.catalogue.split import LABELLED
 from pricing.config.catalogue import FoldsConfig, HoldoutConfig
@@ -36,10 +36,8 @@ def assign_folds(catalogue: Path, folds: FoldsConfig, holdout: HoldoutConfig, se
     CatalogueError
         Too few products for the number of folds and the hold-out, or all of one price.
     """
+    check_learnable("the catalogue", catalogue, folds, holdout)
     frame = pl.read_parquet(catalogue / LABELLED)
-    learnable = LearnableRows("the catalogue", folds, holdout)
-    learnable.add(frame)
-    learnable.check()
     groups = duplicate_groups(frame, max_titles_per_link=folds.max_titles_per_link)
     table = make_folds(
         frame,

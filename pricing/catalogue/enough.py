@@ -1,21 +1,23 @@
-"""Whether a labelled file holds enough to learn from: rows, near-duplicate groups, different prices.
+"""Whether a catalogue holds enough to learn from: rows, near-duplicate groups, different prices.
 
-Asked when the file is read, before anything is trained. What is needed is small, and follows from the folds and the
-hold-out.
+Asked once the catalogue is read, before anything is trained. What is needed is small, and follows from the folds and
+the hold-out.
 """
 
 from pathlib import Path
 
 import polars as pl
+import pyarrow.parquet as pq
 
 from pricing.catalogue.duplicates import title_keys
 from pricing.catalogue.fewest_rows import FEWEST_ROWS
 from pricing.catalogue.folds import holdout_size
-from pricing.catalogue.reading import stream_catalogue_file
-from pricing.config.catalogue import CatalogueConfig, FoldsConfig, HoldoutConfig
+from pricing.catalogue.split import LABELLED
+from pricing.config.catalogue import FoldsConfig, HoldoutConfig
 from pricing.errors import CatalogueError
+from pricing.store.tables import read_table
 
-__all__ = ["LearnableRows", "check_folds", "check_training_file", "rows_needed"]
+__all__ = ["check_folds", "check_learnable", "rows_needed"]
 
 _ROWS_PER_FOLD = 2
 """With one row a fold has no middle and no spread of its own; with two every model and the stack were tried."""
@@ -42,64 +44,57 @@ def _before_holdout(learnt: int, fraction: float) -> int:
     return units
 
 
-class LearnableRows:
-    """Counts of a labelled file, batch by batch, in little memory.
+def check_learnable(name: str, catalogue: Path, folds: FoldsConfig, holdout: HoldoutConfig) -> None:
+    """Refuse a catalogue that holds too little to learn from.
 
     Parameters
     ----------
     name : str
-        What the file is called in messages.
+        What the labelled file is called in messages.
+    catalogue : Path
+        Output of `pricing.catalogue.ingest.read_catalogue`.
     folds, holdout : FoldsConfig, HoldoutConfig
+
+    Raises
+    ------
+    CatalogueError
+        Too few rows with prices, one price alone, or fewer near-duplicate groups than the folds need.
     """
+    price = read_table(catalogue / LABELLED, ["price"])["price"]
+    needed, learnt = rows_needed(folds, holdout)
+    splits, held = folds.n_splits, f"{holdout.fraction:.0%} held out"
+    if len(price) < needed:
+        rows = "1 row has a price" if len(price) == 1 else f"{len(price)} rows have a price"
+        raise CatalogueError(
+            f"{name}: {rows}, expected at least {needed}: {held}, and {learnt} to learn from in {splits} folds; give "
+            "more products"
+        )
+    if price.min() == price.max():
+        raise CatalogueError(
+            f"{name}: all {len(price)} prices are {price[0]:g}, so that there is nothing to learn; give products of "
+            "different prices"
+        )
+    groups_needed = _before_holdout(splits, holdout.fraction) if folds.kind == "grouped" else 0
+    groups = _count_titles(catalogue / LABELLED, groups_needed)
+    if groups < groups_needed:
+        raise CatalogueError(
+            f"{name}: the {len(price)} rows have only {groups} different titles, and rows of one title stay in one "
+            f"fold; expected at least {groups_needed}: {held}, and one for each of {splits} folds; give other "
+            "products, or set folds.n_splits lower or folds.kind to random"
+        )
 
-    def __init__(self, name: str, folds: FoldsConfig, holdout: HoldoutConfig) -> None:
-        self._name, self._folds, self._holdout = name, folds, holdout
-        self._rows = 0
-        self._lowest = self._highest = float("nan")
-        self._groups: set[str] = set()
-        self._groups_needed = _before_holdout(folds.n_splits, holdout.fraction) if folds.kind == "grouped" else 0
 
-    def add(self, frame: pl.DataFrame) -> None:
-        """Take in some rows: sample_id, catalog_content, price (null where there is none)."""
-        priced = frame.filter(pl.col("price").is_not_null())
-        if priced.is_empty():
-            return
-        ends = [float(value) for value in priced.select(low=pl.col("price").min(), high=pl.col("price").max()).row(0)]
-        self._lowest, self._highest = min(ends[0], self._lowest), max(ends[1], self._highest)
-        self._rows += priced.height
-        for part in priced.iter_slices(1_000):
-            if len(self._groups) >= self._groups_needed:  # the titles of a million rows are neither read nor kept
+def _count_titles(path: Path, needed: int) -> int:
+    """Return the number of different titles, counted until there are enough: a million are not all read."""
+    groups: set[str] = set()
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(1_000, columns=["sample_id", "catalog_content"]):
+            if len(groups) >= needed:
                 break
-            keys = pl.DataFrame({"key": title_keys(part["catalog_content"]), "id": part["sample_id"]})
-            self._groups.update(keys.select(pl.coalesce("key", pl.format("id {}", "id"))).to_series().unique())
-
-    def check(self) -> None:
-        """Refuse what is too little.
-
-        Raises
-        ------
-        CatalogueError
-            Too few rows with prices, one price alone, or fewer near-duplicate groups than the folds need.
-        """
-        needed, learnt = rows_needed(self._folds, self._holdout)
-        splits, held = self._folds.n_splits, f"{self._holdout.fraction:.0%} held out"
-        if self._rows < needed:
-            rows = "1 row has a price" if self._rows == 1 else f"{self._rows} rows have a price"
-            raise CatalogueError(
-                f"{self._name}: {rows}, expected at least {needed}: {held}, and {learnt} to learn from in {splits} "
-                "folds; give more products"
-            )
-        if self._lowest == self._highest:
-            raise CatalogueError(
-                f"{self._name}: all {self._rows} prices are {self._lowest:g}, so that there is nothing to learn; give "
-                "products of different prices"
-            )
-        if len(self._groups) < self._groups_needed:
-            raise CatalogueError(
-                f"{self._name}: the {self._rows} rows have only {len(self._groups)} different titles, and rows of one "
-                f"title stay in one fold; expected at least {self._groups_needed}: {held}, and one for each of "
-                f"{splits} folds; give other products, or set folds.n_splits lower or folds.kind to random"
-            )
+            rows = pl.DataFrame(pl.from_arrow(batch))
+            keys = pl.DataFrame({"key": title_keys(rows["catalog_content"]), "id": rows["sample_id"]})
+            groups.update(keys.select(pl.coalesce("key", pl.format("id {}", "id"))).to_series().unique())
+    return len(groups)
 
 
 def check_folds(name: str, table: pl.DataFrame, folds: FoldsConfig, holdout: HoldoutConfig) -> None:
@@ -130,23 +125,3 @@ def check_folds(name: str, table: pl.DataFrame, folds: FoldsConfig, holdout: Hol
             f"{name}: the folds have {', '.join(map(str, sizes))} rows, expected at least {_OUTSIDE_ONE} outside of "
             f"each and {_OUTSIDE_TWO} outside of any two: {advice}"
         )
-
-
-def check_training_file(
-    path: Path, catalogue: CatalogueConfig, folds: FoldsConfig | None = None, holdout: HoldoutConfig | None = None
-) -> None:
-    """Refuse a labelled file that cannot be read or, with folds and hold-out given, holds too little to learn from.
-
-    Raises
-    ------
-    CatalogueError
-        As `pricing.catalogue.reading.stream_catalogue_file` and `LearnableRows.check`.
-    """
-    found = LearnableRows(str(path), folds, holdout) if folds and holdout else None
-    for good, _ in stream_catalogue_file(
-        path, labelled=True, on_bad_rows=catalogue.on_bad_rows, on_unpriced_rows=catalogue.on_unpriced_rows
-    ):
-        if found:
-            found.add(good)
-    if found:
-        found.check()

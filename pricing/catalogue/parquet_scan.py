@@ -1,10 +1,10 @@
-"""The values of a Parquet catalogue: wanted columns as text and numbers, whatever Arrow types they are stored in.
+"""The values of a Parquet catalogue or a table: wanted columns as text and numbers, whatever Arrow types they have.
 
 Types are judged and cast in Arrow. polars knows fewer of them (no decimal256, which BigQuery's BIGNUMERIC becomes),
 and panics on some, with a Rust backtrace on stderr.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from pricing.errors import CatalogueError
 
-__all__ = ["UNREADABLE", "ParquetBatch", "parquet_columns", "read_parquet_table", "scan_parquet"]
+__all__ = ["UNREADABLE", "ParquetBatch", "parquet_columns", "read_parquet_table", "scan_parquet", "scan_table"]
 
 UNREADABLE = (pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 """What reading Parquet raises. polars' PanicException is a BaseException of its own: `Exception` would miss it."""
@@ -70,12 +70,23 @@ def scan_parquet(path: Path, wanted: list[str], rows: int) -> Iterator[ParquetBa
     """
     try:
         with pq.ParquetFile(path) as file:
-            for name in wanted:
-                _check_type(path, name, _plain(file.schema_arrow.field(name).type))
-            for batch in file.iter_batches(batch_size=rows, columns=wanted):
-                yield _typed(batch, wanted)
+            yield from _checked(str(path), file.schema_arrow, file.iter_batches(rows, columns=wanted), wanted)
     except UNREADABLE as error:
         raise _unreadable(path, error) from None
+
+
+def scan_table(name: str, table: pa.Table, wanted: list[str], rows: int) -> Iterator[ParquetBatch]:
+    """As `scan_parquet`, of a table in memory; ``name`` stands for it in messages."""
+    yield from _checked(name, table.schema, table.select(wanted).to_batches(max_chunksize=rows), wanted)
+
+
+def _checked(
+    source: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch], wanted: list[str]
+) -> Iterator[ParquetBatch]:
+    for name in wanted:
+        _check_type(source, name, _plain(schema.field(name).type))
+    for batch in batches:
+        yield _typed(batch, wanted)
 
 
 def read_parquet_table(path: Path) -> pl.DataFrame:
@@ -115,7 +126,7 @@ def _is_text(dtype: pa.DataType) -> bool:
     return bool(pa.types.is_string(dtype) or pa.types.is_large_string(dtype) or pa.types.is_string_view(dtype))
 
 
-def _check_type(path: Path, name: str, dtype: pa.DataType) -> None:
+def _check_type(source: str, name: str, dtype: pa.DataType) -> None:
     good = _is_text(dtype) or pa.types.is_null(dtype)
     whole = pa.types.is_integer(dtype) or (pa.types.is_decimal(dtype) and dtype.scale == 0)
     if name == "sample_id":
@@ -125,7 +136,7 @@ def _check_type(path: Path, name: str, dtype: pa.DataType) -> None:
     else:
         expected = "text"
     if not good:
-        raise CatalogueError(f"{path}: column {name} has type {dtype}, expected {expected}; convert it")
+        raise CatalogueError(f"{source}: column {name} has type {dtype}, expected {expected}; convert it")
 
 
 def _typed(batch: pa.RecordBatch, wanted: list[str]) -> ParquetBatch:

@@ -1,4 +1,4 @@
-"""Catalogue files as batches of raw rows: what is in the file, before any value is judged."""
+"""Catalogue files and tables as batches of raw rows: what is in them, before any value is judged."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 import polars as pl
+import pyarrow as pa
 
 from pricing.catalogue.csv_scan import NOT_UTF8, scan_csv
 from pricing.catalogue.first_line import first_line_problem
-from pricing.catalogue.parquet_scan import parquet_columns, scan_parquet
+from pricing.catalogue.parquet_scan import ParquetBatch, parquet_columns, scan_parquet, scan_table
 from pricing.errors import CatalogueError
 
 SCHEMA = {"sample_id": pl.String, "catalog_content": pl.String, "image_link": pl.String, "price": pl.Float64}
@@ -52,13 +53,20 @@ class RawBatch:
     """Rows among them that hold nothing at all, as spreadsheets leave them at a file's end; they are in no table."""
 
 
-def raw_batches(path: Path, labelled: bool) -> Iterator[RawBatch]:
-    """Read a catalogue file batch by batch.
+def source_name(source: Path | pa.Table, *, short: bool = False) -> str:
+    """Return what a source is called in messages: a file's path, or its name alone."""
+    if isinstance(source, Path):
+        return source.name if short else str(source)
+    return "the table"
+
+
+def raw_batches(source: Path | pa.Table, labelled: bool) -> Iterator[RawBatch]:
+    """Read a catalogue file or table batch by batch.
 
     Parameters
     ----------
-    path : Path
-        ``.csv`` (UTF-8) or ``.parquet``.
+    source : Path or Table
+        ``.csv`` (UTF-8) or ``.parquet``; a table in memory is judged as Parquet.
     labelled : bool
         Whether a price is needed.
 
@@ -67,13 +75,19 @@ def raw_batches(path: Path, labelled: bool) -> Iterator[RawBatch]:
     CatalogueError
         A file that is missing, empty, of another type, unreadable, or without a needed column.
     """
-    kind = _check_file(path, _needed(labelled))
-    return _parquet_batches(path, labelled) if kind == "parquet" else _csv_batches(path, labelled)
+    if not isinstance(source, Path):
+        name = source_name(source)
+        wanted = _check_columns(name, source.column_names, labelled)
+        return _typed_batches(name, scan_table(name, source, wanted, BATCH_ROWS))
+    if _check_file(source, _needed(labelled)) == "csv":
+        return _csv_batches(source, labelled)
+    wanted = _check_columns(str(source), parquet_columns(source), labelled)
+    return _typed_batches(source.name, scan_parquet(source, wanted, BATCH_ROWS))
 
 
 def _csv_batches(path: Path, labelled: bool) -> Iterator[RawBatch]:
     header, records = scan_csv(path, BATCH_CHARACTERS)
-    wanted = _check_columns(path, header, labelled)
+    wanted = _check_columns(str(path), header, labelled)
     places = [header.index(name) for name in wanted]
     at_id = header.index("sample_id")
     columns: list[list[str]] = [[] for _ in wanted]
@@ -107,16 +121,15 @@ def _csv_batches(path: Path, labelled: bool) -> Iterator[RawBatch]:
         yield batch()
 
 
-def _parquet_batches(path: Path, labelled: bool) -> Iterator[RawBatch]:
-    wanted = _check_columns(path, parquet_columns(path), labelled)
+def _typed_batches(name: str, batches: Iterator[ParquetBatch]) -> Iterator[RawBatch]:
     start = 1
-    for batch in scan_parquet(path, wanted, BATCH_ROWS):
+    for batch in batches:
         frame = batch.frame.with_columns(
             row=pl.int_range(start, start + pl.len(), dtype=pl.Int64), line=pl.lit(None, dtype=pl.Int64)
         )
         start += frame.height
         broken = [
-            Rejected(path.name, frame["row"][place], None, frame["sample_id"][place][:100], *NOT_UTF8)
+            Rejected(name, frame["row"][place], None, frame["sample_id"][place][:100], *NOT_UTF8)
             for place in batch.broken
         ]
         there = ~_holds_nothing(batch.frame)
@@ -168,17 +181,17 @@ def _check_file(path: Path, needed: tuple[str, ...]) -> Literal["csv", "parquet"
     return "parquet" if suffix == ".parquet" else "csv"
 
 
-def _check_columns(path: Path, columns: list[str], labelled: bool) -> list[str]:
+def _check_columns(source: str, columns: list[str], labelled: bool) -> list[str]:
     """The columns to read, in the order of SCHEMA."""
     needed = _needed(labelled)
     missing = [name for name in needed if name not in columns]
     if missing:
         raise CatalogueError(
-            f"{path}: missing columns {', '.join(missing)}; found {', '.join(columns[:20]) or 'none'}; "
-            f"expected {', '.join(needed)} and, if there are pictures, image_link"
+            f"{source}: missing columns {', '.join(missing)}; found {', '.join(columns[:20]) or 'none'}; "
+            f"expected {', '.join(needed)} and, if there are images, image_link"
         )
     wanted = [name for name in SCHEMA if name in columns and (labelled or name != "price")]
     twice = [name for name in wanted if columns.count(name) > 1]
     if twice:
-        raise CatalogueError(f"{path}: column {twice[0]} stands more than once in the header; keep one of them")
+        raise CatalogueError(f"{source}: column {twice[0]} stands more than once in the header; keep one of them")
     return wanted

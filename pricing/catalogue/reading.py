@@ -1,4 +1,4 @@
-"""Catalogue files: CSV and Parquet into checked tables, with every bad row named, in bounded memory."""
+"""Catalogues, of CSV, Parquet or a table, into checked tables, with every bad row named, in bounded memory."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
+import pyarrow as pa
 
-from pricing.catalogue.raw_rows import SCHEMA, Rejected, raw_batches
+from pricing.catalogue.raw_rows import SCHEMA, Rejected, raw_batches, source_name
 from pricing.catalogue.row_checks import NO_PRICE, TEXT_CHARACTERS, OnUnpricedRows, RowChecker
 from pricing.errors import CatalogueError
 
-__all__ = ["SCHEMA", "Catalogue", "OnBadRows", "OnUnpricedRows", "ReadingNotes", "Rejected", "check_catalogue_file",
-           "read_catalogue_file", "rejected_table", "stream_catalogue_file"]  # fmt: skip
+__all__ = ["SCHEMA", "Catalogue", "OnBadRows", "OnUnpricedRows", "ReadingNotes", "Rejected", "read_catalogue_file",
+           "rejected_table", "stream_catalogue_file"]  # fmt: skip
 
 OnBadRows = Literal["refuse", "quarantine"]
 
@@ -84,14 +85,14 @@ class Catalogue:
 
 
 def stream_catalogue_file(
-    path: Path,
+    source: Path | pa.Table,
     *,
     labelled: bool,
     on_bad_rows: OnBadRows = "refuse",
     on_unpriced_rows: OnUnpricedRows = "refuse",
     notes: ReadingNotes | None = None,
 ) -> Iterator[tuple[pl.DataFrame, list[Rejected]]]:
-    """Read one catalogue file batch by batch and check it.
+    """Read one catalogue file, or a table, batch by batch and check it.
 
     Needed columns are sample_id, catalog_content and, for a labelled file, price. A missing or empty image_link is
     null, an empty text is "". Other columns are ignored, a price in an unlabelled file too. Prices are kept as they
@@ -100,8 +101,8 @@ def stream_catalogue_file(
 
     Parameters
     ----------
-    path : Path
-        ``.csv`` (UTF-8) or ``.parquet``.
+    source : Path or Table
+        ``.csv`` (UTF-8) or ``.parquet``; a table in memory is judged as Parquet.
     labelled : bool
         Whether the rows have prices to learn from.
     on_bad_rows : {"refuse", "quarantine"}
@@ -124,11 +125,11 @@ def stream_catalogue_file(
         A file that is missing, empty, without data rows, of another type, or without a needed column; bad rows when
         refusing, at the file's end, so that all of them are counted; no good row when quarantining.
     """
-    checker = RowChecker(path.name, labelled, on_unpriced_rows)
+    checker = RowChecker(source_name(source, short=True), labelled, on_unpriced_rows)
     notes = ReadingNotes() if notes is None else notes
     good_rows = bad_rows = 0
     named: list[Rejected] = []
-    for batch in raw_batches(path, labelled):
+    for batch in raw_batches(source, labelled):
         good, bad = checker.check(batch)
         good_rows += good.height
         bad_rows += len(bad)
@@ -140,34 +141,31 @@ def stream_catalogue_file(
         if on_bad_rows == "quarantine" or not bad_rows:
             yield good, bad
     notes.left_out = dict(sorted(notes.left_out.items(), key=lambda item: (-item[1], item[0])))
+    name = source_name(source)
     if good_rows + bad_rows == 0:
-        raise CatalogueError(f"{path}: there are no data rows under the header; expected one product per row")
+        raise CatalogueError(f"{name}: there are no data rows under the header; expected one product per row")
     if bad_rows and on_bad_rows == "refuse":
-        raise CatalogueError(_refusal(path, named, notes))
+        raise CatalogueError(_refusal(name, named, notes))
     if good_rows == 0:
-        raise CatalogueError(f"{path}: no usable row is left; {_refusal(path, named, notes)}")
+        raise CatalogueError(f"{name}: no usable row is left; {_refusal(name, named, notes)}")
 
 
 def read_catalogue_file(
-    path: Path, *, labelled: bool, on_bad_rows: OnBadRows = "refuse", on_unpriced_rows: OnUnpricedRows = "refuse"
+    source: Path | pa.Table,
+    *,
+    labelled: bool,
+    on_bad_rows: OnBadRows = "refuse",
+    on_unpriced_rows: OnUnpricedRows = "refuse",
 ) -> Catalogue:
-    """Read one catalogue file whole; parameters and errors are those of :func:`stream_catalogue_file`."""
+    """Read one catalogue file or table whole; parameters and errors are those of `stream_catalogue_file`."""
     schema = {name: dtype for name, dtype in SCHEMA.items() if labelled or name != "price"}
     frames, rejected, notes = [pl.DataFrame(schema=schema)], [], ReadingNotes()
     for good, bad in stream_catalogue_file(
-        path, labelled=labelled, on_bad_rows=on_bad_rows, on_unpriced_rows=on_unpriced_rows, notes=notes
+        source, labelled=labelled, on_bad_rows=on_bad_rows, on_unpriced_rows=on_unpriced_rows, notes=notes
     ):
         frames.append(good)
         rejected += bad
     return Catalogue(pl.concat(frames), rejected, notes)
-
-
-def check_catalogue_file(
-    path: Path, *, labelled: bool, on_bad_rows: OnBadRows = "refuse", on_unpriced_rows: OnUnpricedRows = "refuse"
-) -> None:
-    """Only raise what :func:`stream_catalogue_file` raises."""
-    for _ in stream_catalogue_file(path, labelled=labelled, on_bad_rows=on_bad_rows, on_unpriced_rows=on_unpriced_rows):
-        pass
 
 
 def rejected_table(rejected: list[Rejected]) -> pl.DataFrame:
@@ -176,7 +174,7 @@ def rejected_table(rejected: list[Rejected]) -> pl.DataFrame:
     return pl.DataFrame({name: [getattr(entry, name) for entry in rejected] for name in columns}, schema=columns)
 
 
-def _refusal(path: Path, named: list[Rejected], notes: ReadingNotes) -> str:
+def _refusal(source: str, named: list[Rejected], notes: ReadingNotes) -> str:
     count = sum(notes.left_out.values())
     first = "; ".join(str(entry) for entry in named)
     more = f"; and {count - len(named)} more" if count > len(named) else ""
@@ -185,4 +183,4 @@ def _refusal(path: Path, named: list[Rejected], notes: ReadingNotes) -> str:
     advice = "Correct them, or leave them out with --on-bad-rows quarantine (setting catalogue.on_bad_rows)"
     if notes.left_out.get(NO_PRICE):
         advice += '; rows without a price are priced with the setting catalogue.on_unpriced_rows="price"'
-    return f"{path}: {rows}: {first}{more}. {advice}"
+    return f"{source}: {rows}: {first}{more}. {advice}"

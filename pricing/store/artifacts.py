@@ -75,7 +75,18 @@ class Reference(BaseModel):
         return self.ended - self.started
 
 
-def key_parts(step: str, entries: str | Sequence[str], inputs: Mapping[str, Any]) -> dict[str, Any]:
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def key_parts(
+    step: str,
+    entries: str | Sequence[str],
+    inputs: Mapping[str, Any],
+    digest: Callable[[Path], str] = file_digest,
+) -> dict[str, Any]:
     """What makes a stage's output, in a form that hashes alike in every process.
 
     Parameters
@@ -87,11 +98,13 @@ def key_parts(step: str, entries: str | Sequence[str], inputs: Mapping[str, Any]
     inputs : mapping
         The stage's arguments: References count by digest, configuration sections by value, files (Path) by
         content; anything else must be JSON.
+    digest : callable
+        Returns the SHA-256 of a file's content; see `pricing.store.digests` for one that remembers it.
     """
     modules = [entries] if isinstance(entries, str) else entries
     return {
         "step": step,
-        "inputs": {name: _canonical(value) for name, value in sorted(inputs.items())},
+        "inputs": {name: _canonical(value, digest) for name, value in sorted(inputs.items())},
         "code": code_digests(*modules),
         "versions": library_versions(*modules),
     }
@@ -103,26 +116,20 @@ def key_of(parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _canonical(value: Any) -> Any:
+def _canonical(value: Any, digest: Callable[[Path], str]) -> Any:
     if isinstance(value, Reference):
         return {"stage": value.stage.value, "digest": value.digest}
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if isinstance(value, Path):
-        return {"file": file_digest(value)}
+        return {"file": digest(value)}
     if isinstance(value, Mapping):
-        return {str(name): _canonical(item) for name, item in sorted(value.items())}
+        return {str(name): _canonical(item, digest) for name, item in sorted(value.items())}
     if isinstance(value, list | tuple):
-        return [_canonical(item) for item in value]
+        return [_canonical(item, digest) for item in value]
     if value is None or isinstance(value, str | int | float | bool):
         return value
     raise TypeError(f"{type(value).__name__} cannot be part of a cache key")
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's content."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 class ArtifactStore:

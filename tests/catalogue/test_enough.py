@@ -3,12 +3,13 @@
 import json
 import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import polars as pl
 import pytest
 
 from pricing.catalogue.assign_folds import assign_folds
-from pricing.catalogue.enough import check_training_file, rows_needed
+from pricing.catalogue.enough import check_learnable, rows_needed
 from pricing.catalogue.ingest import read_catalogue
 from pricing.config.catalogue import CatalogueConfig, FoldsConfig, HoldoutConfig
 from pricing.errors import CatalogueError
@@ -27,8 +28,10 @@ def write(folder: Path, rows: int, *, titles: int = 48, prices: int = 1000) -> P
     return path
 
 
-def check(path: Path, folds: FoldsConfig | None = None, holdout: HoldoutConfig | None = None) -> None:
-    check_training_file(path, CatalogueConfig(), folds or FoldsConfig(), holdout or HoldoutConfig())
+def check(path: Path, folds: FoldsConfig | None = None, config: CatalogueConfig | None = None) -> None:
+    with TemporaryDirectory(dir=path.parent) as catalogue:
+        read_catalogue(path, None, config or CatalogueConfig(), Path(catalogue))
+        check_learnable(str(path), Path(catalogue), folds or FoldsConfig(), HoldoutConfig())
 
 
 @pytest.mark.parametrize("rows", [1, 5, 12, 22])
@@ -63,9 +66,9 @@ def test_rows_without_a_price_do_not_count(tmp_path: Path) -> None:
     frame = pl.read_csv(path).with_columns(price=pl.when(pl.int_range(pl.len()) < 25).then("price"))
     frame.write_csv(path)
     config = CatalogueConfig(on_unpriced_rows="price")
-    check_training_file(path, config, FoldsConfig(), HoldoutConfig())
+    check(path, config=config)
     with pytest.raises(CatalogueError, match="25 rows have a price, expected at least 47"):
-        check_training_file(path, config, FoldsConfig(n_splits=20), HoldoutConfig())
+        check(path, FoldsConfig(n_splits=20), config)
 
 
 def test_one_price_alone(tmp_path: Path) -> None:
@@ -108,7 +111,3 @@ def test_near_duplicates_of_each_other(tmp_path: Path) -> None:
     check(path, FoldsConfig(kind="random"))
     check(path, FoldsConfig(n_splits=3))
     check(write(tmp_path, 40, titles=6))
-
-
-def test_pictures_alone_are_fetched_for_any_number_of_rows(tmp_path: Path) -> None:
-    check_training_file(write(tmp_path, 1), CatalogueConfig())

@@ -1,0 +1,101 @@
+"""Catalogues that are given as tables in memory: polars, pandas or pyarrow."""
+
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pricing.catalogue.reading import SCHEMA, Catalogue, OnBadRows, read_catalogue_file
+from pricing.errors import CatalogueError
+from pricing.store.artifacts import file_digest
+
+__all__ = ["as_file", "read_products"]
+
+
+def as_file(source: Any, folder: Path) -> Path:
+    """Return a path as it is; write a table as a Parquet file that is named by its content.
+
+    Parameters
+    ----------
+    source : path, or polars DataFrame, pandas DataFrame or pyarrow Table
+        Equal tables make one file, whatever library they are of.
+    folder : Path
+        Where the file is written; made where it is missing.
+
+    Raises
+    ------
+    CatalogueError
+        Something else was given, or a column that is to be read holds values of several kinds.
+    """
+    if isinstance(source, str | os.PathLike):
+        return Path(source)
+    table = _as_arrow(source)
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = folder / f".{uuid.uuid4().hex}"
+    pq.write_table(table, beside, compression="zstd")
+    return beside.replace(folder / f"table-{file_digest(beside)[:32]}.parquet")
+
+
+def read_products(source: Any, on_bad_rows: OnBadRows = "refuse") -> Catalogue:
+    """Read products to price, of a file or a table; a table is checked row by row like a file, and no file is written.
+
+    Parameters
+    ----------
+    source : path, or polars DataFrame, pandas DataFrame or pyarrow Table
+    on_bad_rows : {"refuse", "quarantine"}
+        As in `pricing.catalogue.reading.stream_catalogue_file`.
+
+    Raises
+    ------
+    CatalogueError
+        As `as_file` and `pricing.catalogue.reading.stream_catalogue_file`.
+    """
+    given = Path(source) if isinstance(source, str | os.PathLike) else _as_arrow(source)
+    return read_catalogue_file(given, labelled=False, on_bad_rows=on_bad_rows)
+
+
+def _as_arrow(source: Any) -> pa.Table:
+    """Return the columns that are read, as few Arrow types; all others stay by their names alone."""
+    if isinstance(source, pl.DataFrame):
+        others = [name for name in source.columns if name not in SCHEMA]
+        table = source.drop(others).to_arrow()
+    elif isinstance(source, pa.Table):
+        others = [name for name in source.column_names if name not in SCHEMA]
+        table = source.drop_columns(others)
+    elif type(source).__module__.partition(".")[0] == "pandas" and hasattr(source, "columns"):
+        named = [name for name in source.index.names if name in SCHEMA and name not in source.columns]
+        rows = source.reset_index(named) if named else source
+        others = [str(name) for name in rows.columns if name not in SCHEMA]
+        table = _of_pandas(rows[[name for name in rows.columns if name in SCHEMA]])
+    else:
+        raise CatalogueError(
+            f"a catalogue is a path, or a polars, pandas or pyarrow table; got {type(source).__qualname__}"
+        )
+    for place, name in enumerate(table.column_names):
+        table = table.set_column(place, name, _plain(table.column(place)))
+    for name in others:
+        table = table.append_column(name, pa.nulls(table.num_rows))
+    return table.replace_schema_metadata(None)
+
+
+def _of_pandas(frame: Any) -> pa.Table:
+    try:
+        return pa.Table.from_pandas(frame, preserve_index=False)
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CatalogueError(f"the table: cannot be read ({reason}); give each column values of one kind") from None
+
+
+def _plain(column: pa.ChunkedArray) -> pa.Array:
+    """Return one array; text is large_string, as which libraries' types of text are equal."""
+    values = column.combine_chunks()
+    if isinstance(values, pa.ChunkedArray):  # of several chunks that are too large for one
+        return values
+    if isinstance(values, pa.DictionaryArray):
+        values = values.dictionary_decode()
+    text = pa.types.is_string(values.type) or pa.types.is_string_view(values.type)
+    return values.cast(pa.large_string()) if text else values
