@@ -39,7 +39,7 @@ class StepPolicy(CachePolicy):
     ) -> str | None:
         """Key of the record; removes a record that must not be served."""
         step, runtime = inputs["step"], inputs["runtime"]
-        key = step_key(step)
+        key = step_key(step, runtime)
         record = runtime.paths.records / f"{step.stage}-{key}"
         if record.exists() and not _servable(record, runtime.store.find(step.stage, key)):
             record.unlink()

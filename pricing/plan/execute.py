@@ -7,6 +7,7 @@ import logging
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -17,6 +18,7 @@ from pricing.config.paths import PathsConfig
 from pricing.download.sources import ImageSource
 from pricing.plan.step import Step, files_in, replaced
 from pricing.store.artifacts import ArtifactStore, Reference, key_of, key_parts
+from pricing.store.digests import remembered_digest
 
 __all__ = ["Runtime", "execute", "step_key"]
 
@@ -47,9 +49,15 @@ class Runtime:
         return ArtifactStore(self.paths.store)
 
 
-def step_key(step: Step) -> str:
+def step_key(step: Step, runtime: Runtime) -> str:
     """Return the key of a step whose inputs are references, settings and values."""
-    return key_of(key_parts(step.name, step.entries, step.inputs))
+    return key_of(_parts(step, runtime))
+
+
+def _parts(step: Step, runtime: Runtime) -> dict[str, Any]:
+    """Key parts; a catalogue file is hashed once, and its digest remembered for every process."""
+    digest = partial(remembered_digest, folder=runtime.paths.work / "digests")
+    return key_parts(step.name, step.entries, step.inputs, digest)
 
 
 def execute(step: Step, runtime: Runtime, say: Callable[[str], object] = lambda text: None) -> dict[str, Any]:
@@ -78,7 +86,7 @@ def execute(step: Step, runtime: Runtime, say: Callable[[str], object] = lambda 
     }  # fmt: skip
     if not step.cached:
         return dict(_call(function, arguments, given))
-    parts = key_parts(step.name, step.entries, step.inputs)
+    parts = _parts(step, runtime)
     given["resume"] = runtime.paths.checkpoints / key_of(parts)
 
     def make(out: Path) -> None:

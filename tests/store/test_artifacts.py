@@ -18,6 +18,7 @@ from pricing.store.artifacts import ArtifactStore, Reference, key_of, key_parts
 from pricing.store.stages import Stage
 
 ENTRY = "pricing.catalogue.ingest"
+LIBRARIES = "lightgbm", "xgboost", "catboost"
 
 
 def build(store: ArtifactStore, text: str = "a", calls: list[str] | None = None) -> Reference:
@@ -80,7 +81,7 @@ def test_a_run_waits_for_another_that_makes_the_same(tmp_path: Path, monkeypatch
         (out / "value.txt").write_text("a", encoding="utf-8")
 
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(store.build, "folds", "", parts, slow)
+        first = pool.submit(store.build, Stage.FOLDS, "folds", "", parts, slow)
         assert at_work.wait(60)
         assert store.prune(set()) == (0, 0)
         second = pool.submit(build, store, calls=calls)
@@ -143,7 +144,7 @@ def test_a_setting_changes_the_key() -> None:
 
 
 def test_the_key_is_the_same_in_every_process() -> None:
-    code = ("from pricing.store.artifacts import key_of, key_parts; from pricing.config import PricingConfig;"
+    code = ("from pricing.store.artifacts import key_of, key_parts; from pricing.configuration import PricingConfig;"
             f"print(key_of(key_parts('x', '{ENTRY}', {{'config': PricingConfig()}})))")  # fmt: skip
     here = key_of(key_parts("x", ENTRY, {"config": PricingConfig()}))
     for seed in ("1", "2"):
@@ -165,20 +166,22 @@ def test_comments_and_docstrings_are_not_code() -> None:
     assert digest("def f(x):\n    return x + 2\n") != plain
 
 
-def test_a_stage_knows_the_code_behind_it() -> None:
-    gbdt = codehash.code_digests("pricing.members.trees.stage")
-    assert {"pricing.members.trees.stage", "pricing.members.trees.objectives", "pricing.features.load"} <= set(gbdt)
+def test_a_step_knows_the_code_behind_it() -> None:
+    entries = "pricing.members.train_fold", "pricing.members.lightgbm"
+    code = codehash.code_digests(*entries)
+    assert {*entries, "pricing.members.trees.objectives", "pricing.features.load"} <= set(code)
     assert not {
-        name for name in gbdt if name.startswith(("pricing.members.multimodal", "pricing.config", "pricing.errors"))
+        name for name in code if name.startswith(("pricing.members.multimodal", "pricing.config.", "pricing.errors"))
     }
-    assert "lightgbm" in codehash.library_versions("pricing.members.trees.stage")
-    assert "torch" not in codehash.library_versions("pricing.members.trees.stage")
+    assert "torch" not in codehash.library_versions(*entries)
 
 
-@pytest.mark.parametrize("entry", ["pricing.members.trees.stage", "pricing.members.tuning.tune"])
-def test_training_and_search_know_the_three_libraries(entry: str) -> None:
+@pytest.mark.parametrize("run", ["pricing.members.train_fold", "pricing.members.tuning.tune"])
+@pytest.mark.parametrize("member", LIBRARIES)
+def test_training_and_search_know_the_library_of_their_member_alone(run: str, member: str) -> None:
     """The search once found its trainers by name, which no digest sees: another LightGBM was served old settings."""
-    assert {f"pricing.members.{name}" for name in ("lightgbm", "xgboost", "catboost")} <= set(
-        codehash.code_digests(entry)
-    )
-    assert {"lightgbm", "xgboost", "catboost"} <= set(codehash.library_versions(entry))
+    entries = run, f"pricing.members.{member}"
+    for library in LIBRARIES:
+        mine = library == member
+        assert (f"pricing.members.{library}" in codehash.code_digests(*entries)) is mine
+        assert (library in codehash.library_versions(*entries)) is mine
