@@ -153,7 +153,8 @@ def test_impossible_settings_are_named(overrides: Any, told: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [("gbdt.lightgbm.num_leaves", "members.lightgbm.num_leaves"),
-     ("neural.sparse_mlp.seeds", "members.sparse_mlp.seeds"), ("neural.text.name", "members.multimodal.text.name"), ("neural.refit_multimodal", "members.multimodal.refit"),
+     ("neural.sparse_mlp.seeds", "members.sparse_mlp.seeds"), ("neural.text.name", "members.multimodal.text.name"),
+     ("neural.refit_multimodal", "members.multimodal.refit"),
      ("gbdt.members", "members.NAME.enabled"), ("gbdt.search.trials", "tuning.trials"),
      ("gbdt.seeds", "members.NAME.seeds"), ("resources.gbdt_share", "resources.trees_share")],
 )  # fmt: skip
