@@ -1,4 +1,4 @@
-"""Peak memory and seconds a round of each library on a large table, dense and with sparse terms beside it.
+"""Peak memory and seconds per round of each library on a large table, dense and with sparse terms beside it.
 
     python benchmarks/gbdt_scale.py [--rows 75000] [--features 190] [--terms 2000] [--rounds 20] [--threads 1]
 
@@ -14,12 +14,14 @@ import time
 
 import numpy as np
 import polars as pl
-from OLD.GBDT import GBDTConfig
 from scipy import sparse
 
-from pricing.members.trees.boosting import train_member
-from pricing.members.trees.matrix import FeatureSchema, Matrix
-from pricing.members.trees.tree_model import LIBRARIES
+from pricing.members.catboost import CatBoost
+from pricing.members.lightgbm import LightGBM
+from pricing.members.trees.matrix import Matrix, TableEncoder
+from pricing.members.xgboost import XGBoost
+
+LIBRARIES = {member.name: member for member in (LightGBM, XGBoost, CatBoost)}
 
 VOCABULARY = 60_000
 
@@ -41,18 +43,19 @@ def make(rows: int, features: int) -> tuple[pl.DataFrame, sparse.csr_matrix, np.
 def measure(library: str, terms: int, options: argparse.Namespace) -> None:
     """Train one fold of five and print one line."""
     table, tfidf, labels = make(options.rows, options.features)
-    settings = getattr(GBDTConfig(), library).model_copy(update={"terms": terms})
+    member = LIBRARIES[library]
+    settings = member.Settings(terms=terms)
     learning = np.arange(options.rows) % 5 > 0
-    schema = FeatureSchema.fit(table.filter(learning), 3, tfidf[learning], terms)
-    values = schema.encode(table, tfidf)
+    encoder = TableEncoder.fit(table.filter(learning), settings.min_category_rows, tfidf[learning], terms)
+    values = encoder.encode(table, tfidf)
     parts = [Matrix(values[mask], labels[mask]) for mask in (learning, ~learning)]
     started = time.perf_counter()
-    trained = train_member(library, *parts, schema, settings, rounds=options.rounds, threads=options.threads)
+    trained = member.train(*parts, encoder, settings, rounds=options.rounds, threads=options.threads)
     seconds = time.perf_counter() - started
     trained.model.predict_values(values, threads=options.threads)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     kind = "sparse" if terms else "dense"
-    print(f"{library:<10}{kind:>8}{len(schema.names):>10}{seconds:>9.1f}{peak:>11.2f}", flush=True)
+    print(f"{library:<10}{kind:>8}{len(encoder.names):>10}{seconds:>9.1f}{peak:>11.2f}", flush=True)
 
 
 def main() -> None:

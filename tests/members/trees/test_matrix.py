@@ -1,4 +1,4 @@
-"""The feature schema: fixed codes, and another schema refused."""
+"""The table encoder: fixed codes, and other columns refused."""
 
 import json
 
@@ -8,7 +8,7 @@ import pytest
 from scipy import sparse
 
 from pricing.errors import SchemaError, TrainingError
-from pricing.members.trees.matrix import FeatureSchema, Matrix, check_learnable
+from pricing.members.trees.matrix import Matrix, TableEncoder, check_learnable
 
 TABLE = pl.DataFrame(
     {
@@ -22,36 +22,36 @@ TABLE = pl.DataFrame(
 
 
 def test_encoding() -> None:
-    schema = FeatureSchema.fit(TABLE)
-    assert schema.names == ("grams", "organic", "nothing", "brand")
+    encoder = TableEncoder.fit(TABLE)
+    assert encoder.names == ("grams", "organic", "nothing", "brand")
     nan = np.nan
     expected = [[1, 1, nan, 1], [nan, 0, nan, 0], [nan, 1, nan, nan], [nan, 0, nan, 1]]
-    encoded = schema.encode(TABLE)
+    encoded = encoder.encode(TABLE)
     assert encoded.dtype == np.float32
     np.testing.assert_array_equal(encoded, np.array(expected, dtype=np.float32))
 
 
 def test_codes_are_fixed_at_training_and_unseen_values_are_missing() -> None:
     """New rows once re-numbered their own categories, so that brand b was priced as brand a."""
-    schema = FeatureSchema.from_json(json.loads(json.dumps(FeatureSchema.fit(TABLE).to_json())))
+    encoder = TableEncoder.from_json(json.loads(json.dumps(TableEncoder.fit(TABLE).to_json())))
     new = pl.DataFrame({"brand": ["c", "b", "a"], "grams": 1, "organic": 0, "nothing": 0.0})
-    codes = schema.encode(new)[:, -1]
+    codes = encoder.encode(new)[:, -1]
     assert np.isnan(codes[0])
     assert codes[1:].tolist() == [1, 0]
 
 
 def test_rare_categories_have_no_code() -> None:
-    assert FeatureSchema.fit(TABLE, min_rows=2).categories == {"brand": ("b",)}
+    assert TableEncoder.fit(TABLE, min_rows=2).categories == {"brand": ("b",)}
 
 
 def test_no_known_category_at_all() -> None:
-    schema = FeatureSchema.fit(TABLE, min_rows=5)
-    assert np.isnan(schema.encode(TABLE)[:, -1]).all()
+    encoder = TableEncoder.fit(TABLE, min_rows=5)
+    assert np.isnan(encoder.encode(TABLE)[:, -1]).all()
 
 
 def test_column_order_does_not_matter() -> None:
-    schema = FeatureSchema.fit(TABLE)
-    np.testing.assert_array_equal(schema.encode(TABLE.select(TABLE.columns[::-1])), schema.encode(TABLE))
+    encoder = TableEncoder.fit(TABLE)
+    np.testing.assert_array_equal(encoder.encode(TABLE.select(TABLE.columns[::-1])), encoder.encode(TABLE))
 
 
 @pytest.mark.parametrize(
@@ -63,16 +63,16 @@ def test_column_order_does_not_matter() -> None:
         (TABLE.with_columns(brand=1), "brand is Int32"),
     ],
 )
-def test_another_schema_is_refused_by_name(table: pl.DataFrame, named: str) -> None:
+def test_other_columns_are_refused_by_name(table: pl.DataFrame, named: str) -> None:
     with pytest.raises(SchemaError, match=named):
-        FeatureSchema.fit(TABLE).encode(table)
+        TableEncoder.fit(TABLE).encode(table)
 
 
 def test_columns_that_are_neither_number_nor_text() -> None:
     with pytest.raises(SchemaError, match="when"):
-        FeatureSchema.fit(pl.DataFrame({"when": [[1, 2]]}))
+        TableEncoder.fit(pl.DataFrame({"when": [[1, 2]]}))
     with pytest.raises(SchemaError, match="no feature column"):
-        FeatureSchema.fit(TABLE.select("sample_id"))
+        TableEncoder.fit(TABLE.select("sample_id"))
 
 
 def rows(values: list[list[float]], labels: list[float]) -> Matrix:
@@ -100,25 +100,25 @@ TERMS = sparse.csr_matrix(
 
 def test_terms_stand_beside_the_table_and_tabular_zeros_are_stored() -> None:
     """XGBoost reads what a sparse row does not store as missing: a weight of 0 grams was once no weight at all."""
-    schema = FeatureSchema.from_json(json.loads(json.dumps(FeatureSchema.fit(TABLE, 1, TERMS, 2).to_json())))
-    assert schema.terms == (0, 2)  # in three rows and in two; the others are in one
-    assert schema.names == ("grams", "organic", "nothing", "brand", "tfidf_0", "tfidf_2")
-    encoded = schema.encode(TABLE, TERMS)
-    dense = FeatureSchema.fit(TABLE).encode(TABLE)
+    encoder = TableEncoder.from_json(json.loads(json.dumps(TableEncoder.fit(TABLE, 1, TERMS, 2).to_json())))
+    assert encoder.terms == (0, 2)  # in three rows and in two; the others are in one
+    assert encoder.names == ("grams", "organic", "nothing", "brand", "tfidf_0", "tfidf_2")
+    encoded = encoder.encode(TABLE, TERMS)
+    dense = TableEncoder.fit(TABLE).encode(TABLE)
     np.testing.assert_array_equal(encoded.toarray(), np.hstack([dense, TERMS.toarray()[:, [0, 2]]]))
     assert np.diff(encoded[:, :4].indptr).tolist() == [4] * 4
     assert encoded[:, 4:].nnz == 5
-    assert FeatureSchema.fit(TABLE, 1, TERMS, 100).terms == (0, 2)  # a term of one row teaches nothing
+    assert TableEncoder.fit(TABLE, 1, TERMS, 100).terms == (0, 2)  # a term of one row teaches nothing
 
 
 @pytest.mark.parametrize(("tfidf", "found"), [(None, "none"), (TERMS[:3], "3 x 4"), (TERMS[:, :2], "4 x 2")])
 def test_terms_that_are_not_there(tfidf: sparse.csr_matrix | None, found: str) -> None:
-    schema = FeatureSchema.fit(TABLE, 1, TERMS, 2)
+    encoder = TableEncoder.fit(TABLE, 1, TERMS, 2)
     with pytest.raises(SchemaError, match=f"2 TF-IDF columns up to 2 of 4 rows, found {found}"):
-        schema.encode(TABLE, tfidf)
+        encoder.encode(TABLE, tfidf)
     if tfidf is None or tfidf.shape[0] != 4:
         with pytest.raises(SchemaError, match="2 TF-IDF terms of 4 rows are asked for"):
-            FeatureSchema.fit(TABLE, 1, tfidf, 2)
+            TableEncoder.fit(TABLE, 1, tfidf, 2)
 
 
 def test_what_varies_in_sparse_rows() -> None:

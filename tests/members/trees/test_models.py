@@ -18,20 +18,17 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from pricing.errors import ArtifactError, ConfigError, SchemaError, TrainingError
-from pricing.members.trees.boosting import train_gbdt_models, train_member
-from pricing.members.trees.matrix import FeatureSchema, Matrix
-from pricing.members.trees.tree_model import LIBRARIES, GBDTModel, TrainedModel
-from tests.members.trees.conftest import TINY, make_table, out_of_fold
-
-each_library = pytest.mark.parametrize("library", LIBRARIES)
-
-
-def train(library: str, table: pl.DataFrame, labels: np.ndarray, cut: int, **options: Any) -> TrainedModel:
-    """Train the tiny model on the first ``cut`` rows and stop on the rest."""
-    schema = FeatureSchema.fit(table[:cut])
-    values = schema.encode(table)
-    parts = Matrix(values[:cut], labels[:cut]), Matrix(values[cut:], labels[cut:])
-    return train_member(library, *parts, schema, options.pop("settings", getattr(TINY, library)), **options)
+from pricing.members.trees.boosting import train_gbdt_models
+from tests.members.trees.conftest import (
+    LIBRARIES,
+    TINY,
+    each_library,
+    fold_rows,
+    make_table,
+    out_of_fold,
+    tiny,
+    train,
+)  # fmt: skip
 
 
 @each_library
@@ -42,14 +39,14 @@ def test_serialization(library: str, rows: int, seed: int, objective: int) -> No
     predicted before, unseen categories and missing values included."""
     table, labels = make_table(rows, seed)
     names = ("MAE", "RMSE", "Huber") if library == "catboost" else ("l1", "huber", "smape")
-    config = getattr(TINY, library).model_copy(update={"objective": names[objective]})
-    model = train(library, table, labels, rows * 2 // 3, settings=config).model
+    settings = tiny(library, objective=names[objective])
+    model = train(library, fold_rows(table, labels, rows * 2 // 3), settings).model
     new = make_table(40, seed + 1, categories=9)[0]
     with tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder))
-        loaded = GBDTModel.load(Path(folder))
+        loaded = LIBRARIES[library].Model.load(Path(folder))
     assert loaded.predict(new).tobytes() == model.predict(new).tobytes()
-    assert (loaded.rounds, loaded.target, loaded.schema) == (model.rounds, model.target, model.schema)
+    assert (loaded.rounds, loaded.target, loaded.encoder) == (model.rounds, model.target, model.encoder)
     assert loaded.importance().equals(model.importance())
 
 
@@ -64,7 +61,7 @@ def test_prediction_completeness(rows: int, tests: int, folds: int, seed: int) -
     assert list(results) == list(LIBRARIES)
     for result in results.values():
         assert len(result.bags) == folds
-        tested = [bag.bag.predict_values(bag.bag.schema.encode(table[rows:])) for bag in result.bags]
+        tested = [bag.bag.predict_values(bag.bag.encoder.encode(table[rows:])) for bag in result.bags]
         for predicted, expected in ((result.train, rows), (result.valid, rows), *((test, tests) for test in tested)):
             assert predicted.shape == (expected,)
             assert np.isfinite(predicted).all()
@@ -74,8 +71,7 @@ def test_prediction_completeness(rows: int, tests: int, folds: int, seed: int) -
 @each_library
 def test_it_learns(library: str, small_table: Callable[..., Any]) -> None:
     table, labels = small_table(600)
-    longer = getattr(TINY, library).model_copy(update={"rounds": 150, "early_stopping": 40})
-    trained = train(library, table, labels, 400, settings=longer)
+    trained = train(library, fold_rows(table, labels, 400), tiny(library, rounds=150, early_stopping=40))
     residual = trained.model.predict(table[400:]) - labels[400:]
     constant = np.median(labels[:400]) - labels[400:]
     assert np.abs(residual).mean() < 0.6 * np.abs(constant).mean()
@@ -91,8 +87,7 @@ def test_validation_rows_are_predicted_by_models_that_have_not_seen_them(
     """With labels that are pure noise, in-sample predictions correlate with them and out-of-fold ones cannot."""
     table, _ = small_table(300)
     noise = np.random.default_rng(5).normal(size=300)
-    config = TINY.model_copy(update={"members": (library,)})
-    result = out_of_fold(table, noise, np.arange(300) % 3, config)[library]
+    result = out_of_fold(table, noise, np.arange(300) % 3, {library: TINY[library]})[library]
     assert np.corrcoef(result.train, noise)[0, 1] > 0.2
     assert np.corrcoef(result.valid, noise)[0, 1] < 0.15
 
@@ -105,22 +100,20 @@ def test_same_seed_same_bytes(library: str, threads: int, small_table: Callable[
     for name in ("first", "second"):
         folder = tmp_path / name
         folder.mkdir()
-        trained = train(library, table, labels, 200, seed=7, threads=threads)
+        trained = train(library, fold_rows(table, labels, 200), seed=7, threads=threads)
         trained.model.save(folder)
         files.append({path.name: path.read_bytes() for path in folder.iterdir()})
     assert files[0] == files[1]
-    other = train(library, table, labels, 200, seed=8, threads=threads)
+    other = train(library, fold_rows(table, labels, 200), seed=8, threads=threads)
     assert other.model.predict(table).tobytes() != trained.model.predict(table).tobytes()
 
 
 @each_library
 def test_rounds_are_obeyed_and_early_stopping_keeps_the_best(library: str, small_table: Callable[..., Any]) -> None:
     table, labels = small_table(300)
-    assert train(library, table, labels, 200, rounds=5).model.rounds == 5
+    assert train(library, fold_rows(table, labels, 200), rounds=5).model.rounds == 5
     rng = np.random.default_rng(0)
-    stopped = train(
-        library, table, rng.normal(size=300), 200, settings=getattr(TINY, library).model_copy(update={"rounds": 200})
-    )
+    stopped = train(library, fold_rows(table, rng.normal(size=300), 200), tiny(library, rounds=200))
     metric = "mae" if library == "catboost" else "smape"
     curve = stopped.curves.filter((pl.col("split") == "valid") & (pl.col("metric") == metric))["value"].to_numpy()
     assert stopped.best_round == stopped.model.rounds == int(np.argmin(curve)) + 1
@@ -130,7 +123,7 @@ def test_rounds_are_obeyed_and_early_stopping_keeps_the_best(library: str, small
 @each_library
 def test_another_schema_is_refused(library: str, small_table: Callable[..., Any]) -> None:
     table, labels = small_table(90)
-    model = train(library, table, labels, 60).model
+    model = train(library, fold_rows(table, labels, 60)).model
     with pytest.raises(SchemaError, match="missing: brand"):
         model.predict(table.drop("brand"))
 
@@ -147,11 +140,9 @@ def with_terms(rows: int, seed: int = 0) -> tuple[pl.DataFrame, sparse.csr_matri
 def test_sparse_rows_and_dense_rows_give_the_same_model(library: str, tmp_path: Path) -> None:
     """The terms as columns of the table, absent ones missing for XGBoost and 0 for the others, are the oracle."""
     table, tfidf, labels = with_terms(200)
-    settings = getattr(TINY, library).model_copy(update={"terms": 5})
-    schema = FeatureSchema.fit(table[:140], 1, tfidf[:140], 5)
-    values = schema.encode(table, tfidf)
-    parts = Matrix(values[:140], labels[:140]), Matrix(values[140:], labels[140:])
-    model = train_member(library, *parts, schema, settings).model
+    settings = tiny(library, terms=5)
+    rows = fold_rows(table, labels, 140, tfidf)
+    model = train(library, rows, settings).model
     absent = np.nan if library == "xgboost" else 0.0
     spread = tfidf.toarray()
     spread[spread == 0] = absent
@@ -160,18 +151,22 @@ def test_sparse_rows_and_dense_rows_give_the_same_model(library: str, tmp_path: 
     numbers, brand = table.drop("brand"), table.select("brand")
     if library == "catboost":
         dense = numbers.hstack(wide).hstack(brand)
-        expected = train(library, dense, labels, 140).model.predict(dense)
+        expected = train(library, fold_rows(dense, labels, 140)).model.predict(dense)
         assert model.predict(table, tfidf).tobytes() == expected.tobytes()
     else:  # which column is sampled depends on the order, so only unsampled models are the same
         every = {"lightgbm": {"feature_fraction": 1.0}, "xgboost": {"colsample_bytree": 1.0}}[library]
         settings = settings.model_copy(update=every)
-        model = train_member(library, *parts, schema, settings).model
+        model = train(library, rows, settings).model
         dense = numbers.hstack(wide).hstack(brand)
-        expected = train(library, dense, labels, 140, settings=settings).model.predict(dense)
+        expected = train(
+            library, fold_rows(dense, labels, 140), settings.model_copy(update={"terms": 0})
+        ).model.predict(dense)
         np.testing.assert_allclose(model.predict(table, tfidf), expected, rtol=1e-5)
     assert model.importance()["feature"][0] == "tfidf_1"
     model.save(tmp_path)
-    assert GBDTModel.load(tmp_path).predict(table, tfidf).tobytes() == model.predict(table, tfidf).tobytes()
+    assert (
+        LIBRARIES[library].Model.load(tmp_path).predict(table, tfidf).tobytes() == model.predict(table, tfidf).tobytes()
+    )
     with pytest.raises(SchemaError, match="TF-IDF"):
         model.predict(table)
 
@@ -179,13 +174,11 @@ def test_sparse_rows_and_dense_rows_give_the_same_model(library: str, tmp_path: 
 @each_library
 def test_folds_with_terms(library: str) -> None:
     table, tfidf, labels = with_terms(480)
-    config = TINY.model_copy(
-        update={"members": (library,), library: getattr(TINY, library).model_copy(update={"terms": 5})}
-    )
-    result = out_of_fold(table[:460], labels[:460], np.arange(460) % 3, config, tfidf[:460])[library]
+    settings = {library: tiny(library, terms=5)}
+    result = out_of_fold(table[:460], labels[:460], np.arange(460) % 3, settings, tfidf[:460])[library]
     assert np.isfinite(result.valid).all()
     bag = result.bags[0].bag
-    assert np.isfinite(bag.predict_values(bag.schema.encode(table[460:], tfidf[460:]))).all()
+    assert np.isfinite(bag.predict_values(bag.encoder.encode(table[460:], tfidf[460:]))).all()
     importance = result.importance
     assert importance["tfidf_1"] > 3 * max(importance[f"tfidf_{term}"] for term in (0, 2, 3, 4))
 
@@ -206,9 +199,8 @@ def worst_table() -> pl.DataFrame:
 @each_library
 def test_twenty_rows_with_everything_wrong(library: str) -> None:
     labels = np.log(np.arange(1.0, 21.0))
-    config = TINY.model_copy(update={"members": (library,)})
     fold = np.arange(20) % 4  # the fold of the last row does not learn its brand
-    result = out_of_fold(worst_table(), labels, fold, config)[library]
+    result = out_of_fold(worst_table(), labels, fold, {library: TINY[library]})[library]
     assert np.isfinite(result.valid).all()
     assert np.abs(result.train - labels).mean() < 0.9 * np.abs(np.median(labels) - labels).mean()
     assert sum(result.importance.values()) == pytest.approx(1)  # every fold's trees have splits
@@ -216,26 +208,24 @@ def test_twenty_rows_with_everything_wrong(library: str) -> None:
 
 @each_library
 def test_nothing_varies(library: str) -> None:
-    config = TINY.model_copy(update={"members": (library,)})
     with pytest.raises(TrainingError, match="none of 4 features varies"):
-        out_of_fold(worst_table().drop("grams")[:18], np.arange(18.0), np.arange(18) % 2, config)
+        out_of_fold(worst_table().drop("grams")[:18], np.arange(18.0), np.arange(18) % 2, {library: TINY[library]})
 
 
 def test_parts_that_cannot_be_trained_on(small_table: Callable[..., Any]) -> None:
     table, labels = small_table(10)
     every = np.ones(10, dtype=bool)
     with pytest.raises(TrainingError, match="9 prices"):
-        train_gbdt_models(table, labels[:9], {"learn": every, "valid": every})
+        train_gbdt_models(table, labels[:9], {"train": every, "valid": every})
     with pytest.raises(TrainingError, match="'valid': 9"):
-        train_gbdt_models(table, labels, {"learn": every, "valid": every[:9]})
-    for none in ({}, {"valid": every}, {"learn": ~every, "valid": every}):
+        train_gbdt_models(table, labels, {"train": every, "valid": every[:9]})
+    for none in ({}, {"valid": every}, {"train": ~every, "valid": every}):
         with pytest.raises(TrainingError, match="no row to learn from"):
             train_gbdt_models(table, labels, none)
     with pytest.raises(TrainingError, match="or rounds"):
-        train_gbdt_models(table, labels, {"learn": every})
-    schema = FeatureSchema.fit(table)
+        train_gbdt_models(table, labels, {"train": every})
     with pytest.raises(ConfigError, match="lightgbm, xgboost, catboost"):
-        train_member("sklearn", Matrix(schema.encode(table), labels), None, schema, TINY.lightgbm)
+        train_gbdt_models(table, labels, {"train": every, "valid": every}, {"ridge": TINY["lightgbm"]})
 
 
 class Poison:
@@ -254,7 +244,7 @@ def test_damaged_model_file_is_refused_and_runs_nothing(
     library: str, damage: str, small_table: Callable[..., Any], tmp_path: Path
 ) -> None:
     table, labels = small_table(90)
-    train(library, table, labels, 60).model.save(tmp_path)
+    train(library, fold_rows(table, labels, 60)).model.save(tmp_path)
     (path,) = tmp_path.glob("model.*")
     data = path.read_bytes()
     ran = tmp_path / "ran"
@@ -270,25 +260,26 @@ def test_damaged_model_file_is_refused_and_runs_nothing(
     if damage == "missing":
         path.unlink()
     if damage in ("poisoned", "empty", "other library"):  # and somebody made the hash fit
-        schema = json.loads((tmp_path / "schema.json").read_text())
-        schema["sha256"] = hashlib.sha256(new).hexdigest()
-        (tmp_path / "schema.json").write_text(json.dumps(schema))
+        record = json.loads((tmp_path / "schema.json").read_text())
+        record["sha256"] = hashlib.sha256(new).hexdigest()
+        (tmp_path / "schema.json").write_text(json.dumps(record))
     with pytest.raises(ArtifactError, match=path.name):
-        GBDTModel.load(tmp_path)
+        LIBRARIES[library].Model.load(tmp_path)
     assert not ran.exists()
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 99}', '{"format": 1, "library": "os", "features": {}}'])
-def test_damaged_schema_file_is_refused(text: str, tmp_path: Path) -> None:
+@each_library
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 99}', '{"format": 5, "features": {}}'])
+def test_damaged_schema_file_is_refused(library: str, text: str, tmp_path: Path) -> None:
     (tmp_path / "schema.json").write_text(text)
     with pytest.raises(ArtifactError, match=r"schema\.json"):
-        GBDTModel.load(tmp_path)
+        LIBRARIES[library].Model.load(tmp_path)
 
 
 def test_libraries_are_imported_only_when_used() -> None:
     """Each of the three brings an OpenMP runtime; a process that prices with one must not load the others."""
     program = (
-        "import sys, pricing.members.trees.stage, pricing.members.tuning.tune;"
+        "import sys, pricing.members.trees.boosted, pricing.members.tuning.tune, pricing.members.tuning.optimizers;"
         "import pricing.members.lightgbm, pricing.members.xgboost, pricing.members.catboost;"
         "print([name for name in ('lightgbm', 'xgboost', 'catboost', 'optuna', 'torch') if name in sys.modules])"
     )
@@ -301,5 +292,5 @@ def test_catboost_leaves_no_files(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     table, labels = small_table(90)
-    train("catboost", table, labels, 60)
+    train("catboost", fold_rows(table, labels, 60))
     assert list(tmp_path.iterdir()) == []

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricing.members.trees.matrix import FeatureSchema, Matrix
+from pricing.members.trees.matrix import Matrix, TableEncoder
 from pricing.members.trees.objectives import (
     FLOOR,
     lgb_smape_eval,
@@ -100,14 +100,14 @@ def test_both_libraries_get_the_same_numbers_and_the_true_metric() -> None:
     assert xgb_smape_eval(predicted, Labels(actual)) == ("smape", pytest.approx(expected))
 
 
-def heavy_tails(seed: int) -> tuple[FeatureSchema, Matrix, Matrix]:
+def heavy_tails(seed: int) -> tuple[TableEncoder, Matrix, Matrix]:
     """Log prices whose noise is narrow for most rows and very wide for a fifth of them."""
     rng = np.random.default_rng(seed)
     values = rng.normal(size=(1600, 6)).astype(np.float32)
     noise = np.where(rng.random(1600) < 0.2, rng.exponential(2.5, 1600), rng.normal(0, 0.15, 1600))
     labels = values[:, 0] + np.abs(values[:, 1]) + noise
-    schema = FeatureSchema.fit(pl.DataFrame(values, schema=list("abcdef")))
-    return schema, Matrix(values[:1100], labels[:1100]), Matrix(values[1100:], labels[1100:])
+    encoder = TableEncoder.fit(pl.DataFrame(values, schema=list("abcdef")))
+    return encoder, Matrix(values[:1100], labels[:1100]), Matrix(values[1100:], labels[1100:])
 
 
 def boost(train: Matrix, valid: Matrix, hessian: str) -> float:
@@ -142,12 +142,12 @@ def test_the_majoriser_beats_the_naive_hessians() -> None:
 def test_smape_beats_squared_error_on_heavy_tails() -> None:
     from pricing.members.lightgbm import LightGBMSettings, train_lightgbm
 
-    schema, train, valid = heavy_tails(0)
+    encoder, train, valid = heavy_tails(0)
     scores = {}
     for objective in ("smape", "l2"):
         config = LightGBMSettings(
             objective=objective, rounds=150, learning_rate=0.05, num_leaves=15, feature_fraction=1
         )
-        trained = train_lightgbm(train, valid, schema, config)
+        trained = train_lightgbm(train, valid, encoder, config)
         scores[objective] = smape_of_logs(trained.model.predict_values(valid.values), valid.labels)
     assert scores["smape"] < scores["l2"] - 1

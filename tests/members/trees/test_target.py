@@ -9,15 +9,13 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from OLD.GBDT import GBDTConfig
 from scipy import sparse
 
 from pricing.errors import ArtifactError, SchemaError
-from pricing.members.trees.boosting import train_member
-from pricing.members.trees.matrix import FeatureSchema, Matrix
+from pricing.members.trees.matrix import Matrix, TableEncoder
 from pricing.members.trees.target import Target
-from pricing.members.trees.tree_model import LIBRARIES, GBDTModel, TrainedModel
-from tests.members.trees.conftest import TINY, make_table, out_of_fold
+from pricing.members.trees.tree_model import TrainedModel
+from tests.members.trees.conftest import LIBRARIES, each_library, fold_rows, make_table, out_of_fold, tiny, train
 
 
 def with_amounts(rows: int, seed: int = 0) -> tuple[pl.DataFrame, np.ndarray]:
@@ -44,10 +42,8 @@ def shifts(table: pl.DataFrame, learning: int, exponent: float) -> np.ndarray:
 
 
 def fitted(table: pl.DataFrame, labels: np.ndarray, cut: int, library: str, exponent: float) -> TrainedModel:
-    schema = FeatureSchema.fit(table[:cut])
-    values = schema.encode(table)
-    member = getattr(TINY, library).model_copy(update={"amount_exponent": exponent})
-    return train_member(library, Matrix(values[:cut], labels[:cut]), Matrix(values[cut:], labels[cut:]), schema, member)
+    settings = tiny(library, amount_exponent=exponent, min_category_rows=1)
+    return train(library, fold_rows(table, labels, cut), settings)
 
 
 @settings(max_examples=25, deadline=None)
@@ -58,19 +54,19 @@ def test_round_trip(rows: int, seed: int, exponent: float, stored: bool) -> None
     table, labels = with_amounts(rows + 10, seed)
     table = table.with_columns(ipq_family=pl.when(pl.int_range(pl.len()) < rows + 5).then("ipq_family")
                                .otherwise(pl.lit("area")))  # fmt: skip
-    schema = FeatureSchema.fit(table[:rows])
-    values: Any = schema.encode(table)
-    target = Target.fit(Matrix(values[:rows], labels[:rows]), schema, exponent)
+    encoder = TableEncoder.fit(table[:rows])
+    values: Any = encoder.encode(table)
+    target = Target.fit(Matrix(values[:rows], labels[:rows]), encoder, exponent)
     if stored:
         target = Target.from_json(json.loads(json.dumps(target.to_json())))
         values = sparse.csr_matrix(values)
-    learnt = target.learnt(Matrix(values, labels), schema)
+    learnt = target.learnt(Matrix(values, labels), encoder)
     np.testing.assert_allclose(labels - learnt - target.center, shifts(table, rows, exponent), atol=1e-9)
-    np.testing.assert_allclose(target.log_price(learnt, values, schema), labels, atol=1e-9)
+    np.testing.assert_allclose(target.log_price(learnt, values, encoder), labels, atol=1e-9)
     assert np.median(learnt[:rows]) == pytest.approx(0, abs=1e-9)
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
+@each_library
 def test_a_target_per_unit_is_training_on_shifted_prices(library: str, tmp_path: Path) -> None:
     """The oracle subtracts the shift from the labels and adds it to the predictions outside of the model. And what is
     loaded predicts what was saved, bit for bit, rows without an amount included."""
@@ -87,7 +83,7 @@ def test_a_target_per_unit_is_training_on_shifted_prices(library: str, tmp_path:
         difference = np.abs(found[200:] - labels[200:])
         assert best == pytest.approx(200 * np.tanh(difference / 2).mean(), abs=1e-3)
     trained.model.save(tmp_path)
-    loaded = GBDTModel.load(tmp_path)
+    loaded = LIBRARIES[library].Model.load(tmp_path)
     assert loaded.target == trained.model.target
     without = table.with_columns(ipq_log_amount=pl.lit(None, pl.Float32))
     for rows in (table, without, table[:0]):
@@ -110,9 +106,9 @@ def test_a_barcode_read_as_an_amount_does_not_price_a_row() -> None:
 def test_folds_take_their_own_means() -> None:
     """A validation row's amount moves nothing but its own prediction."""
     table, labels = with_amounts(120)
-    config = GBDTConfig(members=("lightgbm",), lightgbm=TINY.lightgbm.model_copy(update={"amount_exponent": 1.0}))
+    settings = {"lightgbm": tiny("lightgbm", amount_exponent=1.0)}
     fold = np.arange(120) % 2
-    result = out_of_fold(table, labels, fold, config)["lightgbm"]
+    result = out_of_fold(table, labels, fold, settings)["lightgbm"]
     for number, bag in enumerate(result.bags):
         learning = table.filter(pl.Series(fold != number)).with_columns(pl.col("ipq_log_amount").fill_nan(None))
         means = learning.group_by("ipq_family").agg(pl.col("ipq_log_amount").cast(pl.Float64).mean()).drop_nulls()
@@ -128,4 +124,4 @@ def test_refused(tmp_path: Path) -> None:
     for broken in (None, {}, record["target"] | {"mean_log_amount": {"mass": "much"}}):
         (tmp_path / "schema.json").write_text(json.dumps(record | {"target": broken}))
         with pytest.raises(ArtifactError, match=r"schema\.json"):
-            GBDTModel.load(tmp_path)
+            LIBRARIES["lightgbm"].Model.load(tmp_path)

@@ -6,7 +6,9 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,30 +20,32 @@ import pytest
 from pricing.config.tuning import TuningConfig
 from pricing.errors import ConfigError, TrainingError
 from pricing.members.lightgbm import LightGBMSettings
-from pricing.members.trees.matrix import FeatureSchema, Matrix
-from pricing.members.tuning.search import OPTIMIZERS, FoldData, optimize_lightgbm
+from pricing.members.trees.matrix import EncodedFold, Matrix
+from pricing.members.tuning.optimizers import optimize_catboost, optimize_lightgbm, optimize_xgboost
 from pricing.members.tuning.search_result import SearchResult
 from pricing.members.tuning.search_space import SPACES, space_around
 from pricing.metrics.smape import smape_of_logs
-from tests.members.trees.conftest import TINY, make_table
+from tests.members.trees.conftest import TINY, fold_rows, make_table
 
 ROOT = Path(__file__).resolve().parents[3]
 TRIALS = 20
 
 
-def make_folds(rows: int = 240, count: int = 3) -> list[FoldData]:
+START = LightGBMSettings.model_validate(TINY["lightgbm"].model_dump())
+
+
+def make_folds(rows: int = 240, count: int = 3) -> list[EncodedFold]:
     table, labels = make_table(rows, 1)
     folds = []
     for number in range(count):
-        inside = np.arange(rows) % count == number
-        schema = FeatureSchema.fit(table.filter(~inside))
-        values = schema.encode(table)
-        folds.append(FoldData(schema, Matrix(values[~inside], labels[~inside]), Matrix(values[inside], labels[inside])))
+        order = np.argsort(np.arange(rows) % count == number, kind="stable")  # the fold's own rows last
+        given = fold_rows(table[order], labels[order], rows - rows // count)
+        folds.append(EncodedFold.encode(given, START))
     return folds
 
 
 def search(work: Path, trials: int = TRIALS) -> SearchResult:
-    return optimize_lightgbm(make_folds(), TINY.lightgbm, TuningConfig(trials=trials), seed=3, work=work)
+    return optimize_lightgbm(make_folds(), START, TuningConfig(trials=trials), seed=3, work=work)
 
 
 @pytest.fixture(scope="module")
@@ -53,16 +57,15 @@ def test_defaults_are_the_first_trial(undisturbed: SearchResult) -> None:
     from pricing.members.lightgbm import train_lightgbm
 
     first = undisturbed.trials[0]["settings"]
-    space = space_around("lightgbm", TINY.lightgbm)
+    space = space_around("lightgbm", START)
     for name in SPACES["lightgbm"]:
-        default = getattr(TINY.lightgbm, name)
+        default = getattr(START, name)
         assert first[name] == (default if isinstance(default, str) else max(default, space[name][0]))
     errors, rows = 0.0, 0
     for fold in make_folds():
-        config = LightGBMSettings(
-            **{**TINY.lightgbm.model_dump(), **{name: first[name] for name in SPACES["lightgbm"]}}
-        )
-        model = train_lightgbm(fold.train, fold.valid, fold.schema, config, seed=3).model
+        assert fold.valid is not None
+        config = LightGBMSettings(**{**START.model_dump(), **{name: first[name] for name in SPACES["lightgbm"]}})
+        model = train_lightgbm(fold.train, fold.valid, fold.encoder, config, seed=3).model
         errors += smape_of_logs(model.predict_values(fold.valid.values), fold.valid.labels) * len(fold.valid)
         rows += len(fold.valid)
     assert undisturbed.default_smape == pytest.approx(errors / rows)
@@ -83,9 +86,11 @@ def test_a_trial_is_pruned_by_what_its_folds_so_far_come_to(tmp_path: Path) -> N
     """The first fold is much the easiest. Its SMAPE alone, less than anybody's mean over two, once kept every trial."""
     folds = make_folds()
     noise = np.random.default_rng(0)
-    for fold in folds[1:]:
-        fold.valid.labels[:] += noise.normal(0, 1, len(fold.valid))
-    optimize_lightgbm(folds, TINY.lightgbm, TuningConfig(trials=26), seed=3, work=tmp_path)
+    for number, fold in enumerate(folds[1:], start=1):
+        assert fold.valid is not None
+        worse = Matrix(fold.valid.values, fold.valid.labels + noise.normal(0, 1, len(fold.valid)))
+        folds[number] = replace(fold, valid=worse)
+    optimize_lightgbm(folds, START, TuningConfig(trials=26), seed=3, work=tmp_path)
     study = optuna.load_study(study_name="lightgbm-3", storage=f"sqlite:///{tmp_path / 'lightgbm.sqlite3'}")
     so_far = [
         [value + 200 * step for step, value in sorted(trial.intermediate_values.items())] for trial in study.trials
@@ -138,14 +143,14 @@ def test_three_workers_share_a_study(tmp_path: Path) -> None:
 TOGETHER = """
 import sys, time
 from pathlib import Path
-import pricing.members.tuning.search as search
-from tests.members.trees.test_search import ask, search as run
-work, train = Path(sys.argv[1]), search.train_member
+from pricing.members.lightgbm import LightGBM
+from tests.members.tuning.test_search import ask, search as run
+work, train = Path(sys.argv[1]), LightGBM.train
 def together(*args, **options):
     while len(ask(work, "select 1 from trials where state <> 'WAITING'")) < 3:
         time.sleep(0.02)  # until all three have drawn their first
     return train(*args, **options)
-search.train_member = together
+LightGBM.train = staticmethod(together)
 run(work, int(sys.argv[2]))
 """
 
@@ -153,13 +158,13 @@ run(work, int(sys.argv[2]))
 PROGRAM = """
 import sys, time
 from pathlib import Path
-import pricing.members.tuning.search as search
-from tests.members.trees.test_search import search as run
-train = search.train_member
+from pricing.members.lightgbm import LightGBM
+from tests.members.tuning.test_search import search as run
+train = LightGBM.train
 def slow(*args, **options):
     time.sleep(0.05)  # so that the kill lands inside a trial
     return train(*args, **options)
-search.train_member = slow
+LightGBM.train = staticmethod(slow)
 run(Path(sys.argv[1]))
 """
 
@@ -201,25 +206,25 @@ def test_kill_9_loses_no_finished_trial(undisturbed: SearchResult, tmp_path: Pat
     assert {trial: after.get(trial) for trial in kept} == kept  # not run again to the same figures
 
 
-@pytest.mark.parametrize("member", ["xgboost", "catboost"])
-def test_the_other_libraries(member: str, tmp_path: Path) -> None:
-    search = OPTIMIZERS[member]
-    result = search(make_folds(count=2), getattr(TINY, member), TuningConfig(trials=3), work=tmp_path / "new")
+@pytest.mark.parametrize(("member", "search"), [("xgboost", optimize_xgboost), ("catboost", optimize_catboost)])
+def test_the_other_libraries(member: str, search: Callable[..., SearchResult], tmp_path: Path) -> None:
+    result = search(make_folds(count=2), TINY[member], TuningConfig(trials=3), work=tmp_path / "new")
     assert set(result.params) == set(SPACES[member])
+    assert result.default_smape is not None
     assert result.smape <= result.default_smape
     assert result.importances == {}
 
 
 def test_budgets(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="trials"):
-        optimize_lightgbm(make_folds(), TINY.lightgbm, TuningConfig(), work=tmp_path)
+    with pytest.raises(ConfigError, match=r"tuning\.trials is 0 and tuning\.seconds"):
+        optimize_lightgbm(make_folds(), START, TuningConfig(), work=tmp_path)
     with pytest.raises(TrainingError, match="no folds"):
-        optimize_lightgbm([], TINY.lightgbm, TuningConfig(trials=1), work=tmp_path)
-    timed = optimize_lightgbm(make_folds(), TINY.lightgbm, TuningConfig(seconds=1), work=tmp_path)
+        optimize_lightgbm([], START, TuningConfig(trials=1), work=tmp_path)
+    timed = optimize_lightgbm(make_folds(), START, TuningConfig(seconds=1), work=tmp_path)
     assert 1 <= len(timed.trials) < 500
     # the seconds are the study's, not the process's: a search that was killed does not get them twice; what passes
     # between its trials does not count
-    again = optimize_lightgbm(make_folds(), TINY.lightgbm, TuningConfig(seconds=1), work=tmp_path)
+    again = optimize_lightgbm(make_folds(), START, TuningConfig(seconds=1), work=tmp_path)
     assert len(again.trials) < 1.7 * len(timed.trials) + 1
 
 
