@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.parameters import check_inputs, check_machine
 from pricing import libraries
-from pricing.configuration import PricingConfig
+from pricing.configuration import load_config
 from pricing.errors import ConfigError
-from pricing.members.trees.matrix import FeatureSchema, Matrix
-from pricing.members.xgboost import load, train_xgboost
+from pricing.members.trees.matrix import Matrix, TableEncoder
+from pricing.members.xgboost import XGBoostModel, XGBoostSettings, train_xgboost
+from pricing.plan.opening import check_machine
 from pricing.store.codehash import library_versions
-from tests.members.trees.conftest import TINY, make_table
+from tests.members.trees.conftest import make_table
 
 
 def install(folder: Path, name: str, version: str) -> None:
@@ -39,9 +39,8 @@ def only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_the_key_knows_the_module_not_the_distribution(only: Path, name: str) -> None:
     """A model trained with the CPU build is served to a machine with the other one of the same version."""
     install(only, name, "3.2.0")
-    assert {
-        key: value for key, value in library_versions("pricing.members.trees.stage").items() if key != "python"
-    } == {"xgboost": "3.2.0"}
+    versions = library_versions("pricing.members.xgboost")
+    assert {key: value for key, value in versions.items() if key != "python"} == {"xgboost": "3.2.0"}
     libraries.check_xgboost()
 
 
@@ -56,20 +55,14 @@ def both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("both")
 def test_both_are_refused_at_the_start_and_where_the_module_is_used(tmp_path: Path) -> None:
     table, labels = make_table(20)
-    schema = FeatureSchema.fit(table)
-    matrix = Matrix(schema.encode(table), np.asarray(labels))
+    encoder = TableEncoder.fit(table)
+    matrix = Matrix(encoder.encode(table), np.asarray(labels))
     line = r"xgboost 3\.2\.0 and xgboost-cpu 3\.1\.0 are both installed .* `pip uninstall -y xgboost xgboost-cpu`, then"
     with pytest.raises(ConfigError, match=line):
-        train_xgboost(matrix, None, schema, TINY.xgboost, rounds=2)
+        train_xgboost(matrix, None, encoder, XGBoostSettings(), rounds=2)
     with pytest.raises(ConfigError, match=line):
-        load(tmp_path / "absent.json", schema)
-    start = {"paths": {"artifacts": str(tmp_path / "artifacts")}}
-    config = PricingConfig.model_validate(start)
+        XGBoostModel.read_booster(tmp_path / "absent.json", encoder)
+    artifacts = {"paths.artifacts": str(tmp_path / "artifacts")}
     with pytest.raises(ConfigError, match=line):
-        check_inputs(tmp_path / "t.csv", None, config)
-    check_machine(config.model_copy(update={"gbdt": config.gbdt.model_copy(update={"members": ("lightgbm",)})}))
-
-
-def test_a_module_of_no_distribution_has_no_version() -> None:
-    assert libraries.module_version("no_such_module") is None
-    assert libraries.module_version("pricing.members") is None
+        check_machine(load_config("demo", artifacts))
+    check_machine(load_config("demo", artifacts | {"members.xgboost.enabled": False}))

@@ -210,8 +210,8 @@ def _add_search(
     judged_by = list(price_features.values())[: config.tuning.n_splits]
     plan.searches[name] = plan.add(
         Stage.TUNE, "tune", "pricing.members.tuning.tune:tune_member", TREES,
-        {**rows, "member": name, "price_features": judged_by, "settings": settings, "tuning": config.tuning,
-         "seed": config.seed},
+        {**rows, "member": member_line(name), "price_features": judged_by, "settings": settings,
+         "tuning": config.tuning, "seed": config.seed},
         slot=name, code=_code(name), together=True, words=f"searching settings of {_words(name)}", seconds=30.0,
     )  # fmt: skip
     return plan.add(

@@ -60,7 +60,9 @@ class BoostedMember(Member[TreeSettings]):
             A column is neither text nor number, or the features lack what the settings read.
         """
         if rows.valid is None and rounds is None:
-            raise TrainingError(f"{self.name}: no valid rows to stop on; give some, or rounds, such as the folds' median")
+            raise TrainingError(
+                f"{self.name}: no valid rows to stop on; give some, or rounds, such as the folds' median"
+            )
         fold = EncodedFold.encode(rows, self.settings)
         self.trained = TrainedBag(
             [
