@@ -1,12 +1,12 @@
-"""Pictures a second and CPU a picture, against img2dataset on the same loopback server.
+"""Images a second and CPU an image, against img2dataset on the same loopback server.
 
-    python benchmarks/download_speed.py [--pictures N] [--rounds R] [--venv DIR]
+    python benchmarks/download_speed.py [--images N] [--rounds R] [--venv DIR]
 
 JPEGs of 500 to 2,000 px, median 1,000, scaled down to 384 at quality 95. The server runs in a process of its own, and
 its CPU is reported apart. img2dataset is installed from PyPI into a virtual environment of its own, which is kept, and
 run as its README advises: a process for each core, threads raised while there is CPU left, tar shards, so many that
 every core has some; its sides as ours are (the longest one, only if it is longer), no EXIF. The tools take turns, and
-the best round of each counts. Pictures a second are given twice: from the first request to the last stored picture,
+the best round of each counts. Images a second are given twice: from the first request to the last stored image,
 and over the whole process with its start.
 """
 
@@ -22,7 +22,7 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from benchmarks.download_support import ROOT, Served, Usage, download, measured, photograph_pool, picture_server
+from benchmarks.download_support import ROOT, Served, Usage, download, image_server, measured, photograph_pool
 
 THREADS = (8, 32)
 """Threads a process that img2dataset is tried with; its best counts."""
@@ -55,31 +55,31 @@ def img2dataset(command: Path, base: str, count: int, folder: Path, threads: int
     )
     stored = sum(json.loads(file.read_text())["successes"] for file in (folder / "out").glob("*_stats.json"))
     if stored != count:
-        raise RuntimeError(f"img2dataset stored {stored} of {count} pictures")
+        raise RuntimeError(f"img2dataset stored {stored} of {count} images")
     return usage
 
 
 def main() -> None:
     """Print the table and the ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=3000)
+    parser.add_argument("--images", type=int, default=3000)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--venv", type=Path, default=ROOT / "artifacts" / "work" / "img2dataset-venv")
     options = parser.parse_args()
     command = install(options.venv)
-    count = options.pictures
+    count = options.images
     best: dict[str, tuple[float, float, Usage, Served]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         pool = Path(scratch) / "pool"
         photograph_pool(pool)
         size = sum(file.stat().st_size for file in pool.iterdir()) / 200
-        print(f"{count} pictures of {size / 1000:.0f} kB on average, {len(os.sched_getaffinity(0))} cores")
-        print(f"{'tool':<28} {'pictures/s':>10} {'with start':>10} {'CPU ms each':>11} {'server ms':>9} {'MiB':>5}")
+        print(f"{count} images of {size / 1000:.0f} kB on average, {len(os.sched_getaffinity(0))} cores")
+        print(f"{'tool':<28} {'images/s':>10} {'with start':>10} {'CPU ms each':>11} {'server ms':>9} {'MiB':>5}")
         for number in range(options.rounds):
             for name in ["ours", *(f"img2dataset, {threads} threads" for threads in THREADS)]:
                 folder = Path(scratch) / f"{number}-{name}"
                 folder.mkdir()
-                with picture_server(pool) as served:
+                with image_server(pool) as served:
                     if name == "ours":
                         usage, report = download(served.address, count, folder, side=SIDE, quality=QUALITY)
                         assert report["present"] == count, report
@@ -98,7 +98,7 @@ def main() -> None:
                     best[tool] = (speed, count / usage.wall, usage, served)
     ours, theirs = best["ours"], best["img2dataset"]
     print(
-        f"ours is {ours[0] / theirs[0]:.2f} times as fast ({ours[1] / theirs[1]:.2f} with start); CPU a picture "
+        f"ours is {ours[0] / theirs[0]:.2f} times as fast ({ours[1] / theirs[1]:.2f} with start); CPU an image "
         f"{1000 * ours[2].cpu / count:.2f} ms against {1000 * theirs[2].cpu / count:.2f} ms"
     )
 

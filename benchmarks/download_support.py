@@ -101,16 +101,16 @@ class Served:
     """Seconds of CPU."""
     requests: int = 0
     seconds: float = 0.0
-    """From the first request to the end of the block, which is when the client has stored its last picture."""
+    """From the first request to the end of the block, which is when the client has stored its last image."""
 
 
 @contextlib.contextmanager
-def picture_server(
-    pictures: Path | None = None, latency: float = 0.0, mix: dict[str, float] | None = None
+def image_server(
+    images: Path | None = None, latency: float = 0.0, mix: dict[str, float] | None = None
 ) -> Iterator[Served]:
     """The test suite's fault server in a process of its own."""
     command = [sys.executable, "-m", "tests.download.fault_server", "--latency", str(latency)]
-    command += ["--mix", json.dumps(mix or {})] + (["--pictures", str(pictures)] if pictures else [])
+    command += ["--mix", json.dumps(mix or {})] + (["--images", str(images)] if images else [])
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None

@@ -33,13 +33,13 @@ def main() -> None:
     """Print a line for each size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", nargs="*", type=int, default=[1_500, 1_000_000])
-    parser.add_argument("--images", action="store_true", help="draw the pictures too")
+    parser.add_argument("--images", action="store_true", help="draw the images too")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         measure(options.rows[0], options.images)
         return
-    print(f"{'rows':>10} {'pictures':>8} {'seconds':>9} {'rows/s':>9} {'CSV, MB':>9} {'peak, MiB':>9}", flush=True)
+    print(f"{'rows':>10} {'images':>8} {'seconds':>9} {'rows/s':>9} {'CSV, MB':>9} {'peak, MiB':>9}", flush=True)
     for rows in options.rows:
         command = [sys.executable, __file__, str(rows), "--one", *(["--images"] if options.images else [])]
         subprocess.run(command, check=True)

@@ -11,7 +11,7 @@
     |   +-- SchemaError             features or a model with another schema than the one asked for
     +-- RunError                    the run itself failed; the command line exits 1
         +-- ArtifactError           a stage output that is missing, damaged or of another format
-        +-- DownloadError           the network, a host or the disk under the pictures
+        +-- DownloadError           the network, a host or the disk under the images
         +-- TrainingError           training diverged or could not start
 
 Every message says what was found, what was expected and what to do, and names the file, row, id or key.
@@ -59,7 +59,7 @@ class ArtifactError(RunError):
 
 
 class DownloadError(RunError):
-    """The network, a host or the disk under the pictures failed for good."""
+    """The network, a host or the disk under the images failed for good."""
 
 
 class TrainingError(RunError):

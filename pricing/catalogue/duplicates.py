@@ -1,4 +1,4 @@
-"""Near-duplicate products: rows that share a picture link or a title, known before anything is downloaded."""
+"""Near-duplicate products: rows that share an image link or a title, known before anything is downloaded."""
 
 from hashlib import blake2b
 
@@ -73,7 +73,7 @@ def duplicate_groups(frame: pl.DataFrame, *, max_titles_per_link: int = 20) -> p
     """Group every row with its near-duplicates.
 
     Two rows belong together when they share an image_link or a title (:func:`title_keys`), directly or through others.
-    A link under more than `max_titles_per_link` different titles is a placeholder ("no picture"), and joins nothing.
+    A link under more than `max_titles_per_link` different titles is a placeholder ("no image"), and joins nothing.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def duplicate_groups(frame: pl.DataFrame, *, max_titles_per_link: int = 20) -> p
     n = frame.height
     if n == 0:
         return pl.Series("group", [], dtype=pl.String)
-    # one picture, whichever way its link is written
+    # one image, whichever way its link is written
     first, _ = tidy_links(frame["image_link"])
     first = first.str.replace(r"^(?i:https?:)?//", "")
     table = frame.select("sample_id", first).with_columns(title_keys(frame["catalog_content"]))

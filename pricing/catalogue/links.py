@@ -3,7 +3,7 @@
 A catalogue's field holds more than one careful link: several links, quotes, a JSON list, ``&amp;``, no scheme.
 :func:`split_links` finds the links in it, :func:`complete` gives a link a scheme, and :func:`request_url` makes the
 address that goes out. A link that is good already passes all three unchanged, byte for byte: signatures depend on it,
-and so do the names under which pictures were fetched before.
+and so do the names under which images were fetched before.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reading the catalogue, splitting it, fetching its pictures."""
+"""Reading the catalogue, splitting it, fetching its images."""
 
 from typing import Literal
 from urllib.parse import urlsplit
@@ -40,25 +40,25 @@ class FoldsConfig(Section):
     price_bins: int = Field(10, ge=1)
     """Price quantiles used for stratification."""
     max_titles_per_link: int = Field(20, ge=1)
-    """A picture link under more different titles than this is a placeholder, and does not make near-duplicates."""
+    """An image link under more different titles than this is a placeholder, and does not make near-duplicates."""
 
 
 class ImagesConfig(Section):
-    """The picture downloader."""
+    """The image downloader."""
 
     enabled: bool = True
-    """Fetch and use pictures at all."""
+    """Fetch and use images at all."""
     side: int = Field(384, ge=16, le=4096)
-    """Longest side of a stored picture, in pixels; smaller ones are not enlarged."""
+    """Longest side of a stored image, in pixels; smaller ones are not enlarged."""
     quality: int = Field(90, ge=1, le=100)
-    """JPEG quality of a stored picture."""
+    """JPEG quality of a stored image."""
     keep_original: bool = False
     """Also keep the bytes as they came."""
     shard_size: int = Field(10_000, ge=1)
-    """Pictures per download task, a minute's work: the end of a shard, when its last pictures are tried again and no
+    """Images per download task, a minute's work: the end of a shard, when its last images are tried again and no
     others are under way, and the task run itself then cost less than 2 %."""
     concurrency: int = Field(32, ge=1, le=1024)
-    """Pictures in flight over all hosts, from the request until they are recorded."""
+    """Images in flight over all hosts, from the request until they are recorded."""
     per_host: int = Field(16, ge=1, le=1024)
     """Requests in flight to one host."""
     retries: int = Field(8, ge=0, le=20)
@@ -68,7 +68,7 @@ class ImagesConfig(Section):
     backoff_max: float = Field(30.0, gt=0)
     """Longest backoff, in seconds."""
     retry_after_max: float = Field(300.0, ge=0)
-    """Longest Retry-After that is waited for, in seconds; beyond it the picture is given up for this run."""
+    """Longest Retry-After that is waited for, in seconds; beyond it the image is given up for this run."""
     connect_timeout: float = Field(10.0, gt=0)
     """Seconds to connect."""
     idle_timeout: float = Field(20.0, gt=0)
@@ -76,19 +76,19 @@ class ImagesConfig(Section):
     total_timeout: float = Field(60.0, gt=0)
     """Seconds for one request."""
     breaker_failures: int = Field(20, ge=1)
-    """Failures in a row (connections refused, or pictures given up) that take a host for down."""
+    """Failures in a row (connections refused, or images given up) that take a host for down."""
     breaker_seconds: float = Field(2.0, gt=0)
     """Pause before a host that cannot be reached is probed, in seconds; doubles with each failed probe."""
     breaker_probes: int = Field(3, ge=1)
-    """Failed probes after which the host's other pictures fail at once."""
+    """Failed probes after which the host's other images fail at once."""
     max_bytes: int = Field(20_000_000, gt=0)
-    """Largest picture accepted, in bytes."""
+    """Largest image accepted, in bytes."""
     max_pixels: int = Field(80_000_000, gt=0, le=89_000_000)
-    """Largest picture accepted, in pixels; Pillow's own alarm begins at 89 million."""
+    """Largest image accepted, in pixels; Pillow's own alarm begins at 89 million."""
     max_side: int = Field(20_000, ge=16)
     """Longest side accepted, in pixels."""
     min_side: int = Field(2, ge=1)
-    """Shortest side accepted, in pixels; servers answer 1 x 1 for pictures they do not have."""
+    """Shortest side accepted, in pixels; servers answer 1 x 1 for images they do not have."""
     max_redirects: int = Field(5, ge=0)
     """Redirects followed."""
     allow_hosts: tuple[str, ...] = ()

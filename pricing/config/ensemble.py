@@ -100,7 +100,7 @@ class ReportConfig(Section):
     dpi: int = Field(300, ge=50, le=600)
     """Resolution of the plots."""
     worst: int = Field(12, ge=0)
-    """Worst errors shown with picture and comparables."""
+    """Worst errors shown with image and comparables."""
     categories: int = Field(12, ge=1, le=40)
     """Categories that the texts are clustered into."""
 

@@ -25,7 +25,7 @@ class PathsConfig(Section):
 
     @property
     def work(self) -> Path:
-        """Resumable work in progress: picture manifest and pictures, Optuna studies, checkpoints."""
+        """Resumable work in progress: image manifest and images, Optuna studies, checkpoints."""
         return self.artifacts / "work"
 
     @property

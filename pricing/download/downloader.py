@@ -1,6 +1,6 @@
-"""The resumable picture downloader.
+"""The resumable image downloader.
 
-One picture's way: wait in its host's queue, be taken by one of ``concurrency`` workers when the host's gate is open,
+One image's way: wait in its host's queue, be taken by one of ``concurrency`` workers when the host's gate is open,
 ask, follow redirects (each address checked, each at its own host's gate), read with limits, decode and scale down in a
 thread, write beside and rename, commit to the manifest; only then is the worker free for the next one. A failure that
 may pass goes back into the queue for exponential backoff with full jitter (Marc Brooker, "Exponential Backoff and
@@ -24,11 +24,11 @@ from pricing.catalogue.links import complete, first_link, has_scheme
 from pricing.config.catalogue import ImagesConfig
 from pricing.config.resources import ResourcesConfig
 from pricing.download.event_loop import first_error, run_to_end
-from pricing.download.failures import PictureFailure
-from pricing.download.folder_images import FolderPictures
+from pricing.download.failures import ImageFailure
+from pricing.download.folder_images import FolderImages
 from pricing.download.hosts import HostRules
-from pricing.download.image_store import PictureStore
-from pricing.download.manifest import HostState, Manifest, PictureRecord
+from pricing.download.image_store import ImageStore
+from pricing.download.manifest import HostState, ImageRecord, Manifest
 from pricing.download.progress import ProgressCallback, ProgressMeter, ShardReport
 from pricing.download.recorder import GroupRecorder
 from pricing.download.resuming import ResumeRules
@@ -71,16 +71,16 @@ def backoff_seconds(tries: int, config: ImagesConfig, rng: random.Random) -> flo
 
 
 class ResumableImageDownloader:
-    """Fetches pictures into a work folder, and goes on where an earlier run ended.
+    """Fetches images into a work folder, and goes on where an earlier run ended.
 
     Parameters
     ----------
     config : ImagesConfig
         Limits, resize settings, patience.
     work : Path
-        Work folder; manifest and pictures lie in ``work / pictures_key(config)``.
+        Work folder; manifest and images lie in ``work / images_key(config)``.
     source : ImageSource, optional
-        Where pictures come from; the web by default.
+        Where images come from; the web by default.
     threads : int, optional
         Decoding threads; by default one for each core the process may use, at most 8.
     progress : callable, optional
@@ -108,7 +108,7 @@ class ResumableImageDownloader:
         self.source = ImageSource.web() if source is None else source
         self.threads = threads or min(8, ResourcesConfig().available())
         self._progress = progress
-        self._store = PictureStore(work, config)
+        self._store = ImageStore(work, config)
         self._manifest_path = self._store.root / "manifest.sqlite"
         self._host_rules = HostRules(config.allow_hosts)
         self._rng = random.Random()
@@ -116,14 +116,14 @@ class ResumableImageDownloader:
     def download_batch(
         self, links: Iterable[str], sample_ids: Mapping[str, Sequence[str]] | None = None
     ) -> ShardReport:
-        """Fetch what is not there yet; failures of single pictures are recorded and do not stop it.
+        """Fetch what is not there yet; failures of single images are recorded and do not stop it.
 
         Parameters
         ----------
         links : iterable of str
             The catalogue's links; repeated ones are asked for once.
         sample_ids : mapping of str to sequence of str, optional
-            For a folder: every link of the catalogue with its rows' ids; see `FolderPictures`.
+            For a folder: every link of the catalogue with its rows' ids; see `FolderImages`.
 
         Raises
         ------
@@ -134,7 +134,7 @@ class ResumableImageDownloader:
         self._folder = None
         if self.source.kind == "folder":
             named = {**dict.fromkeys(wanted, ()), **(sample_ids or {})}
-            self._folder = FolderPictures(Path(str(self.source.location)), named)
+            self._folder = FolderImages(Path(str(self.source.location)), named)
         self._resume = ResumeRules(self.source, self.config, self._store, self._folder)
         return run_to_end(self._download_all(wanted))
 
@@ -148,14 +148,14 @@ class ResumableImageDownloader:
             self._remembered = self._manifest.hosts()
             self._scheduler = Scheduler(self._open_gate)
             self._recorder = GroupRecorder(self._save_progress)
-            self._stale: dict[str, PictureRecord] = {}
+            self._stale: dict[str, ImageRecord] = {}
             self._schemes = _schemes(links)
             self._kept = 0
             unasked = []
             for link in self._load_progress(links):
                 try:
                     self._scheduler.add(link, self._host_of(link))
-                except PictureFailure as failure:
+                except ImageFailure as failure:
                     unasked.append(self._resume.failure(link, 0, failure))
             async with open_session(self.config, self._host_rules) as self._session:
                 await self._work_off(unasked)
@@ -182,7 +182,7 @@ class ResumableImageDownloader:
     def _host_of(self, link: str) -> str:
         return _FOLDER if self.source.kind == "folder" else _key(self._url_of(link))
 
-    async def _work_off(self, unasked: list[PictureRecord]) -> None:
+    async def _work_off(self, unasked: list[ImageRecord]) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(self.config.concurrency):
@@ -203,18 +203,18 @@ class ResumableImageDownloader:
                 self._meter.add(record)
                 self._scheduler.finished()
 
-    async def _download_single(self, job: Job) -> PictureRecord | None:
-        """One step of one picture: a request, and what follows from it.
+    async def _download_single(self, job: Job) -> ImageRecord | None:
+        """One step of one image: a request, and what follows from it.
 
         Returns
         -------
-        PictureRecord or None
-            The record as committed, with status ``ok``, ``failed`` or ``missing``; None where the picture went back
+        ImageRecord or None
+            The record as committed, with status ``ok``, ``failed`` or ``missing``; None where the image went back
             into the queue, for another try or to another address.
         """
         try:
             return await self._ask(job)
-        except PictureFailure as failure:
+        except ImageFailure as failure:
             if self._ask_differently(job, failure):
                 return None
             patient = (failure.retry_after or 0.0) <= self.config.retry_after_max
@@ -233,7 +233,7 @@ class ResumableImageDownloader:
             await self._in_thread(self._recorder.record, record)
             return record
 
-    def _ask_differently(self, job: Job, failure: PictureFailure) -> bool:
+    def _ask_differently(self, job: Job, failure: ImageFailure) -> bool:
         """Ask once more at once where another question may be answered: by http, or for other formats."""
         if self.source.kind == "folder":
             return False
@@ -254,30 +254,30 @@ class ResumableImageDownloader:
         self._scheduler.redirect(job, job.url or self._url_of(job.link, job.scheme), job.host)
         return True
 
-    async def _ask(self, job: Job) -> PictureRecord | None:
-        """One request and, with its picture, the committed record; None after a redirect."""
+    async def _ask(self, job: Job) -> ImageRecord | None:
+        """One request and, with its image, the committed record; None after a redirect."""
         if job.ticket is None:
-            raise PictureFailure("host_down", f"{job.host} does not answer; not asked again", transient=True)
+            raise ImageFailure("host_down", f"{job.host} does not answer; not asked again", transient=True)
         self._requests += 1
         if self.source.kind == "folder":
             try:
                 return await self._in_thread(self._keep_local, job)
             finally:
                 self._scheduler.answered(job, None)
-        failure: PictureFailure | None = None
+        failure: ImageFailure | None = None
         try:
             url = job.url or self._url_of(job.link, job.scheme)
             answer = await fetch_once(
                 self._session, url, self.config, accept=job.accept, known=self._stale.get(job.link)
             )
-        except PictureFailure as raised:
+        except ImageFailure as raised:
             failure = raised
             raise
         finally:
             self._scheduler.answered(job, failure)
         if isinstance(answer, Redirect):
             if job.redirects >= self.config.max_redirects:
-                raise PictureFailure("too_many_redirects", f"more than {self.config.max_redirects}")
+                raise ImageFailure("too_many_redirects", f"more than {self.config.max_redirects}")
             url = self._host_rules.check_url(answer.url)
             self._scheduler.redirect(job, url, _key(url))
             return None
@@ -290,12 +290,12 @@ class ResumableImageDownloader:
     async def _in_thread(self, work: Callable[..., _T], *arguments: object) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._decoders, work, *arguments)
 
-    def _keep_local(self, job: Job) -> PictureRecord:
+    def _keep_local(self, job: Job) -> ImageRecord:
         assert self._folder is not None
         data, fingerprint = self._folder.read(job.link, self.config.max_bytes)
         return self._keep(job, Answer(data), fingerprint)
 
-    def _keep(self, job: Job, answer: Answer, fingerprint: str = "") -> PictureRecord:
+    def _keep(self, job: Job, answer: Answer, fingerprint: str = "") -> ImageRecord:
         """Decode, store and commit; in one visit to a thread, since each costs the event loop two turns."""
         stored = self._store.put(answer.data)
         record = self._resume.success(
@@ -304,7 +304,7 @@ class ResumableImageDownloader:
         self._recorder.record(record)
         return record
 
-    def _save_progress(self, records: Sequence[PictureRecord]) -> None:
+    def _save_progress(self, records: Sequence[ImageRecord]) -> None:
         """Commit records to the manifest; by a thread, off the event loop."""
         self._manifest.save(records)
 

@@ -40,7 +40,7 @@ def run_to_end(work: Coroutine[Any, Any, _T]) -> _T:
 
 
 def first_error(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first error of a group: one full disk fails many pictures, and one message is enough."""
+    """The first error of a group: one full disk fails many images, and one message is enough."""
     error: BaseException = errors
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

@@ -1,6 +1,6 @@
-"""Why one picture could not be had.
+"""Why one image could not be had.
 
-A :class:`PictureFailure` never leaves the downloader: it becomes a row of the manifest, and the pipeline goes on.
+A :class:`ImageFailure` never leaves the downloader: it becomes a row of the manifest, and the pipeline goes on.
 Reasons are short and few, so that a report can count them; the detail is for people.
 """
 
@@ -19,8 +19,8 @@ THROTTLING_STATUSES = frozenset({429, 503})
 """Answers by which a server asks for fewer requests."""
 
 
-class PictureFailure(DownloadError):
-    """One picture failed.
+class ImageFailure(DownloadError):
+    """One image failed.
 
     Parameters
     ----------
@@ -33,11 +33,11 @@ class PictureFailure(DownloadError):
     retry_after : float, optional
         Seconds the server asked to wait.
     unreachable : bool
-        No connection could be made at all, which speaks against the host and not the picture.
+        No connection could be made at all, which speaks against the host and not the image.
     throttled : bool
         The server asked for fewer requests.
     other_format : bool
-        It is a picture in a format that is not taken; the server may have another one.
+        It is an image in a format that is not taken; the server may have another one.
     """
 
     def __init__(
@@ -61,9 +61,9 @@ class PictureFailure(DownloadError):
         self.other_format = other_format
 
 
-def status_failure(status: int, retry_after: str | None = None) -> PictureFailure:
-    """Failure for an HTTP answer that is neither a picture nor a redirect."""
-    return PictureFailure(
+def status_failure(status: int, retry_after: str | None = None) -> ImageFailure:
+    """Failure for an HTTP answer that is neither an image nor a redirect."""
+    return ImageFailure(
         f"http_{status}",
         f"the server answered {status}",
         transient=status >= 500 or status in RETRIED_STATUSES,

@@ -12,9 +12,9 @@ import polars as pl
 
 from pricing.catalogue.links import tidy_links
 from pricing.catalogue.split import LABELLED, UNLABELLED
-from pricing.download.folder_images import FolderPictures
-from pricing.download.image_store import PictureStore
-from pricing.download.manifest import Manifest, PictureRecord
+from pricing.download.folder_images import FolderImages
+from pricing.download.image_store import ImageStore
+from pricing.download.manifest import ImageRecord, Manifest
 from pricing.store.artifacts import write_json
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def collect_images(
         The manifest is damaged.
     """
     links = catalogue_links(catalogue)
-    store = PictureStore(image_folder, config)
+    store = ImageStore(image_folder, config)
     with Manifest(store.root / "manifest.sqlite") as manifest:
         known = manifest.load(origin, links)
     rows = [_row(link, known.get(link), store) for link in links]
@@ -118,9 +118,9 @@ def collect_images(
 
 
 def _warn_of_unlinked(catalogue: Path, folder: Path) -> None:
-    """A picture belongs to a link; say so where rows have none and the folder has files named after them."""
+    """An image belongs to a link; say so where rows have none and the folder has files named after them."""
     rows = _rows(catalogue, "image_link", "sample_id").filter(pl.col("image_link").is_null()).collect()
-    files = FolderPictures(folder, {}).named_after(rows["sample_id"].to_list())
+    files = FolderImages(folder, {}).named_after(rows["sample_id"].to_list())
     if files:
         logger.warning(
             "%d rows have no image_link, so %d images named by their sample_id, such as %s, are not used; "
@@ -129,7 +129,7 @@ def _warn_of_unlinked(catalogue: Path, folder: Path) -> None:
 
 
 def _row(
-    link: str, record: PictureRecord | None, store: PictureStore
+    link: str, record: ImageRecord | None, store: ImageStore
 ) -> tuple[str, str | None, str | None, int | None, int | None, str, str | None]:
     if record is None:
         return link, None, None, None, None, "missing", "not_fetched"

@@ -15,7 +15,7 @@ import aiohttp
 from yarl import URL
 
 from pricing.download.archive import unpack_catalogue
-from pricing.download.failures import PictureFailure, status_failure
+from pricing.download.failures import ImageFailure, status_failure
 from pricing.download.hosts import GuardedResolver, HostRules
 from pricing.download.image_store import disk_error
 from pricing.download.transfer import USER_AGENT
@@ -135,10 +135,10 @@ class _Fetch:
                 try:
                     await self._attempt(session, rules)
                     return
-                except PictureFailure as error:
+                except ImageFailure as error:
                     failure = error
                 except (aiohttp.ClientError, TimeoutError) as error:
-                    failure = PictureFailure("connection_lost", f"{type(error).__name__}: {error}", transient=True)
+                    failure = ImageFailure("connection_lost", f"{type(error).__name__}: {error}", transient=True)
                 failures = 1 if self._size() > before else failures + 1
                 if not failure.transient or failures > retries:
                     raise DownloadError(
@@ -163,19 +163,19 @@ class _Fetch:
                     continue
                 if response.status == 416:
                     _forget(self._part)
-                    raise PictureFailure("http_416", "the file changed on the server", transient=True)
+                    raise ImageFailure("http_416", "the file changed on the server", transient=True)
                 if response.status not in (200, 206):
                     raise status_failure(response.status, response.headers.get("Retry-After"))
                 await self._receive(response, start if response.status == 206 else 0)
                 return
-        raise PictureFailure("too_many_redirects", f"more than {_MAX_REDIRECTS}")
+        raise ImageFailure("too_many_redirects", f"more than {_MAX_REDIRECTS}")
 
     async def _receive(self, response: aiohttp.ClientResponse, start: int) -> None:
         if response.status == 206:
             found = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
             if found is None or int(found.group(1)) != start:
                 _forget(self._part)
-                raise PictureFailure("bad_range", "the server sent another part than asked for", transient=True)
+                raise ImageFailure("bad_range", "the server sent another part than asked for", transient=True)
         total = None if response.content_length is None else start + response.content_length
         etag = response.headers.get("ETag", "")
         # a weak ETag does not promise equal bytes (RFC 9110, 13.1.5)

@@ -1,9 +1,9 @@
-"""Pictures that lie in a folder: which file belongs to which link.
+"""Images that lie in a folder: which file belongs to which link.
 
-A link's picture is looked for under the end of its path, longest first (``shop.example/540/04/front.jpg``,
+A link's image is looked for under the end of its path, longest first (``shop.example/540/04/front.jpg``,
 ``540/04/front.jpg``, ``front.jpg``), then under the last part with another extension, then under the sample ids of the
 rows that have the link (``12345.jpg``). A file that would serve several different links serves none of them: which of
-them it shows cannot be known, and a wrong picture teaches a wrong price.
+them it shows cannot be known, and a wrong image teaches a wrong price.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from pricing.catalogue.links import complete, first_link
-from pricing.download.failures import PictureFailure
+from pricing.download.failures import ImageFailure
 
 EXTENSIONS = frozenset({"jpg", "jpeg", "jfif", "png", "gif", "webp", "bmp", "avif"})
 """Extensions of the formats that are taken, in lower case."""
 
 
-class FolderPictures:
+class FolderImages:
     """The files of a folder by link.
 
     Parameters
     ----------
     folder : Path
-        Holds the pictures, by themselves or in folders as the links have them.
+        Holds the images, by themselves or in folders as the links have them.
     sample_ids : mapping of str to sequence of str
         Every link of the catalogue, with the sample ids of its rows as far as they are known. Whether a file name is
         ambiguous depends on all of them.
@@ -56,15 +56,15 @@ class FolderPictures:
             parts = _Parts.of(link)
             self._candidates[link] = files = self._files_of(parts, ids)
             for file in files:
-                owners[file].add(parts.picture)
-        self._shared = frozenset(file for file, pictures in owners.items() if len(pictures) > 1)
+                owners[file].add(parts.image)
+        self._shared = frozenset(file for file, images in owners.items() if len(images) > 1)
 
     def file_for(self, link: str) -> Path:
         """File of a link.
 
         Raises
         ------
-        PictureFailure
+        ImageFailure
             ``not_in_folder`` or ``ambiguous_file_name``, with what was looked for.
         """
         files = self._candidates[link]
@@ -74,7 +74,7 @@ class FolderPictures:
         last, ids = _Parts.of(link).name, self._ids[link]
         by_id = f"{ids[0]}.*" if ids else "SAMPLE_ID.*"
         if files:
-            raise PictureFailure(
+            raise ImageFailure(
                 "ambiguous_file_name",
                 f"{files[0]} in {self._folder} would serve several different links; name files by sample_id ({by_id}) "
                 "or keep the links' folders above them",
@@ -83,7 +83,7 @@ class FolderPictures:
         files_there = "1 file" if len(self._names) == 1 else f"{len(self._names)} files"
         nothing = "it holds folders only; give the one that holds the images" if self._deep else "it holds no files"
         holds = f"it holds {files_there}, such as {example}" if example else nothing
-        raise PictureFailure(
+        raise ImageFailure(
             "not_in_folder",
             f"{self._folder}: neither {last or first_link(link)[:100]!r} (last part of the link) nor {by_id} "
             f"(sample_id) is there; {holds}",
@@ -98,23 +98,23 @@ class FolderPictures:
 
         Raises
         ------
-        PictureFailure
+        ImageFailure
             ``not_in_folder``, ``ambiguous_file_name``, ``too_large`` or ``unreadable``.
         """
         file = self.file_for(link)
         try:
             status = file.stat()
             if status.st_size > max_bytes:
-                raise PictureFailure("too_large", f"{status.st_size} bytes; at most {max_bytes} are accepted")
+                raise ImageFailure("too_large", f"{status.st_size} bytes; at most {max_bytes} are accepted")
             return file.read_bytes(), _fingerprint(status)
         except OSError as error:
-            raise PictureFailure("unreadable", f"{file}: {error.strerror}") from None
+            raise ImageFailure("unreadable", f"{file}: {error.strerror}") from None
 
     def fingerprint(self, link: str) -> str | None:
         """Size and modification time of a link's file; None where there is none."""
         try:
             return _fingerprint(self.file_for(link).stat())
-        except (PictureFailure, OSError):
+        except (ImageFailure, OSError):
             return None
 
     def _files_of(self, parts: _Parts, ids: Sequence[str]) -> list[str]:
@@ -162,11 +162,11 @@ class _Parts(NamedTuple):
         return self.path.rsplit("/", 1)[-1]
 
     @property
-    def picture(self) -> str:
-        """What tells pictures apart: host and path; the query too where the path names no picture (``show?id=7``)."""
+    def image(self) -> str:
+        """What tells images apart: host and path; the query too where the path names no image (``show?id=7``)."""
         path = unquote(self.path)
-        pictured = path.rpartition(".")[2].lower() in EXTENSIONS
-        return f"{self.host}/{path.lstrip('/')}" + ("" if pictured else f"?{self.query}")
+        imaged = path.rpartition(".")[2].lower() in EXTENSIONS
+        return f"{self.host}/{path.lstrip('/')}" + ("" if imaged else f"?{self.query}")
 
     def ends(self) -> Iterator[str]:
         """Ends of the path of at least one folder and the name, the longest first."""

@@ -16,7 +16,7 @@ from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from pricing.catalogue.links import request_url
-from pricing.download.failures import PictureFailure
+from pricing.download.failures import ImageFailure
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
@@ -64,22 +64,20 @@ class HostRules:
 
         Raises
         ------
-        PictureFailure
+        ImageFailure
             ``bad_url``, ``forbidden_scheme`` or ``forbidden_address``.
         """
         try:
             parsed = url if isinstance(url, URL) else request_url(url)
             host, _ = parsed.host, parsed.port
         except (ValueError, TypeError) as error:
-            raise PictureFailure("bad_url", f"{str(url)[:200]!r}: {error}") from None
+            raise ImageFailure("bad_url", f"{str(url)[:200]!r}: {error}") from None
         if parsed.scheme not in ("http", "https"):
-            raise PictureFailure(
-                "forbidden_scheme", f"{parsed.scheme or 'no scheme'!r}: only http and https are fetched"
-            )
+            raise ImageFailure("forbidden_scheme", f"{parsed.scheme or 'no scheme'!r}: only http and https are fetched")
         if not host or not parsed.is_absolute():
-            raise PictureFailure("bad_url", f"{str(url)[:200]!r}: no host")
+            raise ImageFailure("bad_url", f"{str(url)[:200]!r}: no host")
         if parsed.user is not None or parsed.password is not None:
-            raise PictureFailure("bad_url", "a URL with a user name is not fetched")
+            raise ImageFailure("bad_url", "a URL with a user name is not fetched")
         self.check_address(host, _literal(host))
         return parsed
 
@@ -90,7 +88,7 @@ class HostRules:
         except ValueError:
             return
         if not public and not self.allows(host):
-            raise PictureFailure(
+            raise ImageFailure(
                 "forbidden_address",
                 f"{host} is {address}, which is not public; allow it with --allow-host {host} if it is yours",
             )

@@ -1,7 +1,7 @@
-"""The pictures on disk: small, whole, each content once, in folders of bearable size.
+"""The images on disk: small, whole, each content once, in folders of bearable size.
 
-A picture is named by the sha256 of the bytes it came from, so equal bytes under many URLs are stored once and no file
-name is ever made from a URL. Two hex digits of folder keep 150,000 pictures at some 600 a folder.
+An image is named by the sha256 of the bytes it came from, so equal bytes under many URLs are stored once and no file
+name is ever made from a URL. Two hex digits of folder keep 150,000 images at some 600 a folder.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from pricing.config.catalogue import ImagesConfig
 
 FORM = 2
-"""Raised when the same settings would give other stored pictures, so that old ones are not taken for new."""
+"""Raised when the same settings would give other stored images, so that old ones are not taken for new."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _counter = itertools.count()
 
 
 @dataclass(frozen=True)
-class StoredPicture:
-    """One picture in the store."""
+class StoredImage:
+    """One image in the store."""
 
     file: str
     """Path relative to the work folder, with forward slashes."""
@@ -50,17 +50,18 @@ class StoredPicture:
     """Bytes as they came."""
 
 
-def pictures_key(config: ImagesConfig) -> str:
-    """Name of the folder in the work folder that holds pictures made with these resize settings.
+def images_key(config: ImagesConfig) -> str:
+    """Name of the folder in the work folder that holds images made with these resize settings.
 
-    Only what shapes a stored picture is in it: a change of retries or limits fetches nothing again.
+    Only what shapes a stored image is in it: a change of retries or limits fetches nothing again.
     """
+    # "pictures" as in earlier versions, or a new one would fetch 150,000 images again; so is the manifest's table
     kept = "-original" if config.keep_original else ""
     return f"pictures-{config.side}px-q{config.quality}{kept}-v{FORM}"
 
 
-class PictureStore:
-    """Verified pictures under ``work / pictures_key(config)``.
+class ImageStore:
+    """Verified images under ``work / images_key(config)``.
 
     Parameters
     ----------
@@ -73,7 +74,7 @@ class PictureStore:
     def __init__(self, work: Path, config: ImagesConfig) -> None:
         self.work = work
         self.config = config
-        self.key = pictures_key(config)
+        self.key = images_key(config)
         self.root = work / self.key
         self._incoming = self.root / "incoming"
         try:
@@ -83,37 +84,37 @@ class PictureStore:
         self._sweep()
 
     def is_whole(self, file: str, stored_bytes: int) -> bool:
-        """Whether a recorded picture is there in its full size; renamed into place, it never has another."""
+        """Whether a recorded image is there in its full size; renamed into place, it never has another."""
         try:
             return (self.work / file).stat().st_size == stored_bytes
         except OSError:
             return False
 
-    def put(self, data: bytes) -> StoredPicture:
-        """Verify, scale down and store one picture; whole on disk when this returns.
+    def put(self, data: bytes) -> StoredImage:
+        """Verify, scale down and store one image; whole on disk when this returns.
 
         Equal bytes and settings give the equal file, so two processes may do the same one at once.
 
         Raises
         ------
-        PictureFailure
-            The bytes are no acceptable picture.
+        ImageFailure
+            The bytes are no acceptable image.
         DownloadError
             The disk is full or cannot be written.
         """
         source_sha256 = hashlib.sha256(data).hexdigest()
-        picture = prepare(data, self.config)
+        image = prepare(data, self.config)
         file = f"{self.key}/{source_sha256[:2]}/{source_sha256}.jpg"
         if self.config.keep_original:
             suffix = (sniff_format(data) or "bin").lower()
             self._write(f"{self.key}/original/{source_sha256[:2]}/{source_sha256}.{suffix}", data)
-        self._write(file, picture.jpeg)
-        return StoredPicture(
+        self._write(file, image.jpeg)
+        return StoredImage(
             file=file,
-            sha256=hashlib.sha256(picture.jpeg).hexdigest(),
-            stored_bytes=len(picture.jpeg),
-            width=picture.width,
-            height=picture.height,
+            sha256=hashlib.sha256(image.jpeg).hexdigest(),
+            stored_bytes=len(image.jpeg),
+            width=image.width,
+            height=image.height,
             source_sha256=source_sha256,
             source_bytes=len(data),
         )

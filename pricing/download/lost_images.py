@@ -1,4 +1,4 @@
-"""What a download came to, for people: which hosts gave nothing, what to do about it, how old the pictures are.
+"""What a download came to, for people: which hosts gave nothing, what to do about it, how old the images are.
 
 None of it is part of a stage output. The times and the environment differ from run to run, so it is read when run.json
 is written.
@@ -17,14 +17,14 @@ from urllib.parse import urlsplit
 import polars as pl
 
 from pricing.catalogue.links import complete, first_link
-from pricing.download.image_store import PictureStore
-from pricing.download.manifest import Manifest, PictureRecord
+from pricing.download.image_store import ImageStore
+from pricing.download.manifest import ImageRecord, Manifest
 
 if TYPE_CHECKING:
     from pricing.config.catalogue import ImagesConfig
 
 SHOWN = 20
-"""Lost hosts that are named, those with the most pictures first; a catalogue may name thousands."""
+"""Lost hosts that are named, those with the most images first; a catalogue may name thousands."""
 
 PROXY_VARIABLES = ("https_proxy", "http_proxy", "all_proxy")
 """Variables by which other programs find a proxy; images are fetched without them."""
@@ -34,7 +34,7 @@ def describe_download(
     images: pl.DataFrame, config: ImagesConfig, origin: str, work: Path, environment: Mapping[str, str] = os.environ,
     *, scoring: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
-    """Describe what became of the pictures of a run.
+    """Describe what became of the images of a run.
 
     Parameters
     ----------
@@ -54,18 +54,18 @@ def describe_download(
     Returns
     -------
     dict
-        ``hosts_lost``: for each host without a single picture (at most :data:`SHOWN`) its failures by reason.
+        ``hosts_lost``: for each host without a single image (at most :data:`SHOWN`) its failures by reason.
         ``hint``: one line that says what to do about the largest loss, or None.
-        ``fetched``: ``oldest`` and ``newest`` moment at which a present picture was fetched or confirmed, in ISO 8601
-        and UTC, or None without pictures.
+        ``fetched``: ``oldest`` and ``newest`` moment at which a present image was fetched or confirmed, in ISO 8601
+        and UTC, or None without images.
     """
     rows = images.select("image_link", "file", "status", "reason")
-    store = PictureStore(work, config)
+    store = ImageStore(work, config)
     with Manifest(store.root / "manifest.sqlite") as manifest:
         known = manifest.load(origin, rows["image_link"])
     present: set[str] = set()
     lost: dict[str, Counter[str]] = defaultdict(Counter)
-    examples: dict[tuple[str, str], PictureRecord] = {}
+    examples: dict[tuple[str, str], ImageRecord] = {}
     moments: list[float] = []
     for link, file, status, reason in rows.iter_rows():
         host, record = _host(link) if origin == "web" else "", known.get(link)
@@ -104,7 +104,7 @@ def _cause(counts: Counter[str]) -> str:
 
 
 def _hint(
-    host: str, reason: str, example: PictureRecord | None, config: ImagesConfig, environment: Mapping[str, str],
+    host: str, reason: str, example: ImageRecord | None, config: ImagesConfig, environment: Mapping[str, str],
     scoring: bool,
 ) -> str | None:  # fmt: skip
     detail = example.detail if example is not None else None
@@ -135,8 +135,8 @@ def _hint(
     return None
 
 
-def _fetched(record: PictureRecord | None, file: Path) -> list[float]:
-    """When a picture was fetched; what earlier versions recorded has no time, but its file has."""
+def _fetched(record: ImageRecord | None, file: Path) -> list[float]:
+    """When an image was fetched; what earlier versions recorded has no time, but its file has."""
     if record is not None and record.fetched is not None:
         return [record.fetched]
     try:

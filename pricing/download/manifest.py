@@ -1,7 +1,7 @@
-"""What is known about every picture, in one SQLite file.
+"""What is known about every image, in one SQLite file.
 
 The manifest is written in groups, in WAL mode, so that killing a process at any moment leaves the last group whole,
-and several processes may have it open at once. A row is only written after the picture it names lies whole on disk.
+and several processes may have it open at once. A row is only written after the image it names lies whole on disk.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class HostState:
 
 
 @dataclass(frozen=True)
-class PictureRecord:
+class ImageRecord:
     """One row of the manifest."""
 
     origin: str
@@ -52,13 +52,13 @@ class PictureRecord:
     final: bool = True
     """False for a failure that may pass, such as a timeout."""
     reason: str | None = None
-    """Short and countable; see PictureFailure."""
+    """Short and countable; see ImageFailure."""
     detail: str | None = None
     """What was found."""
     tries: int = 0
     """Requests made."""
     file: str | None = None
-    """Stored picture, relative to the work folder."""
+    """Stored image, relative to the work folder."""
     sha256: str | None = None
     """Of the stored file."""
     stored_bytes: int | None = None
@@ -74,14 +74,14 @@ class PictureRecord:
     fingerprint: str = ""
     """Size and modification time of the source file, for folders."""
     etag: str | None = None
-    """The server's ETag of the picture, to ask whether it has changed."""
+    """The server's ETag of the image, to ask whether it has changed."""
     last_modified: str | None = None
-    """The server's Last-Modified of the picture, as sent."""
+    """The server's Last-Modified of the image, as sent."""
     fetched: float | None = None
     """When this was last fetched or confirmed, in Unix seconds; None in records of earlier versions."""
 
 
-_COLUMNS = [field.name for field in fields(PictureRecord)]
+_COLUMNS = [field.name for field in fields(ImageRecord)]
 _TABLES = """
 CREATE TABLE IF NOT EXISTS pictures (
     origin TEXT NOT NULL, link TEXT NOT NULL, status TEXT NOT NULL, verdict TEXT NOT NULL, final INTEGER NOT NULL,
@@ -98,7 +98,7 @@ _UPSERT = f"INSERT OR REPLACE INTO pictures ({', '.join(_COLUMNS)}) VALUES ({', 
 
 
 class Manifest:
-    """The picture manifest; a context manager, safe to use from several threads.
+    """The image manifest; a context manager, safe to use from several threads.
 
     Parameters
     ----------
@@ -140,14 +140,14 @@ class Manifest:
         with self._lock:
             self._connection.close()
 
-    def save(self, records: Sequence[PictureRecord]) -> None:
+    def save(self, records: Sequence[ImageRecord]) -> None:
         """Write records in one transaction."""
         with self._transaction() as connection:
             connection.executemany(_UPSERT, [astuple(record) for record in records])
 
-    def load(self, origin: str, links: Iterable[str]) -> dict[str, PictureRecord]:
+    def load(self, origin: str, links: Iterable[str]) -> dict[str, ImageRecord]:
         """Records of some links, by link; links that are not known are left out."""
-        found: dict[str, PictureRecord] = {}
+        found: dict[str, ImageRecord] = {}
         wanted = list(links)
         with self._errors(), self._lock:
             for start in range(0, len(wanted), _CHUNK):
@@ -160,7 +160,7 @@ class Manifest:
                 for row in rows:
                     values = dict(zip(_COLUMNS, row, strict=True))
                     values["final"] = bool(values["final"])
-                    found[values["link"]] = PictureRecord(**values)
+                    found[values["link"]] = ImageRecord(**values)
         return found
 
     def remember_hosts(self, states: dict[str, HostState]) -> None:
@@ -196,7 +196,7 @@ class Manifest:
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if not 0 <= version <= _VERSION:
             raise ArtifactError(
-                f"{self.path}: picture manifest of version {version}, expected {_VERSION}; "
+                f"{self.path}: image manifest of version {version}, expected {_VERSION}; "
                 f"delete {self.path.parent} and fetch again"
             )
         if version < _VERSION:
@@ -228,10 +228,10 @@ class Manifest:
             yield
         except sqlite3.OperationalError as error:
             raise DownloadError(
-                f"{self.path}: the picture manifest cannot be read or written ({error}); what was recorded stays. "
+                f"{self.path}: the image manifest cannot be read or written ({error}); what was recorded stays. "
                 "Check the disk's space and rights, and start again"
             ) from None
         except sqlite3.DatabaseError as error:
             raise ArtifactError(
-                f"{self.path}: not a picture manifest or damaged ({error}); delete {self.path.parent} and fetch again"
+                f"{self.path}: not an image manifest or damaged ({error}); delete {self.path.parent} and fetch again"
             ) from None

@@ -13,7 +13,7 @@ from datetime import timedelta
 from pydantic import Field
 
 from pricing.config.base import Section
-from pricing.download.manifest import PictureRecord
+from pricing.download.manifest import ImageRecord
 
 _STATES = 2**256
 
@@ -23,7 +23,7 @@ class Progress:
     """A moment of a running download."""
 
     total: int
-    """Pictures asked for."""
+    """Images asked for."""
     done: int
     """Present, failed or missing by now."""
     present: int
@@ -31,7 +31,7 @@ class Progress:
     failed: dict[str, int]
     """Failures by reason."""
     rate: float
-    """Pictures a second since the start, without those of earlier runs."""
+    """Images a second since the start, without those of earlier runs."""
     seconds_left: float | None
     """Expected at that rate; None while there is none."""
 
@@ -47,7 +47,7 @@ class Progress:
         return "-:--:--" if self.seconds_left is None else str(timedelta(seconds=round(self.seconds_left)))
 
     def __str__(self) -> str:
-        return f"pictures {self.done}/{self.total}, {self.rate:.0f}/s, {self.time_left} left, failures: {self.failures}"
+        return f"images {self.done}/{self.total}, {self.rate:.0f}/s, {self.time_left} left, failures: {self.failures}"
 
     def after(self, earlier: ShardTotals, total: int) -> Progress:
         """The same moment seen over all shards.
@@ -57,7 +57,7 @@ class Progress:
         earlier : ShardTotals
             What the shards before this one came to.
         total : int
-            Pictures of all shards.
+            Images of all shards.
         """
         failed = Counter(self.failed) + Counter(earlier.failed)
         done = self.done + earlier.requested
@@ -78,7 +78,7 @@ class ShardTotals(Section):
     failed: dict[str, int] = Field(default_factory=dict)
     """Failures by reason, those remembered from earlier runs among them."""
     state: str = f"{0:064x}"
-    """Digest of what became of every link; equal if and only if every picture and every failure is the same."""
+    """Digest of what became of every link; equal if and only if every image and every failure is the same."""
 
     def plus(self, other: ShardTotals) -> ShardTotals:
         """Both together; they share no link."""
@@ -95,7 +95,7 @@ class ShardReport(ShardTotals):
     """How one batch went."""
 
     reused: int
-    """Pictures that were present before."""
+    """Images that were present before."""
     requests: int
     """HTTP requests, or files read."""
     seconds: float
@@ -125,13 +125,13 @@ class ProgressMeter:
         self._interval = interval
         self._start = self._last = time.monotonic()
 
-    def known(self, record: PictureRecord) -> None:
+    def known(self, record: ImageRecord) -> None:
         """One outcome of an earlier run that holds."""
         self._known += 1
         self.reused += record.status == "ok"
         self._count(record)
 
-    def add(self, record: PictureRecord) -> None:
+    def add(self, record: ImageRecord) -> None:
         """One outcome of this run."""
         self._count(record)
 
@@ -160,14 +160,14 @@ class ProgressMeter:
             state=f"{self._state:064x}",
         )
 
-    def _count(self, record: PictureRecord) -> None:
+    def _count(self, record: ImageRecord) -> None:
         if record.status == "ok":
             self.present += 1
             outcome = record.sha256
         else:
             outcome = record.reason or "unknown"
             self.failed[outcome] += 1
-        # a sum, because the order in which pictures arrive says nothing
+        # a sum, because the order in which images arrive says nothing
         digest = hashlib.sha256(json.dumps([record.link, outcome]).encode()).digest()
         self._state = (self._state + int.from_bytes(digest)) % _STATES
         if self._callback is not None and time.monotonic() - self._last >= self._interval:

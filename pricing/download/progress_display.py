@@ -96,7 +96,7 @@ def _bar(console: Console) -> Iterator[ProgressCallback]:
     failures = Column(ratio=1, no_wrap=True, overflow="ellipsis")
     # drawn when there is something new, twice a second, and not by a thread of its own
     bar = Progress(
-        BarColumn(20), TextColumn("pictures {task.completed}/{task.total}, {task.fields[rate]:.0f}/s,"),
+        BarColumn(20), TextColumn("images {task.completed}/{task.total}, {task.fields[rate]:.0f}/s,"),
         TextColumn("{task.fields[left]} left, failures:"),
         TextColumn("{task.fields[failures]}", style="yellow", table_column=failures),
         console=console, auto_refresh=False, transient=True, expand=True,

@@ -6,14 +6,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from pricing.download.manifest import PictureRecord
+from pricing.download.manifest import ImageRecord
 
 
 class GroupRecorder:
     """Group commit by threads: the thread that comes to write takes along what the others have waiting.
 
-    :meth:`record` returns once its own record is committed, so a picture counts as in flight until a kill can no
-    longer lose it, and a kill costs at most as many requests as there were pictures in flight.
+    :meth:`record` returns once its own record is committed, so an image counts as in flight until a kill can no
+    longer lose it, and a kill costs at most as many requests as there were images in flight.
 
     Parameters
     ----------
@@ -21,12 +21,12 @@ class GroupRecorder:
         Writes a sequence of records in one transaction.
     """
 
-    def __init__(self, save: Callable[[Sequence[PictureRecord]], None]) -> None:
+    def __init__(self, save: Callable[[Sequence[ImageRecord]], None]) -> None:
         self._save = save
         self._waiting: deque[_Entry] = deque()
         self._writing = threading.Lock()
 
-    def record(self, record: PictureRecord) -> None:
+    def record(self, record: ImageRecord) -> None:
         """Commit one record.
 
         Raises
@@ -55,7 +55,7 @@ class GroupRecorder:
 
 
 class _Entry:
-    def __init__(self, record: PictureRecord) -> None:
+    def __init__(self, record: ImageRecord) -> None:
         self.record = record
         self.done = False
         self.error: Exception | None = None

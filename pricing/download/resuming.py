@@ -8,10 +8,10 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pricing.download.failures import PictureFailure
-from pricing.download.folder_images import FolderPictures
-from pricing.download.image_store import PictureStore, StoredPicture
-from pricing.download.manifest import PictureRecord
+from pricing.download.failures import ImageFailure
+from pricing.download.folder_images import FolderImages
+from pricing.download.image_store import ImageStore, StoredImage
+from pricing.download.manifest import ImageRecord
 from pricing.download.sources import ImageSource
 from pricing.download.verification import FORMATS
 
@@ -25,17 +25,17 @@ class ResumeRules:
     Parameters
     ----------
     source : ImageSource
-        Where pictures come from now.
+        Where images come from now.
     config : ImagesConfig
         The present limits.
-    store : PictureStore
+    store : ImageStore
         Where they lie.
-    folder : FolderPictures, optional
+    folder : FolderImages, optional
         The files of a source that is a folder.
     """
 
     def __init__(
-        self, source: ImageSource, config: ImagesConfig, store: PictureStore, folder: FolderPictures | None = None
+        self, source: ImageSource, config: ImagesConfig, store: ImageStore, folder: FolderImages | None = None
     ) -> None:
         self._folder = folder
         self._source = source
@@ -47,13 +47,13 @@ class ResumeRules:
         self,
         link: str,
         tries: int,
-        stored: StoredPicture,
+        stored: StoredImage,
         fingerprint: str = "",
         etag: str | None = None,
         last_modified: str | None = None,
-    ) -> PictureRecord:
-        """Record of a picture that lies whole in the store."""
-        return PictureRecord(
+    ) -> ImageRecord:
+        """Record of an image that lies whole in the store."""
+        return ImageRecord(
             origin=self._source.origin,
             link=link,
             status="ok",
@@ -71,13 +71,13 @@ class ResumeRules:
             fetched=time.time(),
         )
 
-    def confirmed(self, record: PictureRecord) -> PictureRecord:
-        """Record of a picture that the server says has not changed."""
+    def confirmed(self, record: ImageRecord) -> ImageRecord:
+        """Record of an image that the server says has not changed."""
         return replace(record, fetched=time.time())
 
-    def failure(self, link: str, tries: int, failure: PictureFailure) -> PictureRecord:
-        """Record of a picture that could not be had."""
-        return PictureRecord(
+    def failure(self, link: str, tries: int, failure: ImageFailure) -> ImageRecord:
+        """Record of an image that could not be had."""
+        return ImageRecord(
             origin=self._source.origin,
             link=link,
             status="missing" if failure.reason in ("not_in_folder", "ambiguous_file_name") else "failed",
@@ -89,14 +89,14 @@ class ResumeRules:
             fetched=time.time(),
         )
 
-    def is_there(self, record: PictureRecord) -> bool:
-        """Whether a record's picture lies whole in the store."""
+    def is_there(self, record: ImageRecord) -> bool:
+        """Whether a record's image lies whole in the store."""
         return record.file is not None and self._store.is_whole(record.file, record.stored_bytes or 0)
 
-    def still_holds(self, record: PictureRecord) -> bool:
+    def still_holds(self, record: ImageRecord) -> bool:
         """Whether nothing needs to be asked.
 
-        A picture holds while its file is whole (and, from a folder, the file it came from is unchanged); a failure
+        An image holds while its file is whole (and, from a folder, the file it came from is unchanged); a failure
         holds if it is final, under the same source and limits. With ``images.refresh`` neither holds beyond its age.
         """
         if record.status == "ok":
@@ -110,7 +110,7 @@ class ResumeRules:
             return False
         return record.final and record.verdict == self._verdict and not self._aged(record)
 
-    def _aged(self, record: PictureRecord) -> bool:
+    def _aged(self, record: ImageRecord) -> bool:
         if not self._config.refresh:
             return False
         return record.fetched is None or time.time() - record.fetched >= self._config.refresh_days * 86400.0

@@ -1,4 +1,4 @@
-"""Scaling a picture down to what is stored: most of the downloader's time.
+"""Scaling an image down to what is stored: most of the downloader's time.
 
 A JPEG is decoded at 1/2, 1/4 or 1/8 where that still covers the stored size (``Image.draft``). The rest is done by an
 antialiased filter, Pillow's Hamming window.
@@ -22,14 +22,14 @@ _ROTATIONS = {
 
 
 def to_stored(image: Image.Image, side: int) -> Image.Image:
-    """The picture in its stored size, the way up that EXIF says.
+    """The image in its stored size, the way up that EXIF says.
 
     Parameters
     ----------
     image : Image
         Open and not loaded yet.
     side : int
-        Longest side, in pixels; smaller pictures are not enlarged.
+        Longest side, in pixels; smaller images are not enlarged.
 
     Returns
     -------
@@ -43,18 +43,18 @@ def to_stored(image: Image.Image, side: int) -> Image.Image:
         # by both sides of what is stored: asked for a square, a 956 x 704 one would be decoded whole for a side of 384
         image.draft("RGB", size)
     image.load()
-    picture = _to_colours(image)
-    if picture.size != size:
-        picture = picture.resize(size, Image.Resampling.HAMMING, reducing_gap=3.0)
-    if picture.mode == "RGBA":
-        white = Image.new("RGB", picture.size, (255, 255, 255))
-        white.paste(picture, mask=picture.getchannel("A"))
-        picture = white
+    stored = _to_colours(image)
+    if stored.size != size:
+        stored = stored.resize(size, Image.Resampling.HAMMING, reducing_gap=3.0)
+    if stored.mode == "RGBA":
+        white = Image.new("RGB", stored.size, (255, 255, 255))
+        white.paste(stored, mask=stored.getchannel("A"))
+        stored = white
     if orientation in _ROTATIONS:
-        picture = picture.transpose(_ROTATIONS[orientation])
-    # a fresh picture: no profile, comment or EXIF of the original goes into the store
-    picture.info = {}
-    return picture
+        stored = stored.transpose(_ROTATIONS[orientation])
+    # a fresh image: no profile, comment or EXIF of the original goes into the store
+    stored.info = {}
+    return stored
 
 
 def _to_colours(image: Image.Image) -> Image.Image:
@@ -72,5 +72,5 @@ def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:
-        # a picture with broken EXIF is still a picture
+        # an image with broken EXIF is still an image
         return 1

@@ -1,6 +1,6 @@
-"""Which picture is asked for next: one queue per host, so that no link waits for another one's host.
+"""Which image is asked for next: one queue per host, so that no link waits for another one's host.
 
-A picture that waits, for its next try, its host's pace or its host's breaker, lies in that host's queue and holds no
+An image that waits, for its next try, its host's pace or its host's breaker, lies in that host's queue and holds no
 worker. A free worker takes from the host that could be asked now and has the fewest requests under way, so hosts share
 the workers evenly (max-min fairness) and a slow one never holds more than its share while another has work.
 """
@@ -18,13 +18,13 @@ from dataclasses import dataclass, field
 
 from yarl import URL
 
-from pricing.download.failures import PictureFailure
+from pricing.download.failures import ImageFailure
 from pricing.download.throttle import HostGate, Ticket
 
 
 @dataclass
 class Job:
-    """One picture on its way."""
+    """One image on its way."""
 
     link: str
     """The catalogue's link."""
@@ -92,7 +92,7 @@ class Scheduler:
         self._unfinished = 0
 
     def add(self, link: str, host: str) -> None:
-        """Queue a picture that was not asked for yet; only before the first :meth:`take`."""
+        """Queue an image that was not asked for yet; only before the first :meth:`take`."""
         self._unfinished += 1
         entry = self._host(host)
         entry.fresh.append(link)
@@ -109,7 +109,7 @@ class Scheduler:
         self._dispatch()
         return await future
 
-    def answered(self, job: Job, failure: PictureFailure | None) -> None:
+    def answered(self, job: Job, failure: ImageFailure | None) -> None:
         """The job's request has ended; its host may be asked again."""
         entry = self._hosts[job.host]
         now = time.monotonic()

@@ -81,7 +81,7 @@ def fetch_shard(
     threads: int | None = None,
     progress: ProgressCallback | None = None,
 ) -> ShardReport:
-    """Fetch some pictures into the work folder; what is there already is not fetched again.
+    """Fetch some images into the work folder; what is there already is not fetched again.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def fetch_shard(
     work : Path
         Work folder, shared by all shards; several processes may use it at once.
     source : ImageSource
-        Where pictures come from.
+        Where images come from.
     sample_ids : mapping of str to sequence of str, optional
         `ids_by_link` of the whole catalogue. A folder's files are also looked for by them, and a file name that
         several of its links share is not taken.
@@ -104,7 +104,7 @@ def fetch_shard(
     Returns
     -------
     ShardReport
-        Failures of single pictures are counted in it, not raised.
+        Failures of single images are counted in it, not raised.
 
     Raises
     ------
@@ -118,5 +118,5 @@ def fetch_shard(
 
 
 def shard_of(links: list[str], shard: int, shards: int) -> list[str]:
-    """Every ``shards``-th link, from ``shard`` on: shards of equal size, each with pictures of every host."""
+    """Every ``shards``-th link, from ``shard`` on: shards of equal size, each with images of every host."""
     return links[shard::shards]

@@ -1,4 +1,4 @@
-"""Where pictures come from: the web, a mirror of it, or a folder on disk."""
+"""Where images come from: the web, a mirror of it, or a folder on disk."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from urllib.parse import urlsplit
 from pydantic import model_validator
 
 from pricing.config.base import Section
-from pricing.download.failures import PictureFailure
+from pricing.download.failures import ImageFailure
 from pricing.errors import ConfigError
 
 
 class ImageSource(Section):
-    """A frozen, serialisable description of where pictures come from.
+    """A frozen, serialisable description of where images come from.
 
-    Whatever the source, a picture is known by the catalogue's own link.
+    Whatever the source, an image is known by the catalogue's own link.
 
     Examples
     --------
@@ -51,12 +51,12 @@ class ImageSource(Section):
 
     @classmethod
     def web(cls) -> ImageSource:
-        """Pictures from the links themselves."""
+        """Images from the links themselves."""
         return cls(kind="web")
 
     @classmethod
     def mirror(cls, url: str) -> ImageSource:
-        """Pictures from another scheme, host and port that serves the same paths.
+        """Images from another scheme, host and port that serves the same paths.
 
         Raises
         ------
@@ -70,7 +70,7 @@ class ImageSource(Section):
 
     @classmethod
     def folder(cls, path: Path | str) -> ImageSource:
-        """Pictures that lie in a folder already; see `pricing.download.folder_images` for how they are found.
+        """Images that lie in a folder already; see `pricing.download.folder_images` for how they are found.
 
         Raises
         ------
@@ -79,12 +79,12 @@ class ImageSource(Section):
         """
         folder = Path(path)
         if not folder.is_dir():
-            raise ConfigError(f"image folder {str(path)!r}: no such folder; give one that holds the pictures")
+            raise ConfigError(f"image folder {str(path)!r}: no such folder; give one that holds the images")
         return cls(kind="folder", location=str(folder.resolve()))
 
     @property
     def origin(self) -> str:
-        """What shares fetched pictures: the web and its mirrors serve the same ones, a folder is by itself."""
+        """What shares fetched images: the web and its mirrors serve the same ones, a folder is by itself."""
         return f"folder:{self.location}" if self.kind == "folder" else "web"
 
     def url_for(self, link: str) -> str:
@@ -92,7 +92,7 @@ class ImageSource(Section):
 
         Raises
         ------
-        PictureFailure
+        ImageFailure
             The link cannot be parsed as a URL.
         """
         if self.kind != "mirror":
@@ -101,6 +101,6 @@ class ImageSource(Section):
         try:
             base, parts = urlsplit(self.location), urlsplit(link)
         except ValueError as error:
-            raise PictureFailure("bad_url", f"{link[:200]!r}: {error}") from None
+            raise ImageFailure("bad_url", f"{link[:200]!r}: {error}") from None
         query = f"?{parts.query}" if parts.query else ""
         return f"{base.scheme}://{base.netloc}{base.path.rstrip('/')}/{parts.path.lstrip('/')}{query}"

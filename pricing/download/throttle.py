@@ -1,13 +1,13 @@
 """How hard one host is asked: requests at once, a pace that follows what the host bears, and a circuit breaker.
 
 * At most ``limit`` requests at once.
-* No pace is kept until the host throttles (429, 503). A single such answer only delays its own picture; when they are
+* No pace is kept until the host throttles (429, 503). A single such answer only delays its own image; when they are
   too many of the last forty, the pace drops below what the host has been serving, and rises again by a tenth a second.
   If forty answers later there are about as many refusals as before, they do not come from our pace but by chance: then
   the pace is given up, and a larger share is tolerated from this host for a while.
 * A host to which no connection can be made, or that answers every request with an error, is paused and probed, each
-  pause twice as long; after some failed probes it is down and its other pictures fail at once. So is a host with which
-  picture after picture is given up and none succeeds. A dead host costs seconds, not hours. A 429 does not count: the
+  pause twice as long; after some failed probes it is down and its other images fail at once. So is a host with which
+  image after image is given up and none succeeds. A dead host costs seconds, not hours. A 429 does not count: the
   host is alive, and the pace is the answer.
 
 Nothing here waits or reads a clock: times are monotonic seconds that the caller passes in.
@@ -19,7 +19,7 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from pricing.download.failures import PictureFailure
+from pricing.download.failures import ImageFailure
 
 if TYPE_CHECKING:
     from pricing.config.catalogue import ImagesConfig
@@ -116,15 +116,15 @@ class HostGate:
         self._probing = self._open_until is not None
         return Ticket(self._probing, self._epoch)
 
-    def finish(self, now: float, failure: PictureFailure | None, ticket: Ticket) -> None:
+    def finish(self, now: float, failure: ImageFailure | None, ticket: Ticket) -> None:
         """Learn from how a request ended.
 
         Parameters
         ----------
         now : float
             Monotonic seconds.
-        failure : PictureFailure, optional
-            Why it failed; None for an answer that was a picture or a redirect.
+        failure : ImageFailure, optional
+            Why it failed; None for an answer that was an image or a redirect.
         ticket : Ticket
             From :meth:`start`.
         """
@@ -147,11 +147,11 @@ class HostGate:
             self._judge_pace(now, failure)
 
     def give_up(self) -> None:
-        """A picture has used up its tries on failures that should have passed."""
+        """An image has used up its tries on failures that should have passed."""
         self._given_up += 1
         self.down = self.down or self._given_up >= self._config.breaker_failures
 
-    def _judge_probe(self, now: float, failure: PictureFailure | None) -> None:
+    def _judge_probe(self, now: float, failure: ImageFailure | None) -> None:
         if failure is None or not failure.transient:
             self._open_until, self._failed_probes = None, 0
             return
@@ -161,13 +161,13 @@ class HostGate:
         else:
             self._open(now, failure)
 
-    def _open(self, now: float, failure: PictureFailure) -> None:
+    def _open(self, now: float, failure: ImageFailure) -> None:
         pause = self._config.breaker_seconds * 2**self._failed_probes
         if failure.retry_after is not None:
             pause = max(pause, min(failure.retry_after, self._config.retry_after_max))
         self._open_until = now + pause
 
-    def _judge_pace(self, now: float, failure: PictureFailure | None) -> None:
+    def _judge_pace(self, now: float, failure: ImageFailure | None) -> None:
         throttled = failure is not None and failure.throttled
         weight = 0.0 if failure is None or not throttled else (1.0 if failure.reason == "http_429" else 1 / 3)
         self._answers.append((now, weight, not throttled))

@@ -1,4 +1,4 @@
-"""One HTTP request for one picture: addresses checked, limits applied while it streams, failures classified."""
+"""One HTTP request for one image: addresses checked, limits applied while it streams, failures classified."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ import aiohttp
 from yarl import URL
 
 from pricing.catalogue.links import request_url
-from pricing.download.failures import PictureFailure, status_failure
+from pricing.download.failures import ImageFailure, status_failure
 from pricing.download.hosts import GuardedResolver, HostRules
 from pricing.download.verification import SIGNATURE_BYTES, check_head
 
 if TYPE_CHECKING:
     from pricing.config.catalogue import ImagesConfig
-    from pricing.download.manifest import PictureRecord
+    from pricing.download.manifest import ImageRecord
 
 USER_AGENT = "smart-product-pricing/0.1"
 ACCEPT = "image/webp,image/jpeg,image/png,image/gif;q=0.8,*/*;q=0.1"
 """What is asked for. Not ``image/*``: shops answer it with formats that are not taken (JPEG XL, HEIC). AVIF is taken
-but not asked for, since a JPEG of the same picture can be decoded at a part of its size."""
+but not asked for, since a JPEG of the same image can be decoded at a part of its size."""
 ANYTHING = "*/*"
 """Asked for after a 406: the server has none of what was named, or does not understand the list."""
 COMMON_ONLY = "image/jpeg,image/png"
-"""Asked for after a picture in a format that is not taken: some servers send their newest one to any ``*/*``."""
+"""Asked for after an image in a format that is not taken: some servers send their newest one to any ``*/*``."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _LONGEST_VALIDATOR = 500
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A body, whose first bytes are those of an acceptable picture, and how to ask later whether it has changed."""
+    """A body, whose first bytes are those of an acceptable image, and how to ask later whether it has changed."""
 
     data: bytes
     etag: str | None = None
@@ -47,7 +47,7 @@ class Redirect:
 
 
 class Unchanged:
-    """The server says that the picture is still the one that is there (304)."""
+    """The server says that the image is still the one that is there (304)."""
 
 
 def open_session(config: ImagesConfig, rules: HostRules) -> aiohttp.ClientSession:
@@ -70,7 +70,7 @@ def open_session(config: ImagesConfig, rules: HostRules) -> aiohttp.ClientSessio
             "Accept-Encoding": "identity",
             **({"Referer": config.referer} if config.referer else {}),
         },
-        # a compressed answer would be a bomb or a mistake: pictures are compressed already
+        # a compressed answer would be a bomb or a mistake: images are compressed already
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
     )
@@ -86,7 +86,7 @@ async def fetch_once(
     config: ImagesConfig,
     *,
     accept: str | None = None,
-    known: PictureRecord | None = None,
+    known: ImageRecord | None = None,
 ) -> Answer | Redirect | Unchanged:
     """Ask once, without following redirects.
 
@@ -100,12 +100,12 @@ async def fetch_once(
         Limits.
     accept : str, optional
         Accept header; :data:`ACCEPT` by default.
-    known : PictureRecord, optional
-        The picture that is there, which is not sent again if it is still the same.
+    known : ImageRecord, optional
+        The image that is there, which is not sent again if it is still the same.
 
     Raises
     ------
-    PictureFailure
+    ImageFailure
         Anything else.
     """
     headers = {"Accept": accept} if accept else {}
@@ -123,39 +123,39 @@ async def fetch_once(
                 raise status_failure(response.status, response.headers.get("Retry-After"))
             data = await _read_body(response, config)
             return Answer(data, _validator(response, "ETag"), _validator(response, "Last-Modified"))
-    except PictureFailure:
+    except ImageFailure:
         raise
     except aiohttp.ClientHttpProxyError as error:
         detail = f"the proxy {config.proxy} answered {error.status}"
-        raise PictureFailure("proxy", detail, transient=True, unreachable=True) from None
+        raise ImageFailure("proxy", detail, transient=True, unreachable=True) from None
     except aiohttp.ClientProxyConnectionError as error:
-        raise PictureFailure("proxy", str(error), transient=True, unreachable=True) from None
+        raise ImageFailure("proxy", str(error), transient=True, unreachable=True) from None
     except aiohttp.ClientConnectorError as error:
         if isinstance(error, aiohttp.ClientConnectorDNSError):
-            raise PictureFailure("dns", str(error), transient=True, unreachable=True) from None
-        raise PictureFailure("connect", str(error), transient=True, unreachable=True) from None
+            raise ImageFailure("dns", str(error), transient=True, unreachable=True) from None
+        raise ImageFailure("connect", str(error), transient=True, unreachable=True) from None
     except aiohttp.ConnectionTimeoutError as error:
-        raise PictureFailure("connect_timeout", str(error), transient=True, unreachable=True) from None
+        raise ImageFailure("connect_timeout", str(error), transient=True, unreachable=True) from None
     except TimeoutError as error:
-        raise PictureFailure("timeout", str(error), transient=True) from None
+        raise ImageFailure("timeout", str(error), transient=True) from None
     except aiohttp.ClientPayloadError as error:
-        raise PictureFailure("body_cut_short", str(error), transient=True) from None
+        raise ImageFailure("body_cut_short", str(error), transient=True) from None
     except (aiohttp.InvalidURL, UnicodeError) as error:
-        raise PictureFailure("bad_url", str(error)) from None
+        raise ImageFailure("bad_url", str(error)) from None
     except socket.gaierror as error:
-        raise PictureFailure("dns", str(error), transient=True, unreachable=True) from None
+        raise ImageFailure("dns", str(error), transient=True, unreachable=True) from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise PictureFailure("connection_lost", f"{type(error).__name__}: {error}", transient=True) from None
+        raise ImageFailure("connection_lost", f"{type(error).__name__}: {error}", transient=True) from None
 
 
 def _redirect(url: URL, response: aiohttp.ClientResponse) -> Redirect:
     location = response.headers.get("Location", "")
     if not location:
-        raise PictureFailure("bad_redirect", f"the server answered {response.status} without a Location")
+        raise ImageFailure("bad_redirect", f"the server answered {response.status} without a Location")
     try:
         return Redirect(url.join(request_url(location.strip())))
     except ValueError as error:
-        raise PictureFailure("bad_redirect", f"to {location[:200]!r}: {error}") from None
+        raise ImageFailure("bad_redirect", f"to {location[:200]!r}: {error}") from None
 
 
 def _validator(response: aiohttp.ClientResponse, name: str) -> str | None:
@@ -165,9 +165,9 @@ def _validator(response: aiohttp.ClientResponse, name: str) -> str | None:
 
 
 async def _read_body(response: aiohttp.ClientResponse, config: ImagesConfig) -> bytes:
-    """The body, given up as soon as it is too large or begins like no acceptable picture."""
+    """The body, given up as soon as it is too large or begins like no acceptable image."""
     if response.content_length is not None and response.content_length > config.max_bytes:
-        raise PictureFailure(
+        raise ImageFailure(
             "too_large", f"{response.content_length} bytes announced; at most {config.max_bytes} are accepted"
         )
     body = bytearray()
@@ -176,8 +176,8 @@ async def _read_body(response: aiohttp.ClientResponse, config: ImagesConfig) -> 
     async for chunk in response.content.iter_any():
         body += chunk
         if len(body) > config.max_bytes:
-            raise PictureFailure("too_large", f"more than {config.max_bytes} bytes")
-        # doubling keeps the checks of a picture with a long header (profiles, previews) linear in its length
+            raise ImageFailure("too_large", f"more than {config.max_bytes} bytes")
+        # doubling keeps the checks of an image with a long header (profiles, previews) linear in its length
         if not accepted and len(body) >= next_check:
             accepted = check_head(bytes(body), config)
             next_check = 2 * len(body)

@@ -1,7 +1,7 @@
-"""Whether bytes are a whole picture, and what is stored of it.
+"""Whether bytes are a whole image, and what is stored of it.
 
 Signatures and sizes are read from the first bytes by hand, before any decoder sees them: limits can then be applied
-while a picture still streams in, and a decompression bomb is refused by its own header.
+while an image still streams in, and a decompression bomb is refused by its own header.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, features
 
-from pricing.download.failures import PictureFailure
+from pricing.download.failures import ImageFailure
 from pricing.download.scaling import to_stored
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", *(("AVIF",) if features.check("avif") else ()))
 """What is decoded; everything else is refused, which keeps rarely used decoders away from strangers' bytes. A Pillow
-that was built without AVIF refuses it, and pictures refused so are asked for again by one that has it."""
+that was built without AVIF refuses it, and images refused so are asked for again by one that has it."""
 
 _BRANDS_BYTES = 256
 """An ISO container names its brands in its first bytes; a longer list than this is none."""
@@ -31,8 +31,8 @@ SIGNATURE_BYTES = 16
 
 
 @dataclass(frozen=True)
-class PreparedPicture:
-    """A verified picture as it will be stored."""
+class PreparedImage:
+    """A verified image as it will be stored."""
 
     jpeg: bytes
     """JPEG in colour, longest side as configured."""
@@ -63,7 +63,7 @@ def sniff_format(head: bytes) -> str | None:
 
 
 def other_format(head: bytes) -> str | None:
-    """Name of a picture format that is known and not taken, or None."""
+    """Name of an image format that is known and not taken, or None."""
     brands = _brands(head)
     if head.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")):
         return "JPEG XL"
@@ -107,7 +107,7 @@ def read_size(kind: str, head: bytes) -> tuple[int, int] | None:
 
 
 def check_head(head: bytes, config: ImagesConfig) -> bool:
-    """Apply the limits to the first bytes of a picture.
+    """Apply the limits to the first bytes of an image.
 
     Returns
     -------
@@ -116,7 +116,7 @@ def check_head(head: bytes, config: ImagesConfig) -> bool:
 
     Raises
     ------
-    PictureFailure
+    ImageFailure
         ``not_an_image``, ``too_many_pixels`` or ``too_small``.
     """
     if len(head) < SIGNATURE_BYTES:
@@ -134,20 +134,20 @@ def check_head(head: bytes, config: ImagesConfig) -> bool:
 
 
 def check_size(width: int, height: int, config: ImagesConfig) -> None:
-    """Refuse pictures with more pixels or longer sides than configured, or next to none."""
+    """Refuse images with more pixels or longer sides than configured, or next to none."""
     if width * height > config.max_pixels or max(width, height) > config.max_side:
-        raise PictureFailure(
+        raise ImageFailure(
             "too_many_pixels",
             f"{width} x {height}; at most {config.max_pixels} pixels and {config.max_side} a side are accepted",
         )
     if min(width, height) < config.min_side:
-        raise PictureFailure("too_small", f"{width} x {height}; at least {config.min_side} a side is expected")
+        raise ImageFailure("too_small", f"{width} x {height}; at least {config.min_side} a side is expected")
 
 
-def prepare(data: bytes, config: ImagesConfig) -> PreparedPicture:
-    """Verify a picture and turn it into what is stored.
+def prepare(data: bytes, config: ImagesConfig) -> PreparedImage:
+    """Verify an image and turn it into what is stored.
 
-    The whole picture is decoded (of an animation the first frame), turned as EXIF says, laid on white where it is
+    The whole image is decoded (of an animation the first frame), turned as EXIF says, laid on white where it is
     transparent, scaled down (see :mod:`pricing.download.scaling`) and encoded as a JPEG.
 
     Parameters
@@ -159,21 +159,21 @@ def prepare(data: bytes, config: ImagesConfig) -> PreparedPicture:
 
     Raises
     ------
-    PictureFailure
+    ImageFailure
         ``empty``, ``not_an_image``, ``too_large``, ``too_many_pixels``, ``too_small``, ``truncated`` or
         ``undecodable``.
     """
     if not data:
-        raise PictureFailure("empty", "zero bytes")
+        raise ImageFailure("empty", "zero bytes")
     if len(data) > config.max_bytes:
-        raise PictureFailure("too_large", f"{len(data)} bytes; at most {config.max_bytes} are accepted")
+        raise ImageFailure("too_large", f"{len(data)} bytes; at most {config.max_bytes} are accepted")
     kind = sniff_format(data)
     if kind is None:
         raise _not_taken(data)
     if not check_head(data, config):
-        raise PictureFailure("truncated", f"{kind} of {len(data)} bytes ends inside its header")
+        raise ImageFailure("truncated", f"{kind} of {len(data)} bytes ends inside its header")
     if not _has_end(kind, data):
-        raise PictureFailure("truncated", f"{kind} of {len(data)} bytes has no end mark")
+        raise ImageFailure("truncated", f"{kind} of {len(data)} bytes has no end mark")
     try:
         if kind == "PNG":
             # decoding alone does not look at the checksums
@@ -181,23 +181,23 @@ def prepare(data: bytes, config: ImagesConfig) -> PreparedPicture:
                 image.verify()
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             check_size(*image.size, config)
-            picture = to_stored(image, config.side)
+            scaled = to_stored(image, config.side)
         buffer = io.BytesIO()
-        picture.save(buffer, "JPEG", quality=config.quality)
-    except PictureFailure:
+        scaled.save(buffer, "JPEG", quality=config.quality)
+    except ImageFailure:
         raise
     # decoders raise nearly anything on broken bytes: OSError, SyntaxError, ValueError, struct.error, IndexError ...
     except Exception as error:
         reason = "truncated" if "truncated" in str(error) else "undecodable"
-        raise PictureFailure(reason, f"{kind}: {type(error).__name__}: {error}"[:300]) from None
-    return PreparedPicture(buffer.getvalue(), *picture.size, kind)
+        raise ImageFailure(reason, f"{kind}: {type(error).__name__}: {error}"[:300]) from None
+    return PreparedImage(buffer.getvalue(), *scaled.size, kind)
 
 
-def _not_taken(data: bytes) -> PictureFailure:
+def _not_taken(data: bytes) -> ImageFailure:
     name = other_format(data)
     if name is None:
-        return PictureFailure("not_an_image", f"begins with {data[:SIGNATURE_BYTES]!r}")
-    return PictureFailure("not_an_image", f"{name}; taken are {', '.join(FORMATS)}", other_format=name not in FORMATS)
+        return ImageFailure("not_an_image", f"begins with {data[:SIGNATURE_BYTES]!r}")
+    return ImageFailure("not_an_image", f"{name}; taken are {', '.join(FORMATS)}", other_format=name not in FORMATS)
 
 
 def _has_end(kind: str, data: bytes) -> bool:
@@ -244,7 +244,7 @@ def _boxes(data: bytes, start: int, stop: int) -> Iterator[tuple[bytes, int, int
 
 
 def _avif_size(head: bytes) -> tuple[int, int] | None:
-    """Largest size that an AVIF announces, of the picture, its tiles or its previews; None where it is not reached.
+    """Largest size that an AVIF announces, of the image, its tiles or its previews; None where it is not reached.
 
     Sizes stand in the ``ispe`` properties, in the boxes meta, iprp and ipco.
     """

@@ -228,7 +228,7 @@ def calculate_metrics_by_quantile(y_true: ArrayLike, y_pred: ArrayLike, n_quanti
 
 
 def metrics_by_group(y_true: ArrayLike, y_pred: ArrayLike, groups: Sequence[str]) -> dict[str, dict[str, float]]:
-    """All metrics in each named group (a category, with or without picture, ...), in order of name.
+    """All metrics in each named group (a category, with or without image, ...), in order of name.
 
     Raises
     ------

@@ -17,7 +17,7 @@ __all__ = ["SEGMENTS", "product_categories", "product_segments", "segment_metric
 SEGMENTS: Mapping[str, str] = {
     "category": "category",
     "brand_frequency": "brand",
-    "picture_there": "picture",
+    "image_there": "image",
     "pack": "pack",
 }
 """Column of the products' table to what the reader calls it."""
@@ -133,7 +133,7 @@ def _names(label: NDArray[np.int64], titles: pl.Series) -> list[str]:
 
 
 def product_segments(
-    category: pl.Series, brand_titles: NDArray[np.floating], pack: NDArray[np.floating], picture: pl.Series
+    category: pl.Series, brand_titles: NDArray[np.floating], pack: NDArray[np.floating], image: pl.Series
 ) -> pl.DataFrame:
     """The columns of `SEGMENTS`, readable.
 
@@ -145,14 +145,14 @@ def product_segments(
         How many products of the brand there are; 0 where the brand is unknown.
     pack : ndarray of shape (n,)
         Units in the pack; NaN where the text does not say.
-    picture : Series of shape (n,)
-        The picture's file; null where there is none.
+    image : Series of shape (n,)
+        The image's file; null where there is none.
     """
     return pl.DataFrame(
         {
             "category": category,
             "brand_frequency": _binned(np.nan_to_num(brand_titles.astype(np.float64)), _BRANDS),
-            "picture_there": picture.is_not_null().replace_strict({True: "with picture", False: "without picture"}),
+            "image_there": image.is_not_null().replace_strict({True: "with image", False: "without image"}),
             "pack": _binned(np.nan_to_num(pack.astype(np.float64), nan=1.0), _PACKS),
         }
     )

@@ -97,7 +97,7 @@ class SavedEncoders:
         return self._checked("text", load_text_encoder(self.source("text")))
 
     def image(self) -> nn.Module:
-        """The picture encoder without its classifier, in float32, in evaluation mode; raises as `text` does."""
+        """The image encoder without its classifier, in float32, in evaluation mode; raises as `text` does."""
         return self._checked("image", load_image_encoder(self.source("image")))
 
     def source(self, kind: Kind) -> Source:

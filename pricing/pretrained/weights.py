@@ -131,7 +131,7 @@ def load_text_encoder(source: Source) -> nn.Module:
 
 
 def load_image_encoder(source: Source) -> nn.Module:
-    """The picture encoder of timm without its classifier, in float32, in evaluation mode."""
+    """The image encoder of timm without its classifier, in float32, in evaluation mode."""
     if source.origin == "package":
         assert source.path is not None
         model: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False)

@@ -3,28 +3,28 @@ r"""The sample catalogue's price formula, and the smallest error that is possibl
 Formula
 -------
 For a product of category c, brand b, total quantity q (size times pack, in the category's unit), quality words W and
-picture grade g::
+image grade g::
 
     log price = base[c] + brand[b] + elasticity[c] * log(q / reference[c]) + sum of word[w], w in W + grade[g] + e
     e ~ Normal(0, NOISE)
 
-All but g stands in the text. g is shown by the seal on the picture alone, and is drawn independently of everything
+All but g stands in the text. g is shown by the seal on the image alone, and is drawn independently of everything
 else. The price is exp(log price), rounded to cents. Formula and noise were fixed before any model was tuned on them.
 
 The floor
 ---------
-One row's SMAPE is 2 tanh(\|d\| / 2), d the difference of the logs. Given text and picture, the best prediction is the
+One row's SMAPE is 2 tanh(\|d\| / 2), d the difference of the logs. Given text and image, the best prediction is the
 median of log price, for e is symmetric and unimodal: d = e, and the least expected SMAPE is::
 
     readable = integral of 2 tanh(|x| / 2) phi(x; NOISE) dx
 
-Where the picture is broken or missing, the grade is unknowable and log price is a mixture of one normal a grade. The
+Where the image is broken or missing, the grade is unknowable and log price is a mixture of one normal a grade. The
 best prediction is then the point p that makes the expectation smallest::
 
     unreadable = min over p of  mean over g of  integral of 2 tanh(|grade[g] + x - p| / 2) phi(x; NOISE) dx
 
-The floor of a catalogue is the mean of the two, weighted by the share of its rows whose picture can be read. Rounding
-to cents and what a broken picture's near-duplicates tell about its grade are left out: both are below 0.01.
+The floor of a catalogue is the mean of the two, weighted by the share of its rows whose image can be read. Rounding
+to cents and what a broken image's near-duplicates tell about its grade are left out: both are below 0.01.
 """
 
 from dataclasses import dataclass
@@ -159,5 +159,5 @@ def expected_smape(offsets: tuple[float, ...], noise: float = NOISE) -> tuple[fl
 
 
 def bayes_floor(readable: float, noise: float = NOISE) -> float:
-    """Bayes-optimal SMAPE in percent of a catalogue in which the share `readable` of the rows has a whole picture."""
+    """Bayes-optimal SMAPE in percent of a catalogue in which the share `readable` of the rows has a whole image."""
     return readable * expected_smape((0.0,), noise)[0] + (1 - readable) * expected_smape(GRADES, noise)[0]

@@ -1,7 +1,7 @@
-"""The generated sample catalogue: products of several categories with texts, drawn pictures and prices.
+"""The generated sample catalogue: products of several categories with texts, drawn images and prices.
 
 Prices follow the formula stated in :mod:`pricing.sample.formula`; texts are written by
-:mod:`pricing.sample.texts`, pictures drawn by :mod:`pricing.sample.drawing`. Every chunk of rows has random
+:mod:`pricing.sample.texts`, images drawn by :mod:`pricing.sample.drawing`. Every chunk of rows has random
 numbers of its own, so a longer catalogue begins with the rows of a shorter one, and memory does not grow with the rows.
 """
 
@@ -26,14 +26,14 @@ from pricing.sample.texts import DICE, TITLE_DICE, Product, write_content
 from pricing.store.artifacts import write_json
 
 IMAGE_BASE_URL = "http://images.sample.invalid/"
-"""A host that never exists (RFC 2606): serve the pictures and pass their address as a mirror."""
+"""A host that never exists (RFC 2606): serve the images and pass their address as a mirror."""
 
 CHUNK = 1000
 VARIANTS = 0.08
-"""Share of rows that repeat the product before them in another quantity; half of them show its picture too."""
+"""Share of rows that repeat the product before them in another quantity; half of them show its image too."""
 NO_LINK = 0.005
 BROKEN = 0.015
-"""Share of pictures that cannot be read: a third each not there, cut off, and a web page under a picture's name."""
+"""Share of images that cannot be read: a third each not there, cut off, and a web page under an image's name."""
 
 _TRAIN, _TEST = 0, 1
 _GOOD, _ABSENT, _CUT, _PAGE, _UNLINKED = range(5)
@@ -48,10 +48,10 @@ class SampleInfo:
     folder, train, test, truth, floor_file : Path
         The folder, train.csv, test.csv, test_truth.csv (sample_id, price) and floor.json.
     images : Path or None
-        Folder of the pictures, None without.
+        Folder of the images, None without.
     rows, test_rows : int
     floor : float
-        Bayes-optimal SMAPE of the train rows, in percent; without pictures, that of texts alone.
+        Bayes-optimal SMAPE of the train rows, in percent; without images, that of texts alone.
     """
 
     folder: Path
@@ -73,7 +73,7 @@ class _Chunk:
     formula: np.ndarray
     grade: np.ndarray
     category: np.ndarray
-    picture: np.ndarray
+    image: np.ndarray
     state: np.ndarray
     products: list[Product]
 
@@ -96,7 +96,7 @@ def generate_sample(
     """Write a sample catalogue, or take the one that is there if it was made from the same parameters and code.
 
     The folder gets train.csv, test.csv, test_truth.csv, images/ (JPEG, named as the links end), floor.json and
-    sample.json (what it was made from). It is written beside and renamed into place. A link names what its picture
+    sample.json (what it was made from). It is written beside and renamed into place. A link names what its image
     shows: samples of different seeds share none, and a longer sample has those of a shorter one.
 
     Parameters
@@ -108,7 +108,7 @@ def generate_sample(
     seed : int
         Same seed, same bytes.
     images : bool
-        Draw the pictures. Without, the links stay, and the floor is that of texts alone.
+        Draw the images. Without, the links stay, and the floor is that of texts alone.
     image_base_url : str
         What the links begin with.
 
@@ -138,7 +138,7 @@ def generate_sample(
     try:
         _write(beside, rows, test_rows, seed, images, image_base_url)
         sizes = {path.name: path.stat().st_size for path in sorted(beside.iterdir()) if path.is_file()}
-        write_json(beside / "sample.json", {"recipe": recipe, "sizes": sizes, "pictures": _count(beside / "images")})
+        write_json(beside / "sample.json", {"recipe": recipe, "sizes": sizes, "images": _count(beside / "images")})
         if folder.exists():
             shutil.rmtree(folder)
         beside.rename(folder)
@@ -148,17 +148,17 @@ def generate_sample(
 
 
 def _write(folder: Path, rows: int, test_rows: int, seed: int, images: bool, base: str) -> None:
-    pictures = folder / "images" if images else None
-    if pictures is not None:
-        pictures.mkdir()
+    drawings = folder / "images" if images else None
+    if drawings is not None:
+        drawings.mkdir()
     tally = _Tally()
-    _write_part(folder, _TRAIN, rows, seed, pictures, base, tally)
-    _write_part(folder, _TEST, test_rows, seed, pictures, base, _Tally())
+    _write_part(folder, _TRAIN, rows, seed, drawings, base, tally)
+    _write_part(folder, _TEST, test_rows, seed, drawings, base, _Tally())
     share = tally.readable / tally.rows
     blind = formula.bayes_floor(0.0)
     floor = {
         "smape": formula.bayes_floor(share) if images else blind,
-        "smape_without_pictures": blind,
+        "smape_without_images": blind,
         "smape_of_the_drawn_noise": tally.error / tally.rows,
         "readable": share if images else 0.0,
         "noise": formula.NOISE,
@@ -166,19 +166,19 @@ def _write(folder: Path, rows: int, test_rows: int, seed: int, images: bool, bas
     write_json(folder / "floor.json", floor)
 
 
-def _write_part(folder: Path, part: int, rows: int, seed: int, pictures: Path | None, base: str, tally: _Tally) -> None:
+def _write_part(folder: Path, part: int, rows: int, seed: int, drawings: Path | None, base: str, tally: _Tally) -> None:
     name = "test.csv" if part == _TEST else "train.csv"
     truth = (folder / "test_truth.csv").open("w", encoding="utf-8", newline="") if part == _TEST else None
     try:
         with (folder / name).open("w", encoding="utf-8", newline="") as stream:
-            _write_rows(stream, truth, part, rows, seed, pictures, base, tally)
+            _write_rows(stream, truth, part, rows, seed, drawings, base, tally)
     finally:
         if truth is not None:
             truth.close()
 
 
 def _write_rows(
-    stream: IO[str], truth: IO[str] | None, part: int, rows: int, seed: int, pictures: Path | None, base: str,
+    stream: IO[str], truth: IO[str] | None, part: int, rows: int, seed: int, drawings: Path | None, base: str,
     tally: _Tally,
 ) -> None:  # fmt: skip
     writer = csv.writer(stream, lineterminator="\n")
@@ -190,7 +190,7 @@ def _write_rows(
     effects = np.array(formula.GRADES)
     for number, chunk in enumerate(_chunks(part, rows, seed)):
         count = min(CHUNK, rows - number * CHUNK)
-        readable = (chunk.state == _GOOD) if pictures is not None else np.zeros(CHUNK, dtype=bool)
+        readable = (chunk.state == _GOOD) if drawings is not None else np.zeros(CHUNK, dtype=bool)
         best = chunk.formula + np.where(readable, 0.0, point - effects[chunk.grade])
         errors = smape_rows(chunk.log_price, best)[:count]
         tally.rows += count
@@ -201,24 +201,24 @@ def _write_rows(
         for row in range(count):
             place = number * CHUNK + row
             ident = _scatter(2 * place + part)
-            picture, state = int(chunk.picture[row]), int(chunk.state[row])
+            image, state = int(chunk.image[row]), int(chunk.state[row])
             shown = (int(chunk.category[row]), int(chunk.grade[row]))
-            file = _file_name(state, *shown, seed, part, number, picture)
+            file = _file_name(state, *shown, seed, part, number, image)
             link = "" if state == _UNLINKED else base + file
             price = repr(float(prices[row]))
             writer.writerow([ident, write_content(chunk.products[row]), link, *([] if answers else [price])])
             if answers:
                 answers.writerow([ident, price])
-            if pictures is not None and picture not in drawn:
-                drawn.add(picture)
-                rng = np.random.default_rng([seed, part, number, 1 + picture])
-                _draw(pictures / file, state, *shown, rng)
+            if drawings is not None and image not in drawn:
+                drawn.add(image)
+                rng = np.random.default_rng([seed, part, number, 1 + image])
+                _draw(drawings / file, state, *shown, rng)
 
 
 def _file_name(*what: int) -> str:
-    """Name of a picture by all that decides what is drawn, the code that draws it among it.
+    """Name of an image by all that decides what is drawn, the code that draws it among it.
 
-    Under one link there is then one picture, whatever was generated before: a downloader may keep what it has.
+    Under one link there is then one image, whatever was generated before: a downloader may keep what it has.
     """
     return hashlib.sha256(f"{_drawing_digest()} {what}".encode()).hexdigest()[:16] + ".jpg"
 
@@ -269,9 +269,9 @@ def _draw_chunk(rng: np.random.Generator) -> _Chunk:
     category, brand, words, title_dice = category[origin], brand[origin], words[origin], title_dice[origin]
     shelves = [formula.CATEGORIES[kind].sizes for kind in category]
     size = np.array([sizes[int(d * len(sizes))] for sizes, d in zip(shelves, size_dice, strict=True)])
-    same_picture = variant & (rng.random(n) < 0.5)
-    picture = np.where(same_picture, origin, np.arange(n))
-    grade, state = grade[picture], state[picture]
+    same_image = variant & (rng.random(n) < 0.5)
+    image = np.where(same_image, origin, np.arange(n))
+    grade, state = grade[image], state[image]
     order = rng.permutation(n)
     exact = formula.log_price_without_noise(category, brand, size * pack, words, grade)
     log_price = exact + formula.NOISE * rng.standard_normal(n)
@@ -289,7 +289,7 @@ def _draw_chunk(rng: np.random.Generator) -> _Chunk:
         )
         for i in order
     ]
-    return _Chunk(log_price[order], exact[order], grade[order], category[order], picture[order], state[order], products)
+    return _Chunk(log_price[order], exact[order], grade[order], category[order], image[order], state[order], products)
 
 
 def _code_digest() -> str:
@@ -308,7 +308,7 @@ def _same(folder: Path, recipe: dict[str, object]) -> bool:
     except (OSError, ValueError):
         return False
     sizes.pop("sample.json", None)
-    return bool(record == {"recipe": recipe, "sizes": sizes, "pictures": _count(folder / "images")})
+    return bool(record == {"recipe": recipe, "sizes": sizes, "images": _count(folder / "images")})
 
 
 def _count(folder: Path) -> int:

@@ -1,4 +1,4 @@
-"""A small web server on loopback for a folder of pictures, used by the demo and the tests."""
+"""A small web server on loopback for a folder of images, used by the demo and the tests."""
 
 import threading
 from collections.abc import Iterator

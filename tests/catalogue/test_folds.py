@@ -67,7 +67,7 @@ def test_groups_chain_through_links_and_titles() -> None:
     assert groups[3] not in groups[:3]
 
 
-def test_a_placeholder_picture_joins_nothing() -> None:
+def test_a_placeholder_image_joins_nothing() -> None:
     words = ["apple", "banana", "cherry", "damson", "elder", "feijoa", "grape", "hazel", "iris", "juniper"]
     frame = catalogue([f"Item Name: {word} spread" for word in words], ["http://x.invalid/none.jpg"] * 10)
     assert duplicate_groups(frame, max_titles_per_link=9).n_unique() == 10

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pricing.catalogue.duplicates import duplicate_groups
 from pricing.catalogue.links import complete, first_link, request_url, split_links, tidy_links
 from pricing.config.catalogue import ImagesConfig
-from pricing.download.failures import PictureFailure
+from pricing.download.failures import ImageFailure
 from pricing.download.hosts import HostRules
 from pricing.download.shards import fetch_shard
 from pricing.download.sources import ImageSource
@@ -115,7 +115,7 @@ def test_what_is_asked_for_a_link(link: str, asked: str | None) -> None:
 @pytest.mark.parametrize(
     "link",
     [
-        "images/a.jpg", "a.jpg", "/images/a.jpg", "photo.jpg/large", "C:\\pictures\\a.jpg", "file:///etc/passwd",
+        "images/a.jpg", "a.jpg", "/images/a.jpg", "photo.jpg/large", "C:\\images\\a.jpg", "file:///etc/passwd",
         "ftp://h.example/a.jpg", "data:image/png;base64,AAAA", "javascript:alert(1)", "nan", "user@h.example/a.jpg",
         "http://me:secret@h.example/a.jpg", "http://my host/a.jpg", "http://", "http:///a.jpg", "http://h:99999/a.jpg",
         "http://127.1/a.jpg", "http://2130706433/a.jpg", "http://0x7f000001/a.jpg", "http://a.localhost/a.jpg",
@@ -123,7 +123,7 @@ def test_what_is_asked_for_a_link(link: str, asked: str | None) -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_address_or_must_not_be_asked_is_refused(link: str) -> None:
-    with pytest.raises(PictureFailure) as caught:
+    with pytest.raises(ImageFailure) as caught:
         HostRules().check_url(complete(first_link(link)))
     assert caught.value.reason in ("forbidden_scheme", "forbidden_address", "bad_url")
 
@@ -190,7 +190,7 @@ def test_long_fields_take_no_long_time() -> None:
         first_link(piece * 20_000)
 
 
-def test_rows_that_show_one_picture_belong_together_however_the_link_is_written() -> None:
+def test_rows_that_show_one_image_belong_together_however_the_link_is_written() -> None:
     fields = [A, A.removeprefix("https:"), f"{A}|{B}", json.dumps([A]), A.replace("https", "http"), B]
     frame = pl.DataFrame({
         "sample_id": [str(index) for index in range(6)],

@@ -27,7 +27,7 @@ from PIL import Image, ImageDraw
 
 
 def jpeg(seed: int = 0, size: tuple[int, int] = (64, 48), **options: object) -> bytes:
-    """A small picture, another one for each seed."""
+    """A small image, another one for each seed."""
     image = Image.new("RGB", size, ((seed * 37) % 256, (seed * 91) % 256, (seed * 53) % 256))
     ImageDraw.Draw(image).ellipse((4, 4, size[0] - 4, size[1] - 4), fill=((seed * 11) % 256, 200, seed // 256 % 256))
     buffer = io.BytesIO()
@@ -35,15 +35,15 @@ def jpeg(seed: int = 0, size: tuple[int, int] = (64, 48), **options: object) -> 
     return buffer.getvalue()
 
 
-def with_comment(picture: bytes, comment: str) -> bytes:
+def with_comment(image: bytes, comment: str) -> bytes:
     """The same JPEG with other bytes: a comment segment after the first mark."""
     text = comment.encode()
-    return picture[:2] + b"\xff\xfe" + (len(text) + 2).to_bytes(2) + text + picture[2:]
+    return image[:2] + b"\xff\xfe" + (len(text) + 2).to_bytes(2) + text + image[2:]
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One answer that is no picture."""
+    """One answer that is no image."""
 
     kind: str
     """``status``; ``reset`` (connection reset, after ``at`` bytes of the body if given); ``cut`` (right Content-Length,
@@ -70,7 +70,7 @@ MIXED = {
 }
 """Faults that can be mixed by chance, by name."""
 NEVER = ("404", "html", "loop")
-"""Of those, the ones that stay: a picture that has one has it at every request."""
+"""Of those, the ones that stay: an image that has one has it at every request."""
 
 
 def drawn(path: str, request: int, mix: dict[str, float], seed: int = 0) -> Fault | None:
@@ -91,14 +91,14 @@ def drawn(path: str, request: int, mix: dict[str, float], seed: int = 0) -> Faul
 
 @dataclass
 class FaultServer:
-    """Serves ``/anything`` with what ``picture`` makes of the path, after the path's scripted faults are used up.
+    """Serves ``/anything`` with what ``image`` makes of the path, after the path's scripted faults are used up.
 
     ``always`` faults are never used up. ``mix`` adds faults by chance: probability by name in :data:`MIXED`.
     ``requests`` holds (monotonic seconds, path, Range header), ``raw_paths`` and ``headers`` what else was sent.
     ``answer`` may give a response by itself, before anything else.
     """
 
-    picture: Callable[[str], bytes | None] = lambda path: jpeg(sum(path.encode()))
+    image: Callable[[str], bytes | None] = lambda path: jpeg(sum(path.encode()))
     latency: float = 0.0
     gate: Callable[[str], Fault | None] = lambda path: None
     mix: dict[str, float] = field(default_factory=dict)
@@ -176,7 +176,7 @@ class FaultServer:
                 self._asked[path] += 1
             if fault is not None:
                 return await self._misbehave(request, fault)
-            body = self.picture(path)
+            body = self.image(path)
             if body is None:
                 return web.Response(status=404)
             return web.Response(body=body, content_type="image/jpeg")
@@ -198,7 +198,7 @@ class FaultServer:
         if fault.kind == "slow":
             await asyncio.sleep(fault.seconds)
             return web.Response(status=503)
-        body = fault.body or self.picture(request.path) or b""
+        body = fault.body or self.image(request.path) or b""
         response = web.StreamResponse(headers={"Content-Length": str(len(body)), **fault.headers})
         await response.prepare(request)
         if fault.kind == "trickle":
@@ -219,18 +219,18 @@ class FaultServer:
 def main() -> None:
     """Serve until standard input ends; then print how many requests there were and when."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=Path, help="folder of JPEGs to choose from by path; drawn ones without it")
+    parser.add_argument("--images", type=Path, help="folder of JPEGs to choose from by path; drawn ones without it")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before every answer")
     parser.add_argument("--mix", type=json.loads, default={}, help="JSON: probability by fault")
     options = parser.parse_args()
-    pool = [file.read_bytes() for file in sorted(options.pictures.iterdir())] if options.pictures else [
+    pool = [file.read_bytes() for file in sorted(options.images.iterdir())] if options.images else [
         jpeg(seed) for seed in range(500)
     ]  # fmt: skip
 
-    def picture(path: str) -> bytes:
+    def image(path: str) -> bytes:
         return with_comment(pool[zlib.crc32(path.encode()) % len(pool)], path)
 
-    with FaultServer(picture=picture, latency=options.latency, mix=options.mix) as server:
+    with FaultServer(image=image, latency=options.latency, mix=options.mix) as server:
         print(server.base, flush=True)
         sys.stdin.read()
         moments = [moment for moment, *_ in server.requests]

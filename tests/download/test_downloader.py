@@ -52,7 +52,7 @@ def tuned(**changes: object) -> ImagesConfig:
 @settings(max_examples=12)
 def test_batch_consistency(broken: list[str], concurrency: int, per_host: int) -> None:
     """Property 1: Batch download consistency. Whatever the concurrency and the faults, each distinct link is asked for
-    as often as its faults need, ends in exactly one state, and every good picture is whole on disk."""
+    as often as its faults need, ends in exactly one state, and every good image is whole on disk."""
     with FaultServer() as server, tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         for index, kind in enumerate(broken):
@@ -88,7 +88,7 @@ def test_batch_consistency(broken: list[str], concurrency: int, per_host: int) -
 @settings(max_examples=12)
 def test_resume(cuts: list[int], lost: set[int]) -> None:
     """Property 2: Resume from interruption. However a list is cut into batches, each by a new downloader on the same
-    folder, a recorded picture is asked for once in all, unless its file was lost, and then once more."""
+    folder, a recorded image is asked for once in all, unless its file was lost, and then once more."""
     with FaultServer() as server, tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         links = [server.url(f"/{index}.jpg") for index in range(20)]
@@ -117,7 +117,7 @@ def test_resume(cuts: list[int], lost: set[int]) -> None:
 )
 @settings(max_examples=15)
 def test_retry(faults: list[list[Fault]], retries: int) -> None:
-    """Property 3: Retry with exponential backoff. A picture with k faults that pass takes k + 1 requests and is had if
+    """Property 3: Retry with exponential backoff. An image with k faults that pass takes k + 1 requests and is had if
     k is at most the retries; otherwise it is given up after retries + 1 requests with the last fault's reason."""
     with FaultServer() as server, tempfile.TemporaryDirectory() as folder:
         config = tuned(retries=retries, breaker_failures=1000)
@@ -136,7 +136,7 @@ def test_retry(faults: list[list[Fault]], retries: int) -> None:
     mix=st.dictionaries(st.sampled_from(sorted(MIXED)), st.floats(0.02, 0.12), max_size=6), seed=st.integers(0, 10**6)
 )
 @settings(max_examples=12)
-def test_any_mix_of_faults_costs_only_the_pictures_that_can_never_be_had(mix: dict[str, float], seed: int) -> None:
+def test_any_mix_of_faults_costs_only_the_images_that_can_never_be_had(mix: dict[str, float], seed: int) -> None:
     mix.pop("429-wait", None)
     paths = [f"/{seed}-{index}.jpg" for index in range(60)]
     with FaultServer(mix=mix) as server, tempfile.TemporaryDirectory() as folder:
@@ -258,7 +258,7 @@ def test_a_lying_server(fault: Fault, reason: str | None, requests: int, tmp_pat
 
 
 def test_limits_are_applied_while_it_streams(tmp_path: Path) -> None:
-    """A huge body, announced or not, and a picture of huge sides, cost what was read until they were known."""
+    """A huge body, announced or not, and an image of huge sides, cost what was read until they were known."""
     bomb = io.BytesIO()
     Image.new("1", (25_000, 3_000)).save(bomb, "PNG")
     with FaultServer() as server:
@@ -291,7 +291,7 @@ def test_a_host_that_comes_back_is_used_again(tmp_path: Path) -> None:
     with FaultServer() as server, socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         dead = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        links = [f"https://pictures.example.com/{index}.jpg" for index in range(50)]
+        links = [f"https://images.example.com/{index}.jpg" for index in range(50)]
         assert fetch_shard(links, FAST, tmp_path, source=ImageSource.mirror(dead)).present == 0
         assert fetch_shard(links, FAST, tmp_path, source=ImageSource.mirror(server.base)).present == 50
 
@@ -305,7 +305,7 @@ def test_a_host_that_only_fails_is_given_up(tmp_path: Path) -> None:
 
 
 def test_a_throttling_server_is_served_at_its_own_pace(tmp_path: Path) -> None:
-    """A token bucket of 150 a second: every picture is had, and few requests are wasted."""
+    """A token bucket of 150 a second: every image is had, and few requests are wasted."""
     bucket = {"tokens": 20.0, "at": time.monotonic()}
 
     def gate(path: str) -> Fault | None:

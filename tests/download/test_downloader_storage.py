@@ -1,4 +1,4 @@
-"""What the downloader leaves on disk, and where it takes pictures from; a real server, real full disks."""
+"""What the downloader leaves on disk, and where it takes images from; a real server, real full disks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.download.test_downloader import FAST, WEB, tuned
 
 
 def test_many_links_to_the_same_bytes_are_stored_once(tmp_path: Path) -> None:
-    with FaultServer(picture=lambda path: jpeg(1)) as server:
+    with FaultServer(image=lambda path: jpeg(1)) as server:
         links = [server.url(f"/{index}.jpg") for index in range(30)]
         assert fetch_shard(links, FAST, tmp_path, source=WEB).present == 30
         assert len(list(tmp_path.rglob("*.jpg"))) == 1
@@ -102,7 +102,7 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_read_and_nothing_is_fetched(tmp_path: Path) -> None:
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     folder.mkdir()
     (folder / "a+b.jpg").write_bytes(jpeg(1))
     (folder / "c d.jpg").write_bytes(jpeg(2))

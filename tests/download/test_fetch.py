@@ -62,7 +62,7 @@ def test_each_distinct_link_has_one_row_that_says_what_became_of_it(tmp_path: Pa
         for name in ("images.parquet", "missing.csv", "summary.json"):
             assert (again / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
 
-        # a picture that was deleted is not promised
+        # an image that was deleted is not promised
         (work / row["file"]).unlink()
         _, summary = collected(tables, work, ImageSource.web(), tmp_path / "after")
         assert summary["failed"] == {"http_404": 1, "not_fetched": 1, "file_lost": 1}
@@ -89,7 +89,7 @@ def test_a_folder_says_what_is_missing_even_where_the_web_had_it(tmp_path: Path)
         tables = catalogue(tmp_path / "tables", list(links), [])
         work = tmp_path / "work"
         fetch_shard(links, CONFIG, work, source=ImageSource.web())
-        folder = tmp_path / "pictures"
+        folder = tmp_path / "images"
         folder.mkdir()
         (folder / "a.jpg").write_bytes(jpeg(9))
         source = ImageSource.folder(folder)
@@ -116,8 +116,8 @@ def test_shards_cover_every_link_once_and_are_of_equal_size(count: int, shards: 
     assert max(map(len, cut)) - min(map(len, cut)) <= 1
 
 
-def test_real_pictures(real_rows: Path, tmp_path: Path) -> None:
-    """Every picture that came with the real rows is accepted."""
+def test_real_images(real_rows: Path, tmp_path: Path) -> None:
+    """Every image that came with the real rows is accepted."""
     files = sorted((real_rows / "images").iterdir())
     links = [f"https://example.invalid/I/{file.name}" for file in files[:150]]
     report = fetch_shard(links, CONFIG, tmp_path, source=ImageSource.folder(real_rows / "images"))

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pricing.config.catalogue import ImagesConfig
-from pricing.download.failures import PictureFailure
+from pricing.download.failures import ImageFailure
 from pricing.download.fetch import collect_images, ids_by_link
-from pricing.download.folder_images import FolderPictures
+from pricing.download.folder_images import FolderImages
 from pricing.download.lost_images import describe_download
 from pricing.download.shards import fetch_shard
 from pricing.download.sources import ImageSource
@@ -29,12 +29,12 @@ def found(folder: Path, rows: dict[str, str | list[str]], files: list[str]) -> d
     for name in files:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(jpeg())
-    pictures = FolderPictures(folder, {link: [ids] if isinstance(ids, str) else ids for link, ids in rows.items()})
+    images = FolderImages(folder, {link: [ids] if isinstance(ids, str) else ids for link, ids in rows.items()})
     taken = {}
     for link in rows:
         try:
-            taken[link] = pictures.file_for(link).relative_to(folder).as_posix()
-        except PictureFailure as failure:
+            taken[link] = images.file_for(link).relative_to(folder).as_posix()
+        except ImageFailure as failure:
             taken[link] = None if failure.reason == "not_in_folder" else failure.reason
     return taken
 
@@ -44,7 +44,7 @@ def found(folder: Path, rows: dict[str, str | list[str]], files: list[str]) -> d
     ["a.jpg", "17.jpg", "17.JPG", "17.jpeg", "17.PNG", "17.webp", "17.avif", "a.png", "I/a.jpg",
      "shop.example/I/a.jpg"],
 )  # fmt: skip
-def test_a_picture_is_found_by_its_link_or_its_row(name: str, tmp_path: Path) -> None:
+def test_a_image_is_found_by_its_link_or_its_row(name: str, tmp_path: Path) -> None:
     assert found(tmp_path, {f"{SHOP}/a.jpg": "17"}, [name, "18.jpg", "other.jpg"]) == {f"{SHOP}/a.jpg": name}
 
 
@@ -60,8 +60,8 @@ def test_other_files_are_not_taken_for_it(name: str, tmp_path: Path) -> None:
 def test_what_the_folder_holds_is_said(files: list[str], said: str, tmp_path: Path) -> None:
     link = f"{SHOP}/a.jpg"
     found(tmp_path, {link: "17"}, files)
-    with pytest.raises(PictureFailure, match=said):
-        FolderPictures(tmp_path, {link: ["17"]}).file_for(link)
+    with pytest.raises(ImageFailure, match=said):
+        FolderImages(tmp_path, {link: ["17"]}).file_for(link)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_what_the_folder_holds_is_said(files: list[str], said: str, tmp_path: Pa
     [
         (f"{SHOP}/my%20photo%2B.jpg", "my photo+.jpg"), (f"{SHOP}/my%20photo.jpg", "my%20photo.jpg"),
         (f"{SHOP}/a%CC%88.jpg", "\u00e4.jpg"), (f"{SHOP}/12345?fmt=jpg", "12345.jpg"), ("a.jpg", "a.jpg"),
-        ("pictures/a.jpg", "pictures/a.jpg"), ("C:\\shop\\a.jpg", "a.jpg"), (f"{SHOP}/a.jpg|{SHOP}/b.jpg", "a.jpg"),
+        ("images/a.jpg", "images/a.jpg"), ("C:\\shop\\a.jpg", "a.jpg"), (f"{SHOP}/a.jpg|{SHOP}/b.jpg", "a.jpg"),
         ("//shop.example/I/a.jpg", "a.jpg"), (f'["{SHOP}/a.jpg"]', "a.jpg"), (f"{SHOP}/a.jpg?w=1&amp;h=2", "a.jpg"),
         (f"{SHOP}/a.JPG", "a.JPG"), (f"{SHOP}/a.JPG", "a.jpg"),
     ],
@@ -105,7 +105,7 @@ def test_writings_of_one_link_may_share_a_file(first: str, second: str, shared: 
     assert None not in taken.values()
 
 
-def test_an_id_that_two_rows_have_names_no_picture(tmp_path: Path) -> None:
+def test_an_id_that_two_rows_have_names_no_image(tmp_path: Path) -> None:
     """Ids are unique in a file, not over train and test."""
     taken = found(tmp_path, {f"{SHOP}/a.jpg": ["1", "2"], f"{SHOP}/b.jpg": "1"}, ["1.jpg", "2.jpg"])
     assert list(taken.values()) == ["2.jpg", "ambiguous_file_name"]
@@ -115,26 +115,24 @@ def test_an_id_that_two_rows_have_names_no_picture(tmp_path: Path) -> None:
 @settings(max_examples=60)
 def test_no_link_and_no_id_reaches_outside_the_folder(text: str) -> None:
     with tempfile.TemporaryDirectory() as place:
-        outside, folder = Path(place), Path(place, "pictures")
+        outside, folder = Path(place), Path(place, "images")
         (folder / "deep").mkdir(parents=True)
         (folder / "inside.jpg").write_bytes(jpeg())
         for name in ("secret", "secret.jpg"):
             (outside / name).write_bytes(jpeg(1))
         links = {f"{SHOP}/{text}": [text], text: [text], f"{SHOP}/%2E%2E%2Fsecret.jpg": ["../secret"]}
-        pictures = FolderPictures(folder, links)
+        images = FolderImages(folder, links)
         for link in links:
             try:
-                file = pictures.file_for(link)
-            except PictureFailure:
+                file = images.file_for(link)
+            except ImageFailure:
                 continue
             assert file.resolve().is_relative_to(folder.resolve())
 
 
 def test_the_download_stage_says_what_was_looked_for(tmp_path: Path) -> None:
-    rows = pl.read_csv(
-        Path(__file__).parent / "cases" / "pictures_by_id.csv", schema_overrides={"sample_id": pl.String}
-    )
-    tables, folder, out = (tmp_path / name for name in ("tables", "pictures", "out"))
+    rows = pl.read_csv(Path(__file__).parent / "cases" / "images_by_id.csv", schema_overrides={"sample_id": pl.String})
+    tables, folder, out = (tmp_path / name for name in ("tables", "images", "out"))
     for path in (tables, folder, out):
         path.mkdir()
     rows.write_parquet(tables / "labelled.parquet")
@@ -170,7 +168,7 @@ def test_the_download_stage_says_what_was_looked_for(tmp_path: Path) -> None:
 def test_rows_without_a_link_are_pointed_to_the_files_named_after_them(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tables, folder, out = (tmp_path / name for name in ("tables", "pictures", "out"))
+    tables, folder, out = (tmp_path / name for name in ("tables", "images", "out"))
     for path in (tables, folder, out):
         path.mkdir()
     (folder / "7.jpg").write_bytes(jpeg())

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pricing.config.catalogue import ImagesConfig
-from pricing.download.failures import PictureFailure
+from pricing.download.failures import ImageFailure
 from pricing.download.hosts import HostRules, is_public
 from pricing.download.shards import fetch_shard
 from pricing.download.sources import ImageSource
@@ -64,19 +64,19 @@ def test_private_addresses_stay_private_in_ipv6_clothes(address: ipaddress.IPv4A
     ],
 )
 def test_urls_refused_without_asking_anybody(url: str, reason: str) -> None:
-    with pytest.raises(PictureFailure) as caught:
+    with pytest.raises(ImageFailure) as caught:
         HostRules().check_url(url)
     assert caught.value.reason == reason
     assert not caught.value.transient
 
 
 def test_an_allowed_host_is_allowed_by_its_own_name_only() -> None:
-    rules = HostRules(["Pictures.Local", "[::1]"])
-    rules.check_address("pictures.local.", "10.0.0.1")
+    rules = HostRules(["Images.Local", "[::1]"])
+    rules.check_address("images.local.", "10.0.0.1")
     rules.check_url("http://[::1]:8000/a.jpg")
-    with pytest.raises(PictureFailure, match="--allow-host other"):
+    with pytest.raises(ImageFailure, match="--allow-host other"):
         rules.check_address("other", "10.0.0.1")
-    with pytest.raises(PictureFailure):
+    with pytest.raises(ImageFailure):
         rules.check_url("http://127.0.0.1/")
 
 

@@ -1,4 +1,4 @@
-"""What the end of a run says about the pictures that it could not have."""
+"""What the end of a run says about the images that it could not have."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_dead_links_have_no_advice_and_without_links_there_is_nothing_to_say(tmp
     assert described([None], CONFIG, tmp_path / "empty") == {"hosts_lost": {}, "hint": None, "fetched": None}
 
 
-def test_the_age_of_pictures_is_that_of_their_fetching_also_where_an_earlier_version_noted_none(
+def test_the_age_of_images_is_that_of_their_fetching_also_where_an_earlier_version_noted_none(
     tmp_path: Path,
 ) -> None:
     before = datetime.now(UTC).replace(microsecond=0)

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pricing.config.catalogue import ImagesConfig
-from pricing.download.image_store import pictures_key
-from pricing.download.manifest import HostState, Manifest, PictureRecord
+from pricing.download.image_store import images_key
+from pricing.download.manifest import HostState, ImageRecord, Manifest
 from pricing.download.shards import fetch_shard
 from pricing.download.sources import ImageSource
 from tests.download.fault_server import FaultServer
@@ -74,8 +74,8 @@ def finish(worker: subprocess.Popen[str]) -> int:
     return code
 
 
-def present(work: Path, links: list[str]) -> dict[str, PictureRecord]:
-    path = work / pictures_key(CONFIG) / "manifest.sqlite"
+def present(work: Path, links: list[str]) -> dict[str, ImageRecord]:
+    path = work / images_key(CONFIG) / "manifest.sqlite"
     if not path.exists():
         return {}
     with Manifest(path) as manifest:
@@ -84,14 +84,14 @@ def present(work: Path, links: list[str]) -> dict[str, PictureRecord]:
 
 def kill_at_random_moments(kills: int, tmp_path: Path) -> None:
     """Kill and start again; what was recorded is whole and is not asked for again, and a kill costs at most the
-    pictures in flight."""
+    images in flight."""
     rng = random.Random(kills)
     with FaultServer(latency=0.01) as server:
         links = [server.url(f"/{index}.jpg") for index in range(60 * kills)]
         listed = tmp_path / "links.json"
         listed.write_text(json.dumps(links))
         work = tmp_path / "work"
-        recorded: dict[str, PictureRecord] = {}
+        recorded: dict[str, ImageRecord] = {}
         for kill in range(kills):
             worker = start(listed, work)
             begun = len(server.requests)
@@ -148,7 +148,7 @@ def test_two_processes_share_a_work_folder(tmp_path: Path) -> None:
 texts = st.text(max_size=20)
 numbers = st.none() | st.integers(0, 2**40)
 records = st.builds(
-    PictureRecord, origin=st.sampled_from(["web", "folder:/a"]), link=texts, status=st.sampled_from(["ok", "failed"]),
+    ImageRecord, origin=st.sampled_from(["web", "folder:/a"]), link=texts, status=st.sampled_from(["ok", "failed"]),
     verdict=texts, final=st.booleans(), reason=st.none() | texts, detail=st.none() | texts, tries=st.integers(0, 99),
     file=st.none() | texts, sha256=st.none() | texts, stored_bytes=numbers, width=numbers, height=numbers,
     source_sha256=st.none() | texts, source_bytes=numbers, fingerprint=texts, etag=st.none() | texts,
@@ -159,10 +159,10 @@ records = st.builds(
 @given(groups=st.lists(st.lists(records, max_size=5), max_size=4))
 @settings(max_examples=25)
 def test_what_was_saved_last_is_loaded(
-    groups: list[list[PictureRecord]], tmp_path_factory: pytest.TempPathFactory
+    groups: list[list[ImageRecord]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("manifest") / "m.sqlite"
-    expected: dict[str, dict[str, PictureRecord]] = {"web": {}, "folder:/a": {}}
+    expected: dict[str, dict[str, ImageRecord]] = {"web": {}, "folder:/a": {}}
     for group in groups:
         # opened anew each time, as another run would
         with Manifest(path) as manifest:
@@ -194,7 +194,7 @@ HOSTS = {
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_a_manifest_of_an_earlier_version_is_taken_over(version: int, tmp_path: Path) -> None:
-    """The pictures stay as they were recorded, in a table that lacked columns; the hosts are forgotten."""
+    """The images stay as they were recorded, in a table that lacked columns; the hosts are forgotten."""
     path = tmp_path / "m.sqlite"
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.executescript(
@@ -208,7 +208,7 @@ def test_a_manifest_of_an_earlier_version_is_taken_over(version: int, tmp_path: 
             VALUES ('web', 'a', 'ok', '', 1, NULL, NULL, 2, 'p/a.jpg', 'ff', 9, 3, 4, 'ee', 7, '');
             PRAGMA user_version = {version};"""
         )
-    record = PictureRecord("web", "a", "ok", tries=2, file="p/a.jpg", sha256="ff", stored_bytes=9, width=3, height=4,
+    record = ImageRecord("web", "a", "ok", tries=2, file="p/a.jpg", sha256="ff", stored_bytes=9, width=3, height=4,
                            source_sha256="ee", source_bytes=7)  # fmt: skip
     confirmed = dataclasses.replace(record, link="b", etag='"1"', last_modified="yesterday", fetched=1.5)
     for _ in range(2):
@@ -237,8 +237,8 @@ def test_a_manifest_that_cannot_grow_is_a_clear_error(tmp_path: Path, file_limit
     from pricing.errors import DownloadError
 
     with Manifest(tmp_path / "m.sqlite") as manifest:
-        manifest.save([PictureRecord("web", "first", "ok")])
-        group = [PictureRecord("web", f"{index}", "ok", detail="x" * 1000) for index in range(1000)]
+        manifest.save([ImageRecord("web", "first", "ok")])
+        group = [ImageRecord("web", f"{index}", "ok", detail="x" * 1000) for index in range(1000)]
         with pytest.raises(DownloadError, match=r"m\.sqlite.*what was recorded stays"):
             manifest.save(group)
     with Manifest(tmp_path / "m.sqlite") as manifest:

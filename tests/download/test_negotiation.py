@@ -1,4 +1,4 @@
-"""What is asked of a server beside the address: formats, headers, whether a picture has changed, and by which proxy."""
+"""What is asked of a server beside the address: formats, headers, whether an image has changed, and by which proxy."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def shop(choose: Callable[[str], bytes | None]) -> FaultServer:
         (lambda accept: AVIF if accept == "*/*" else None, 2),
     ],
 )
-def test_a_shop_that_negotiates_gives_a_picture(
+def test_a_shop_that_negotiates_gives_a_image(
     choose: Callable[[str], bytes | None], requests: int, tmp_path: Path
 ) -> None:
     with shop(choose) as server:
@@ -118,7 +118,7 @@ def test_servers_that_want_a_user_agent_or_a_referer_are_given_one(tmp_path: Pat
 
 
 class Versions:
-    """Serves pictures with validators, and says 304 to who has the present one."""
+    """Serves images with validators, and says 304 to who has the present one."""
 
     def __init__(self, *, etag: bool = True, modified: bool = False) -> None:
         self.seed, self.etag, self.modified = 1, etag, modified
@@ -133,7 +133,7 @@ class Versions:
         return web.Response(body=jpeg(self.seed), headers=headers)
 
 
-def pictures(links: list[str], config: ImagesConfig, folder: Path) -> tuple[dict, bytes]:
+def images(links: list[str], config: ImagesConfig, folder: Path) -> tuple[dict, bytes]:
     """Fetches; the totals of what the next stage's key is made of, and the table."""
     tables, out = folder / "tables", folder / "out"
     if not tables.exists():
@@ -146,58 +146,58 @@ def pictures(links: list[str], config: ImagesConfig, folder: Path) -> tuple[dict
 
 @pytest.mark.parametrize("validators", [{}, {"modified": True}, {"etag": False, "modified": True}])
 def test_refresh_keeps_what_has_not_changed_and_replaces_what_has(validators: dict, tmp_path: Path) -> None:
-    """The state, which is in the key of the pictures' stage, changes exactly when a picture does."""
+    """The state, which is in the key of the images' stage, changes exactly when an image does."""
     shown, refreshed = Versions(**validators), tuned(refresh=True)
     with FaultServer(answer=shown) as server:
         links = [server.url("/a.jpg"), server.url("/b.jpg")]
-        first, table = pictures(links, FAST, tmp_path)
-        assert pictures(links, FAST, tmp_path)[0]["requests"] == 0
-        second, same = pictures(links, refreshed, tmp_path)
+        first, table = images(links, FAST, tmp_path)
+        assert images(links, FAST, tmp_path)[0]["requests"] == 0
+        second, same = images(links, refreshed, tmp_path)
         assert (second["requests"], second["present"], second["state"]) == (2, 2, first["state"])
         assert same == table
         assert all({"If-None-Match", "If-Modified-Since"} & set(sent) for sent in server.headers[2:])
         shown.seed = 2
-        assert pictures(links, FAST, tmp_path)[0]["state"] == first["state"]  # not asked, not seen
-        third, changed = pictures(links, refreshed, tmp_path)
+        assert images(links, FAST, tmp_path)[0]["state"] == first["state"]  # not asked, not seen
+        third, changed = images(links, refreshed, tmp_path)
         assert (third["requests"], third["present"]) == (2, 2)
         assert third["state"] != first["state"]
         assert changed != table
         # and so does the other way
         shown.seed = 1
-        fourth, back = pictures(links, refreshed, tmp_path)
+        fourth, back = images(links, refreshed, tmp_path)
         assert (fourth["state"], back) == (first["state"], table)
 
 
-def test_refresh_without_validators_asks_for_the_picture_itself(tmp_path: Path) -> None:
+def test_refresh_without_validators_asks_for_the_image_itself(tmp_path: Path) -> None:
     shown = Versions(etag=False)
     with FaultServer(answer=shown) as server:
         links = [server.url("/a.jpg")]
-        first, _ = pictures(links, FAST, tmp_path)
-        again, _ = pictures(links, tuned(refresh=True), tmp_path)
+        first, _ = images(links, FAST, tmp_path)
+        again, _ = images(links, tuned(refresh=True), tmp_path)
         assert (again["state"], again["requests"]) == (first["state"], 1)
         shown.seed = 2
-        assert pictures(links, tuned(refresh=True), tmp_path)[0]["state"] != first["state"]
+        assert images(links, tuned(refresh=True), tmp_path)[0]["state"] != first["state"]
 
 
 @pytest.mark.parametrize(
     "fault", [Fault("status", 404), Fault("status", 500), Fault("reset"), Fault("body", body=b"<html>sold out</html>")]
 )
-def test_a_picture_that_can_no_longer_be_had_stays(fault: Fault, tmp_path: Path) -> None:
+def test_a_image_that_can_no_longer_be_had_stays(fault: Fault, tmp_path: Path) -> None:
     with FaultServer() as server:
         links = [server.url("/a.jpg"), server.url("/b.jpg")]
-        first, table = pictures(links, FAST, tmp_path)
+        first, table = images(links, FAST, tmp_path)
         server.always["/a.jpg"] = fault
-        second, same = pictures(links, tuned(refresh=True, retries=1), tmp_path)
+        second, same = images(links, tuned(refresh=True, retries=1), tmp_path)
         assert (second["state"], second["failed"], same) == (first["state"], {}, table)
 
 
 def test_refresh_asks_for_refused_links_too_and_for_lost_files_without_conditions(tmp_path: Path) -> None:
     with FaultServer(answer=Versions()) as server:
         links = [server.url("/a.jpg")]
-        pictures(links, FAST, tmp_path)
+        images(links, FAST, tmp_path)
         for file in (tmp_path / "work").rglob("*.jpg"):
             file.unlink()
-        assert pictures(links, tuned(refresh=True), tmp_path)[0]["present"] == 1
+        assert images(links, tuned(refresh=True), tmp_path)[0]["present"] == 1
         assert "If-None-Match" not in server.headers[-1]
     with FaultServer() as server:
         link = [server.url("/c.jpg")]
@@ -208,7 +208,7 @@ def test_refresh_asks_for_refused_links_too_and_for_lost_files_without_condition
         assert fetch_shard(link, tuned(refresh=True), tmp_path, source=WEB).present == 1
 
 
-def test_refresh_days_leaves_young_pictures_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refresh_days_leaves_young_images_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = tuned(refresh=True, refresh_days=2.0)
     with FaultServer(answer=Versions()) as server:
         links = [server.url("/a.jpg")]
@@ -260,7 +260,7 @@ def test_a_proxy_is_asked_for_names_that_this_machine_does_not_know(
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     with FaultServer() as server, forward_proxy() as (proxy, asked):
-        link = f"http://pictures.invalid:{server.port}/sig%27n.jpg"
+        link = f"http://images.invalid:{server.port}/sig%27n.jpg"
         config = FAST.model_copy(update={"proxy": proxy, "allow_hosts": (), "retries": 0})
         assert fetch_shard([link], config, tmp_path, source=WEB).present == 1
         assert asked == [f"GET {link} HTTP/1.1"]
@@ -280,11 +280,11 @@ def test_a_proxy_is_not_asked_for_private_addresses_and_may_not_be_asked_as_a_ho
 def test_https_goes_through_a_tunnel_and_a_dead_proxy_is_named(tmp_path: Path) -> None:
     with FaultServer() as server, forward_proxy() as (proxy, asked):
         config = FAST.model_copy(update={"proxy": proxy, "retries": 0})
-        report = fetch_shard([f"https://pictures.invalid:{server.port}/a.jpg"], config, tmp_path, source=WEB)
+        report = fetch_shard([f"https://images.invalid:{server.port}/a.jpg"], config, tmp_path, source=WEB)
         assert report.present == 0  # the server speaks no TLS
-        assert asked == [f"CONNECT pictures.invalid:{server.port} HTTP/1.1"]
+        assert asked == [f"CONNECT images.invalid:{server.port} HTTP/1.1"]
     dead = FAST.model_copy(update={"proxy": proxy, "retries": 0})
-    report = fetch_shard(["http://pictures.invalid/a.jpg"], dead, tmp_path, source=WEB)
+    report = fetch_shard(["http://images.invalid/a.jpg"], dead, tmp_path, source=WEB)
     assert report.failed == {"proxy": 1}
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from pricing.download.manifest import PictureRecord
+from pricing.download.manifest import ImageRecord
 from pricing.download.progress import Progress, ProgressMeter, ShardTotals
 from pricing.download.progress_display import byte_progress, live_progress
 
@@ -17,9 +17,9 @@ REASONS = ("http_404", "timeout", "truncated")
 outcomes = st.lists(st.sampled_from((None, None, *REASONS)), max_size=30)
 
 
-def record(index: int, reason: str | None) -> PictureRecord:
+def record(index: int, reason: str | None) -> ImageRecord:
     status = "ok" if reason is None else "failed"
-    return PictureRecord("web", f"https://example.com/{index}", status, reason=reason, sha256=f"{index:064x}")
+    return ImageRecord("web", f"https://example.com/{index}", status, reason=reason, sha256=f"{index:064x}")
 
 
 def summed(reasons: list[str | None], order: list[int]) -> ShardTotals:
@@ -54,7 +54,7 @@ def test_a_shard_is_shown_as_part_of_all() -> None:
     moment = Progress(total=100, done=40, present=38, failed={"timeout": 2}, rate=10.0, seconds_left=6.0)
     overall = moment.after(ShardTotals(requested=200, present=199, failed={"http_404": 1}), 1000)
     assert overall == Progress(1000, 240, 237, {"http_404": 1, "timeout": 2}, 10.0, 76.0)
-    assert str(overall) == "pictures 240/1000, 10/s, 0:01:16 left, failures: timeout 2, http_404 1"
+    assert str(overall) == "images 240/1000, 10/s, 0:01:16 left, failures: timeout 2, http_404 1"
 
 
 MOMENTS = [

@@ -8,19 +8,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pricing.download.manifest import PictureRecord
+from pricing.download.manifest import ImageRecord
 from pricing.download.recorder import GroupRecorder
 from pricing.errors import DownloadError
 
 
-def record(number: int) -> PictureRecord:
-    return PictureRecord("web", str(number), "ok")
+def record(number: int) -> ImageRecord:
+    return ImageRecord("web", str(number), "ok")
 
 
 def test_every_record_is_saved_once_and_before_its_call_returns() -> None:
     saved: list[str] = []
 
-    def save(records: Sequence[PictureRecord]) -> None:
+    def save(records: Sequence[ImageRecord]) -> None:
         saved.extend(one.link for one in records)
 
     recorder = GroupRecorder(save)
@@ -38,7 +38,7 @@ def test_what_gathers_while_one_is_written_goes_into_one_group() -> None:
     groups: list[list[str]] = []
     begun, go_on = threading.Event(), threading.Event()
 
-    def save(records: Sequence[PictureRecord]) -> None:
+    def save(records: Sequence[ImageRecord]) -> None:
         groups.append([one.link for one in records])
         begun.set()
         assert go_on.wait(20)
@@ -57,7 +57,7 @@ def test_what_gathers_while_one_is_written_goes_into_one_group() -> None:
 
 
 def test_an_error_reaches_all_whose_record_was_lost_and_nobody_else() -> None:
-    def save(records: Sequence[PictureRecord]) -> None:
+    def save(records: Sequence[ImageRecord]) -> None:
         if any(one.link == "1" for one in records):
             raise DownloadError("the disk is full")
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pricing.config.catalogue import ImagesConfig
-from pricing.download.failures import PictureFailure
+from pricing.download.failures import ImageFailure
 from pricing.download.scheduling import Job, Scheduler
 from pricing.download.shards import fetch_shard
 from pricing.download.sources import ImageSource
@@ -18,7 +18,7 @@ from pricing.download.throttle import HostGate
 from tests.download.fault_server import Fault, FaultServer
 
 CONFIG = ImagesConfig()
-BROKEN = PictureFailure("http_500", transient=True)
+BROKEN = ImageFailure("http_500", transient=True)
 
 
 def scheduler(per_host: int = 16) -> Scheduler:
@@ -126,8 +126,8 @@ def test_a_host_that_is_down_hands_its_jobs_out_unasked() -> None:
 
 
 def test_hosts_that_hang_or_throttle_do_not_hold_up_the_others(tmp_path: Path) -> None:
-    """Two hosts with 200 pictures each come first in the list: one never answers, one asks to be left alone for a
-    minute. The pictures of the third are all there while they still wait."""
+    """Two hosts with 200 images each come first in the list: one never answers, one asks to be left alone for a
+    minute. The images of the third are all there while they still wait."""
     hang, throttle = Fault("slow", seconds=30.0), Fault("status", 429, {"Retry-After": "60"})
     with (
         FaultServer(gate=lambda path: hang) as stuck,

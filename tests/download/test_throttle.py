@@ -13,21 +13,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pricing.config.catalogue import ImagesConfig
-from pricing.download.failures import PictureFailure
+from pricing.download.failures import ImageFailure
 from pricing.download.throttle import HostGate, Ticket
 
 CONFIG = ImagesConfig(breaker_failures=3, breaker_seconds=1.0, breaker_probes=2)
-THROTTLED = PictureFailure("http_429", transient=True, throttled=True)
-UNAVAILABLE = PictureFailure("http_503", transient=True, throttled=True)
-REFUSED = PictureFailure("connect", transient=True, unreachable=True)
-BROKEN = PictureFailure("http_500", transient=True)
-Answer = Callable[[float], PictureFailure | None]
+THROTTLED = ImageFailure("http_429", transient=True, throttled=True)
+UNAVAILABLE = ImageFailure("http_503", transient=True, throttled=True)
+REFUSED = ImageFailure("connect", transient=True, unreachable=True)
+BROKEN = ImageFailure("http_500", transient=True)
+Answer = Callable[[float], ImageFailure | None]
 
 
 def drive(gate: HostGate, answer: Answer, requests: int, latency: float = 0.05, start: float = 0.0) -> list[float]:
     """Ask as fast as the gate lets, until so many requests were begun or the host is down; moments of the starts."""
     now, starts = start, []
-    under_way: list[tuple[float, int, Ticket, PictureFailure | None]] = []
+    under_way: list[tuple[float, int, Ticket, ImageFailure | None]] = []
     while (len(starts) < requests and not gate.down) or under_way:
         opens = gate.opens_at(now) if len(starts) < requests and not gate.down else math.inf
         if opens <= now:
@@ -42,11 +42,11 @@ def drive(gate: HostGate, answer: Answer, requests: int, latency: float = 0.05, 
     return starts
 
 
-def limiter(rate: float, burst: float, failure: PictureFailure = THROTTLED) -> Answer:
+def limiter(rate: float, burst: float, failure: ImageFailure = THROTTLED) -> Answer:
     """A token bucket: ``rate`` requests a second, ``burst`` of them at once."""
     state = {"tokens": burst, "at": 0.0}
 
-    def answer(now: float) -> PictureFailure | None:
+    def answer(now: float) -> ImageFailure | None:
         state["tokens"] = min(burst, state["tokens"] + rate * (now - state["at"]))
         state["at"] = now
         if state["tokens"] < 1:
@@ -60,7 +60,7 @@ def limiter(rate: float, burst: float, failure: PictureFailure = THROTTLED) -> A
 def counted(answer: Answer) -> tuple[Answer, list[bool]]:
     served: list[bool] = []
 
-    def counting(now: float) -> PictureFailure | None:
+    def counting(now: float) -> ImageFailure | None:
         failure = answer(now)
         served.append(failure is None)
         return failure
@@ -119,7 +119,7 @@ def test_the_pace_rises_again() -> None:
 
 
 def test_a_host_that_is_overwhelmed_is_left_alone_as_long_as_it_asks() -> None:
-    refused = PictureFailure("http_429", transient=True, throttled=True, retry_after=30.0)
+    refused = ImageFailure("http_429", transient=True, throttled=True, retry_after=30.0)
     gate = HostGate("h", CONFIG, 4)
     starts = drive(gate, lambda now: refused, 200)
     pauses = [later - earlier for earlier, later in itertools.pairwise(starts)]
@@ -134,7 +134,7 @@ def test_a_learned_rate_is_kept_from_the_first_request() -> None:
 
 
 @pytest.mark.parametrize("failure", [REFUSED, BROKEN])
-def test_the_breaker_closes_after_one_good_probe(failure: PictureFailure) -> None:
+def test_the_breaker_closes_after_one_good_probe(failure: ImageFailure) -> None:
     gate = HostGate("h", CONFIG, 4)
     starts = drive(gate, lambda now: failure if now < 2.0 else None, 100, latency=0.001)
     assert not gate.down
@@ -152,7 +152,7 @@ def test_a_host_that_answers_the_probe_is_asked_at_full_speed() -> None:
 
 
 @pytest.mark.parametrize(("failure", "enough"), [(REFUSED, 3), (BROKEN, 9)])
-def test_the_breaker_gives_a_host_up_after_its_probes(failure: PictureFailure, enough: int) -> None:
+def test_the_breaker_gives_a_host_up_after_its_probes(failure: ImageFailure, enough: int) -> None:
     gate = HostGate("h", CONFIG, 4)
     starts = drive(gate, lambda now: failure, 1000)
     assert gate.down
@@ -161,8 +161,8 @@ def test_the_breaker_gives_a_host_up_after_its_probes(failure: PictureFailure, e
     assert 3.0 <= starts[-1] <= 3.5
 
 
-@pytest.mark.parametrize("failure", [None, PictureFailure("http_404"), REFUSED])
-def test_a_suspected_host_is_judged_by_one_probe(failure: PictureFailure | None) -> None:
+@pytest.mark.parametrize("failure", [None, ImageFailure("http_404"), REFUSED])
+def test_a_suspected_host_is_judged_by_one_probe(failure: ImageFailure | None) -> None:
     gate = HostGate("h", CONFIG, 4, suspected=True)
     ticket = gate.start(0.0)
     assert ticket.probe
@@ -172,7 +172,7 @@ def test_a_suspected_host_is_judged_by_one_probe(failure: PictureFailure | None)
     assert gate.opens_at(0.1) == 0.1
 
 
-def test_a_host_with_which_every_picture_is_given_up_is_down() -> None:
+def test_a_host_with_which_every_image_is_given_up_is_down() -> None:
     gate = HostGate("h", CONFIG, 4)
     for _ in range(2):
         gate.finish(0.0, BROKEN, gate.start(0.0))

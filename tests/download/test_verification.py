@@ -1,4 +1,4 @@
-"""What counts as a whole picture, and what is stored of it (plan property 4)."""
+"""What counts as a whole image, and what is stored of it (plan property 4)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from pricing.config.catalogue import ImagesConfig
-from pricing.download.failures import PictureFailure
+from pricing.download.failures import ImageFailure
 from pricing.download.verification import check_head, prepare, read_size, sniff_format
 
 CONFIG = ImagesConfig(side=64, quality=95)
@@ -43,7 +43,7 @@ def stored(data: bytes, config: ImagesConfig = CONFIG) -> Image.Image:
 
 
 def reason(data: bytes, config: ImagesConfig = CONFIG) -> str:
-    with pytest.raises(PictureFailure) as caught:
+    with pytest.raises(ImageFailure) as caught:
         prepare(data, config)
     assert not caught.value.transient
     return caught.value.reason
@@ -62,20 +62,20 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
-def test_whole_pictures_pass_and_their_size_is_read_from_the_first_bytes(name: str) -> None:
+def test_whole_images_pass_and_their_size_is_read_from_the_first_bytes(name: str) -> None:
     data = FILES[name]
     kind = sniff_format(data)
     assert kind is not None
     assert read_size(kind, data[:700]) == (90, 60)
-    picture = prepare(data, CONFIG)
-    assert (picture.width, picture.height) == (64, 43)
-    assert picture.format == kind
+    image = prepare(data, CONFIG)
+    assert (image.width, image.height) == (64, 43)
+    assert image.format == kind
 
 
 @given(name=st.sampled_from(sorted(FILES)), share=st.floats(0, 1, exclude_max=True))
 @settings(max_examples=150)
 def test_truncation_is_detected(name: str, share: float) -> None:
-    """Property 4: Corrupted image detection. A picture of any format cut off anywhere, even by its last byte, is
+    """Property 4: Corrupted image detection. An image of any format cut off anywhere, even by its last byte, is
     refused with a reason, and no exception of a decoder gets out."""
     data = FILES[name]
     assert reason(data[: int(share * len(data))]) in ("empty", "not_an_image", "truncated", "undecodable")
@@ -114,7 +114,7 @@ def test_arbitrary_bytes_never_raise_anything_else(data: bytes) -> None:
         encoded(noise(), "PPM"),
     ],
 )
-def test_other_things_are_no_pictures(data: bytes) -> None:
+def test_other_things_are_no_images(data: bytes) -> None:
     assert reason(data) == "not_an_image"
 
 
@@ -126,7 +126,7 @@ def png_header(width: int, height: int) -> bytes:
 @pytest.mark.parametrize(("width", "height"), [(30_000, 10), (10, 30_000), (9_000, 9_000), (2**31 - 1, 2**31 - 1)])
 def test_bombs_are_refused_by_their_header(width: int, height: int) -> None:
     head = png_header(width, height)
-    with pytest.raises(PictureFailure, match=f"{width} x {height}") as caught:
+    with pytest.raises(ImageFailure, match=f"{width} x {height}") as caught:
         check_head(head, CONFIG)
     assert caught.value.reason == "too_many_pixels"
     assert not check_head(head[:20], CONFIG)
@@ -151,7 +151,7 @@ def avif_header(*sizes: tuple[int, int], major: bytes = b"avif") -> bytes:
 def test_an_avif_bomb_is_refused_by_its_header_wherever_its_size_stands(major: bytes) -> None:
     """A preview of a modest size comes first; the largest size counts."""
     head = avif_header((160, 90), (30_000, 20_000), (512, 512), major=major)
-    with pytest.raises(PictureFailure, match="30000 x 20000"):
+    with pytest.raises(ImageFailure, match="30000 x 20000"):
         check_head(head, CONFIG)
     for end in (16, 24, 40, len(head) - 1):
         assert not check_head(head[:end], CONFIG)
@@ -168,7 +168,7 @@ def test_an_avif_sequence_gives_its_first_frame_and_transparency_is_white() -> N
     assert np.asarray(stored(clear))[20, 30] == pytest.approx([255, 255, 255], abs=12)
 
 
-def test_one_pixel_is_no_picture() -> None:
+def test_one_pixel_is_no_image() -> None:
     assert reason(encoded(Image.new("RGB", (1, 1)), "GIF")) == "too_small"
 
 
@@ -191,7 +191,7 @@ def test_exif_rotation_is_applied_and_not_kept() -> None:
 
 # Pillow tells people about it, and goes on
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
-def test_broken_exif_does_not_cost_the_picture() -> None:
+def test_broken_exif_does_not_cost_the_image() -> None:
     assert stored(encoded(noise(), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")).size == (64, 43)
 
 
@@ -242,7 +242,7 @@ def test_of_an_animation_the_first_frame_is_kept() -> None:
         assert pixels[30, 30].tolist() == pytest.approx([0, 255, 0], abs=12)
 
 
-def test_small_pictures_are_not_enlarged_and_large_ones_scaled_well() -> None:
+def test_small_images_are_not_enlarged_and_large_ones_scaled_well() -> None:
     assert stored(encoded(Image.new("RGB", (20, 10)), "PNG")).size == (20, 10)
     assert stored(encoded(Image.new("RGB", (4000, 3)), "PNG")).size == (64, 1)
     # decoding at a fraction must not show: compare with Lanczos from the full size

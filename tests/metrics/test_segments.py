@@ -47,7 +47,7 @@ def test_segments_have_the_limits_their_names_say() -> None:
     assert segments["pack"].to_list() == [
         "single", "pack of 2 to 6", "pack of 2 to 6", "pack of 7 or more", "pack of 7 or more", "single", "single",
     ]  # fmt: skip
-    assert segments["picture_there"].to_list() == ["with picture"] + ["without picture"] * 6
+    assert segments["image_there"].to_list() == ["with image"] + ["without image"] * 6
 
 
 def test_segment_metrics_are_those_of_the_rows_matched_by_id() -> None:

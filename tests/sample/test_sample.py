@@ -1,4 +1,4 @@
-"""The generated sample catalogue: its bytes, its formula, its floor, its pictures."""
+"""The generated sample catalogue: its bytes, its formula, its floor, its images."""
 
 import csv
 import hashlib
@@ -56,10 +56,10 @@ def test_a_longer_catalogue_begins_with_the_shorter_one(tmp_path: Path) -> None:
     assert read_catalogue_file(long.train, labelled=True).frame.height == 1200
 
 
-def test_a_link_has_one_picture_whichever_samples_share_a_store(tmp_path: Path) -> None:
+def test_a_link_has_one_image_whichever_samples_share_a_store(tmp_path: Path) -> None:
     """Demos of seeds 0, 7 and 0 again, and of another size, in one store: the third gets what the first got."""
     config = ImagesConfig(side=32, allow_hosts=("127.0.0.1",), retries=0)
-    outcomes, pictures = [], []
+    outcomes, images = [], []
     for name, seed, rows in [("a", 0, 150), ("b", 7, 150), ("c", 0, 150), ("d", 0, 220)]:
         made = generate_sample(tmp_path / name, rows=rows, test_rows=30, seed=seed)
         assert made.images is not None
@@ -73,7 +73,7 @@ def test_a_link_has_one_picture_whichever_samples_share_a_store(tmp_path: Path) 
             report = fetch_shard(catalogue_links(tables), config, tmp_path / "work", source=source)
             collect_images(tables, config, source.origin, None, tmp_path / "work", source, out)
         outcomes.append((report.requested, report.present, report.failed, report.state))
-        pictures.append((out / "images.parquet").read_bytes())
+        images.append((out / "images.parquet").read_bytes())
         drawn = {path.name: path.read_bytes() for path in made.images.iterdir()}
         if name == "a":
             first = drawn
@@ -81,7 +81,7 @@ def test_a_link_has_one_picture_whichever_samples_share_a_store(tmp_path: Path) 
         assert all(drawn[file] == first[file] for file in shared)
         assert len(shared) == (0 if seed else len(first))
     assert outcomes[2] == outcomes[0]
-    assert pictures[2] == pictures[0]
+    assert images[2] == images[0]
     assert outcomes[1] != outcomes[0]
 
 
@@ -101,12 +101,12 @@ def test_floor_is_six_and_a_monte_carlo_run_agrees(sample: SampleInfo) -> None:
     readable = record["readable"]
     assert 0.96 < readable < 0.995
     assert record["smape"] == pytest.approx(readable * score(noise, 0.0) + (1 - readable) * blind_score, abs=0.05)
-    assert record["smape_without_pictures"] == pytest.approx(blind_score, abs=0.05)
+    assert record["smape_without_images"] == pytest.approx(blind_score, abs=0.05)
     assert record["smape_of_the_drawn_noise"] == pytest.approx(6.0, abs=0.3)
-    assert record["smape_without_pictures"] - record["smape"] > 4
+    assert record["smape_without_images"] - record["smape"] > 4
 
 
-def test_without_pictures_the_floor_is_that_of_texts(tmp_path: Path) -> None:
+def test_without_images_the_floor_is_that_of_texts(tmp_path: Path) -> None:
     info = generate_sample(tmp_path / "s", rows=20, test_rows=0, images=False)
     assert info.images is None
     assert not (info.folder / "images").exists()
@@ -165,7 +165,7 @@ def test_prices_follow_the_stated_formula(sample: SampleInfo) -> None:
     assert np.std(target - matrix @ found) == pytest.approx(spread, rel=0.06)
 
 
-def test_pictures_some_of_them_broken_and_shared(sample: SampleInfo) -> None:
+def test_images_some_of_them_broken_and_shared(sample: SampleInfo) -> None:
     assert sample.images is not None
     frame = read_catalogue_file(sample.train, labelled=True).frame
     good = absent = cut = page = 0
@@ -178,9 +178,9 @@ def test_pictures_some_of_them_broken_and_shared(sample: SampleInfo) -> None:
             page += 1
         else:
             try:
-                with Image.open(io.BytesIO(path.read_bytes())) as picture:
-                    picture.load()
-                    assert picture.size == (112, 112)
+                with Image.open(io.BytesIO(path.read_bytes())) as image:
+                    image.load()
+                    assert image.size == (112, 112)
                 good += 1
             except OSError:
                 cut += 1
@@ -225,7 +225,7 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
 
-def test_the_server_serves_pictures_and_nothing_above_them(sample: SampleInfo) -> None:
+def test_the_server_serves_images_and_nothing_above_them(sample: SampleInfo) -> None:
     assert sample.images is not None
     name = next(path.name for path in sorted(sample.images.iterdir()))
     with serve_folder(sample.images) as address:
