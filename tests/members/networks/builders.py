@@ -1,6 +1,7 @@
-"""Tiny checkpoints of the real architectures on disk, toy rows, and toy stage inputs."""
+"""Tiny checkpoints of the real architectures on disk, toy rows, and toy folds."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from pricing.catalogue.split import SPLITS, fold_roles
 from pricing.features.load import FeatureSchema, FeatureSet, save_features
+from pricing.members.fold_rows import FoldInputs, FoldRows, Rows
 from pricing.members.multimodal.dataset import AmazonMLDataset
 from pricing.members.multimodal.encoders import ImageTower, TextTower
 from pricing.members.multimodal.inputs import KeptImages, TokenTexts
@@ -134,62 +137,82 @@ def toy_model(*, seed: int = 0, width: int = 5, text: bool = True, image: bool =
     return model
 
 
-def write_inputs(root: Path, *, rows: int = 60, test_rows: int = 8, terms: int = 30) -> dict[str, Path]:
-    """Outputs of the stages before: a catalogue whose price depends on pack, words and the image's brightness."""
+def toy_splits(rows: int = 60, test_rows: int = 8, terms: int = 30) -> dict[str, Rows]:
+    """A catalogue by split, whose price depends on pack, words and the image's brightness (which its link tells)."""
     rng = np.random.default_rng(1)
-    names = ("catalogue", "folds", "features", "price_features", "images", "image_folder")
-    paths = {name: root / name for name in names}
-    for path in paths.values():
-        path.mkdir(parents=True)
     total = rows + test_rows
     pack, bright, word = rng.integers(1, 9, total), rng.random(total) < 0.5, rng.integers(0, 6, total)
     log_price = 1.5 + np.log(pack) + 0.4 * bright + 0.1 * word
-    ids = [f"p{n}" for n in [*range(rows), *range(test_rows)]]  # two files, each numbered from the start
-    links = [f"http://images.invalid/{n}.jpg" for n in range(total)]
     texts = [
         f"Item Name: {WORDS[word[n]]} {WORDS[n % len(WORDS)]} (Pack of {pack[n]})\nValue: {pack[n]}.0\nUnit: Ounce\n"
         for n in range(total)
     ]
-    frame = pl.DataFrame({"sample_id": ids, "catalog_content": texts, "image_link": links})
-    frame[:rows].with_columns(price=pl.Series(np.exp(log_price[:rows]))).write_parquet(
-        paths["catalogue"] / "train.parquet"
-    )
-    frame[rows:].write_parquet(paths["catalogue"] / "test.parquet")
-    holdout = np.arange(rows) % 6 == 5
-    fold = np.where(holdout, -1, np.arange(rows) % 2).astype(np.int8)
-    pl.DataFrame(
-        {"sample_id": ids[:rows], "group": ids[:rows], "part": np.where(holdout, "holdout", "train"), "fold": fold}
-    ).write_parquet(paths["folds"] / "folds.parquet")
-    tabular = pl.DataFrame(
-        {
-            "pack": np.where(rng.random(total) < 0.1, np.nan, pack).astype(np.float32),
-            "svd_000": rng.random(total, np.float32),
-        }
-    ).with_columns(unit=pl.lit("ounce"))
+    frame = pl.DataFrame({
+        "sample_id": [f"p{n}" for n in [*range(rows), *range(test_rows)]],  # two files, each numbered from the start
+        "catalog_content": texts,
+        "image_link": [f"http://images.invalid/{int(bright[n])}/{n}.jpg" for n in range(total)],
+    })  # fmt: skip
+    numbers = {"pack": np.where(rng.random(total) < 0.1, np.nan, pack), "svd_000": rng.random(total)}
+    tabular = pl.DataFrame(numbers).cast(pl.Float32).with_columns(unit=pl.lit("ounce"))
     schema = FeatureSchema(("pack", "svd_000"), ("unit",), terms)
     matrix = sparse.random(total, terms, 0.2, format="csr", dtype=np.float32, random_state=0)
-    for part, here in (("train", slice(0, rows)), ("test", slice(rows, total))):
-        save_features(FeatureSet(pl.Series(ids)[here], tabular[here], matrix[here], schema), paths["features"], part)
-        ridge = (log_price[here] - 0.4 * bright[here] + rng.normal(0, 0.05, len(ids[here]))).astype(np.float32)
-        pl.DataFrame({"sample_id": ids[here], "price_ridge": ridge}).write_parquet(
-            paths["price_features"] / f"{part}.parquet"
-        )
-    missing = {2, rows + 1}
-    for number in range(total):
+    ridge = log_price - 0.4 * bright + rng.normal(0, 0.05, total)
+    splits = {}
+    for split, here in zip(SPLITS, (slice(0, rows), slice(rows, total)), strict=True):
+        features = FeatureSet(frame["sample_id"][here], tabular[here], matrix[here], schema)
+        price = pl.DataFrame({"price_ridge": ridge[here].astype(np.float32)})
+        splits[split] = Rows(frame[here], features, price, ridge[here])
+    labelled = splits["labelled"]
+    known = labelled.frame.with_columns(log_price=log_price[:rows])
+    return splits | {"labelled": replace(labelled, frame=known)}
+
+
+def toy_fold(fold: int | None = 0, **options: int) -> FoldRows:
+    """A fold of `toy_splits` in memory; every sixth row is held out, the others are in two folds."""
+    splits = toy_splits(**options)
+    roles = {role: splits["labelled"].take(mask) for role, mask in fold_roles(_toy_folds(splits), fold).items()}
+    return FoldRows(fold, FoldInputs(Path(), Path(), Path()), roles | {"test": splits["unlabelled"]})
+
+
+def _toy_folds(splits: dict[str, Rows]) -> pl.DataFrame:
+    ids = splits["labelled"].ids
+    holdout = np.arange(len(ids)) % 6 == 5
+    fold = np.where(holdout, -1, np.arange(len(ids)) % 2).astype(np.int8)
+    return pl.DataFrame({"sample_id": ids, "group": ids, "part": np.where(holdout, "holdout", "train"), "fold": fold})
+
+
+def write_inputs(root: Path, **options: int) -> FoldInputs:
+    """`toy_splits` as outputs of the steps before, with images: two are missing, one is broken."""
+    splits = toy_splits(**options)
+    names = ("catalogue", "folds", "features", "price_features", "images", "image_folder")
+    paths = {name: root / name for name in names}
+    for path in paths.values():
+        path.mkdir(parents=True)
+    _toy_folds(splits).write_parquet(paths["folds"] / "folds.parquet")
+    for split, rows in splits.items():
+        frame = rows.frame
+        if "log_price" in frame.columns:
+            frame = frame.drop("log_price").with_columns(price=np.exp(rows.log_price))
+        frame.write_parquet(paths["catalogue"] / f"{split}.parquet")
+        save_features(rows.features, paths["features"], split)
+        table = rows.price.insert_column(0, rows.ids).with_columns(ridge=rows.ridge)
+        table.write_parquet(paths["price_features"] / f"{split}.parquet")
+    links = pl.concat([rows.frame["image_link"] for rows in splits.values()]).to_list()
+    rng, missing = np.random.default_rng(2), {2, len(splits["labelled"]) + 1}
+    for number, link in enumerate(links):
         if number not in missing:
-            shade = 230 if bright[number] else 25
+            shade = 230 if link.split("/")[-2] == "1" else 25
             pixels = np.full((24, 24, 3), (shade, shade, int(rng.integers(0, 255))), np.uint8)
             pixels[: 4 + number % 17, : 4 + number % 13] //= 2  # a corner of its own, so that crops and flips show
             Image.fromarray(pixels).save(paths["image_folder"] / f"{number}.jpg")
     (paths["image_folder"] / "3.jpg").write_bytes(b"\xff\xd8 broken")  # present in the table, unreadable on disk
-    pl.DataFrame(
-        {
-            "image_link": links,
-            "file": [None if n in missing else f"{n}.jpg" for n in range(total)],
-            "status": ["failed" if n in missing else "ok" for n in range(total)],
-        }
-    ).write_parquet(paths["images"] / "images.parquet")
-    return paths
+    here = [number not in missing for number in range(len(links))]
+    pl.DataFrame({
+        "image_link": links,
+        "file": [f"{number}.jpg" if there else None for number, there in enumerate(here)],
+        "status": ["ok" if there else "failed" for there in here],
+    }).write_parquet(paths["images"] / "images.parquet")  # fmt: skip
+    return FoldInputs(**paths)
 
 
 def tiny_config(text: Path, image: Path, /, **changes: Any) -> MultimodalSettings:
@@ -199,7 +222,6 @@ def tiny_config(text: Path, image: Path, /, **changes: Any) -> MultimodalSetting
         "image": {"name": str(image), "side": 32, "frozen": "all"},
         "fusion": {"hidden": 16, "heads": 2},
         "training": {"epochs": 2, "batch_size": 8, "accumulation": 2, "precision": "fp32", "learning_rate": 3e-3},
-        "sparse_mlp": {"hidden": [8, 4], "epochs": 2, "batch_size": 16},
         "device": "cpu",
     }
     for key, value in changes.items():

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from pricing.errors import TrainingError
+from pricing.members.fold_rows import FoldInputs
 from pricing.members.multimodal import training
 from pricing.members.multimodal.dataset import get_dataloader
 from pricing.members.multimodal.optimisation import choose_precision
@@ -20,8 +21,8 @@ from pricing.members.multimodal.training import train_neural_network
 from pricing.members.torch_parts.tensors import trained_state
 from tests.members.networks import training_case
 from tests.members.networks.builders import tiny_config, toy_dataset, toy_model, write_inputs
+from tests.members.networks.test_multimodal import VARIANTS, price_again, run
 from tests.members.networks.test_resuming import cut_at
-from tests.members.networks.test_stage import VARIANTS, price_again, run
 from tests.members.networks.training_case import PowerCut
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -30,7 +31,7 @@ EVERY = CheckpointConfig(minutes=1e-9)
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> FoldInputs:
     return write_inputs(tmp_path_factory.mktemp("inputs"))
 
 
@@ -98,12 +99,12 @@ def test_a_bad_loss_in_fp16_halves_the_scale_and_is_skipped(
 def test_a_fold_is_trained_on_the_gpu_and_priced_again(
     variant: str,
     precision: str,
-    inputs: dict[str, Path],
+    inputs: FoldInputs,
     text_encoders: dict[str, Path],
     image_encoder: Path,
     tmp_path: Path,
 ) -> None:
-    """Through the stage, once with decoding processes; the saved model gives the fold's prices, on the CPU as well."""
+    """Through the member, once with decoding processes; the saved model gives the fold's prices, on the CPU as well."""
     kind = "deberta" if variant in ("upper layer", "LoRA", "all trained, images too") else "bert"
     changes = {name: dict(section) for name, section in VARIANTS[variant].items()}
     changes["training"] = {"precision": precision} | changes.get("training", {})
@@ -112,7 +113,7 @@ def test_a_fold_is_trained_on_the_gpu_and_priced_again(
     out = run(inputs, config, tmp_path)
     record = json.loads((out / "member.json").read_text())
     assert record["precision"] == ("fp16" if precision == "fp16" else "bf16")
-    predictions = pl.read_parquet(out / "predictions.parquet").filter(pl.col("part") == "test")
+    predictions = pl.read_parquet(out / "predictions.parquet").filter(pl.col("role") == "test")
     tolerance = 2e-2  # 8 bits of mantissa, and batches padded otherwise
     here = price_again(inputs, out / "model").join(predictions, on="sample_id")
     np.testing.assert_allclose(here["again"], here["log_price"], atol=tolerance)
@@ -136,14 +137,14 @@ def test_too_little_memory_is_one_error_that_names_the_ways_out(tmp_path: Path) 
     try:
         torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 300e6) / total)
         config = training_case.settings(epochs=1, batch_size=64)
-        with pytest.raises(TrainingError, match=r"halve members\.multimodal\.training\.batch_size"):
+        with pytest.raises(TrainingError, match=r"members\.multimodal, halve training\.batch_size"):
             train_neural_network(model, data, None, config, EVERY, tmp_path, device=GPU)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
 
 
 def test_more_processes_than_gpus_are_one_error(
-    inputs: dict[str, Path], text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
+    inputs: FoldInputs, text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
 ) -> None:
     config = tiny_config(text_encoders["bert"], image_encoder, device="auto", processes=torch.cuda.device_count() + 1)
     with pytest.raises(TrainingError, match=r"lower members\.multimodal\.processes"):

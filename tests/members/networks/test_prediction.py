@@ -18,7 +18,7 @@ from pricing.members.multimodal.prediction import predict_with_tta
 from pricing.members.sparse_mlp import SparseMLPSettings
 from pricing.members.sparse_network import SparseMLPEnsemble
 from tests.members.networks.builders import toy_dataset, toy_model
-from tests.members.networks.test_gaussian_process import kernel, prices, products
+from tests.members.test_gaussian_process import kernel, prices, products
 
 CPU = torch.device("cpu")
 ROWS = 70

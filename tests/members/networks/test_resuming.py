@@ -69,7 +69,7 @@ def test_property_12_training_resumption_continuity(
     torch.manual_seed(int.from_bytes(os.urandom(4)))  # another process has other random states
     model, result = training_case.train(work, kind=kind)
     assert equal(trained_state(model), undisturbed)
-    assert [record["epoch"] for record in result.curves if record["split"] == "valid"] == [1, 2, 3]
+    assert [record["round"] for record in result.curves if record["split"] == "valid"] == [1, 2, 3]
 
 
 def kill_and_resume(tmp_path: Path, whens: list[str]) -> dict[str, torch.Tensor]:

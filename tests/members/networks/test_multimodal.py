@@ -1,11 +1,13 @@
-"""The stage end to end on tiny real encoders, through the real loading path."""
+"""The member end to end on tiny real encoders, through the real loading path."""
 
+import gc
 import json
 import shutil
 import subprocess
 import sys
+import weakref
+from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -15,48 +17,67 @@ import torch
 from safetensors.torch import load_file
 
 from pricing.errors import ArtifactError, WeightsError
-from pricing.features.load import load_features
-from pricing.members import neural_stage as stage
+from pricing.members.fold_rows import FoldInputs, FoldRows, Rows
 from pricing.members.multimodal import training
+from pricing.members.multimodal.activations import Activations
+from pricing.members.multimodal.encode import encode_catalogue, encode_rows, image_files
+from pricing.members.multimodal.encoder_parts import EncoderParts
+from pricing.members.multimodal.member import Multimodal
 from pricing.members.multimodal.settings import MultimodalSettings
 from pricing.members.torch_parts import torch_setup as runtime
+from pricing.members.train_fold import train_fold
 from pricing.pretrained.saved_encoders import SavedEncoders
 from pricing.store import artifacts
+from pricing.store.codehash import code_digests
 from tests.members.networks.builders import tiny_config, write_image_encoder, write_inputs, write_text_encoder
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> FoldInputs:
     return write_inputs(tmp_path_factory.mktemp("inputs"))
 
 
-def run(inputs: dict[str, Path], config: MultimodalSettings, root: Path, fold: int | None = 0, **options: Any) -> Path:
-    member = options.pop("member", "multimodal")
-    out, encoded = root / f"out{fold}", root / "encoded" if member == "multimodal" else None
+def encode(inputs: FoldInputs, config: MultimodalSettings, out: Path) -> Path:
     out.mkdir(parents=True)
-    if encoded and not encoded.exists():
-        encoded.mkdir()
-        stage.encode(inputs["catalogue"], inputs["images"], config, inputs["image_folder"], encoded)
-    stage.train_fold(
-        inputs["catalogue"], inputs["folds"], inputs["features"], inputs["price_features"], inputs["images"], encoded,
-        config, member, fold, 0, out, root / "work", images=inputs["image_folder"], **options,
+    settings = Multimodal.prepare_settings(config)
+    encode_catalogue(inputs.catalogue, inputs.images, settings, inputs.image_folder, out)
+    return out
+
+
+def run(inputs: FoldInputs, config: MultimodalSettings, root: Path, fold: int | None = 0, **options: Any) -> Path:
+    out, encoded = root / f"out{fold}", root / "encoded"
+    out.mkdir(parents=True)
+    if not encoded.exists():
+        encode(inputs, config, encoded)
+    train_fold(
+        "pricing.members.multimodal.member:Multimodal", inputs.catalogue, inputs.folds, inputs.features, config, fold,
+        0, out, price_features=inputs.price_features, images=inputs.images, prepared=encoded,
+        image_folder=inputs.image_folder, resume=root / "work", **options,
     )  # fmt: skip
     return out
 
 
-def price_again(inputs: dict[str, Path], model: Path, encoders: Path | None = None) -> pl.DataFrame:
-    frame = pl.read_parquet(inputs["catalogue"] / "test.parquet")
-    frame = frame.gather_every(2, offset=1).reverse()  # other rows than the run's, in another order than the features'
-    images = pl.read_parquet(inputs["images"] / "images.parquet")
-    price = pl.read_parquet(inputs["price_features"] / "test.parquet")
-    features = load_features(inputs["features"], "test")
-    encoders = encoders or model.parents[1] / "encoded/encoders"
-    given = (model, frame, features, price.reverse(), images, inputs["image_folder"])
-    with TemporaryDirectory() as kept:
-        logs = stage.predict_member(*given, encoders=encoders, encoded=Path(kept))
-        # the models of other folds read what the first one left
-        assert np.array_equal(stage.predict_member(*given, encoders=encoders, encoded=Path(kept)), logs)
-    return frame.select("sample_id").with_columns(again=pl.Series(logs))
+def new_rows(inputs: FoldInputs) -> Rows:
+    """Other rows than the run's, in another order."""
+    rows = FoldRows.read(inputs, None)["test"]
+    chosen = np.arange(len(rows))[1::2][::-1]
+    return replace(
+        rows, frame=rows.frame[chosen], features=rows.features.take(chosen), price=rows.price[chosen],
+        ridge=rows.ridge[chosen],
+    )  # fmt: skip
+
+
+def price_again(inputs: FoldInputs, model: Path, encoders: Path | None = None) -> pl.DataFrame:
+    loaded = Multimodal.load(model, encoders=encoders or model.parents[1] / "encoded/encoders")
+    rows = new_rows(inputs)
+    rows = replace(rows, prepared=loaded.encode(rows))
+    logs = loaded.predict(rows)
+    assert np.array_equal(loaded.predict(rows), logs)
+    return rows.ids.to_frame().with_columns(again=pl.Series(logs))
+
+
+def of_the_fold(out: Path) -> pl.DataFrame:
+    return pl.read_parquet(out / "predictions.parquet").filter(pl.col("role") == "test")
 
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -80,14 +101,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_saved_model_prices_new_rows_as_the_fold_did(
-    variant: str, inputs: dict[str, Path], text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
+    variant: str, inputs: FoldInputs, text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
 ) -> None:
     kind = "deberta" if variant in ("upper layer", "LoRA", "all trained, images too") else "bert"
     config = tiny_config(text_encoders[kind], image_encoder, **VARIANTS[variant])
     out = run(inputs, config, tmp_path)
     predictions = pl.read_parquet(out / "predictions.parquet")
-    assert predictions["part"].value_counts().sort("part").rows() == [("holdout", 10), ("test", 8), ("valid", 30)]
-    both = price_again(inputs, out / "model").join(predictions.filter(pl.col("part") == "test"), on="sample_id")
+    assert predictions["role"].value_counts().sort("role").rows() == [("holdout", 10), ("test", 8), ("valid", 30)]
+    both = price_again(inputs, out / "model").join(of_the_fold(out), on="sample_id")
     assert both.height == 4
     # the batches are others, so the padding is, and sums differ in the last bits; other crops of the images make 3e-4
     np.testing.assert_allclose(both["again"], both["log_price"], atol=1e-5)
@@ -95,7 +116,7 @@ def test_a_saved_model_prices_new_rows_as_the_fold_did(
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_equal_inputs_give_equal_bytes(
-    variant: str, inputs: dict[str, Path], text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
+    variant: str, inputs: FoldInputs, text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
 ) -> None:
     # transformers recomputes no activations of MPNet
     kind = "deberta" if variant == "all trained, images too" else "mpnet"
@@ -109,20 +130,19 @@ def test_equal_inputs_give_equal_bytes(
 
 @pytest.mark.parametrize("frozen", ["early", "all"])
 def test_a_transformer_sees_images_of_another_side_than_its_own(
-    frozen: str, inputs: dict[str, Path], text_encoders: dict[str, Path], tmp_path: Path
+    frozen: str, inputs: FoldInputs, text_encoders: dict[str, Path], tmp_path: Path
 ) -> None:
     """Made for 160 pixels; its position embeddings are resampled alike in the run and when new rows are priced."""
     encoder = write_image_encoder(tmp_path / "image", "test_vit3")
     config = tiny_config(text_encoders["bert"], encoder, image={"frozen": frozen, "side": 40})
     out = run(inputs, config, tmp_path)
-    predictions = pl.read_parquet(out / "predictions.parquet")
-    both = price_again(inputs, out / "model").join(predictions.filter(pl.col("part") == "test"), on="sample_id")
+    both = price_again(inputs, out / "model").join(of_the_fold(out), on="sample_id")
     np.testing.assert_allclose(both["again"], both["log_price"], atol=1e-5)
 
 
 @pytest.mark.parametrize(("wish", "place"), [("cpu", "cpu"), ("auto", "auto"), ("cuda", "auto")])
 def test_prices_are_made_where_the_configuration_says(
-    wish: str, place: str, inputs: dict[str, Path], text_encoders: dict[str, Path], tmp_path: Path,
+    wish: str, place: str, inputs: FoldInputs, text_encoders: dict[str, Path], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """A model of a GPU is good on a machine without one; one that was made on the CPU stays there, to the bit."""
@@ -144,7 +164,7 @@ def test_prices_are_made_where_the_configuration_says(
 
 
 def test_only_what_is_trained_and_no_machine_path_is_saved(
-    inputs: dict[str, Path], text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
+    inputs: FoldInputs, text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
 ) -> None:
     out = run(inputs, tiny_config(text_encoders["bert"], image_encoder), tmp_path)
     for path in [*out.rglob("*.json"), *(tmp_path / "encoded").rglob("*.json")]:
@@ -161,10 +181,11 @@ def test_only_what_is_trained_and_no_machine_path_is_saved(
 
 
 def test_the_refit_learns_from_all_rows_and_predicts_the_test_rows(
-    inputs: dict[str, Path], text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
+    inputs: FoldInputs, text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
 ) -> None:
-    out = run(inputs, tiny_config(text_encoders["bert"], image_encoder), tmp_path, None, epochs=1)
-    assert pl.read_parquet(out / "predictions.parquet")["part"].unique().to_list() == ["test"]
+    (tmp_path / "member.json").write_text('{"best_round": 1}')  # of the folds before
+    out = run(inputs, tiny_config(text_encoders["bert"], image_encoder), tmp_path, None, fold_models=[tmp_path])
+    assert pl.read_parquet(out / "predictions.parquet")["role"].unique().to_list() == ["test"]
     record = json.loads((out / "member.json").read_text())
     assert record["best_round"] == 1
     assert record["valid_smape"] is None
@@ -172,7 +193,7 @@ def test_the_refit_learns_from_all_rows_and_predicts_the_test_rows(
 
 
 def test_the_second_phase_takes_up_the_encoder_of_the_first(
-    inputs: dict[str, Path], text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
+    inputs: FoldInputs, text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
 ) -> None:
     """With a rate of zero in the second phase, the saved encoder is the one that the price alone has made."""
     changes = {"text_epochs": 2, "second_phase_rate": 0.0, "encoder_learning_rate": 1e-2, "ema_decay": 0.0}
@@ -193,7 +214,7 @@ def test_the_second_phase_takes_up_the_encoder_of_the_first(
 
 
 def test_a_kill_in_the_second_phase_does_not_repeat_the_first(
-    inputs: dict[str, Path],
+    inputs: FoldInputs,
     text_encoders: dict[str, Path],
     image_encoder: Path,
     tmp_path: Path,
@@ -222,7 +243,7 @@ def test_a_kill_in_the_second_phase_does_not_repeat_the_first(
 
 @pytest.mark.parametrize("changed", ["library_versions", "code_digests"])
 def test_other_code_or_libraries_do_not_take_up_a_killed_training(
-    changed: str, inputs: dict[str, Path], text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path,
+    changed: str, inputs: FoldInputs, text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """Else weights of the old code would be stored under the new code's key."""
@@ -251,7 +272,7 @@ def test_other_code_or_libraries_do_not_take_up_a_killed_training(
 def test_windows_change_the_prices_of_long_texts(
     max_length: int,
     long: bool,
-    inputs: dict[str, Path],
+    inputs: FoldInputs,
     text_encoders: dict[str, Path],
     image_encoder: Path,
     tmp_path: Path,
@@ -268,14 +289,13 @@ def test_windows_change_the_prices_of_long_texts(
 
 @pytest.mark.slow
 def test_two_processes_train_a_fold(
-    inputs: dict[str, Path], text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
+    inputs: FoldInputs, text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
 ) -> None:
     config = tiny_config(text_encoders["bert"], image_encoder, processes=2)
     out = run(inputs, config, tmp_path)
     record = json.loads((out / "member.json").read_text())
     assert record["processes"] == 2
-    predictions = pl.read_parquet(out / "predictions.parquet")
-    both = price_again(inputs, out / "model").join(predictions.filter(pl.col("part") == "test"), on="sample_id")
+    both = price_again(inputs, out / "model").join(of_the_fold(out), on="sample_id")
     np.testing.assert_allclose(both["again"], both["log_price"], atol=5e-3)
 
 
@@ -285,20 +305,12 @@ def test_a_first_phase_without_a_text_encoder_is_refused(text_encoders: dict[str
             tiny_config(text_encoders["bert"], image_encoder, text=text, training={"text_epochs": 1})
 
 
-def test_sparse_mlp_round_trip(inputs: dict[str, Path], text_encoders: dict[str, Path], tmp_path: Path) -> None:
-    config = tiny_config(text_encoders["bert"], tmp_path, members=["sparse_mlp"])
-    out = run(inputs, config, tmp_path / "run", member="sparse_mlp")
-    predictions = pl.read_parquet(out / "predictions.parquet")
-    both = price_again(inputs, out / "model").join(predictions.filter(pl.col("part") == "test"), on="sample_id")
-    np.testing.assert_allclose(both["again"], both["log_price"], atol=1e-6)
-
-
 def test_other_weights_under_the_same_name_are_refused(
-    inputs: dict[str, Path], image_encoder: Path, text_encoders: dict[str, Path], tmp_path: Path
+    inputs: FoldInputs, image_encoder: Path, text_encoders: dict[str, Path], tmp_path: Path
 ) -> None:
     """Predictions of another encoder look like prices too, so nobody would notice."""
     out = run(inputs, tiny_config(text_encoders["bert"], image_encoder), tmp_path)
-    saved = json.loads((out / "model/model.json").read_text())["text"]["sha256"][:16]
+    saved = json.loads((out / "model/model.json").read_text())["encoders"]["text"]["sha256"][:16]
     write_text_encoder(tmp_path / "encoded/encoders" / saved, "mpnet")
     with pytest.raises(WeightsError, match="hash to"):
         price_again(inputs, out / "model")
@@ -309,7 +321,7 @@ def test_other_weights_under_the_same_name_are_refused(
 
 @pytest.mark.parametrize("kind", ["bert", "mpnet", "deberta"])
 def test_a_copied_model_prices_without_the_folders_that_its_encoders_came_from(
-    kind: str, inputs: dict[str, Path], tmp_path: Path
+    kind: str, inputs: FoldInputs, tmp_path: Path
 ) -> None:
     sources = write_text_encoder(tmp_path / "text", kind), write_image_encoder(tmp_path / "image")
     config = tiny_config(*sources, text={"trainable_layers": 2}, image={"frozen": "early"}, lora={"enabled": True})
@@ -328,13 +340,10 @@ def test_a_copied_model_prices_without_the_folders_that_its_encoders_came_from(
 
 
 def test_damaged_activations_are_named(
-    inputs: dict[str, Path], text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
+    inputs: FoldInputs, text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
 ) -> None:
     config = tiny_config(text_encoders["bert"], image_encoder)
-    encoded = tmp_path / "encoded"
-    encoded.mkdir()
-    stage.encode(inputs["catalogue"], inputs["images"], config, inputs["image_folder"], encoded)
-    (encoded / "text_states.npy").write_bytes(b"\x80\x04]q\x00.")  # a pickle
+    (encode(inputs, config, tmp_path / "encoded") / "text_states.npy").write_bytes(b"\x80\x04]q\x00.")  # a pickle
     with pytest.raises(ArtifactError, match=r"text_states\.npy"):
         run(inputs, config, tmp_path)
 
@@ -344,35 +353,71 @@ def test_a_catalogue_without_test_rows_is_trained(
 ) -> None:
     paths = write_inputs(tmp_path / "inputs", rows=30, test_rows=0)
     out = run(paths, tiny_config(text_encoders["bert"], image_encoder), tmp_path / "run")
-    assert set(pl.read_parquet(out / "predictions.parquet")["part"]) == {"valid", "holdout"}
+    assert set(pl.read_parquet(out / "predictions.parquet")["role"]) == {"valid", "holdout"}
 
 
-def test_importing_the_stage_does_not_import_torch() -> None:
-    """The flow's process imports every stage; torch would cost it seconds and 200 MB."""
-    code = "import pricing.members.neural_stage, pricing.config, sys; sys.exit('torch' in sys.modules)"
+def test_the_members_are_imported_without_torch() -> None:
+    """The flow's process imports every member for its settings; torch would cost it seconds and 200 MB."""
+    modules = "multimodal.member", "sparse_mlp", "gaussian_process"
+    names = ", ".join(f"pricing.members.{module}" for module in modules)
+    code = f"import {names}, sys; sys.exit(bool({{'torch', 'transformers', 'sklearn'}} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_no_key_depends_on_another_member() -> None:
+    """Editing one member trains one member."""
+    for entry, other in (
+        ("gaussian_process", "multimodal"),
+        ("sparse_mlp", "multimodal"),
+        ("multimodal.member", "kernels"),
+    ):
+        modules = set(code_digests(f"pricing.members.{entry}"))
+        assert not [name for name in modules if other in name or name.endswith("registry")], entry
+    encoding = set(code_digests("pricing.members.multimodal.encode"))
+    assert "pricing.members.multimodal.training" not in encoding
+
+
 def test_activations_of_a_row_do_not_depend_on_the_other_rows(
-    inputs: dict[str, Path], text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
+    inputs: FoldInputs, text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
 ) -> None:
-    # a run encodes its training and test rows together, scoring the new rows alone; prices must be the same bits
-    import torch
-
-    from pricing.members.fold_rows import image_files, read_catalogue_part
-    from pricing.members.multimodal.activations import Activations, encode_rows
-
+    """A run encodes its labelled and unlabelled rows together, scoring the new rows alone; prices must be the same."""
     config = tiny_config(text_encoders["bert"], image_encoder)
-    frame = read_catalogue_part(inputs["catalogue"], "train").with_columns(part=pl.lit("train"))
-    files = image_files(inputs["images"], inputs["image_folder"], config)
-    some = frame.gather_every(3).reverse()
-    encoders = SavedEncoders.save(config.text.name, config.image.name, tmp_path / "encoders")
-    for name, rows in (("all", frame), ("some", some)):
-        (tmp_path / name).mkdir()
-        encode_rows(rows, files, config, encoders, tmp_path / name, torch.device("cpu"))
-    whole, part = Activations.load(tmp_path / "all"), Activations.load(tmp_path / "some")
-    ids = some["sample_id"]
-    for row in range(some.height):
-        assert torch.equal(whole.texts(ids).get(row), part.texts(ids).get(row))
-        one, two = whole.images(ids).get(row, None), part.images(ids).get(row, None)
+    folder = encode(inputs, config, tmp_path / "encoded")
+    whole = Activations.given(folder).of("unlabelled")
+    rows = new_rows(inputs)
+    frame, files = rows.frame.with_columns(split=pl.lit("unlabelled")), image_files(rows.images, config)
+    parts = EncoderParts(config, SavedEncoders(folder / "encoders", whole.record["encoders"]))
+    alone = encode_rows(frame, files, parts, torch.device("cpu"))
+    for row in range(len(rows)):
+        assert torch.equal(whole.texts(rows.ids).get(row), alone.texts(rows.ids).get(row))
+        one, two = whole.images(rows.ids).get(row, None), alone.images(rows.ids).get(row, None)
         assert (one is None and two is None) or torch.equal(one, two)
+
+
+def test_loaded_models_share_their_encoders_and_read_no_file(
+    inputs: FoldInputs, text_encoders: dict[str, Path], image_encoder: Path, tmp_path: Path
+) -> None:
+    """Five folds with five copies of an encoder would not fit a small machine; a service reads its model once."""
+    config = tiny_config(text_encoders["bert"], image_encoder)
+    outs = [run(inputs, config, tmp_path, fold) for fold in (0, None)]
+    encoders = tmp_path / "encoded/encoders"
+    models = [Multimodal.load(out / "model", encoders=encoders) for out in outs]
+    assert models[0].network.parts is models[1].network.parts
+    for folder in (encoders, *outs):
+        shutil.rmtree(folder)
+    rows = new_rows(inputs)
+    rows = replace(rows, prepared=models[0].encode(rows))
+    first, second = (model.predict(rows) for model in models)
+    assert not np.array_equal(first, second)
+    parts = weakref.ref(models[0].network.parts)
+    del models
+    gc.collect()
+    assert parts() is None
+
+
+def test_rows_that_nobody_encoded_are_refused(
+    inputs: FoldInputs, text_encoders: dict[str, Path], image_encoder: Path
+) -> None:
+    config = tiny_config(text_encoders["bert"], image_encoder)
+    with pytest.raises(ArtifactError, match="not encoded"):
+        Multimodal(config).fit(FoldRows.read(inputs, 0))

@@ -1,5 +1,6 @@
 """The sparse MLP against a dense computation, and on a problem with a known answer."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ from safetensors.torch import load_file
 from scipy import sparse
 
 from pricing.errors import ArtifactError
-from pricing.members.sparse_mlp import SparseMLPSettings
+from pricing.members.sparse_mlp import SparseMLPMember, SparseMLPSettings
 from pricing.members.sparse_network import SparseMLP, SparseMLPEnsemble, _pieces
+from tests.members.networks.builders import toy_fold
 
 
 def matrix(rows: int, terms: int = 40, seed: int = 0) -> sparse.csr_matrix:
@@ -53,7 +55,7 @@ def test_round_trip_and_poison(tmp_path: Path) -> None:
     config = SparseMLPSettings(hidden=(8, 4), epochs=1, seeds=2)
     terms, numbers, target = problem(64, 0)
     ensemble = SparseMLPEnsemble(config).fit(terms, numbers, target, 0, valid=(terms, numbers, target))
-    assert [(c["epoch"], c["split"]) for c in ensemble.curves] == [(1, "valid_0"), (1, "valid_1")]
+    assert [(c["round"], c["split"]) for c in ensemble.curves] == [(1, "valid_0"), (1, "valid_1")]
     ensemble.save(tmp_path)
     np.testing.assert_array_equal(
         SparseMLPEnsemble.load(tmp_path).predict(terms, numbers), ensemble.predict(terms, numbers)
@@ -83,3 +85,22 @@ def test_a_term_that_no_learning_row_has_does_not_move_a_price(tmp_path: Path) -
     )
     ensemble.save(tmp_path)
     assert load_file(tmp_path / "networks.safetensors")["0.terms.weight"].shape == (40, 8)
+
+
+@pytest.mark.parametrize(("dense", "rounds"), [(True, None), (False, None), (True, 1)])
+def test_as_a_member_it_prices_rows_alike_before_and_after_it_is_saved(
+    dense: bool, rounds: int | None, tmp_path: Path
+) -> None:
+    rows = toy_fold(0 if rounds is None else None)
+    settings = SparseMLPSettings(hidden=(8, 4), epochs=2, batch_size=16, dense=dense)
+    member = SparseMLPMember(settings, seed=3).fit(rows, rounds=rounds)
+    member.save(tmp_path)
+    made = member.describe()
+    assert made.best_round == made.record["params"]["epochs"] == (rounds or 2)
+    assert len(made.curves) == (0 if rounds else 4)  # two networks, two epochs; the refit has no rows to be judged on
+    logs = member.predict(rows["test"])
+    loaded = SparseMLPMember.load(tmp_path)
+    shutil.rmtree(tmp_path)  # it was read whole
+    assert np.array_equal(loaded.predict(rows["test"]), logs)
+    every = np.arange(len(logs)) % 2 == 1
+    assert np.array_equal(loaded.predict(rows["test"].take(every)), logs[every])

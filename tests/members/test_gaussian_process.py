@@ -1,10 +1,9 @@
-"""The Gaussian process against its formulas written out in NumPy, and as a member of the stage."""
+"""The Gaussian process against its formulas written out in NumPy, and as a member."""
 
-import json
+import shutil
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
 import torch
 from scipy import sparse
@@ -12,13 +11,11 @@ from scipy.stats import multivariate_normal
 from sklearn.preprocessing import normalize
 
 from pricing.errors import ArtifactError, TrainingError
-from pricing.members.gaussian_process import GaussianProcessSettings
+from pricing.members.gaussian_process import GaussianProcessMember, GaussianProcessSettings
 from pricing.members.kernels import process as gaussian_process
 from pricing.members.kernels.kernel import ProductKernel, Products, group_of
 from pricing.members.kernels.process import GaussianProcess, left_out
-from pricing.members.multimodal.settings import MultimodalSettings
-from tests.members.networks.builders import write_inputs
-from tests.members.networks.test_stage import price_again, run
+from tests.members.networks.builders import toy_fold
 
 GROUPS = ("price", "price", "amount", "amount", "brand", "other")
 PLAIN = {"steps": 0, "passes": 0}
@@ -144,18 +141,24 @@ def test_too_little_to_learn_from() -> None:
         GaussianProcess(GaussianProcessSettings(), kernel()).fit(products(1, 0), np.zeros(1), 0)
 
 
-def test_as_a_member_it_prices_new_rows_as_the_fold_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    inputs = write_inputs(tmp_path / "inputs")
-    config = MultimodalSettings()
+@pytest.mark.parametrize("fold", [0, None])
+def test_as_a_member_it_prices_rows_alike_before_and_after_it_is_saved(
+    fold: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(gaussian_process, "CHUNK", 7)  # several pieces, as in a catalogue
-    outs = [run(inputs, config, tmp_path / name, member="gaussian_process") for name in ("a", "b")]
-    for file in sorted(path.relative_to(outs[0]) for path in outs[0].rglob("*") if path.is_file()):
-        assert (outs[0] / file).read_bytes() == (outs[1] / file).read_bytes(), file
-    predictions = pl.read_parquet(outs[0] / "predictions.parquet")
-    assert predictions["part"].value_counts().sort("part").rows() == [("holdout", 10), ("test", 8), ("valid", 30)]
-    record = json.loads((outs[0] / "member.json").read_text())
-    assert (record["member"], record["fold"]) == ("gaussian_process", 0)
-    again = price_again(inputs, outs[0] / "model", tmp_path)
-    both = again.join(predictions.filter(pl.col("part") == "test"), on="sample_id")
-    assert len(both) == len(again)
-    assert both["again"].equals(both["log_price"], check_names=False)  # in another order
+    rows = toy_fold(fold)
+    for name in ("a", "b"):
+        member = GaussianProcessMember(GaussianProcessSettings()).fit(rows, rounds=fold)
+        (tmp_path / name).mkdir()
+        member.save(tmp_path / name)
+    for file in (tmp_path / "a").iterdir():
+        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes(), file
+    made = member.describe()
+    assert made.best_round == len(made.curves) == 20
+    assert made.record["trainable_parameters"] == len(made.record["kernel"])
+    logs = member.predict(rows["test"])
+    loaded = GaussianProcessMember.load(tmp_path / "a")
+    shutil.rmtree(tmp_path / "a")  # it was read whole
+    assert np.array_equal(loaded.predict(rows["test"]), logs)
+    every = np.arange(len(logs)) % 2 == 1
+    assert np.array_equal(loaded.predict(rows["test"].take(every)), logs[every])
