@@ -253,9 +253,9 @@ def _mpnet_parts() -> Iterator[Path]:
 
 def _missing(name: str, kind: str, found: str) -> WeightsError:
     if kind == "image":
-        setting, packaged = "neural.image.name", "tf_efficientnet_lite0"
+        setting, packaged = "its member's image.name", "tf_efficientnet_lite0"
     else:
-        setting = "neural.text.name (or features.embedding.name)"
+        setting = "its member's text.name (or features.embedding.name)"
         packaged = "all-MiniLM-L6-v2 (or, with the extra `best`, all-mpnet-base-v2)"
     return WeightsError(
         f"{kind} encoder {name!r} is not here ({found}). Three ways out: set {setting} to a local folder with weights; "

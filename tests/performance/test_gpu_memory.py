@@ -22,7 +22,7 @@ from tests.performance.step_memory import GIB, OVERHEAD, step_bytes, toy_batch, 
 assert vision_ops is not None
 # what a GPU sold as 6 GB has
 LIMIT = 6 * GIB
-NEURAL = load_config("full").neural
+NEURAL = load_config("full").members.multimodal
 FULL = {
     "rows": NEURAL.training.batch_size, "tokens": NEURAL.text.max_length, "side": NEURAL.image.side, "width": 200,
 }  # fmt: skip
