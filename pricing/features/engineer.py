@@ -55,7 +55,7 @@ class FeatureEngineer:
     seed : int
         Of the randomised SVD.
     threads : int
-        BLAS threads of the SVD's fit, torch's of the encoder.
+        Cores of embedding and of the search for comparables; they change no number.
     cache : Path, optional
         Folder in which embeddings are kept by text; see `TextEmbedder`.
     """
@@ -118,7 +118,7 @@ class FeatureEngineer:
 
     def fit_tfidf(self, sections: pl.DataFrame) -> "FeatureEngineer":
         """Learn vocabularies, weights and the SVD."""
-        self.tfidf = TfidfSpace(self.config.tfidf).fit(sections, self.seed, self.threads)
+        self.tfidf = TfidfSpace(self.config.tfidf).fit(sections, self.seed)
         return self
 
     def transform_tfidf(self, sections: pl.DataFrame) -> sparse.csr_matrix:

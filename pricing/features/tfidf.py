@@ -119,18 +119,19 @@ class TfidfSpace:
     def _texts(self, sections: pl.DataFrame, column: str) -> pl.Series:
         return sections[column].str.slice(0, self.config.max_characters)
 
-    def fit(self, sections: pl.DataFrame, seed: int, threads: int = 1) -> "TfidfSpace":
+    def fit(self, sections: pl.DataFrame, seed: int) -> "TfidfSpace":
         """Learn vocabularies, weights and the SVD from n texts (sections as `split_sections` gives them)."""
         matrix = self._beside([block.fit(self._texts(sections, block.column)) for block in self.blocks])
-        return self.fit_svd(matrix, seed, threads)
+        return self.fit_svd(matrix, seed)
 
-    def fit_svd(self, matrix: sparse.csr_matrix, seed: int, threads: int = 1) -> "TfidfSpace":
+    def fit_svd(self, matrix: sparse.csr_matrix, seed: int) -> "TfidfSpace":
         """Learn the truncated SVD of (n, columns), seeded."""
         size = min(self.config.svd_components, min(matrix.shape) - 1)
         if size < 1:
             self.components = np.zeros((0, matrix.shape[1]), dtype=np.float32)
             return self
-        with threadpool_limits(threads):
+        # on two threads the last bits of its products are others, and with them the trees' splits
+        with threadpool_limits(1):
             _, _, components = randomized_svd(matrix, n_components=size, n_iter=4, random_state=seed)
         self.components = np.ascontiguousarray(components, dtype=np.float32)
         return self
