@@ -27,7 +27,7 @@ from flows.verbosity import Quiet, Verbose, chosen
 from pricing.config.paths import PathsConfig
 from pricing.configuration import PricingConfig
 from pricing.errors import InputError
-from pricing.report.run_losses import Loss, picture_losses, row_losses
+from pricing.report.run_losses import Loss, image_losses, row_losses
 from pricing.run.output_folder import check_file, check_folder
 
 app = typer.Typer()
@@ -75,7 +75,7 @@ def score(
         allowed = config.images.model_copy(update={"allow_hosts": tuple(allow_host or ()), "proxy": proxy})
         with nullcontext() if chosen() is Verbosity.QUIET else live_progress(console.print) as show:
             table = fetch_pictures(frame, allowed, source, pictures, progress=show)
-        losses = picture_losses(describe_pictures(table, allowed, source, pictures), listed="")
+        losses = image_losses(describe_pictures(table, allowed, source, pictures), listed="")
     elif images or image_mirror:
         console.print("the run's models read no pictures; none were fetched")
     progress = RunProgress()

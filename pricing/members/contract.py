@@ -138,6 +138,11 @@ class Member(ABC, Generic[SettingsT]):
         return settings
 
     @classmethod
+    def reads_images(cls, settings: MemberSettings) -> bool:
+        """Whether it looks at images with these settings."""
+        return Reads.IMAGES in cls.reads
+
+    @classmethod
     def check(cls, settings: MemberSettings) -> None:
         """Raise ConfigError where what is installed cannot train the member; called before a run starts."""
 

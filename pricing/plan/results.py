@@ -11,7 +11,7 @@ from pricing.members.predictions import oof_smapes
 from pricing.plan.dag import Plan
 from pricing.plan.step import Step
 from pricing.run.finish import finish_run
-from pricing.run.outputs import (
+from pricing.run.stage_records import (
     copy_missing_images,
     copy_rejected,
     copy_searches,

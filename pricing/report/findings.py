@@ -49,7 +49,7 @@ def data_findings(
     products : DataFrame or None
         ``sample_id``, ``catalog_content`` and, where they are known, ``title``, ``group`` (near-duplicates share one),
         ``amount`` (of any kind: mass, volume, pieces, length, area; null where the text gives none), its ``unit``,
-        ``picture``.
+        ``image``.
     prices : DataFrame or None
         ``sample_id``, ``price``.
     decimals : int

@@ -1,44 +1,39 @@
 """report.html: one self-contained file about a run, for the analyst who has to trust its prices.
 
-Nothing in it points outside: styles and pictures are inlined, there is no script. All text from the catalogue passes
+Nothing in it points outside: styles and images are inlined, there is no script. All text from the catalogue passes
 jinja2's autoescape.
 """
 
-import base64
-import io
+import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import jinja2
 import numpy as np
 import polars as pl
-from matplotlib.figure import Figure
 
 from pricing.config.ensemble import ReportConfig
+from pricing.errors import InputError
 from pricing.metrics.price_metrics import calculate_metrics_by_quantile, evaluate_predictions
 from pricing.metrics.rounding import shown_price
-from pricing.metrics.segments import SEGMENTS, segment_metrics
-from pricing.report import plots, product_plots
+from pricing.metrics.segments import SEGMENTS
 from pricing.report.feature_words import feature_words
 from pricing.report.findings import data_findings
-from pricing.report.plot_style import save_figure
+from pricing.report.plots import mean_importance
 from pricing.report.run_folder import RunFolder, read_run_folder
 from pricing.report.run_losses import run_losses
+from pricing.report.run_plots import draw_plots
 from pricing.report.search_summary import read_searches
-from pricing.report.shown_products import ShownProduct, thumbnail, worst_products
+from pricing.report.shown_products import data_uri, thumbnail, worst_products
 from pricing.report.timeline import timeline
 
-__all__ = ["build_report"]
+__all__ = ["build_page", "build_report", "rebuild_report"]
 
-log = logging.getLogger(__name__)
-
-_INLINE_DPI = 130
-"""Of the pictures inside the file; those in plots/ have the configured resolution."""
-_FILE_ONLY = frozenset({"worst"})
-"""Plots that the page shows as text and pictures instead."""
+logger = logging.getLogger(__name__)
 
 _CAPTIONS = {
     "predictions": "Predicted against listed price, and their ratio. A point above the line is a product predicted too "
@@ -74,14 +69,54 @@ _COUNTS = {
 _QUANTILES = {"q000": "minimum", "q050": "median", "q100": "maximum", "mean": "mean"}
 
 
-def build_report(run_dir: Path, config: ReportConfig) -> None:
-    """Write ``report.html`` and ``plots/*.png`` into a run folder.
+def rebuild_report(run_dir: Path) -> Path:
+    """Build report.html and plots/ of a finished run again, and return the page.
 
     Parameters
     ----------
     run_dir : Path
-        Holds metrics.json and, where they are there, run.json, ``evaluation/`` with oof, holdout, importance, curves
-        and products, and ``evaluation/pictures/<sample_id>.jpg``.
+        A run's output folder, or one of `pricing ensemble`.
+
+    Raises
+    ------
+    InputError
+        It is neither.
+    """
+    config = ReportConfig()
+    # what `pricing ensemble` leaves has figures and no configuration
+    if (run_dir / "run.json").exists() or not (run_dir / "metrics.json").exists():
+        try:
+            run = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))
+            if "stage" in run:
+                raise InputError(
+                    f"{run_dir}: holds the stage {run['stage']} alone, which has no report; give a run's --output"
+                )
+            config = ReportConfig.model_validate(run["config"]["report"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{run_dir}: is no run folder ({type(error).__name__}); give a run's --output") from None
+    build_report(run_dir, config)
+    return run_dir / "report.html"
+
+
+def build_report(run_dir: Path, config: ReportConfig) -> None:
+    """Draw the plots of a run and build its page, as `draw_plots` and `build_page`."""
+    with TemporaryDirectory(prefix="pricing-") as plots:
+        draw_plots(run_dir, config, Path(plots))
+        build_page(run_dir, config, Path(plots))
+
+
+def build_page(run_dir: Path, config: ReportConfig, plots: Path) -> None:
+    """Write ``report.html`` into a run folder.
+
+    Parameters
+    ----------
+    run_dir : Path
+        Holds metrics.json and, where they are there, run.json and ``evaluation/`` with oof, holdout, importance,
+        curves, products and ``images/<sample_id>.jpg``.
+    config : ReportConfig
+        Number of products shown.
+    plots : Path
+        The page's plots, ``NAME.png``, as `draw_plots` leaves them.
 
     Raises
     ------
@@ -89,22 +124,19 @@ def build_report(run_dir: Path, config: ReportConfig) -> None:
         There is no metrics.json, or a file that is there is damaged.
     """
     folder = read_run_folder(run_dir)
-    rows = folder.holdout if folder.holdout is not None else folder.oof
-    worst = worst_products(folder, rows, config.worst)
-    known = rows is not None and folder.products is not None
-    segments = segment_metrics(rows, folder.products) if known else {}  # type: ignore[arg-type]
+    rows = folder.judged
     context = {
         "metrics": folder.metrics,
         "run": folder.run,
-        "part": "hold-out" if folder.holdout is not None else "out-of-fold rows",
+        "part": folder.part,
         "losses": run_losses(folder.run),
         "models": _models(folder.metrics),
         "scores": _scores(rows),
         "quantiles": _quantiles(rows),
-        "segments": segments,
+        "segments": folder.segments(),
         "segment_names": SEGMENTS,
-        "worst": worst,
-        "plots": _plots(folder, rows, worst, segments.get("category"), config.dpi),
+        "worst": worst_products(folder, rows, config.worst),
+        "plots": _inlined(plots),
         "findings": data_findings(folder.run.get("catalogue") or {}, folder.products, _prices(folder), folder.decimals),
         "drivers": _drivers(folder.importance),
         "searches": read_searches(run_dir / "evaluation"),
@@ -131,7 +163,7 @@ def build_report(run_dir: Path, config: ReportConfig) -> None:
     temporary = run_dir / ".report.html.part"
     temporary.write_text(html, encoding="utf-8")
     temporary.replace(run_dir / "report.html")
-    log.info("report: %s (%.1f MB)", run_dir / "report.html", len(html) / 1e6)
+    logger.info("report: %s (%.1f MB)", run_dir / "report.html", len(html) / 1e6)
 
 
 def _models(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -183,66 +215,18 @@ def _quantiles(rows: pl.DataFrame | None) -> list[dict[str, float]]:
     return calculate_metrics_by_quantile(rows["price"].to_numpy(), rows["stack"].to_numpy(), n_quantiles=5)
 
 
-def _plots(
-    folder: RunFolder,
-    rows: pl.DataFrame | None,
-    worst: list[ShownProduct],
-    categories: dict[str, dict[str, float]] | None,
-    dpi: int,
-) -> dict[str, dict[str, str]]:
-    """Draw what can be drawn: full resolution into plots/, a smaller picture for the file."""
-    makers: dict[str, Callable[[], Figure]] = {}
-    metrics = folder.metrics
-    if rows is not None:
-        price, stack = rows["price"].to_numpy(), rows["stack"].to_numpy()
-        members = [name for name in metrics.get("models", {}) if name in rows.columns]
-        predictions = {name: rows[name].to_numpy() for name in [*members, "stack"]}
-        part = "hold-out" if folder.holdout is not None else "out-of-fold rows"
-        makers["predictions"] = lambda: plots.plot_predictions(price, stack, title=f"Stack on the {part}")
-        makers["error_distribution"] = lambda: plots.plot_error_distribution(price, predictions)
-        makers["error_by_price"] = lambda: plots.plot_error_by_price(price, predictions)
-        makers["calibration"] = lambda: plots.plot_calibration(price, stack)
-    if categories:
-        makers["error_by_category"] = lambda: product_plots.plot_error_by_segment(categories)
-    weights = {name: item.get("weight") for name, item in metrics.get("models", {}).items()}
-    known = {name: float(value) for name, value in weights.items() if value is not None}
-    if known:
-        makers["weights"] = lambda: plots.plot_weights(known)
-    importance, curves = folder.importance, folder.curves
-    if importance is not None:
-        makers["importance"] = lambda: plots.plot_importance(importance)
-    if curves is not None:
-        makers["training_curves"] = lambda: plots.plot_training_curves(curves)
-    if worst:
-        makers["worst"] = lambda: product_plots.plot_worst(worst, folder.decimals)
-    if any(product.comparables for product in worst):
-        makers["comparables"] = lambda: product_plots.plot_comparables(worst)
-    if searches := read_searches(folder.path / "evaluation"):
-        makers["search"] = lambda: plots.plot_searches(searches)
-    target = folder.path / "plots"
-    target.mkdir(exist_ok=True)
-    found = {}
-    for name, make in makers.items():
-        figure, file = make(), target / f"{name}.png"
-        save_figure(figure, file, dpi)
-        if name in _FILE_ONLY:
-            continue
-        if dpi > _INLINE_DPI:
-            held = io.BytesIO()
-            figure.set_layout_engine("none")  # as it was laid out for the file: half of the time goes into that
-            save_figure(figure, held, _INLINE_DPI)
-            content = held.getvalue()
-        else:
-            content = file.read_bytes()
-        data = "data:image/png;base64," + base64.b64encode(content).decode("ascii")
-        found[name] = {"data": data, "caption": _CAPTIONS[name]}
-    return found
+def _inlined(plots: Path) -> dict[str, dict[str, str]]:
+    """Every plot of the page as a data URI, with its caption."""
+    return {
+        path.stem: {"data": data_uri(path.read_bytes(), "png"), "caption": _CAPTIONS[path.stem]}
+        for path in sorted(plots.glob("*.png"))
+    }
 
 
 def _drivers(importance: pl.DataFrame | None) -> list[dict[str, Any]]:
     if importance is None:
         return []
-    rows = plots.mean_importance(importance).head(10).to_dicts()
+    rows = mean_importance(importance).head(10).to_dicts()
     return [{**row, "words": feature_words(row["feature"])} for row in rows]
 
 

@@ -1,4 +1,4 @@
-"""Plots of single products and of segments: the worst errors with their pictures, comparables, error by category."""
+"""Plots of single products and of segments: the worst errors with their images, comparables, error by category."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -47,7 +47,7 @@ def plot_error_by_segment(
 
 
 def plot_worst(products: Sequence[ShownProduct], decimals: int = DEFAULT_DECIMALS, *, columns: int = 4) -> Figure:
-    """The worst errors as a sheet of pictures, each with its listed price and what it looks like.
+    """The worst errors as a sheet of images, each with its listed price and what it looks like.
 
     Parameters
     ----------
@@ -61,12 +61,12 @@ def plot_worst(products: Sequence[ShownProduct], decimals: int = DEFAULT_DECIMAL
     for axis in axes:
         axis.set_axis_off()
     for axis, product in zip(axes, products, strict=False):
-        picture = _picture(product.picture)
-        if picture is None:
-            axis.text(0.5, 0.5, "no picture", ha="center", va="center", color=GREY, transform=axis.transAxes)
+        image = _image(product.image)
+        if image is None:
+            axis.text(0.5, 0.5, "no image", ha="center", va="center", color=GREY, transform=axis.transAxes)
             axis.set_aspect("equal")
         else:
-            axis.imshow(picture)
+            axis.imshow(image)
         price, predicted = (shown_price(value, decimals) for value in (product.price, product.predicted))
         prices = f"listed {price}, looks like {predicted}"
         text = f"{_short(product.title, 34)}\n{prices}\n{product.position}"
@@ -115,7 +115,7 @@ def _plain(text: str) -> str:
     return "".join(known).replace("$", r"\$")
 
 
-def _picture(path: Path | None) -> np.ndarray | None:
+def _image(path: Path | None) -> np.ndarray | None:
     if path is None or not path.is_file():
         return None
     try:

@@ -12,10 +12,11 @@ import polars as pl
 from pricing.catalogue.title import title_of
 from pricing.errors import ArtifactError
 from pricing.metrics.rounding import DEFAULT_DECIMALS
+from pricing.metrics.segments import segment_metrics
 
 __all__ = ["COMPARABLES", "RunFolder", "read_run_folder", "shown_title"]
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 COMPARABLES: Mapping[str, type[pl.DataType]] = {
     "sample_id": pl.String, "rank": pl.Int64, "comparable_id": pl.String, "name": pl.String, "price": pl.Float64,
@@ -37,6 +38,22 @@ class RunFolder:
     curves: pl.DataFrame | None
     products: pl.DataFrame | None
     comparables: pl.DataFrame | None
+
+    @property
+    def judged(self) -> pl.DataFrame | None:
+        """Rows by which the models are judged: the hold-out, without one those out of fold."""
+        return self.oof if self.holdout is None else self.holdout
+
+    @property
+    def part(self) -> str:
+        """What the `judged` rows are called."""
+        return "out-of-fold rows" if self.holdout is None else "hold-out"
+
+    def segments(self) -> dict[str, dict[str, dict[str, float]]]:
+        """Return the stack's metrics on the `judged` rows by segment; empty where nothing is known of the products."""
+        if self.judged is None or self.products is None:
+            return {}
+        return segment_metrics(self.judged, self.products)
 
     @property
     def decimals(self) -> int:
@@ -83,7 +100,7 @@ def _record(path: Path) -> dict[str, Any]:
 def _table(path: Path, columns: list[str]) -> pl.DataFrame | None:
     """The table, or None where it is missing or empty."""
     if not path.exists():
-        log.info("%s is not there", path)
+        logger.info("%s is not there", path)
         return None
     try:
         table = pl.read_parquet(path)

@@ -1,4 +1,4 @@
-"""What a run lost on its way: pictures that failed, rows that were left out; one sentence each, with what to do.
+"""What a run lost on its way: images that failed, rows that were left out; one sentence each, with what to do.
 
 The terminal, the report's first screen and Prefect's artifact say the same words, all of them from run.json.
 """
@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["Loss", "picture_losses", "row_losses", "run_losses"]
+__all__ = ["Loss", "image_losses", "row_losses", "run_losses"]
 
 Severity = Literal["warning", "note"]
 
 _WARN_SHARE = 0.1
-"""A tenth of the pictures or of the training rows is more than dead links and typing errors take."""
+"""A tenth of the images or of the training rows is more than dead links and typing errors take."""
 _SHOWN_REASONS = 4
 _SHOWN_HOSTS = 3
 _LATER = frozenset({"body_cut_short", "connection_lost", "http_408", "http_425", "http_429", "not_fetched", "timeout"})
@@ -44,7 +44,7 @@ def run_losses(run: Mapping[str, Any]) -> list[Loss]:
         run.json of a run or of one stage; any part may be missing.
     """
     found = row_losses(run.get("catalogue") or {}, priced="stage" not in run)
-    found += picture_losses(run.get("images") or {})
+    found += image_losses(run.get("images") or {})
     return sorted(found, key=lambda loss: loss.severity != "warning")
 
 
@@ -92,8 +92,8 @@ def row_losses(catalogue: Mapping[str, Any], *, priced: bool = True, prices: str
     return found
 
 
-def picture_losses(images: Mapping[str, Any], *, listed: str = "missing_pictures.csv") -> list[Loss]:
-    """What was lost of the pictures: a sentence on all of them, and one for each host that gave none.
+def image_losses(images: Mapping[str, Any], *, listed: str = "missing_images.csv") -> list[Loss]:
+    """What was lost of the images: a sentence on all of them, and one for each host that gave none.
 
     Parameters
     ----------
@@ -109,10 +109,10 @@ def picture_losses(images: Mapping[str, Any], *, listed: str = "missing_pictures
     if not lost:
         return []
     if lost == requested:
-        which = "The only picture" if lost == 1 else f"All {lost:,} pictures"
+        which = "The only image" if lost == 1 else f"All {lost:,} images"
         what = f"{which} failed{_reasons(failed)}: prices rest on texts alone."
     else:
-        what = f"{lost:,} of {requested:,} pictures failed{_reasons(failed)}."
+        what = f"{lost:,} of {requested:,} images failed{_reasons(failed)}."
     if listed:
         what += f" Each link is in {listed}."
     if hint := images.get("hint"):
@@ -125,10 +125,10 @@ def picture_losses(images: Mapping[str, Any], *, listed: str = "missing_pictures
         return found  # the host of all of them says nothing new
     largest = sorted(hosts.items(), key=lambda item: (-sum(item[1].values()), item[0]))
     for host, counts in largest[:_SHOWN_HOSTS]:
-        found.append(Loss("warning", f"{host} gave none of {sum(counts.values()):,} pictures{_reasons(counts)}."))
+        found.append(Loss("warning", f"{host} gave none of {sum(counts.values()):,} images{_reasons(counts)}."))
     if more := largest[_SHOWN_HOSTS:]:
         count, hosts_word = sum(sum(counts.values()) for _, counts in more), "host" if len(more) == 1 else "hosts"
-        found.append(Loss("warning", f"{len(more):,} more {hosts_word} gave none of {count:,} pictures."))
+        found.append(Loss("warning", f"{len(more):,} more {hosts_word} gave none of {count:,} images."))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Single products as the report shows them: the worst errors, each with its picture and its comparables.
+"""Single products as the report shows them: the worst errors, each with its image and its comparables.
 
 A single product is spoken of as an analyst reads it: its listed price lies above or below what it looks like, which is
 the price that the models predict for it. Averages over many products are errors of the predictions, with the other
@@ -18,12 +18,12 @@ import polars as pl
 from pricing.catalogue.plain_text import plain_text
 from pricing.report.run_folder import RunFolder, shown_title
 
-__all__ = ["Comparable", "ShownProduct", "listed_position", "thumbnail", "worst_products", "worst_rows"]
+__all__ = ["Comparable", "ShownProduct", "data_uri", "listed_position", "thumbnail", "worst_products", "worst_rows"]
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _THUMBNAIL = 120
-"""Longest side of a product picture in the file, in pixels."""
+"""Longest side of a product image in the file, in pixels."""
 _TEXT = 700
 """Characters of the catalogue text that are shown."""
 
@@ -40,15 +40,15 @@ class Comparable:
         What it costs.
     similarity : float
         Cosine of the texts, 0 to 1.
-    picture : Path or None
-        Its picture.
+    image : Path or None
+        Its image.
     """
 
     id: str
     name: str
     price: float
     similarity: float
-    picture: Path | None = None
+    image: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class ShownProduct:
     predicted: float
     text: str = ""
     members: tuple[float, float] | None = None
-    picture: Path | None = None
+    image: Path | None = None
     comparables: Sequence[Comparable] = field(default=())
 
     @property
@@ -171,7 +171,7 @@ def worst_products(folder: RunFolder, rows: pl.DataFrame | None, count: int) -> 
                 predicted=row["stack"],
                 text=(row.get("catalog_content") or "")[:_TEXT],
                 members=(min(prices), max(prices)) if prices else None,
-                picture=_picture(folder.path, row["sample_id"]),
+                image=_image(folder.path, row["sample_id"]),
                 comparables=_comparables(folder, row["sample_id"]),
             )
         )
@@ -184,18 +184,18 @@ def _comparables(folder: RunFolder, sample_id: str) -> list[Comparable]:
     own = folder.comparables.filter(pl.col("sample_id") == sample_id).sort("rank")
     return [
         Comparable(row["comparable_id"], row["name"], row["price"], row["similarity"],
-                   _picture(folder.path, row["comparable_id"]))
+                   _image(folder.path, row["comparable_id"]))
         for row in own.iter_rows(named=True)
     ]  # fmt: skip
 
 
-def _picture(run: Path, sample_id: str) -> Path | None:
-    path = run / "evaluation" / "pictures" / f"{sample_id}.jpg"
+def _image(run: Path, sample_id: str) -> Path | None:
+    path = run / "evaluation" / "images" / f"{sample_id}.jpg"
     return path if Path(sample_id).name == sample_id and path.is_file() else None
 
 
 def thumbnail(path: Path | None, side: int = _THUMBNAIL) -> str | None:
-    """A small JPEG as a data URI; None where there is no picture, or none that can be read."""
+    """A small JPEG as a data URI; None where there is no image, or none that can be read."""
     if path is None:
         return None
     from PIL import Image
@@ -203,11 +203,16 @@ def thumbnail(path: Path | None, side: int = _THUMBNAIL) -> str | None:
     try:
         with Image.open(path) as opened:
             opened.draft("RGB", (side, side))
-            picture = opened.convert("RGB")
-        picture.thumbnail((side, side))
+            image = opened.convert("RGB")
+        image.thumbnail((side, side))
         held = io.BytesIO()
-        picture.save(held, "JPEG", quality=80)
+        image.save(held, "JPEG", quality=80)
     except (OSError, ValueError, Image.DecompressionBombError):
-        log.warning("report: picture %s cannot be read", path)
+        logger.warning("report: image %s cannot be read", path)
         return None
-    return "data:image/jpeg;base64," + base64.b64encode(held.getvalue()).decode("ascii")
+    return data_uri(held.getvalue(), "jpeg")
+
+
+def data_uri(image: bytes, kind: str) -> str:
+    """An image as the address that holds it; ``kind`` is png or jpeg."""
+    return f"data:image/{kind};base64,{base64.b64encode(image).decode('ascii')}"

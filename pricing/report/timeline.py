@@ -1,4 +1,4 @@
-"""Stage times as a small Gantt chart: one lane a stage, bars placed in percent of the run."""
+"""Times of a run's steps as a small Gantt chart: one lane per name, bars placed in percent of the run."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -6,10 +6,8 @@ from typing import Any
 
 __all__ = ["timeline"]
 
-_BRANCHES = {
-    "gbdt": ("gbdt", "lightgbm", "xgboost", "catboost"),
-    "neural": ("neural", "encode", "multimodal", "sparse_mlp", "gaussian_process"),
-}
+_BRANCHES = ("gbdt", "neural")
+"""Stages that are the two branches."""
 
 
 def timeline(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -18,8 +16,8 @@ def timeline(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     Parameters
     ----------
     stages : sequence of mapping
-        ``name``, ``label``, ``seconds``, ``started`` and ``ended`` (ISO 8601 or seconds since the epoch), ``cached``;
-        what came from the cache has the times of the run that made it, and no bar.
+        ``name``, ``label``, ``stage``, ``seconds``, ``started`` and ``ended`` (ISO 8601 or seconds since the epoch),
+        ``cached``; what came from the cache has the times of the run that made it, and no bar.
 
     Returns
     -------
@@ -37,12 +35,12 @@ def timeline(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     first = min((start for start, _ in known), default=0.0)
     last = max((end for _, end in known), default=0.0)
     span = max(last - first, 1e-9)
-    busy: dict[str, list[tuple[float, float]]] = {"gbdt": [], "neural": []}
+    busy: dict[str, list[tuple[float, float]]] = {branch: [] for branch in _BRANCHES}
     order = sorted(range(len(stages)), key=lambda i: (times[i][0] is None, times[i][0] or 0.0, i))
     for index in order:
         stage, (start, end) = stages[index], times[index]
         name = str(stage.get("name") or stage.get("label") or "stage")
-        branch = _branch(f"{name} {stage.get('label') or ''}")
+        branch = stage.get("stage") if stage.get("stage") in _BRANCHES else "other"
         lane = lanes.setdefault(
             name, {"name": name, "branch": branch, "seconds": 0.0, "runs": 0, "cached": 0, "bars": []}
         )
@@ -64,15 +62,10 @@ def timeline(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "lanes": list(lanes.values()),
         "seconds": last - first if known else 0.0,
-        "overlap": _overlap(busy["gbdt"], busy["neural"]),
+        "overlap": _overlap(*busy.values()),
         "cached": sum(lane["cached"] for lane in lanes.values()),
         "runs": sum(lane["runs"] for lane in lanes.values()),
     }
-
-
-def _branch(text: str) -> str:
-    lowered = text.lower()
-    return next((branch for branch, words in _BRANCHES.items() if any(word in lowered for word in words)), "other")
 
 
 def _moment(value: Any) -> float | None:

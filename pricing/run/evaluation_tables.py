@@ -1,5 +1,6 @@
 """The tables behind a run's report: predictions, importances, curves, products with their segments, comparables."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,8 @@ import polars as pl
 from PIL import Image
 
 from pricing.catalogue.split import LABELLED
-from pricing.configuration import PricingConfig
+from pricing.config.ensemble import ReportConfig
+from pricing.download.images import Images
 from pricing.features.comparables import find_comparables
 from pricing.features.load import FeatureSet, load_features
 from pricing.features.neighbour_prices import Amounts
@@ -15,58 +17,69 @@ from pricing.features.units import BASE_UNITS
 from pricing.metrics.segments import product_categories, product_segments
 from pricing.report.run_folder import COMPARABLES, shown_title
 from pricing.report.shown_products import worst_rows
-from pricing.run.parts import RunParts
-from pricing.store.artifacts import ArtifactStore
 
 __all__ = ["write_evaluation"]
 
 _COMPARABLES = 5
 
 
-def write_evaluation(folder: Path, store: ArtifactStore, parts: RunParts, config: PricingConfig) -> None:
+def write_evaluation(
+    folder: Path, catalogue: Path, folds: Path, features: Path, images: Images | None, ensemble: Path,
+    members: Mapping[str, Mapping[str, Path]], config: ReportConfig, seed: int,
+) -> None:  # fmt: skip
     """Fill the ``evaluation`` folder of a run.
 
     Parameters
     ----------
     folder : Path
         Existing folder; receives oof.parquet, holdout.parquet, importance.parquet, curves.parquet, products.parquet,
-        comparables.parquet and pictures/.
+        comparables.parquet and images/.
+    catalogue, folds, features, ensemble, members, seed
+        As in `pricing.run.outputs.write_outputs`.
+    images : Images or None
+        Images by link; None without.
+    config : ReportConfig
+        Number of categories and of worst errors.
     """
     for name in ("oof.parquet", "holdout.parquet"):
-        (folder / name).write_bytes((store.path(parts.ensemble) / name).read_bytes())
-    _write_training(folder, store, parts)
-    features = load_features(store.path(parts.features), "labelled")
-    products = _products(store, parts, features, config)
+        (folder / name).write_bytes((ensemble / name).read_bytes())
+    _write_training(folder, members)
+    read = load_features(features, "labelled")
+    products = _products(catalogue, folds, images, read, config.categories, seed)
     products.write_parquet(folder / "products.parquet")
     shown = pl.read_parquet(folder / "holdout.parquet")
     if shown.is_empty():
         shown = pl.read_parquet(folder / "oof.parquet")
-    worst = worst_rows(shown, config.report.worst)["sample_id"]
-    similar = _comparables(store, parts, features, products, worst)
+    worst = worst_rows(shown, config.worst)["sample_id"]
+    similar = _comparables(catalogue, folds, read, products, worst)
     similar.write_parquet(folder / "comparables.parquet")
-    known = pl.concat([worst, similar["comparable_id"].alias("sample_id")]).unique(maintain_order=True).to_frame()
-    pictures = known.join(products.select("sample_id", "picture"), on="sample_id", maintain_order="left").drop_nulls()
-    for sample_id, picture in pictures.iter_rows():
-        source = config.paths.work / "images" / picture
+    if images is not None:
+        known = pl.concat([worst, similar["comparable_id"].alias("sample_id")]).unique(maintain_order=True).to_frame()
+        named = known.join(products.select("sample_id", "image"), on="sample_id", maintain_order="left").drop_nulls()
+        _write_images(folder / "images", {sample_id: images.folder / file for sample_id, file in named.iter_rows()})
+
+
+def _write_images(folder: Path, files: Mapping[str, Path]) -> None:
+    """Small copies of the images of the products shown."""
+    for sample_id, source in files.items():
         if source.exists() and "/" not in sample_id:
-            (folder / "pictures").mkdir(exist_ok=True)
+            folder.mkdir(exist_ok=True)
             with Image.open(source) as image:
                 image.thumbnail((160, 160))
-                image.convert("RGB").save(folder / "pictures" / f"{sample_id}.jpg", quality=85)
+                image.convert("RGB").save(folder / f"{sample_id}.jpg", quality=85)
 
 
-def _write_training(folder: Path, store: ArtifactStore, parts: RunParts) -> None:
+def _write_training(folder: Path, members: Mapping[str, Mapping[str, Path]]) -> None:
     """Importances and learning curves of the members."""
     importances, curves = [], []
-    for name, made in parts.members.items():
-        for fold, reference in made.items():
-            path = store.path(reference)
-            if (path / "importance.parquet").exists():
-                importances.append(pl.read_parquet(path / "importance.parquet").with_columns(member=pl.lit(name)))
-            if fold is not None and (path / "curves.parquet").exists():
-                curve = pl.read_parquet(path / "curves.parquet")
-                curve = curve.rename({"epoch": "round"}) if "epoch" in curve.columns else curve
-                curves.append(curve.with_columns(member=pl.lit(name), fold=pl.lit(fold, pl.Int32)))
+    for name, made in sorted(members.items()):
+        for fold, output in sorted(made.items()):
+            if (output / "importance.parquet").exists():
+                importances.append(pl.read_parquet(output / "importance.parquet").with_columns(member=pl.lit(name)))
+            if fold != "refit" and (output / "curves.parquet").exists():
+                number = pl.lit(int(fold.removeprefix("fold_")), pl.Int32)
+                curve = pl.read_parquet(output / "curves.parquet")
+                curves.append(curve.with_columns(member=pl.lit(name), fold=number))
     if importances:
         pl.concat(importances, how="diagonal_relaxed").group_by("member", "feature").agg(
             pl.col("importance").mean()
@@ -77,37 +90,39 @@ def _write_training(folder: Path, store: ArtifactStore, parts: RunParts) -> None
         pl.concat(curves, how="diagonal_relaxed").write_parquet(folder / "curves.parquet")
 
 
-def _products(store: ArtifactStore, parts: RunParts, features: FeatureSet, config: PricingConfig) -> pl.DataFrame:
+def _products(
+    catalogue: Path, folds: Path, images: Images | None, features: FeatureSet, categories: int, seed: int
+) -> pl.DataFrame:
     """Texts of the labelled rows, with the segments they fall into."""
-    products = pl.read_parquet(store.path(parts.catalogue) / LABELLED).drop("price")
-    if parts.images is None:
-        products = products.with_columns(picture=pl.lit(None, pl.String))
+    products = pl.read_parquet(catalogue / LABELLED).drop("price")
+    if images is None:
+        products = products.with_columns(image=pl.lit(None, pl.String))
     else:
-        table = pl.read_parquet(store.path(parts.images) / "images.parquet").select("image_link", picture="file")
+        table = images.table.select("image_link", image="file")
         products = products.join(table, on="image_link", how="left", maintain_order="left")
-    groups = pl.read_parquet(store.path(parts.folds) / "folds.parquet").select("sample_id", "group")
+    groups = pl.read_parquet(folds / "folds.parquet").select("sample_id", "group")
     products = products.join(groups, on="sample_id", how="left", maintain_order="left")
     features = features.reorder(products["sample_id"])
     vectors = features.tabular.select(pl.col("^svd_.*$")).to_numpy()
     titles = products.select(shown_title(pl.col("catalog_content"))).to_series()
-    category = product_categories(vectors, titles, config.report.categories, config.seed)
+    category = product_categories(vectors, titles, categories, seed)
     brand_titles = np.expm1(features.tabular["brand_frequency"].cast(pl.Float64).to_numpy())
-    segments = product_segments(category, brand_titles, features.tabular["ipq_pack"].to_numpy(), products["picture"])
+    segments = product_segments(category, brand_titles, features.tabular["ipq_pack"].to_numpy(), products["image"])
     tabular = features.tabular
     unit = tabular["ipq_family"].replace_strict(BASE_UNITS, default=None, return_dtype=pl.String)
     return products.with_columns(*segments, title=titles, amount=tabular["ipq_amount"], unit=unit)
 
 
 def _comparables(
-    store: ArtifactStore, parts: RunParts, features: FeatureSet, products: pl.DataFrame, wanted: pl.Series
+    catalogue: Path, folds: Path, features: FeatureSet, products: pl.DataFrame, wanted: pl.Series
 ) -> pl.DataFrame:
     """`COMPARABLES`: the nearest training products of those wanted; never one of the same near-duplicate group."""
     if features.nearest is None:  # no space to compare them in
         return pl.DataFrame(schema=COMPARABLES)
-    folds = pl.read_parquet(store.path(parts.folds) / "folds.parquet").select("sample_id", "part")
-    prices = pl.read_parquet(store.path(parts.catalogue) / LABELLED).select("sample_id", "price")
+    parts = pl.read_parquet(folds / "folds.parquet").select("sample_id", "part")
+    prices = pl.read_parquet(catalogue / LABELLED).select("sample_id", "price")
     labelled = features.nearest.ids.to_frame()
-    for table in (folds, prices, products.select("sample_id", "title")):
+    for table in (parts, prices, products.select("sample_id", "title")):
         labelled = labelled.join(table, on="sample_id", how="left", maintain_order="left")
     # of the hold-out nothing is known here: a product without a price is nobody's comparable
     log_price = labelled.select(pl.when(pl.col("part") == "train").then(pl.col("price").log()).otherwise(np.nan))

@@ -20,7 +20,7 @@ STACK = "ensemble/ensemble.json"
 """What says that a folder holds what `pricing ensemble` made."""
 _FOLDERS = {RUN: ("evaluation", "model", "plots"), STACK: ("ensemble", "evaluation", "plots")}
 _FILES = (
-    "metrics.json", "missing_pictures.csv", "rejected.csv", "report.html", "submission.csv", "submission_intervals.csv",
+    "metrics.json", "missing_images.csv", "rejected.csv", "report.html", "submission.csv", "submission_intervals.csv",
     "unpriced.csv", "unpriced_intervals.csv",
 )  # fmt: skip
 _PARTIAL = ".pricing-partial-"

@@ -39,7 +39,7 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def with_decimals(config: SubmissionConfig, prices: Floats) -> SubmissionConfig:
@@ -73,7 +73,7 @@ def measure_rounding(price: Floats, predicted: Floats, config: SubmissionConfig,
     decimals = _decimals(config)
     rounded = round_prices(predicted, decimals).cast(pl.Float64).to_numpy()
     change = calculate_smape(price, rounded) - calculate_smape(price, predicted)
-    log.info("prices are rounded to %d decimals: SMAPE of the %s %+.4f", decimals, rows, change)
+    logger.info("prices are rounded to %d decimals: SMAPE of the %s %+.4f", decimals, rows, change)
     return {"decimals": decimals, "rows": rows, "smape_change": change}
 
 
@@ -205,7 +205,7 @@ def write_intervals(
     }
     table = pl.DataFrame({"sample_id": ids, config.price_column: round_prices(price, decimals), **rounded})
     _write_csv(table, destination)
-    log.info("%s: %s", destination.name, ", ".join(ends))
+    logger.info("%s: %s", destination.name, ", ".join(ends))
     return destination
 
 
@@ -297,7 +297,7 @@ def write_submission(
             "mean": float(price.mean()),
             "max": float(price.max()),
         }
-    log.info("%s: %s", destination.name, ", ".join(f"{key} {value:.6g}" for key, value in statistics.items()))
+    logger.info("%s: %s", destination.name, ", ".join(f"{key} {value:.6g}" for key, value in statistics.items()))
     return statistics
 
 
@@ -307,7 +307,7 @@ def _decimals(config: SubmissionConfig) -> int:
 
 def _write_beside(table: pl.DataFrame, destination: Path) -> Path:
     _write_csv(table, destination)
-    log.info("%s: %d rows", destination.name, table.height)
+    logger.info("%s: %d rows", destination.name, table.height)
     return destination
 
 

@@ -60,8 +60,8 @@ def write_stages(
         },
         schema_overrides={"image_link": pl.String},
     )
-    frame[:labelled].with_columns(price=np.exp(log_price[:labelled])).write_parquet(catalogue / "train.parquet")
-    frame[labelled:].write_parquet(catalogue / "test.parquet")
+    frame[:labelled].with_columns(price=np.exp(log_price[:labelled])).write_parquet(catalogue / "labelled.parquet")
+    frame[labelled:].write_parquet(catalogue / "unlabelled.parquet")
     fold_folder = root / "folds"
     fold_folder.mkdir()
     pl.DataFrame(
@@ -93,6 +93,6 @@ def write_member(
     """One base model's fold output, rows shuffled."""
     folder.mkdir(parents=True)
     order = np.random.default_rng(len(ids)).permutation(len(ids))
-    table = pl.DataFrame({"sample_id": ids[order], "part": part[order], "log_price": log_price[order]})
+    table = pl.DataFrame({"sample_id": ids[order], "role": part[order], "log_price": log_price[order]})
     table.write_parquet(folder / "predictions.parquet")
     (folder / "member.json").write_text(json.dumps({"member": name, "fold": fold}))

@@ -28,12 +28,12 @@ def test_tables_and_metrics(tmp_path: Path) -> None:
     parts = pl.read_parquet(folds / "folds.parquet")
     assert oof["sample_id"].to_list() == parts.filter(pl.col("part") == "train")["sample_id"].to_list()
     assert holdout["sample_id"].to_list() == parts.filter(pl.col("part") == "holdout")["sample_id"].to_list()
-    assert test["sample_id"].to_list() == pl.read_parquet(catalogue / "test.parquet")["sample_id"].to_list()
+    assert test["sample_id"].to_list() == pl.read_parquet(catalogue / "unlabelled.parquet")["sample_id"].to_list()
     # every figure and table entry against the members' own files, looked up by id
     tables = {name: [pl.read_parquet(f / "predictions.parquet") for f in folders] for name, folders in members.items()}
 
-    def found(table: pl.DataFrame, part: str, sample_id: str) -> float:
-        return table.filter((pl.col("part") == part) & (pl.col("sample_id") == sample_id))["log_price"].item()
+    def found(table: pl.DataFrame, role: str, sample_id: str) -> float:
+        return table.filter((pl.col("role") == role) & (pl.col("sample_id") == sample_id))["log_price"].item()
 
     for row in oof.head(12).iter_rows(named=True):
         assert row["b"] == pytest.approx(np.exp(found(tables["b"][row["fold"]], "valid", row["sample_id"])))
@@ -100,7 +100,7 @@ def test_no_hold_out_and_no_test(tmp_path: Path) -> None:
 
 def _drop_a_row(folder: Path) -> None:
     table = pl.read_parquet(folder / "predictions.parquet")
-    table.filter(pl.col("part") != "valid").write_parquet(folder / "predictions.parquet")
+    table.filter(pl.col("role") != "valid").write_parquet(folder / "predictions.parquet")
 
 
 def _repeat_a_row(folder: Path) -> None:
@@ -124,7 +124,7 @@ def _garbage(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (_drop_a_row, "part valid has 0 rows.*is missing"),
+        (_drop_a_row, "role valid has 0 rows.*is missing"),
         (_repeat_a_row, "has .* rows of .* ids"),
         (_diverge, "is not finite"),
         (_other_fold, "is member b fold 2, expected member b fold 1"),

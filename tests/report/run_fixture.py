@@ -23,7 +23,7 @@ def write_run(root: Path, *, train: int = 240, holdout: int = 80, config: dict[s
     )
     run_dir = root / "run"
     tables = run_dir / "evaluation"
-    (tables / "pictures").mkdir(parents=True)
+    (tables / "images").mkdir(parents=True)
     stack = root / "stack"
     stack.mkdir()
     floor = {"smape": 6.0}
@@ -35,18 +35,18 @@ def write_run(root: Path, *, train: int = 240, holdout: int = 80, config: dict[s
     products = pl.read_parquet(catalogue / "labelled.parquet").select("sample_id", "image_link")
     there = np.arange(len(products)) % 3 > 0
     number = np.arange(len(products))
-    picture = pl.Series([f"aa/{i}.jpg" if ok else None for i, ok in enumerate(there)])
+    image = pl.Series([f"aa/{i}.jpg" if ok else None for i, ok in enumerate(there)])
     segments = product_segments(
-        pl.Series(np.where(number % 4, "tea, green, <b>", "coffee, beans")), number % 60.0, 1.0 + number % 9, picture
+        pl.Series(np.where(number % 4, "tea, green, <b>", "coffee, beans")), number % 60.0, 1.0 + number % 9, image
     )
     products.with_columns(
-        *segments, catalog_content=pl.lit(EVIL), title=pl.lit("Jam <i>"), picture=picture, group=pl.Series(number // 2),
+        *segments, catalog_content=pl.lit(EVIL), title=pl.lit("Jam <i>"), image=image, group=pl.Series(number // 2),
         amount=pl.Series(np.where(number % 5, 1.0, np.nan)),
     ).write_parquet(tables / "products.parquet")  # fmt: skip
     _write_comparables(tables, products["sample_id"])
     for number, (sample_id, ok) in enumerate(zip(products["sample_id"], there, strict=True)):
         if ok:
-            Image.new("RGB", (300, 200), (number % 255, 120, 90)).save(tables / "pictures" / f"{sample_id}.jpg")
+            Image.new("RGB", (300, 200), (number % 255, 120, 90)).save(tables / "images" / f"{sample_id}.jpg")
     features = ["price_neighbours_mean", "price_ridge", "log_pack_quantity", "log_total_grams", "brand", "svd_003"]
     pl.DataFrame(
         {"member": m, "feature": f, "importance": float(len(features) - i) ** 2 + j}
@@ -62,13 +62,15 @@ def write_run(root: Path, *, train: int = 240, holdout: int = 80, config: dict[s
             for v, s in enumerate(("train", "valid"))
         ]
     ).write_parquet(tables / "curves.parquet")
-    steps = [("catalogue", 0, 2, True), ("folds", 2, 2.5, True), ("features", 2.5, 9, False)]
-    steps += [(name, 9 + 12 * k + j, 20 + 12 * k, False) for k in range(3) for j, name in enumerate(MEMBERS[:2])]
-    steps += [("multimodal", 9 + 20 * k, 28 + 20 * k, False) for k in range(3)] + [("ensemble", 70, 74, False)]
+    steps = [(name, name, start, end, start < 2.5) for name, start, end in
+             (("catalogue", 0, 2), ("folds", 2, 2.5), ("features", 2.5, 9), ("ensemble", 70, 74))]  # fmt: skip
+    steps += [(n, "gbdt", 9 + 12 * k + j, 20 + 12 * k, False) for k in range(3) for j, n in enumerate(MEMBERS[:2])]
+    steps += [("multimodal", "neural", 9 + 20 * k, 28 + 20 * k, False) for k in range(3)]
     stages = [
-        {"name": n, "label": n, "seconds": e - s, "started": _at(s), "ended": _at(e), "cached": c, "key": "0" * 8}
-        for n, s, e, c in steps
-    ]
+        {"name": n, "label": n, "stage": g, "seconds": e - s, "started": _at(s), "ended": _at(e), "cached": c,
+         "key": "0" * 8}
+        for n, g, s, e, c in steps
+    ]  # fmt: skip
     record = {
         "config": config or {"seed": 0, "gbdt": {"lightgbm": {"rounds": 2000, "learning_rate": 0.03}}},
         "networks": {"multimodal": {"precision": "bf16", "parameters": 22000000, "lora_share": None}},

@@ -11,12 +11,12 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from flows.summary import print_losses, print_summary
 from pricing.config.ensemble import ReportConfig
 from pricing.errors import ArtifactError
 from pricing.report.compare import compare_runs
 from pricing.report.markdown import markdown_table, models_table, run_markdown, stages_table
 from pricing.report.page import build_report
+from pricing.report.summary import print_losses, print_summary
 from pricing.report.timeline import timeline
 from tests.report.run_fixture import write_run
 
@@ -81,10 +81,10 @@ def test_what_an_analyst_looks_for_is_there(run_dir: Path) -> None:
         assert f"{model['holdout_smape']:.2f}" in text
     for words in (
         "constant price", "noise floor", "6.00", "with picture", "without picture", "price_neighbours_mean",
-        "200 of 300 pictures", "http_404", "grouped", "refit on", "2 of 13 steps came from the cache",
+        "200 of 300 images", "http_404", "grouped", "refit on", "2 of 13 steps came from the cache",
         "gbdt.lightgbm.rounds", "2000", "4.7.0", "train.csv", "text of an earlier product", "25 % cost less",
         "38 of 40 rows to price are in submission.csv; 2 were left out (row is <short> 2)",
-        "3 of 323 training rows were left out", "100 of 300 pictures failed (http_404 70, not_an_image 30)",
+        "3 of 323 training rows were left out", "100 of 300 images failed (http_404 70, not_an_image 30)",
             "tea, green, <b>", "brand of 40 or more", "pack of 7 or more", "Other jam <", "% alike",
             "similar products cost", "say nothing of how much is in them",
     ):  # fmt: skip
@@ -127,18 +127,18 @@ def test_directions_are_of_the_product_and_bias_of_the_predictions(run_dir: Path
     assert "too cheap" not in page + text
 
 
-def test_plots_are_real_pictures(run_dir: Path) -> None:
+def test_plots_are_real_images(run_dir: Path) -> None:
     found = {path.stem: path for path in (run_dir / "plots").iterdir()}
     assert set(found) == {
         "predictions", "error_distribution", "error_by_price", "calibration", "weights", "importance",
         "training_curves", "error_by_category", "worst", "comparables",
     }  # fmt: skip
     for path in found.values():
-        with Image.open(path) as picture:
-            assert picture.format == "PNG"
-            assert picture.width >= 60 * 5
+        with Image.open(path) as image:
+            assert image.format == "PNG"
+            assert image.width >= 60 * 5
             # neither blank nor one colour
-            assert len(picture.convert("L").getcolors(256) or []) > 20
+            assert len(image.convert("L").getcolors(256) or []) > 20
 
 
 def test_dpi_is_the_configured_one(run_dir: Path, tmp_path: Path) -> None:
@@ -147,8 +147,8 @@ def test_dpi_is_the_configured_one(run_dir: Path, tmp_path: Path) -> None:
     build_report(copy, ReportConfig(dpi=120, worst=0))
     sizes = []
     for folder in (run_dir, copy):
-        with Image.open(folder / "plots" / "weights.png") as picture:
-            sizes.append(picture.width)
+        with Image.open(folder / "plots" / "weights.png") as image:
+            sizes.append(image.width)
     assert sizes[1] == pytest.approx(2 * sizes[0], abs=2)
 
 
@@ -162,7 +162,7 @@ def test_same_run_same_bytes(run_dir: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "missing",
-    ["run.json", "evaluation/holdout.parquet", "evaluation/products.parquet", "evaluation/pictures", "evaluation"],
+    ["run.json", "evaluation/holdout.parquet", "evaluation/products.parquet", "evaluation/images", "evaluation"],
 )
 def test_what_is_missing_is_left_out(run_dir: Path, tmp_path: Path, missing: str) -> None:
     copy = tmp_path / "run"
@@ -193,15 +193,15 @@ def test_damage_is_an_error(run_dir: Path, tmp_path: Path) -> None:
         compare_runs(run_dir, copy)
 
 
-def test_broken_or_strange_pictures_do_not_stop_it(run_dir: Path, tmp_path: Path) -> None:
+def test_broken_or_strange_images_do_not_stop_it(run_dir: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(run_dir, copy)
-    for path in (copy / "evaluation" / "pictures").iterdir():
-        path.write_bytes(b"no picture")
+    for path in (copy / "evaluation" / "images").iterdir():
+        path.write_bytes(b"no image")
     table = pl.read_parquet(copy / "evaluation" / "holdout.parquet")
     table.with_columns(sample_id=pl.lit("../../secret")).write_parquet(copy / "evaluation" / "holdout.parquet")
     build_report(copy, CONFIG)
-    assert "no picture" in (copy / "report.html").read_text()
+    assert "no image" in (copy / "report.html").read_text()
 
 
 def browse(page: Path, profile: Path, *options: str) -> str:
@@ -220,8 +220,8 @@ def browse(page: Path, profile: Path, *options: str) -> str:
 def test_a_browser_shows_it(run_dir: Path, tmp_path: Path, width: int) -> None:
     shot = tmp_path / "shot.png"
     browse(run_dir / "report.html", tmp_path / "profile", f"--window-size={width},2400", f"--screenshot={shot}")
-    with Image.open(shot) as picture:
-        colours = picture.convert("RGB").getcolors(1 << 24) or []
+    with Image.open(shot) as image:
+        colours = image.convert("RGB").getcolors(1 << 24) or []
     assert len(colours) > 200
     # the headline's dark card and the bars of the table are drawn: styles were taken
     shades = {colour for _, colour in colours}
@@ -253,10 +253,10 @@ def test_nothing_is_wider_than_a_phone(run_dir: Path, tmp_path: Path) -> None:
 
 def test_timeline_measures_the_overlap() -> None:
     stages = [
-        {"name": "lightgbm", "label": "", "seconds": 10, "started": 0.0, "ended": 10.0, "cached": False},
-        {"name": "lightgbm", "label": "", "seconds": 6, "started": 4.0, "ended": 12.0, "cached": False},
-        {"name": "multimodal", "label": "", "seconds": 15, "started": 5.0, "ended": 20.0, "cached": False},
-        {"name": "encode", "label": "", "seconds": 3, "started": -86400.0, "ended": -86397.0, "cached": True},
+        {"name": "lightgbm", "stage": "gbdt", "seconds": 10, "started": 0.0, "ended": 10.0, "cached": False},
+        {"name": "lightgbm", "stage": "gbdt", "seconds": 6, "started": 4.0, "ended": 12.0, "cached": False},
+        {"name": "multimodal", "stage": "neural", "seconds": 15, "started": 5.0, "ended": 20.0, "cached": False},
+        {"name": "encode", "stage": "neural", "seconds": 3, "started": -86400.0, "ended": -86397.0, "cached": True},
         {"name": "report", "seconds": 1},
     ]
     found = timeline(stages)
@@ -296,7 +296,7 @@ def test_the_terminal_ends_with_what_was_lost(run_dir: Path, capsys: pytest.Capt
         "warning: 38 of 40 rows to price are in submission.csv; 2 were left out (row is <short> 2). See rejected.csv, "
         "correct them and run again."
     )
-    assert lines[-2].startswith("warning: 100 of 300 pictures failed (http_404 70, not_an_image 30).")
+    assert lines[-2].startswith("warning: 100 of 300 images failed (http_404 70, not_an_image 30).")
     assert lines[-1].startswith("note: 3 of 323 training rows were left out.")
     # figures end in one column each
     rows = [line.split("│")[1:-1] for line in lines if line.startswith("│")]

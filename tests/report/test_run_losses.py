@@ -2,7 +2,7 @@
 
 import pytest
 
-from pricing.report.run_losses import picture_losses, row_losses, run_losses
+from pricing.report.run_losses import image_losses, row_losses, run_losses
 
 
 def told(run: dict) -> list[tuple[str, str]]:
@@ -25,18 +25,18 @@ def test_nothing_lost_is_nothing_said(run: dict) -> None:
     assert told(run) == []
 
 
-def test_all_pictures_failed_is_a_warning_with_reasons_and_what_to_do() -> None:
+def test_all_images_failed_is_a_warning_with_reasons_and_what_to_do() -> None:
     """200 of 200 failed, and the end of the run said nothing."""
     hint = "img.example.org could not be reached (dns): set images.proxy"
     lost = images({"dns": 150, "http_404": 50}, hosts_lost={"img.example.org": {"dns": 150}}, hint=hint)
     assert told({"images": lost}) == [
-        ("warning", f"All 200 pictures failed (dns 150, http_404 50): prices rest on texts alone. Each link is in "
-         f"missing_pictures.csv. What to do: {hint}."),
-        ("warning", "img.example.org gave none of 150 pictures (dns 150)."),
+        ("warning", f"All 200 images failed (dns 150, http_404 50): prices rest on texts alone. Each link is in "
+         f"missing_images.csv. What to do: {hint}."),
+        ("warning", "img.example.org gave none of 150 images (dns 150)."),
     ]  # fmt: skip
     ((severity, what),) = told({"images": images({"timeout": 1}, 1)})
     assert severity == "warning"
-    assert what.startswith("The only picture failed (timeout 1): prices rest on texts alone.")
+    assert what.startswith("The only image failed (timeout 1): prices rest on texts alone.")
 
 
 def test_the_only_host_is_not_a_second_line() -> None:
@@ -49,7 +49,7 @@ def test_the_only_host_is_not_a_second_line() -> None:
 def test_a_few_dead_links_are_a_note() -> None:
     ((severity, what),) = told({"images": images({"http_404": 2, "truncated": 1}, 395)})
     assert severity == "note"
-    assert what == "3 of 395 pictures failed (http_404 2, truncated 1). Each link is in missing_pictures.csv."
+    assert what == "3 of 395 images failed (http_404 2, truncated 1). Each link is in missing_images.csv."
     assert told({"images": images({"http_404": 20})})[0][0] == "note", "a tenth"
     assert told({"images": images({"http_404": 21})})[0][0] == "warning", "more than a tenth"
 
@@ -72,12 +72,12 @@ def test_what_may_pass_is_worth_another_run(reason: str, again: bool) -> None:
 def test_many_reasons_and_hosts_are_counted_and_not_listed() -> None:
     failed = {f"http_{400 + number}": 10 - number for number in range(7)}
     hosts = {f"h{number}.example.org": {"dns": 9 - number} for number in range(6)}
-    losses = picture_losses(images(failed, hosts_lost=hosts), listed="")
+    losses = image_losses(images(failed, hosts_lost=hosts), listed="")
     assert "(http_400 10, http_401 9, http_402 8, http_403 7, others 15)" in losses[0].what
-    assert "missing_pictures.csv" not in losses[0].what
+    assert "missing_images.csv" not in losses[0].what
     assert [loss.what for loss in losses[1:]] == [
-        "h0.example.org gave none of 9 pictures (dns 9).", "h1.example.org gave none of 8 pictures (dns 8).",
-        "h2.example.org gave none of 7 pictures (dns 7).", "3 more hosts gave none of 15 pictures.",
+        "h0.example.org gave none of 9 images (dns 9).", "h1.example.org gave none of 8 images (dns 8).",
+        "h2.example.org gave none of 7 images (dns 7).", "3 more hosts gave none of 15 images.",
     ]  # fmt: skip
 
 

@@ -36,7 +36,7 @@ def test_what_an_earlier_run_left_goes_and_what_is_the_users_stays(tmp_path: Pat
     """A second run without --intervals and without rejected rows: the first one's files would mislead."""
     own = ("run.json", "model/a/b", "plots/x.png", "submission.csv", "submission_intervals.csv", "rejected.csv")
     users = ("notes.txt", "sheets/submission_intervals.csv", "ensemble/mine.txt")
-    write(tmp_path, *own, "missing_pictures.csv", "report.html", *users)
+    write(tmp_path, *own, "missing_images.csv", "report.html", *users)
     with fill_output(tmp_path) as new:
         write(new, "run.json", "model/c", "metrics.json", text="new")
     assert tree(tmp_path) == dict.fromkeys(users, "old") | dict.fromkeys(("run.json", "model/c", "metrics.json"), "new")

@@ -1,76 +1,138 @@
-"""Pricing new products: which models are taken, which pictures are looked at."""
+"""Pricing a file of new products: what is written, which images are looked at."""
 
-import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
 
 from pricing.config.catalogue import ImagesConfig
-from pricing.configuration import load_config
+from pricing.configuration import PricingConfig, load_config
+from pricing.download.images import Images
 from pricing.download.sources import ImageSource
-from pricing.errors import ArtifactError, InputError
-from pricing.run.scoring import describe_pictures, fetch_pictures, reads_pictures, score_catalogue
+from pricing.errors import CatalogueError
+from pricing.run import scoring
+from pricing.run.model import ScoredPrices
+from pricing.run.scoring import describe_new_images, fetch_images, reads_images, score_file
 from pricing.sample.serving import serve_folder
 
-FRAME = pl.DataFrame({"sample_id": ["a"], "catalog_content": ["tea"], "image_link": [None]})
+
+class FakeModel:
+    """Prices rows by their number; remembers the images that it was given."""
+
+    decimals = 1
+    images: Images | None = None
+
+    def predict(
+        self, frame: pl.DataFrame, images: Images | None = None, comparables: int = 0, progress: object = None
+    ) -> ScoredPrices:
+        self.images = images
+        price = 10.04 + np.arange(len(frame))
+        ends = {name: price * factor for name, factor in
+                (("low_80", 0.9), ("high_80", 1.1), ("low_95", 0.8), ("high_95", 1.2))}  # fmt: skip
+        table = pl.DataFrame({"sample_id": frame["sample_id"], "price": price}) if comparables else None
+        return ScoredPrices(price, ends, self.decimals, table)
 
 
-@pytest.mark.parametrize(
-    ("record", "words"),
-    [
-        ({"format": 1, "members": {}, "threads": {}}, "format 1, this version reads 2"),
-        ({"members": {}, "threads": {}}, "is not a model folder"),
-        ([], "is not a model folder"),
-    ],
-)  # fmt: skip
-def test_models_of_another_format_are_refused(tmp_path: Path, record: Any, words: str) -> None:
-    """A model laid out otherwise must not be read as if it were not."""
-    (tmp_path / "model.json").write_text(json.dumps(record))
-    with pytest.raises(ArtifactError, match=words):
-        score_catalogue(tmp_path, FRAME)
+def settings(**changes: Any) -> PricingConfig:
+    return load_config("demo", {"images.enabled": False, **changes})
 
 
-def test_a_table_of_pictures_without_their_folder_is_refused(tmp_path: Path) -> None:
-    """Every picture would count as missing, and the prices would be others without a word."""
-    with pytest.raises(InputError, match="images without pictures"):
-        score_catalogue(tmp_path, FRAME, images=pl.DataFrame({"image_link": ["http://a/b.jpg"]}))
+@pytest.fixture
+def catalogue(tmp_path: Path) -> Path:
+    path = tmp_path / "new.csv"
+    path.write_text('sample_id,catalog_content,image_link\na,tea,\n,,\nb,"rye, flour",\n')
+    return path
 
 
-def test_pictures_named_by_sample_id_are_found_for_new_products(tmp_path: Path) -> None:
-    folder = tmp_path / "pictures"
+Score = Callable[..., scoring.ScoredFile]
+
+
+@pytest.fixture
+def score(catalogue: Path, tmp_path: Path) -> Score:
+    def price(config: PricingConfig, **more: Any) -> scoring.ScoredFile:
+        return score_file(FakeModel(), catalogue, tmp_path / "p.csv", config, ImageSource.web(), **more)  # type: ignore[arg-type]
+
+    return price
+
+
+def test_prices_are_written_and_what_was_asked_for_beside_them(score: Score, tmp_path: Path) -> None:
+    scored = score(settings())
+    assert (tmp_path / "p.csv").read_text() == "sample_id,predicted_price\na,10.0\nb,11.0\n"
+    assert (scored.rows, scored.skipped, scored.median, scored.decimals) == (2, 1, 10.5, 1)
+    assert (scored.intervals, scored.comparables, scored.losses) == (None, None, [])
+    asked = settings(**{"submission.intervals": True, "submission.price_column": "price"})
+    scored = score(asked, comparables=1)
+    assert scored.intervals == tmp_path / "p_intervals.csv"
+    assert scored.comparables == tmp_path / "p_comparables.csv"
+    assert (tmp_path / "p_intervals.csv").read_text().splitlines()[1] == "a,10.0,9.03,11.1,8.03,12.1"
+    assert (tmp_path / "p.csv").read_text().startswith("sample_id,price\n")
+    assert (tmp_path / "p_comparables.csv").read_text() == "sample_id,price\na,10.0\nb,11.0\n"
+
+
+def test_bad_rows_are_refused_or_written_beside(score: Score, catalogue: Path, tmp_path: Path) -> None:
+    catalogue.write_text(catalogue.read_text() + "a,again,\n")
+    with pytest.raises(CatalogueError):
+        score(settings())
+    assert not (tmp_path / "p.csv").exists()
+    scored = score(settings(**{"catalogue.on_bad_rows": "quarantine"}))
+    assert scored.rows + len((tmp_path / "p_rejected.csv").read_text().splitlines()) - 1 == 3
+    assert "See " in scored.losses[0].what
+    assert "p_rejected.csv" in scored.losses[0].what
+
+
+def test_images_are_fetched_into_the_work_folder(catalogue: Path, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (60, 40), (200, 30, 30)).save(tmp_path / "images" / "a.png")
+    catalogue.write_text("sample_id,catalog_content,image_link\na,tea,http://x/1.jpg\nb,flour,http://x/2.jpg\n")
+    config = settings(**{"images.enabled": True, "paths": {"artifacts": str(tmp_path / "artifacts")}})
+    model = FakeModel()
+    source = ImageSource.folder(tmp_path / "images")
+    scored = score_file(model, catalogue, tmp_path / "p.csv", config, source)  # type: ignore[arg-type]
+    assert model.images is not None
+    assert list(model.images.files()) == ["http://x/1.jpg"]
+    assert all(
+        path.is_relative_to(tmp_path / "artifacts" / "work" / "images") for path in model.images.files().values()
+    )
+    assert scored.losses[0].what.startswith("1 of 2 images failed")
+    assert "missing_images.csv" not in scored.losses[0].what
+
+
+def test_images_named_by_sample_id_are_found_for_new_products(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
     folder.mkdir()
     Image.new("RGB", (60, 40), (200, 30, 30)).save(folder / "u.png")
     links = ["https://shop.invalid/1/front.jpg", "https://shop.invalid/2/front.jpg"]
     frame = pl.DataFrame({"sample_id": ["u", "v"], "image_link": links})
-    table = fetch_pictures(frame, ImagesConfig(), ImageSource.folder(folder), tmp_path / "work")
-    assert table["status"].to_list() == ["ok", "missing"]
+    images = fetch_images(frame, ImagesConfig(), ImageSource.folder(folder), tmp_path / "work")
+    assert images.table["status"].to_list() == ["ok", "missing"]
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
-    [({}, True), ({"images": {"enabled": False}}, False), ({"neural": {"members": ["sparse_mlp"]}}, False),
-     ({"neural": {"image": {"enabled": False}}}, False)],
+    [({}, True), ({"images.enabled": False}, False), ({"members.multimodal.enabled": False}, False),
+     ({"members.multimodal.image.enabled": False}, False)],
 )  # fmt: skip
-def test_pictures_are_fetched_for_models_that_read_them(changes: dict[str, Any], expected: bool) -> None:
-    assert reads_pictures(load_config("demo", changes)) is expected
+def test_images_are_fetched_for_models_that_read_them(changes: dict[str, Any], expected: bool) -> None:
+    assert reads_images(load_config("demo", changes)) is expected
 
 
-def test_pictures_that_fail_are_counted(tmp_path: Path) -> None:
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    Image.new("RGB", (60, 40), (200, 30, 30)).save(pictures / "a.jpg")
-    (pictures / "b.jpg").write_bytes(b"no picture")
+def test_images_that_fail_are_counted(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    Image.new("RGB", (60, 40), (200, 30, 30)).save(folder / "a.jpg")
+    (folder / "b.jpg").write_bytes(b"no image")
     config = ImagesConfig(allow_hosts=("127.0.0.1",), retries=0)
-    with serve_folder(pictures) as address:
+    with serve_folder(folder) as address:
         links = [f"{address}/{name}.jpg" for name in ("a", "b", "a", "b", "gone")]
         frame = pl.DataFrame({"sample_id": list("uvwxyz"), "image_link": [*links, None]})
-        table = fetch_pictures(frame, config, ImageSource.web(), tmp_path / "work")
-    assert len(table) == 3
-    # two rows share a broken picture, one picture is not there; the row without a link misses nothing
-    found = describe_pictures(table, config, ImageSource.web(), tmp_path / "work")
+        images = fetch_images(frame, config, ImageSource.web(), tmp_path / "work")
+    assert len(images.table) == 3
+    # two rows share a broken image, one image is not there; the row without a link misses nothing
+    found = describe_new_images(images, config, ImageSource.web())
     assert (found["requested"], found["present"]) == (3, 1)
     assert found["failed"] == {"http_404": 1, "not_an_image": 1}
     assert found["hosts_lost"] == {}, "the host gave one"

@@ -50,6 +50,12 @@ class Multimodal(Member[MultimodalSettings]):
         training = settings.training.only("precision")
         return settings.only("device", "encode_batch", "text", "image").model_copy(update={"training": training})
 
+    @classmethod
+    def reads_images(cls, settings: MemberSettings) -> bool:
+        """Only with an image encoder."""
+        assert isinstance(settings, MultimodalSettings)
+        return settings.image.enabled
+
     def fit(self, rows: "FoldRows", *, rounds: int | None = None, resume: Path | None = None) -> Self:
         """Train the network, as in `Member.fit`; ``valid`` rows stop the training and choose the best epoch."""
         from pricing.members.multimodal.fitting import fit_network

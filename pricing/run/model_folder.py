@@ -1,0 +1,112 @@
+"""A run's model folder: what it holds, written and recognised here.
+
+Layout::
+
+    model.json                  format, folds of the price features and of every member, decimals of prices
+    config.json                 the run's configuration
+    engineer/                   the feature engineer
+    encoders/HASH/              pretrained encoders, once each
+    price_features/FOLD/        one fold's features that read prices
+    members/NAME/FOLD/          one member's model of one fold; FOLD is fold_0 ... or refit
+    ensemble/                   the stack
+"""
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pricing.errors import ArtifactError, InputError
+from pricing.store.artifacts import write_json
+
+__all__ = ["ModelRecord", "find_model", "read_model_record", "write_model"]
+
+_FORMAT = 3
+"""2 had no model of the ridge among the members, and other models of trees and networks."""
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """What model.json says.
+
+    Attributes
+    ----------
+    price_features : tuple of str
+        Folds of the price features, the refit last.
+    members : dict of str to tuple of str
+        Member to the folds of its models, fold 0 first and the refit last.
+    decimals : int
+        Decimals that the run rounds its prices to in the files that people read.
+    """
+
+    price_features: tuple[str, ...]
+    members: dict[str, tuple[str, ...]]
+    decimals: int
+
+
+def write_model(
+    folder: Path, features: Path, prepared: Mapping[str, Path], price_features: Mapping[str, Path],
+    members: Mapping[str, Mapping[str, Path]], ensemble: Path, decimals: int,
+) -> None:  # fmt: skip
+    """Write the model folder but for its config.json; parameters as in `pricing.run.outputs.write_outputs`."""
+    _copy(features / "engineer", folder / "engineer")
+    for fold, output in price_features.items():
+        _copy(output / "model", folder / "price_features" / fold)
+    for name, made in members.items():
+        for fold, output in made.items():
+            _copy(output / "model", folder / "members" / name / fold)
+    # what is frozen lies once, what is trained once per fold; encoders are named by their hash, whoever reads them
+    (folder / "encoders").mkdir()
+    for output in prepared.values():
+        _copy(output / "encoders", folder / "encoders")
+    for encoder in (folder / "engineer" / "encoders").glob("*/"):
+        _copy(encoder, folder / "encoders" / encoder.name)
+        shutil.rmtree(encoder)
+    _copy(ensemble / "ensemble", folder / "ensemble")
+    record = {
+        "format": _FORMAT, "price_features": _ordered(price_features), "decimals": decimals,
+        "members": {name: _ordered(made) for name, made in members.items()},
+    }  # fmt: skip
+    write_json(folder / "model.json", record)
+
+
+def _ordered(folds: Iterable[str]) -> list[str]:
+    """Folds by number, the refit last: the order in which predictions are averaged."""
+    return sorted(folds, key=lambda fold: (fold == "refit", len(fold), fold))
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a folder that may be missing into another one that may be there; a member's model may hold no file."""
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)
+
+
+def find_model(folder: Path) -> Path:
+    """Return the model folder of a run's output folder, or the folder itself."""
+    return folder / "model" if (folder / "model").is_dir() else folder
+
+
+def read_model_record(folder: Path) -> ModelRecord:
+    """Read model.json.
+
+    Raises
+    ------
+    InputError
+        The folder is no model folder.
+    ArtifactError
+        It is one of another version.
+    """
+    path = folder / "model.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        found = record["format"]
+        if found != _FORMAT:
+            raise ArtifactError(
+                f"{path}: format {found!r}, this version reads {_FORMAT}; train again with `pricing run`, or score "
+                "with the version that trained the model"
+            )
+        members = {str(name): tuple(map(str, folds)) for name, folds in record["members"].items()}
+        return ModelRecord(tuple(map(str, record["price_features"])), members, int(record["decimals"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{folder}: is no model folder ({type(error).__name__}); give a run's --output") from None

@@ -1,0 +1,130 @@
+"""A run's models: read once, they price new products as the run did."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pricing.download.images import Images
+from pricing.errors import ArtifactError, InputError, SchemaError
+from pricing.metrics.rounding import round_prices
+from pricing.run import model as run_model
+from pricing.run.model import RunModel
+from pricing.run_progress import RunProgress
+from tests.run.fake_member import Shifted
+from tests.run.small_run import MEMBERS, SmallRun
+
+
+@pytest.fixture
+def members(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_model, "member_classes", lambda: MEMBERS)
+
+
+@pytest.fixture
+def model(outputs: Path, members: None) -> RunModel:
+    return RunModel.load(outputs / "model", threads=1)
+
+
+def images_of(small_run: SmallRun) -> Images:
+    return Images(pl.read_parquet(small_run.inputs["images"] / "images.parquet"), small_run.inputs["image_folder"])
+
+
+def test_prices_are_those_of_the_submission_to_the_last_bit(
+    small_run: SmallRun, outputs: Path, model: RunModel
+) -> None:
+    scored = model.predict(small_run.frame, images_of(small_run))
+    stack = pl.read_parquet(small_run.inputs["ensemble"] / "test.parquet")
+    assert np.array_equal(scored.price, np.exp(stack["stack"].to_numpy()))
+    for name, values in scored.intervals.items():
+        assert np.array_equal(values, np.exp(stack[name].to_numpy())), name
+    assert list(scored.intervals) == ["low_80", "high_80", "low_95", "high_95"]
+    written = pl.read_csv(outputs / "submission.csv", infer_schema=False)["predicted_price"]
+    assert round_prices(scored.price, scored.decimals).cast(pl.String).to_list() == written.to_list()
+    assert scored.comparables is None
+
+
+def test_one_row_alone_has_the_price_that_it_has_among_others(small_run: SmallRun, model: RunModel) -> None:
+    together = model.predict(small_run.frame)
+    for at in (0, 21):
+        assert model.predict(small_run.frame[at]).price[0] == together.price[at]
+
+
+def test_a_second_call_reads_no_file(small_run: SmallRun, model: RunModel) -> None:
+    """Models are read once: a service answers in milliseconds, and the folder may be gone by then."""
+    images, opened, watching = images_of(small_run), [], False
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        if watching and event in ("open", "os.listdir", "os.scandir"):
+            opened.append(str(arguments[0]))
+
+    sys.addaudithook(watch)
+    first = model.predict(small_run.frame, images, comparables=2)
+    watching = True
+    second = model.predict(small_run.frame, images, comparables=2)
+    watching = False
+    # in /proc the libraries are found whose threads are held to one
+    assert set(opened) <= {"/proc/self/maps", "b'/proc/self/maps'"}
+    assert np.array_equal(first.price, second.price)
+
+
+def test_new_rows_are_encoded_once_per_member(small_run: SmallRun, model: RunModel) -> None:
+    before = Shifted.encoded
+    model.predict(small_run.frame)
+    assert Shifted.encoded == before + 1
+
+
+def test_images_count(small_run: SmallRun, model: RunModel) -> None:
+    assert (model.predict(small_run.frame, images_of(small_run)).price > model.predict(small_run.frame).price).all()
+
+
+def test_comparables_are_the_runs_labelled_products(small_run: SmallRun, model: RunModel) -> None:
+    found = model.predict(small_run.frame, comparables=3).comparables
+    assert found is not None
+    assert found["sample_id"].unique(maintain_order=True).to_list() == small_run.frame["sample_id"].to_list()
+    assert found.group_by("sample_id").len()["len"].max() == 3
+    assert set(found["comparable"]) <= {f"p{number}" for number in range(110)}
+    # the refit knows the prices of all of them, the hold-out's too
+    assert any(int(sample_id[1:]) >= 90 for sample_id in found["comparable"])
+    for fitted in model.price_features.values():
+        fitted.spaces = []
+    with pytest.raises(SchemaError, match="compared no products"):
+        model._comparables(run_model.Rows(small_run.frame, None, pl.DataFrame(), np.empty(0)), 3)  # type: ignore[arg-type]
+
+
+def test_every_step_is_told(small_run: SmallRun, model: RunModel) -> None:
+    progress = RunProgress()
+    model.predict(small_run.frame, progress=progress)
+    moment = progress.moment()
+    assert moment.done == moment.total == 1 + 4 + 2 * 4
+    assert progress._steps[-1].step.words == "pricing with shifted, all rows"
+
+
+@pytest.mark.parametrize(
+    ("record", "error", "words"),
+    [
+        ({"format": 2, "members": {}, "threads": {}}, ArtifactError,
+         r"model\.json: format 2, this version reads 3; train again with `pricing run`[^\n]*$"),
+        ({"members": {}, "threads": {}}, InputError, "is no model folder"),
+        ([], InputError, "is no model folder"),
+        ({"format": 3, "members": {"oracle": ["fold_0"]}, "price_features": [], "decimals": 2}, ArtifactError,
+         "has a member 'oracle', this version has ridge, shifted; train again"),
+    ],
+)  # fmt: skip
+def test_models_of_another_format_are_refused(
+    outputs: Path, members: None, tmp_path: Path, record: Any, error: type[Exception], words: str
+) -> None:
+    """A model laid out differently must not be read as if it were not."""
+    folder = Path(shutil.copytree(outputs / "model", tmp_path / "model"))
+    (folder / "model.json").write_text(json.dumps(record))
+    with pytest.raises(error, match=words):
+        RunModel.load(folder)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is no model folder"):
+        RunModel.load(tmp_path)

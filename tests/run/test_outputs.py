@@ -1,0 +1,143 @@
+"""What a run leaves: the cached step, and what is added in the user's folder."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from pricing.configuration import load_config
+from pricing.errors import InputError
+from pricing.report.page import rebuild_report
+from pricing.run.finish import finish_run
+from pricing.run.stage_records import describe_networks
+from tests.run.small_run import SmallRun
+
+RECORD = {
+    "inputs": {"train": "train.csv", "test": "test.csv"}, "networks": {},
+    "stages": [{"name": "gbdt", "label": "gbdt shifted-0", "stage": "gbdt", "lane": "trees", "seconds": 1.5,
+                "cached": False, "started": 0.0, "ended": 1.5, "key": "0" * 32, "threads": 1, "peak_rss": 1}],
+    "catalogue": {"train": {"rows": 110}, "test": {"rows": 40}},
+    "images": {"requested": 150, "present": 75, "failed": {"http_404": 75}},
+}  # fmt: skip
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+
+
+def test_same_input_same_bytes(small_run: SmallRun, outputs: Path, tmp_path: Path) -> None:
+    """However the members' dictionary is ordered: what asked for them first must change nothing."""
+    turned = {name: dict(reversed(made.items())) for name, made in reversed(small_run.inputs["members"].items())}
+    assert bytes_of(small_run.write(tmp_path / "again", members=turned)) == bytes_of(outputs)
+
+
+def test_everything_that_others_read_is_there(small_run: SmallRun, outputs: Path) -> None:
+    left = set(bytes_of(outputs))
+    assert {"metrics.json", "submission.csv", "submission_intervals.csv", "missing_images.csv", "model/model.json",
+            "evaluation/products.parquet", "plots/predictions.png", "parts/plots/predictions.png"} <= left  # fmt: skip
+    assert not left & {"run.json", "report.html", "model/config.json", "rejected.csv", "unpriced.csv"}
+    record = json.loads((outputs / "model" / "model.json").read_text())
+    folds = ["fold_0", "fold_1", "fold_2", "refit"]
+    assert record["members"] == {"ridge": folds, "shifted": folds}
+    assert record["price_features"] == folds
+    metrics = json.loads((outputs / "metrics.json").read_text())
+    assert set(metrics["models"]) == {"ridge", "shifted"}
+    assert metrics["holdout"]["segments"]["pack"]
+    assert metrics["rounding"]["decimals"] == record["decimals"] == 2
+    with (outputs / "submission.csv").open(encoding="utf-8", newline="") as stream:
+        assert [row["sample_id"] for row in csv.DictReader(stream)] == small_run.frame["sample_id"].to_list()
+    # small images of the worst errors and of the products that they are like
+    shown = {path.stem for path in (outputs / "evaluation" / "images").iterdir()}
+    similar = pl.read_parquet(outputs / "evaluation" / "comparables.parquet")
+    assert shown
+    assert shown <= {*similar["sample_id"], *similar["comparable_id"]}
+
+
+def test_the_refit_comes_last_and_folds_are_in_the_order_of_their_numbers(small_run: SmallRun, tmp_path: Path) -> None:
+    """Prices are averaged in this order, and a sum in another order has another last bit."""
+    made = small_run.inputs["members"]["ridge"]
+    many = {"refit": made["refit"], **{f"fold_{number}": made["fold_0"] for number in (11, 2, 10, 1, 0)}}
+    out = small_run.write(tmp_path / "out", members={"ridge": many})
+    record = json.loads((out / "model" / "model.json").read_text())
+    assert record["members"]["ridge"] == ["fold_0", "fold_1", "fold_2", "fold_10", "fold_11", "refit"]
+
+
+def test_a_run_without_test_file_and_images(small_run: SmallRun, tmp_path: Path) -> None:
+    inputs = dict(small_run.inputs)
+    for name in ("catalogue", "ensemble"):
+        inputs[name] = Path(shutil.copytree(inputs[name], tmp_path / name))
+    summary = json.loads((inputs["catalogue"] / "summary.json").read_text())
+    summary["test"]["rows"] = 0
+    for path in (inputs["catalogue"] / "unlabelled.parquet", inputs["ensemble"] / "test.parquet"):
+        pl.read_parquet(path).head(0).write_parquet(path)
+    (inputs["catalogue"] / "summary.json").write_text(json.dumps(summary))
+    out = small_run.write(tmp_path / "without", **{**inputs, "images": None})
+    assert not (out / "submission.csv").exists()
+    assert not (out / "missing_images.csv").exists()
+    assert not (out / "evaluation" / "images").exists()
+    assert pl.read_parquet(out / "evaluation" / "products.parquet")["image"].null_count() == 110
+    # a file of which every row was left out is a file all the same
+    summary["test"]["rejected"] = 3
+    (inputs["catalogue"] / "summary.json").write_text(json.dumps(summary))
+    out = small_run.write(tmp_path / "rejected", **{**inputs, "images": None})
+    assert (out / "submission.csv").read_text() == "sample_id,predicted_price\n"
+
+
+def test_what_belongs_to_one_run_is_added_in_the_users_folder(outputs: Path, tmp_path: Path) -> None:
+    config, output = load_config("demo"), tmp_path / "out"
+    made = finish_run(outputs, output, config, RECORD, {"trees": 1, "networks": 1})
+    run = json.loads((output / "run.json").read_text())
+    assert run == made["run"]
+    assert json.loads((output / "metrics.json").read_text()) == made["metrics"]
+    assert run["threads"] == {"trees": 1, "networks": 1}
+    assert run["stages"] == RECORD["stages"]
+    assert run["submission"]["rows"] == 40
+    assert run["unpriced"] is None
+    assert set(run["hashes"]) == {"catalogue", "ensemble"}
+    assert {"polars", "numpy", "lightgbm", "torch", "prefect", "python"} <= set(run["versions"])
+    assert json.loads((output / "model" / "config.json").read_text()) == run["config"] == config.model_dump(mode="json")
+    added = {"run.json", "report.html", "model/config.json"}
+    left, kept = bytes_of(output), bytes_of(outputs)
+    assert set(left) == added | {name for name in kept if not name.startswith(("parts/", "artifact.json"))}
+    assert all(left[name] == kept[name] for name in set(left) - added)
+    page = (output / "report.html").read_text()
+    assert page.count("data:image/png") == len(list((outputs / "parts" / "plots").iterdir()))
+    # and again, as `pricing report` does it
+    (output / "report.html").unlink()
+    (output / "plots" / "predictions.png").unlink()
+    run["config"]["report"] = {"dpi": 50, "worst": 3}
+    (output / "run.json").write_text(json.dumps(run))
+    assert rebuild_report(output) == output / "report.html"
+    assert (output / "plots" / "predictions.png").read_bytes() == kept["plots/predictions.png"]
+    assert (output / "report.html").read_text().count("data:image/png") == page.count("data:image/png")
+
+
+def test_a_folder_of_the_users_is_refused_and_a_stage_has_no_report(outputs: Path, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    with pytest.raises(InputError, match="nothing was touched"):
+        finish_run(outputs, tmp_path, load_config("demo"), RECORD, {})
+    with pytest.raises(InputError, match="is no run folder"):
+        rebuild_report(tmp_path)
+    (tmp_path / "run.json").write_text('{"stage": "gbdt"}')
+    with pytest.raises(InputError, match="holds the stage gbdt alone"):
+        rebuild_report(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        ([{"member": "trees"}], None),
+        ([{"precision": "fp32", "parameters": 7}, {"precision": "bf16", "parameters": 9, "lora_share": 0.5}],
+         {"precision": "bf16, fp32", "parameters": 9, "trainable_parameters": None, "lora_share": 0.5}),
+    ],
+)  # fmt: skip
+def test_networks_are_described(tmp_path: Path, records: list[dict[str, Any]], expected: dict[str, Any] | None) -> None:
+    for number, record in enumerate(records):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "member.json").write_text(json.dumps(record))
+    found = describe_networks({"m": {f"fold_{number}": tmp_path / str(number) for number in range(len(records))}})
+    assert found == ({} if expected is None else {"m": expected})
