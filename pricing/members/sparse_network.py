@@ -2,7 +2,7 @@
 2018).
 
 The first layer is a sum of embedding rows weighted by the TF-IDF values, so the matrix is never made dense. Terms that
-no learning row has are left out of it: their rows would stay the random ones that they started as. The numbers scale
+no training row has are left out of it: their rows would stay the random ones that they started as. The numbers scale
 that sum (Perez et al., "FiLM", AAAI 2018): what a word is worth depends on how much of it there is; 0.2 better on the
 real rows. Batches double each epoch, which anneals like a falling rate at a growing speed. Networks of several seeds,
 every second one on the mere presence of terms, are averaged.
@@ -183,7 +183,7 @@ class SparseMLPEnsemble:
         return sum(parameter.numel() for network in self.networks for parameter in network.parameters())
 
     def _known(self, terms: sparse.csr_matrix) -> sparse.csr_matrix:
-        """The terms that the learning rows had."""
+        """The terms that the training rows had."""
         return terms[:, self.kept]
 
     def save(self, folder: Path) -> None:

@@ -137,7 +137,7 @@ def test_round_trip_and_damage(tmp_path: Path) -> None:
 
 
 def test_too_little_to_learn_from() -> None:
-    with pytest.raises(TrainingError, match="1 learning rows"):
+    with pytest.raises(TrainingError, match="1 training rows"):
         GaussianProcess(GaussianProcessSettings(), kernel()).fit(products(1, 0), np.zeros(1), 0)
 
 

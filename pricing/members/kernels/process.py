@@ -1,10 +1,10 @@
 """A Gaussian process over products: its kernel learnt by the evidence, its mean fitted robustly.
 
-Learning the kernel. The logarithm of the marginal likelihood of some learning rows' log prices (Rasmussen and Williams
+Learning the kernel. The logarithm of the marginal likelihood of some training rows' log prices (Rasmussen and Williams
 2006, equation 5.8) is climbed by Adam. It asks for no validation part, so nothing is stopped on the rows that are
 scored, and some 15 numbers are learnt from some thousand rows.
 
-Mean. With landmarks z (all learning rows, where they are few) and K = L L^T their covariance, rows have the features
+Mean. With landmarks z (all training rows, where they are few) and K = L L^T their covariance, rows have the features
 phi(x) = L^-1 k(z, x), and the mean is their ridge with the noise as penalty (subset of regressors, ibid. section
 8.3.1; with all rows as landmarks it is the exact mean). Prices have heavy tails, so the rows are weighted as by Huber:
 w = min(1, delta / |e|), where e is the row's residual were it left out, (y - f) / (1 - h) with leverage h, and the
@@ -86,7 +86,7 @@ class GaussianProcess:
             Fewer than two products, or a covariance that cannot be factorised.
         """
         if len(products) < 2:
-            raise TrainingError(f"{len(products)} learning rows; a Gaussian process needs at least 2")
+            raise TrainingError(f"{len(products)} training rows; a Gaussian process needs at least 2")
         rng = np.random.default_rng(seed)
         self.center, self.scale = float(np.median(log_price)), float(np.std(log_price)) or 1.0
         target = torch.from_numpy((log_price - self.center) / self.scale)

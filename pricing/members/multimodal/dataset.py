@@ -69,7 +69,7 @@ class AmazonMLDataset(Dataset[Any]):
 
     @property
     def lengths(self) -> np.ndarray:
-        """(n,) tokens a row; ones without text."""
+        """Number of tokens per row, ndarray of shape (n,); ones without text."""
         return self.text.lengths if self.text is not None else np.ones(len(self), dtype=np.int64)
 
     def __getitem__(self, row: int) -> dict[str, Any]:
@@ -113,9 +113,9 @@ class BucketSampler(Sampler[list[int]]):
     Parameters
     ----------
     lengths : (n,) ints
-        Tokens a row.
+        Number of tokens per row.
     batch_size : int
-        Rows of a batch of all processes together.
+        Number of rows per batch, of all processes together.
     shuffle : bool
         Else: sorted by length once, the same every epoch.
     chunk : int, optional
@@ -210,7 +210,7 @@ def get_dataloader(
     Parameters
     ----------
     batch_size : int
-        Rows a batch, of each process that trains.
+        Number of rows per batch and process that trains.
     ranks : Ranks, optional
         The processes that share the rows; by default this one alone.
     workers : int

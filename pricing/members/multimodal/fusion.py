@@ -42,7 +42,7 @@ class CrossModalAttention(nn.Module):
         Parameters
         ----------
         text : (B, T, D)
-            Tokens; at least one a row is unmasked.
+            Tokens; at least one per row is unmasked.
         text_mask : (B, T) bool
             True where there is a token.
         image : (B, P, D)

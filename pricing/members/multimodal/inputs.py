@@ -41,9 +41,9 @@ class TextInput(Protocol):
     """Texts by row."""
 
     lengths: np.ndarray
-    """(n,) tokens a row."""
+    """Number of tokens per row, ndarray of shape (n,)."""
     counts: np.ndarray
-    """(n,) windows a row."""
+    """Number of windows per row, ndarray of shape (n,)."""
 
     def window(self, number: int) -> "TextInput":
         """The windows of this number, from 0."""
@@ -91,7 +91,7 @@ def tokenize(
 
 class _Mapped:
     """Pickled, as for a loader's processes, without the data of its memory-mapped ``.npy`` files: they are mapped there
-    anew."""
+    again."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {
@@ -144,7 +144,7 @@ class TokenTexts(StoredTexts):
 
     @classmethod
     def of(cls, ids: Sequence[np.ndarray]) -> "TokenTexts":
-        """One window a row, from a list."""
+        """One window per row, from a list."""
         offsets = np.concatenate([[0], np.cumsum([len(i) for i in ids], dtype=np.int64)]).astype(np.int64)
         values = np.concatenate([*ids, np.empty(0, np.int32)]).astype(np.int32)
         return cls(values, offsets, np.arange(len(ids)), np.ones(len(ids), np.int64))
@@ -189,7 +189,7 @@ class ImageFiles:
     Parameters
     ----------
     paths : sequence of Path or None
-        One a row.
+        One per row.
     plain, augmented : callable
         Transforms from `image_transform`, PIL image in, (3, S, S) out.
     """

@@ -1,4 +1,4 @@
-"""Several processes that train one network together, one a GPU: torch's DistributedDataParallel, as torchrun runs it.
+"""Several processes that train one network together, one per GPU: torch's DistributedDataParallel, as torchrun runs it.
 
 A micro-batch of all processes is one batch of the sampler, dealt out row by row; the gradient is that of its mean
 loss. So two processes take the steps that one process with twice the batch takes.
@@ -84,7 +84,7 @@ class Ranks:
 
 
 def launch(function: Callable[..., None], processes: int, device: torch.device, args: tuple[Any, ...]) -> None:
-    """Run ``function(device, *args)`` in so many processes that see each other as `Ranks`.
+    """Run ``function(device, *args)`` in several processes that see each other as `Ranks`.
 
     What the first process logs under ``pricing`` is logged here.
 

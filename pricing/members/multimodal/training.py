@@ -185,7 +185,7 @@ class _Run:
             except torch.OutOfMemoryError:
                 raise  # the checkpoint is good, the device is full
             except Exception as error:  # another program's state may fail anywhere; all of it means the same
-                logger.warning("%s: %s; starting anew", self.manager.folder, error)
+                logger.warning("%s: %s; training from scratch", self.manager.folder, error)
                 self.load(before)
         self.ranks.wait()  # no process reads any more
         if self.ranks.first:

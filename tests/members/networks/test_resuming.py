@@ -197,7 +197,7 @@ def test_a_checkpoint_that_does_not_fit_is_left_for_a_new_start(
     manager.save_checkpoint(state, state["step"], kind="quick")
     done = count_steps(monkeypatch)
     model, _ = training_case.train(tmp_path)
-    assert "starting anew" in caplog.text
+    assert "training from scratch" in caplog.text
     assert done == list(range(12))
     assert equal(trained_state(model), undisturbed)
 
