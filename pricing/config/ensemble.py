@@ -8,8 +8,8 @@ from pricing.config.base import Section
 from pricing.metrics.interval_levels import INTERVAL_COLUMNS
 
 
-class MetaLightGBMConfig(Section):
-    """The shallow LightGBM of level 1."""
+class MetaTreesConfig(Section):
+    """The shallow boosted trees of level 1."""
 
     rounds: int = Field(200, ge=1)
     """Boosting rounds, one for each hundred rows at most; nothing is stopped early on the rows it is judged by."""
@@ -53,8 +53,8 @@ class MetaNetworkConfig(Section):
 class EnsembleConfig(Section):
     """Level 1 meta-learners, level 2 weights, calibration, decision, intervals."""
 
-    meta_learners: tuple[Literal["smape_linear", "ridge", "elasticnet", "lightgbm", "network"], ...] = (
-        "smape_linear", "ridge", "elasticnet", "lightgbm", "network",
+    meta_learners: tuple[Literal["smape_linear", "ridge", "elasticnet", "trees", "network"], ...] = (
+        "smape_linear", "ridge", "elasticnet", "trees", "network",
     )  # fmt: skip
     """Level 1 learners over the out-of-fold log prices, beside the plain mean, the best single member, the simplex
     weights and the greedy selection, which are always there."""
@@ -62,7 +62,7 @@ class EnsembleConfig(Section):
     """A member is left out where its rank correlation with the price is under this many standard errors of no
     correlation at all; 0 keeps every member."""
     most_members: int = Field(24, ge=2)
-    """Most members, those of the largest weight, that LightGBM and the network see."""
+    """Most members, those of the largest weight, that the trees and the network see."""
     smape_linear_pull: float = Field(30.0, ge=0)
     """Penalty that draws the free coefficients to the simplex weights, as a number of rows."""
     ridge_alpha: float = Field(1.0, gt=0)
@@ -71,8 +71,8 @@ class EnsembleConfig(Section):
     """ElasticNet penalty, on standardised columns."""
     elasticnet_l1_ratio: float = Field(0.5, ge=0, le=1)
     """Share of L1 in the ElasticNet penalty."""
-    lightgbm: MetaLightGBMConfig = MetaLightGBMConfig()
-    """The shallow LightGBM."""
+    trees: MetaTreesConfig = MetaTreesConfig()
+    """The shallow boosted trees."""
     network: MetaNetworkConfig = MetaNetworkConfig()
     """The network."""
     weight_starts: int = Field(5, ge=1)

@@ -18,7 +18,7 @@ from pricing.store.artifacts import write_json
 
 __all__ = ["fit_ensemble"]
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def fit_ensemble(
@@ -101,7 +101,7 @@ def fit_ensemble(
     if floor is not None:
         metrics["floor"] = floor
     write_json(out / "metrics.json", metrics)
-    log.info(
+    logger.info(
         "stack of %d members on %d rows: %s, calibration %s, decision %s, nested out-of-fold SMAPE %.2f, hold-out %s",
         len(names), len(train.price), trained.choice, metrics["stack"]["calibration"], metrics["stack"]["decision"],
         metrics["stack"]["oof_smape"], f"{metrics['holdout']['smape']:.2f}" if "holdout" in metrics else "none",

@@ -11,7 +11,7 @@ greedy       greedy selection (`pricing.ensemble.selection`)
 smape_linear free coefficients that minimise SMAPE (`pricing.ensemble.linear`)
 ridge        ridge regression on the standardised members
 elasticnet   the same with an L1 part
-lightgbm     smape_linear's price plus shallow trees, fitted by L1 to what it leaves over
+trees        smape_linear's price plus shallow trees, fitted by L1 to what it leaves over
              (`pricing.ensemble.meta_trees`)
 network      smape_linear's price plus the best answer to a predicted distribution of what it leaves over
              (`pricing.ensemble.meta_network`)
@@ -118,8 +118,8 @@ def fit_level_1(members: Floats, log_true: Floats, config: EnsembleConfig, seed:
     ordered = tuple(kept[j] for j in np.argsort(-say, kind="stable")[: config.most_members])
     models: dict[str, Model] = {}
     for name in names:
-        if name == "lightgbm":
-            models[name] = fit_trees(base, members, log_true, ordered, config.lightgbm, seed)
+        if name == "trees":
+            models[name] = fit_trees(base, members, log_true, ordered, config.trees, seed)
         elif name == "network":
             models[name] = fit_network(base, members, log_true, ordered, config.network, seed)
         else:

@@ -1,11 +1,11 @@
-"""The shallow LightGBM of level 1: a linear base plus trees that are fitted by L1 to what it leaves over."""
+"""The shallow trees of level 1, by LightGBM: a linear base plus trees that are fitted by L1 to what it leaves over."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing.config.ensemble import MetaLightGBMConfig
+from pricing.config.ensemble import MetaTreesConfig
 from pricing.ensemble.linear import LinearModel
 from pricing.ensemble.meta_features import meta_features
 
@@ -47,7 +47,7 @@ def fit_trees(
     members: Floats,
     log_true: Floats,
     seen: tuple[int, ...],
-    config: MetaLightGBMConfig,
+    config: MetaTreesConfig,
     seed: int,
 ) -> TreeModel:
     """Fit ``config.seeds`` models on one thread each, so that the result does not depend on how many there are.

@@ -3,7 +3,7 @@
 On disk::
 
     ensemble.json            members, learners, level 2 weights, calibration, decision, intervals, bounds
-    LEARNER.N.lgb.txt        the trees of a LightGBM learner, LightGBM's own text format
+    LEARNER.N.lgb.txt        the trees of a learner, LightGBM's own text format
     LEARNER.safetensors      the weights of a network
 """
 
@@ -29,7 +29,11 @@ from pricing.store.artifacts import write_json
 
 __all__ = ["Ensemble"]
 
-_FORMAT = 3
+_FORMAT = 4
+_SUMMED = (
+    "elasticnet", "greedy", "trees", "mean", "member", "network", "ridge", "single", "smape_linear", "weights",
+)  # fmt: skip
+"""Order of the learners in the blend's sum, members by name: a sum in another order differs in its last bit."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +92,9 @@ class Ensemble:
     def blend(self, members: NDArray[np.float64]) -> NDArray[np.float64]:
         """The learners' weighted log price of shape (n,), before calibration and decision."""
         total = np.zeros(len(members))
-        # sorted, as saving sorts them: a sum in another order differs in its last bit
-        for name, weight in sorted(self.weights.items()):
-            if weight > 0:
-                total += weight * self.learners[name].predict(members)
+        for name in sorted(self.weights, key=lambda name: (_SUMMED.index(name.partition(" ")[0]), name)):
+            if self.weights[name] > 0:
+                total += self.weights[name] * self.learners[name].predict(members)
         return total
 
     def finish(self, members: NDArray[np.float64], blend: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from pricing.config.ensemble import EnsembleConfig
 Floats = NDArray[np.float64]
 
 QUICK = EnsembleConfig(
-    lightgbm={"rounds": 60, "seeds": 1}, network={"networks": 1, "epochs": 6, "hidden": 24}, weight_starts=2,
+    trees={"rounds": 60, "seeds": 1}, network={"networks": 1, "epochs": 6, "hidden": 24}, weight_starts=2,
     bootstrap=200, standalone_folds=3,
 )  # fmt: skip
 """Every part of the stack, small."""
@@ -88,11 +88,11 @@ def write_stages(
 
 
 def write_member(
-    folder: Path, name: str, fold: int | None, ids: NDArray[np.str_], part: NDArray[np.str_], log_price: Floats
+    folder: Path, name: str, fold: int | None, ids: NDArray[np.str_], role: NDArray[np.str_], log_price: Floats
 ) -> None:
     """One base model's fold output, rows shuffled."""
     folder.mkdir(parents=True)
     order = np.random.default_rng(len(ids)).permutation(len(ids))
-    table = pl.DataFrame({"sample_id": ids[order], "role": part[order], "log_price": log_price[order]})
+    table = pl.DataFrame({"sample_id": ids[order], "role": role[order], "log_price": log_price[order]})
     table.write_parquet(folder / "predictions.parquet")
     (folder / "member.json").write_text(json.dumps({"member": name, "fold": fold}))

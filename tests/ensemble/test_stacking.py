@@ -145,7 +145,7 @@ def test_members_good_in_different_places_are_told_apart() -> None:
     trained = train_ensemble(members, log_price, np.arange(4000) % 3, names(4), QUICK, 0)
     scores = {name: smape_of_logs(values, log_price) for name, values in trained.learner_oof.items()}
     linear = min(scores[name] for name in ("mean", "single", "weights", "greedy", "ridge", "smape_linear"))
-    assert max(scores["lightgbm"], scores["network"]) < linear - 1
+    assert max(scores["trees"], scores["network"]) < linear - 1
     assert smape_of_logs(trained.oof, log_price) < linear - 1
 
 
@@ -268,7 +268,7 @@ def test_saved_ensemble_is_complete(saved: tuple[Path, Ensemble, np.ndarray], tm
     process predicts the same bits from a copied folder."""
     folder, ensemble, members = saved
     record = json.loads((folder / "ensemble.json").read_text())
-    assert {"mean", "weights", "greedy", "ridge", "elasticnet", "lightgbm", "network"} <= set(record["learners"])
+    assert {"mean", "weights", "greedy", "ridge", "elasticnet", "trees", "network"} <= set(record["learners"])
     assert set(record) == {
         "format", "members", "learners", "weights", "calibration", "decision", "bounds", "intervals",
     }  # fmt: skip
@@ -320,11 +320,11 @@ def renamed(record: dict, old: str, new: str) -> dict:
         lambda r: r | {"format": 99},
         lambda r: {key: value for key, value in r.items() if key != "weights"},
         lambda r: r | {"weights": dict.fromkeys(r["weights"], 0.9)},
-        lambda r: renamed(r, "lightgbm", "../../x"),
+        lambda r: renamed(r, "trees", "../../x"),
         lambda r: renamed(r, "network", "../../x"),
-        lambda r: changed(r, "lightgbm", {"members": [7]}),
-        lambda r: changed(r, "lightgbm", {"models": 10**9}),
-        lambda r: changed(r, "lightgbm", {"kind": "pickle"}),
+        lambda r: changed(r, "trees", {"members": [7]}),
+        lambda r: changed(r, "trees", {"models": 10**9}),
+        lambda r: changed(r, "trees", {"kind": "pickle"}),
         lambda r: changed(r, "network", {"members": [0, 1]}),
         lambda r: changed(r, "network", {"scale": [0.0, 1.0, 1.0, 1.0]}),
         lambda r: r | {"decision": r["decision"] | {"offsets": [0.0]}},
@@ -346,7 +346,7 @@ def test_poisoned_ensemble_is_refused(saved, tmp_path: Path, poison) -> None:  #
         Ensemble.load(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["lightgbm.0.lgb.txt", "network.safetensors"])
+@pytest.mark.parametrize("name", ["trees.0.lgb.txt", "network.safetensors"])
 def test_truncated_files_and_pickles_are_refused(saved, tmp_path: Path, name: str) -> None:  # type: ignore[no-untyped-def]
     folder, _, _ = saved
     for path in folder.iterdir():
