@@ -69,6 +69,10 @@ class PricingConfig(Section):
         images = self.images.model_copy(update={"allow_hosts": (*self.images.allow_hosts, host)})
         return self.model_copy(update={"images": images})
 
+    def with_settings(self, settings: Mapping[str, Any]) -> "PricingConfig":
+        """Return the tree with settings laid over it; takes and raises what `load_config` does."""
+        return _validated(_merge(self.model_dump(), _expanded(settings)))
+
     @model_validator(mode="after")
     def _folds_for_the_search(self) -> Self:
         asked, there = self.tuning.n_splits, self.folds.n_splits
@@ -111,8 +115,12 @@ def load_config(preset: str = "demo", overrides: Mapping[str, Any] | Iterable[st
                 f"{source}: preset is set to {tree['preset']!r}; a preset is chosen by --preset or the parameter "
                 "preset alone, remove the key"
             )
+    return _validated({"preset": preset, **_merge(below, above)})
+
+
+def _validated(tree: Mapping[str, Any]) -> PricingConfig:
     try:
-        return PricingConfig.model_validate({"preset": preset, **_merge(below, above)})
+        return PricingConfig.model_validate(tree)
     except ValidationError as error:
         raise ConfigError(describe_validation_error(error)) from None
 

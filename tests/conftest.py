@@ -3,9 +3,13 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from tests.run.small_run import SmallRun
 
 # the same examples in every run; timing is the benchmarks' business
 settings.register_profile(
@@ -35,6 +39,20 @@ def real_rows() -> Path:
     if not (folder / "train.csv").exists():
         pytest.skip("no real rows; set PRICING_REAL_ROWS")
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> "SmallRun":
+    """A whole run in miniature but for its last step, in seconds."""
+    from tests.run.small_run import make_small_run
+
+    return make_small_run(tmp_path_factory.mktemp("small_run"))
+
+
+@pytest.fixture(scope="session")
+def outputs(small_run: "SmallRun", tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the last step of the small run wrote."""
+    return small_run.write(tmp_path_factory.mktemp("outputs") / "outputs")
 
 
 @pytest.fixture(scope="session")

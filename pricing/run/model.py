@@ -15,7 +15,7 @@ from pricing.download.images import Images
 from pricing.ensemble.stack import Ensemble
 from pricing.errors import ArtifactError
 from pricing.features.engineer import FeatureEngineer
-from pricing.features.load import ID, RIDGE
+from pricing.features.load import ID, RIDGE, FeatureSet
 from pricing.features.price_features import PriceFeatures
 from pricing.members.contract import Member, Reads
 from pricing.members.fold_rows import Rows
@@ -138,7 +138,7 @@ class RunModel:
             with steps.next():
                 rows[fold] = _with_prices(base, fitted.transform(features))
         if comparables > 0:
-            similar = self._comparables(base, comparables)
+            similar = self._comparables(features, comparables)
         predicted = {}
         for name, models in self.members.items():
             found, prepared = {}, None
@@ -154,11 +154,15 @@ class RunModel:
         intervals = {name: log_to_price(values) for name, values in ends.items()}
         return ScoredPrices(log_to_price(log_price), intervals, self.decimals, similar)
 
-    def _comparables(self, rows: Rows, count: int) -> pl.DataFrame:
+    def comparables(self, frame: pl.DataFrame, count: int) -> pl.DataFrame:
+        """Return the labelled products that n products are most like, without pricing these; as `predict` does."""
+        return self._comparables(self.engineer.transform(frame), count)
+
+    def _comparables(self, features: FeatureSet, count: int) -> pl.DataFrame:
         asked = self.price_features.get(REFIT) or next(iter(self.price_features.values()))
         if self.engineer.index is None:
             raise ArtifactError("the model has no index of products to compare with; run again")
-        return asked.comparables(rows.features, self.engineer.index.products, count)
+        return asked.comparables(features, self.engineer.index.products, count)
 
     def _words(self) -> list[str]:
         """What the steps of a prediction do, in their order."""

@@ -12,17 +12,23 @@ from pathlib import Path
 from pricing.errors import InputError
 from pricing.store.permissions import apply_umask
 
-__all__ = ["RUN", "STACK", "check_file", "check_folder", "check_output", "check_stage_output", "fill_output"]
+__all__ = ["MODEL", "RUN", "STACK", "check_file", "check_folder", "check_output", "check_stage_output", "fill_output"]
 
 RUN = "run.json"
 """What says that a folder holds a run (or a stage of one)."""
 STACK = "ensemble/ensemble.json"
 """What says that a folder holds what `pricing ensemble` made."""
-_FOLDERS = {RUN: ("evaluation", "model", "plots"), STACK: ("ensemble", "evaluation", "plots")}
-_FILES = (
+MODEL = "model.json"
+"""What says that a folder holds a model."""
+_FOLDERS = {
+    RUN: ("evaluation", "model", "plots"), STACK: ("ensemble", "evaluation", "plots"),
+    MODEL: ("encoders", "engineer", "ensemble", "members", "price_features"),
+}  # fmt: skip
+_RUN_FILES = (
     "metrics.json", "missing_images.csv", "rejected.csv", "report.html", "submission.csv", "submission_intervals.csv",
     "unpriced.csv", "unpriced_intervals.csv",
 )  # fmt: skip
+_FILES = {RUN: _RUN_FILES, STACK: _RUN_FILES, MODEL: ()}
 _PARTIAL = ".pricing-partial-"
 """Beginning of the name of what is being written into an output."""
 _ABANDONED = 3600.0
@@ -71,7 +77,7 @@ def check_output(output: Path, mark: str = RUN) -> None:
     output : Path
         There or not.
     mark : str
-        `RUN` or `STACK`: the file by which an earlier output of the same kind is known.
+        `RUN`, `STACK` or `MODEL`: the file by which an earlier output of the same kind is known.
 
     Raises
     ------
@@ -144,7 +150,7 @@ def fill_output(output: Path, mark: str = RUN) -> Iterator[Path]:
 def _put_in_place(new: Path, output: Path, mark: str) -> None:
     """Entry by entry; what is replaced is moved aside first, and removed when all is done."""
     entries = {entry.name for entry in new.iterdir()}
-    stale = {*_FOLDERS[mark], *_FILES} - entries if (output / mark).exists() else set()
+    stale = {*_FOLDERS[mark], *_FILES[mark]} - entries if (output / mark).exists() else set()
     aside = new / ".replaced"
     aside.mkdir()
     # the mark first: killed in the middle, the folder is still known as an earlier output and may be filled again

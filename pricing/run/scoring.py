@@ -1,5 +1,7 @@
 """Price a file of new products, and fetch their images: what `pricing score` does."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +22,7 @@ from pricing.download.sources import ImageSource
 from pricing.members.registry import member_class
 from pricing.report.run_losses import Loss, image_losses, row_losses
 from pricing.run.model import RunModel
+from pricing.run.output_folder import check_folder
 from pricing.run.submission import write_comparables, write_intervals, write_rejected, write_submission
 from pricing.run_progress import RunProgress
 from pricing.store.tables import read_table
@@ -35,8 +38,8 @@ class ScoredFile:
     ----------
     rows, skipped : int
         Number of rows priced, and of empty rows skipped.
-    median : float or None
-        Median price, rounded; None without rows.
+    median : float
+        Median price, rounded.
     decimals : int
         Decimals of the prices.
     intervals, comparables : Path or None
@@ -47,7 +50,7 @@ class ScoredFile:
 
     rows: int
     skipped: int
-    median: float | None
+    median: float
     decimals: int
     intervals: Path | None
     comparables: Path | None
@@ -55,15 +58,16 @@ class ScoredFile:
 
 
 def score_file(
-    model: RunModel, catalogue: Path, output: Path, config: PricingConfig, source: ImageSource, *,
-    comparables: int = 0, progress: RunProgress | None = None, images_progress: ProgressCallback | None = None,
+    load: Callable[[], RunModel], catalogue: Path, output: Path, config: PricingConfig, source: ImageSource, *,
+    comparables: int = 0, progress: RunProgress | None = None, shown: AbstractContextManager[object] | None = None,
+    images_shown: AbstractContextManager[ProgressCallback | None] | None = None,
 ) -> ScoredFile:  # fmt: skip
     """Price a catalogue file and write the prices, with the files that belong beside them.
 
     Parameters
     ----------
-    model : RunModel
-        The run's models.
+    load : callable
+        Returns the run's models; called once the file is found good and the images are there.
     catalogue : Path
         CSV or Parquet: sample_id, catalog_content, image_link.
     output : Path
@@ -74,8 +78,10 @@ def score_file(
         Where images come from.
     comparables : int
         As in `RunModel.predict`.
-    progress, images_progress : optional
-        Told of the pricing, and of the download.
+    progress : RunProgress, optional
+        Told of the pricing.
+    shown, images_shown : context manager, optional
+        Shows the progress while the products are priced; shows the download and gives what is told of it.
 
     Raises
     ------
@@ -83,12 +89,15 @@ def score_file(
         The file, an image source or the disk is at fault; nothing is written.
     """
     read = read_catalogue_file(catalogue, labelled=False, on_bad_rows=config.catalogue.on_bad_rows)
-    frame, header = read.frame, config.submission.model_copy(update={"decimals": model.decimals})
-    images, losses = None, []
+    frame, images, losses = read.frame, None, []
     if reads_images(config):
-        images = fetch_images(frame, config.images, source, config.paths.work / "images", progress=images_progress)
+        check_folder(config.paths.artifacts, "--artifacts")
+        with images_shown or nullcontext() as show:
+            images = fetch_images(frame, config.images, source, config.paths.work / "images", progress=show)
         losses = image_losses(describe_new_images(images, config.images, source), listed="")
-    scored = model.predict(frame, images, comparables, progress)
+    with shown or nullcontext():
+        scored = load().predict(frame, images, comparables, progress)
+    header = config.submission.model_copy(update={"decimals": scored.decimals})
     statistics = write_submission(frame["sample_id"], scored.price, header, output)
     intervals, similar, rejected = None, None, ""
     if header.intervals:
@@ -100,7 +109,7 @@ def score_file(
     counts = {"test": {"rows": frame.height, **read.notes.counts()}}
     losses = [*row_losses(counts, prices=output.name, rejected=rejected), *losses]
     return ScoredFile(
-        frame.height, read.notes.empty_rows, statistics.get("median"), model.decimals, intervals, similar, losses
+        frame.height, read.notes.empty_rows, statistics["median"], scored.decimals, intervals, similar, losses
     )
 
 

@@ -51,9 +51,7 @@ def make_small_run(root: Path) -> SmallRun:
     store = ArtifactStore(root / "store")
 
     def made(stage: Stage, name: str, make: Callable[[Path], None], slot: str = "") -> Path:
-        return store.path(
-            store.build(stage, name, slot, {"of": f"{name} {slot}"}, lambda out: None if make(out) else None)
-        )
+        return store.path(store.build(stage, name, slot, {"of": f"{name} {slot}"}, make))
 
     products = make_products(LABELLED + ASKED)
     frame = products.frame.with_columns(image_link=pl.format("http://x/{}.jpg", pl.col("sample_id")))

@@ -90,10 +90,11 @@ def test_comparables_are_the_runs_labelled_products(small_run: SmallRun, model: 
     assert set(found["comparable"]) <= {f"p{number}" for number in range(110)}
     # the refit knows the prices of all of them, the hold-out's too
     assert any(int(sample_id[1:]) >= 90 for sample_id in found["comparable"])
+    assert model.comparables(small_run.frame, 3).equals(found)
     for fitted in model.price_features.values():
         fitted.spaces = []
     with pytest.raises(SchemaError, match="compared no products"):
-        model._comparables(run_model.Rows(small_run.frame, None, pl.DataFrame(), np.empty(0)), 3)  # type: ignore[arg-type]
+        model.comparables(small_run.frame, 3)
 
 
 def test_every_step_is_told(small_run: SmallRun, model: RunModel) -> None:

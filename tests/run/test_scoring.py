@@ -54,7 +54,7 @@ Score = Callable[..., scoring.ScoredFile]
 @pytest.fixture
 def score(catalogue: Path, tmp_path: Path) -> Score:
     def price(config: PricingConfig, **more: Any) -> scoring.ScoredFile:
-        return score_file(FakeModel(), catalogue, tmp_path / "p.csv", config, ImageSource.web(), **more)  # type: ignore[arg-type]
+        return score_file(FakeModel, catalogue, tmp_path / "p.csv", config, ImageSource.web(), **more)  # type: ignore[arg-type]
 
     return price
 
@@ -91,7 +91,7 @@ def test_images_are_fetched_into_the_work_folder(catalogue: Path, tmp_path: Path
     config = settings(**{"images.enabled": True, "paths": {"artifacts": str(tmp_path / "artifacts")}})
     model = FakeModel()
     source = ImageSource.folder(tmp_path / "images")
-    scored = score_file(model, catalogue, tmp_path / "p.csv", config, source)  # type: ignore[arg-type]
+    scored = score_file(lambda: model, catalogue, tmp_path / "p.csv", config, source)  # type: ignore[arg-type]
     assert model.images is not None
     assert list(model.images.files()) == ["http://x/1.jpg"]
     assert all(

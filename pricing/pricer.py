@@ -1,0 +1,323 @@
+"""The one object: it learns from a catalogue with prices, says how well, and prices other products."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import polars as pl
+
+from pricing.catalogue.table_input import as_file, read_products
+from pricing.configuration import PricingConfig, load_config
+from pricing.download.sources import ImageSource
+from pricing.errors import ConfigError, InputError
+from pricing.run.model_folder import find_model, read_model_record
+from pricing.run.output_folder import MODEL, fill_output
+from pricing.store.artifacts import write_json
+
+if TYPE_CHECKING:
+    from pricing.download.images import Images
+    from pricing.plan.results import FinishedPlan
+    from pricing.run.model import RunModel
+    from pricing.run.scoring import ScoredFile
+
+__all__ = ["Pricer"]
+
+_SCORING: dict[str, Any] = {
+    "images.allow_hosts": (), "images.proxy": None, "catalogue.on_bad_rows": "refuse", "submission.intervals": False,
+    "resources.cores": None,
+}  # fmt: skip
+"""Settings of a run that say nothing of other products. A model folder may come from anywhere: the hosts that it
+allows must not open the user's own network."""
+
+
+class Pricer:
+    """Learns what products cost from their texts and images, and prices new ones.
+
+    Every step's output is kept in ``artifacts``, so that a second `fit` does only what is new, and a killed one is
+    resumed. Training runs on this machine, in processes of its own.
+
+    Parameters
+    ----------
+    preset : str
+        Settings to start from: demo, quick, cpu, best, full, or the path of a TOML file.
+    settings : dict, optional
+        Settings laid over the preset, by dotted keys.
+    columns : None
+        Reserved for the roles of other columns; anything else is refused.
+    artifacts : str or Path
+        Folder of all that is made and read again. The setting ``paths.artifacts`` wins over it.
+
+    Attributes
+    ----------
+    config : PricingConfig
+        All settings.
+
+    Raises
+    ------
+    ConfigError
+        A setting is unknown or impossible.
+
+    Examples
+    --------
+    >>> from pricing import Pricer
+    >>> pricer = Pricer("cpu", {"seed": 1, "members.lightgbm.rounds": 500})
+    >>> pricer.config.members.lightgbm.rounds
+    500
+
+    Training takes minutes. Files are CSV or Parquet, and tables of polars, pandas or pyarrow do as well::
+
+        pricer.fit("train.csv", test="test.csv", images="images/")
+        pricer.leaderboard()
+        pricer.predict(products, intervals=True)
+        pricer.comparables(products, k=5)
+        pricer.save("model/")
+        Pricer.load("model/").predict(products)
+    """
+
+    def __init__(
+        self, preset: str = "cpu", settings: dict[str, Any] | None = None, columns: None = None,
+        artifacts: str | Path = "artifacts",
+    ) -> None:  # fmt: skip
+        if columns is not None:
+            raise ConfigError(
+                f"columns is {columns!r}; roles of other columns cannot be given yet, so name yours sample_id, "
+                "catalog_content, image_link and price"
+            )
+        self._start(load_config(preset, {"paths.artifacts": str(artifacts), **(settings or {})}))
+
+    def _start(self, config: PricingConfig, folder: Path | None = None) -> None:
+        self.config = config
+        self._folder = folder
+        """Of a run, or its model alone."""
+        self._finished: FinishedPlan | None = None
+        self._model: RunModel | None = None
+
+    def fit(
+        self, train: Any, test: Any = None, images: str | Path | None = None, floor: dict[str, Any] | None = None
+    ) -> Self:
+        """Learn from a catalogue with prices.
+
+        Parameters
+        ----------
+        train : path or table
+            Labelled products: sample_id, catalog_content, image_link, price. A table is a DataFrame of polars or
+            pandas, or a Table of pyarrow.
+        test : path or table, optional
+            Products to price, without price. Features are fitted on their texts, too.
+        images : str or Path, optional
+            Folder that holds the images, or the address of a mirror (``http://HOST``) of the links' hosts. By default
+            images are fetched from their links.
+        floor : dict, optional
+            What the noise of a generated catalogue leaves to anybody, for the report.
+
+        Raises
+        ------
+        InputError
+            A file or table cannot be used, or holds too little to learn from.
+        RunError
+            A step failed.
+        """
+        from pricing.plan.local_runner import run_locally
+
+        tables = self.config.paths.work / "tables"
+        files = as_file(train, tables), None if test is None else as_file(test, tables)
+        self._finished = run_locally(*files, self.config, ImageSource.of(images), floor=floor)
+        self._folder, self._model = self._finished.outputs, None
+        return self
+
+    def leaderboard(self) -> pl.DataFrame:
+        """Return what each model reached, the best of the members first, then their mean and the stack.
+
+        Returns
+        -------
+        DataFrame
+            ``model``; ``oof_smape``, SMAPE out of fold in percent (nested for the stack); ``holdout_smape``, that of
+            rows that nothing was fitted on; ``holdout_low`` and ``holdout_high``, its 95 % interval for the stack;
+            ``seconds`` of training. Null where unknown.
+        """
+        metrics, spent = self._read("metrics.json"), self._seconds()
+        models = sorted(metrics["models"].items(), key=lambda item: item[1]["oof_smape"])
+        held = metrics.get("holdout", {})
+        stack = {"holdout_smape": held.get("smape"), "holdout_low": held.get("smape_low"),
+                 "holdout_high": held.get("smape_high"), **metrics["stack"]}  # fmt: skip
+        rows = [*models, ("mean", metrics["mean"]), ("stack", stack)]
+        names = ("oof_smape", "holdout_smape", "holdout_low", "holdout_high")
+        table = [(name, *(found.get(key) for key in names), spent.get(name)) for name, found in rows]
+        schema = {"model": pl.String} | dict.fromkeys((*names, "seconds"), pl.Float64)
+        return pl.DataFrame(table, schema=schema, orient="row")
+
+    def predict(self, products: Any, intervals: bool = False, images: str | Path | None = None) -> pl.DataFrame:
+        """Price products. Models are read at the first call; the next ones read none.
+
+        Parameters
+        ----------
+        products : path or table
+            n products: sample_id, catalog_content, image_link.
+        intervals : bool
+            Whether to add the prediction intervals.
+        images : str or Path, optional
+            As in `fit`; only for models that read images.
+
+        Returns
+        -------
+        DataFrame
+            n rows in the products' order: ``sample_id``, ``price`` (unrounded) and, where asked for, ``low_80``,
+            ``high_80``, ``low_95`` and ``high_95``, the ends of the intervals of 80 and 95 %.
+        """
+        frame = self._products(products)
+        scored = self._loaded().predict(frame, self._images(frame, images))
+        ends = scored.intervals if intervals else {}
+        return pl.DataFrame({"sample_id": frame["sample_id"], "price": scored.price, **ends})
+
+    def comparables(self, products: Any, k: int = 5) -> pl.DataFrame:
+        """Return the labelled products that each of n products is most like.
+
+        Parameters
+        ----------
+        products : path or table
+            As in `predict`.
+        k : int
+            Maximum number of comparables per product.
+
+        Returns
+        -------
+        DataFrame
+            As `pricing.features.comparables.find_comparables`: ``sample_id``, ``rank``, ``comparable``, ``title``,
+            ``price``, ``similarity`` among others.
+        """
+        return self._loaded().comparables(self._products(products), k)
+
+    def price_file(
+        self, catalogue: str | Path, output: str | Path, images: str | Path | None = None, comparables: int = 0,
+        **display: Any,
+    ) -> "ScoredFile":  # fmt: skip
+        """Price a file and write the prices as a run does, rounded, with intervals and comparables beside them.
+
+        Parameters
+        ----------
+        catalogue : str or Path
+            CSV or Parquet: sample_id, catalog_content, image_link.
+        output : str or Path
+            CSV file of the prices.
+        images : str or Path, optional
+            As in `predict`.
+        comparables : int
+            Number of comparables per product; 0 looks none up.
+        display
+            What shows how far it is, as in `pricing.run.scoring.score_file`: ``progress``, ``shown``, ``images_shown``.
+        """
+        from pricing.run.scoring import score_file
+
+        return score_file(
+            self._loaded, Path(catalogue), Path(output), self.config, ImageSource.of(images), comparables=comparables,
+            **display,
+        )  # fmt: skip
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model into a folder: all that `load` needs, anywhere.
+
+        Raises
+        ------
+        InputError
+            The folder holds what would be replaced and is no earlier model.
+        """
+        source = find_model(self._place())
+        with fill_output(Path(folder), MODEL) as new:
+            for entry in source.glob("[!.]*"):
+                (shutil.copytree if entry.is_dir() else shutil.copy)(entry, new / entry.name)
+            if not (new / "config.json").exists():
+                write_json(new / "config.json", self.config.model_dump(mode="json"))
+
+    @classmethod
+    def load(
+        cls, folder: str | Path, settings: dict[str, Any] | None = None, artifacts: str | Path = "artifacts"
+    ) -> Self:
+        """Take up what `save` or a run left.
+
+        Parameters
+        ----------
+        folder : str or Path
+            A model folder, or a run's output folder.
+        settings : dict, optional
+            Settings for pricing, by dotted keys: ``images.allow_hosts``, ``images.proxy``, ``catalogue.on_bad_rows``,
+            ``submission.price_column``, ``submission.intervals``, ``resources.cores``. All but the header of the prices
+            are not taken from the run.
+        artifacts : str or Path
+            Folder that fetched images are kept in.
+
+        Raises
+        ------
+        InputError
+            The folder holds no model.
+        ArtifactError
+            The model is of another version.
+        """
+        model = find_model(Path(folder))
+        read_model_record(model)
+        try:
+            config = PricingConfig.model_validate(json.loads((model / "config.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{model}: is no model folder ({type(error).__name__}); give a run's --output") from None
+        pricer = cls.__new__(cls)
+        laid = {**_SCORING, "paths.artifacts": str(artifacts), **(settings or {})}
+        pricer._start(config.with_settings(laid), Path(folder))
+        return pricer
+
+    def write(self, output: str | Path) -> None:
+        """Leave the whole run in a folder: submission, report, figures, plots, model.
+
+        Raises
+        ------
+        InputError
+            The folder holds what would be replaced and is no earlier run, or nothing was fitted here.
+        """
+        if self._finished is None:
+            raise InputError("this Pricer was not fitted here, so that there is no run to write; call fit")
+        self._finished.finish(Path(output))
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether prices depend on images."""
+        from pricing.run.scoring import reads_images
+
+        return reads_images(self.config)
+
+    def _products(self, products: Any) -> pl.DataFrame:
+        return read_products(products, self.config.catalogue.on_bad_rows).frame
+
+    def _images(self, frame: pl.DataFrame, images: str | Path | None) -> "Images | None":
+        if not self.reads_images:
+            return None
+        from pricing.run.scoring import fetch_images
+
+        return fetch_images(frame, self.config.images, ImageSource.of(images), self.config.paths.work / "images")
+
+    def _loaded(self) -> "RunModel":
+        if self._model is None:
+            from pricing.run.model import RunModel
+
+            self._model = RunModel.load(find_model(self._place()), self.config.resources.available())
+        return self._model
+
+    def _place(self) -> Path:
+        if self._folder is None:
+            raise InputError("this Pricer has learned nothing yet; call fit, or Pricer.load on a model folder")
+        return self._folder
+
+    def _read(self, name: str) -> dict[str, Any]:
+        path = self._place() / name
+        try:
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            raise InputError(f"{path}: is not there or damaged; figures need a run's output folder") from None
+
+    def _seconds(self) -> dict[str, float]:
+        """Seconds of training by model, of what came from the cache those that it took when it was made."""
+        stages = self._read("run.json")["stages"] if self._finished is None else self._finished.records()
+        found: dict[str, float] = {}
+        for record in stages:
+            # a member's steps are labelled STAGE NAME-FOLD
+            name = "stack" if record["name"] == "ensemble" else record["label"].split(" ")[-1].rpartition("-")[0]
+            found[name] = found.get(name, 0.0) + record["seconds"]
+        return found
