@@ -111,6 +111,9 @@ def train_ensemble(
     PredictionsError
         Shapes that do not fit together, a value that is not finite, fewer than two folds or fewer than `FEWEST_ROWS`.
     """
+    # the limit below binds the libraries that are loaded: one that a fit loads later takes all cores, and rounds otherwise
+    import scipy.linalg  # noqa: F401
+
     _check(members, log_price, folds, names)
     folds = nesting_folds(folds, config.nested_folds)
     labels = [int(fold) for fold in np.unique(folds)]

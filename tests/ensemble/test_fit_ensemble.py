@@ -1,6 +1,8 @@
 """The ensemble stage: rows are matched by id, inputs are checked, the same input gives the same bytes."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -152,3 +154,17 @@ def test_wrong_sets_are_refused(tmp_path: Path) -> None:
     shuffled.write_parquet(folds / "folds.parquet")
     with pytest.raises(ArtifactError, match="in the same order"):
         fit_ensemble(catalogue, folds, members, refits, QUICK, 0, tmp_path)
+
+
+def test_the_first_stack_of_a_process_is_as_its_second() -> None:
+    """SciPy, loaded by the first fit, once took all cores in it: a run of the stack alone had other last bits."""
+    code = (
+        "import numpy as np; from pricing.ensemble.stacking import train_ensemble\n"
+        "from tests.ensemble.synthetic import QUICK, make_members\n"
+        "members, log_price = make_members(300, 3, 2)\n"
+        "first, second = (train_ensemble(members, log_price, np.arange(300) % 3, ('a', 'b', 'c'), QUICK, 0).oof"
+        " for _ in range(2))\n"
+        "print((first == second).all())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
