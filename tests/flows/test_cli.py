@@ -17,7 +17,8 @@ from pricing.catalogue.reading import read_catalogue_file
 from pricing.configuration import PricingConfig
 from pricing.download.sources import ImageSource
 from pricing.metrics.rounding import round_prices
-from pricing.run.scoring import fetch_pictures, score_catalogue
+from pricing.run.model import RunModel
+from pricing.run.scoring import fetch_images
 from pricing.sample.serving import serve_folder
 from tests.ensemble.synthetic import make_members
 from tests.members.networks.builders import write_image_encoder, write_text_encoder
@@ -155,7 +156,7 @@ def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path, prefect_server:
     assert all((ends[a] <= ends[b]).all() for a, b in pairwise(order))
     covered = {level: figures["coverage"] for level, figures in metrics["intervals"].items()}
     assert covered["95"] >= covered["80"] > 40
-    assert set(metrics["holdout"]["segments"]) == {"category", "brand_frequency", "picture_there", "pack"}
+    assert set(metrics["holdout"]["segments"]) == {"category", "brand_frequency", "image_there", "pack"}
     assert len(pl.read_parquet(output / "evaluation" / "comparables.parquet")) > 0
     # goods that are counted state how much is in them as those do that are weighed
     stated = pl.read_parquet(output / "evaluation" / "products.parquet").filter(pl.col("unit") == "piece")
@@ -217,9 +218,9 @@ def check_rows_alone(model: Path, catalogue: Path, images: Path, work: Path, wri
     by the model's own decimals, they are the submission's."""
     frame = read_catalogue_file(catalogue, labelled=False).frame
     config = PricingConfig.model_validate(json.loads((model / "config.json").read_text(encoding="utf-8")))
-    fetched = fetch_pictures(frame, config.images, ImageSource.folder(images), work)
+    fetched, run = fetch_images(frame, config.images, ImageSource.folder(images), work), RunModel.load(model)
     whole, *parts = (
-        (start, score_catalogue(model, frame[start : start + size], images=fetched, pictures=work))
+        (start, run.predict(frame[start : start + size], fetched))
         for start, size in ((0, len(frame)), (3, 1), (5, 2), (6, 31), (2, 33))
     )
     for start, part in parts:
@@ -243,7 +244,7 @@ def check_missing_are_counted(told: str, priced: pl.DataFrame, images: Path) -> 
     names = [link.rsplit("/", 1)[-1] for link in priced["image_link"].drop_nulls().unique(maintain_order=True)]
     missing = sum(not whole.get(name, False) for name in names)
     assert missing > 0
-    assert f": {missing} of {len(names)} pictures failed (" in told
+    assert f": {missing} of {len(names)} images failed (" in told
     return next(name for name in names if whole.get(name))
 
 

@@ -72,7 +72,7 @@ def write_run(root: Path, *, train: int = 240, holdout: int = 80, config: dict[s
         for n, g, s, e, c in steps
     ]  # fmt: skip
     record = {
-        "config": config or {"seed": 0, "gbdt": {"lightgbm": {"rounds": 2000, "learning_rate": 0.03}}},
+        "config": config or {"seed": 0, "members": {"lightgbm": {"rounds": 2000, "learning_rate": 0.03}}},
         "networks": {"multimodal": {"precision": "bf16", "parameters": 22000000, "lora_share": None}},
         "versions": {"python": "3.11.2", "lightgbm": "4.7.0"},
         "seed": 0,

@@ -15,7 +15,8 @@ from pricing.config.ensemble import ReportConfig
 from pricing.errors import ArtifactError
 from pricing.report.compare import compare_runs
 from pricing.report.markdown import markdown_table, models_table, run_markdown, stages_table
-from pricing.report.page import build_report
+from pricing.report.page import build_page, build_report
+from pricing.report.run_plots import draw_plots
 from pricing.report.summary import print_losses, print_summary
 from pricing.report.timeline import timeline
 from tests.report.run_fixture import write_run
@@ -42,9 +43,16 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def inline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The plots of the run's page, filled with the run."""
+    return tmp_path_factory.mktemp("inline")
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory, inline: Path) -> Path:
     folder = write_run(tmp_path_factory.mktemp("report"))
-    build_report(folder, CONFIG)
+    draw_plots(folder, CONFIG, inline)
+    build_page(folder, CONFIG, inline)
     return folder
 
 
@@ -80,9 +88,9 @@ def test_what_an_analyst_looks_for_is_there(run_dir: Path) -> None:
         assert name in text
         assert f"{model['holdout_smape']:.2f}" in text
     for words in (
-        "constant price", "noise floor", "6.00", "with picture", "without picture", "price_neighbours_mean",
+        "constant price", "noise floor", "6.00", "with image", "without image", "price_neighbours_mean",
         "200 of 300 images", "http_404", "grouped", "refit on", "2 of 13 steps came from the cache",
-        "gbdt.lightgbm.rounds", "2000", "4.7.0", "train.csv", "text of an earlier product", "25 % cost less",
+        "members.lightgbm.rounds", "2000", "4.7.0", "train.csv", "text of an earlier product", "25 % cost less",
         "38 of 40 rows to price are in submission.csv; 2 were left out (row is <short> 2)",
         "3 of 323 training rows were left out", "100 of 300 images failed (http_404 70, not_an_image 30)",
             "tea, green, <b>", "brand of 40 or more", "pack of 7 or more", "Other jam <", "% alike",
@@ -103,14 +111,12 @@ def test_directions_are_of_the_product_and_bias_of_the_predictions(run_dir: Path
     assert len(cards) == 6
     for listed, looks, _, word in cards:
         assert word == ("above" if float(listed) > float(looks) else "below"), (listed, looks)
-    copy = Path(shutil.copytree(run_dir, tmp_path / "run"))
-    for name in ("curves", "importance", "oof", "comparables"):  # what takes time to draw
-        (copy / "evaluation" / f"{name}.parquet").unlink()
+    copy, none = Path(shutil.copytree(run_dir, tmp_path / "run")), tmp_path / "none"
     cases = ((2.0, "+100.0 % predictions high"), (0.5, "-50.0 % predictions low"), (1.0, "0.0 % predictions neither"))
     for factor, words in cases:
         moved = holdout.with_columns(stack=pl.col("price") * factor)
         moved.write_parquet(copy / "evaluation" / "holdout.parquet")
-        build_report(copy, ReportConfig(dpi=50, worst=2))
+        build_page(copy, ReportConfig(worst=2), none)  # without plots
         page = " ".join(" ".join(Page((copy / "report.html").read_text()).text).split())
         assert f"bias {words}" in page
         assert page.count(f"{words.split(' %')[0]} %") > 5, "every segment's column has the same sign"
@@ -229,13 +235,13 @@ def test_a_browser_shows_it(run_dir: Path, tmp_path: Path, width: int) -> None:
     assert (0, 114, 178) in shades
 
 
-def test_nothing_is_wider_than_a_phone(run_dir: Path, tmp_path: Path) -> None:
+def test_nothing_is_wider_than_a_phone(run_dir: Path, inline: Path, tmp_path: Path) -> None:
     """390 px, in a frame, as a browser's own window is at least 500 wide; the data's path has nowhere to break."""
     folder = Path(shutil.copytree(run_dir, tmp_path / "run"))
     run = json.loads((folder / "run.json").read_text())
     run["inputs"]["train"] = f"/data/{'catalogue' * 15}.csv"
     (folder / "run.json").write_text(json.dumps(run))
-    build_report(folder, CONFIG)
+    build_page(folder, CONFIG, inline)
     size = "document.documentElement.scrollWidth + ' ' + document.documentElement.clientWidth"
     measured = f"<script>onload = () => parent.postMessage({size}, '*')</script>"
     (tmp_path / "phone.html").write_text((folder / "report.html").read_text() + measured)
@@ -318,11 +324,11 @@ def test_comparison_of_runs(run_dir: Path, tmp_path: Path) -> None:
     halfway = (pl.col("stack") * pl.col("price")).sqrt()
     table.with_columns(stack=halfway)[5:].write_parquet(better / "evaluation" / "holdout.parquet")
     run = json.loads((better / "run.json").read_text())
-    run["config"]["gbdt"]["lightgbm"]["rounds"] = 500
+    run["config"]["members"]["lightgbm"]["rounds"] = 500
     run["folds"]["kind"] = "random"
     (better / "run.json").write_text(json.dumps(run))
     found = compare_runs(run_dir, better)
-    assert found.config == {"gbdt.lightgbm.rounds": (2000, 500)}
+    assert found.config == {"members.lightgbm.rounds": (2000, 500)}
     assert found.holdout is not None
     assert found.holdout.rows == len(table) - 5
     # halfway to the truth B's SMAPE is lower, and the other way round A's
@@ -333,7 +339,7 @@ def test_comparison_of_runs(run_dir: Path, tmp_path: Path) -> None:
     assert compare_runs(better, run_dir).verdict.startswith(f"A is better: its SMAPE is {gain:.2f} lower, beyond noise")
     assert any("Folds differ" in note for note in found.notes)
     assert any(f"{len(table) - 5} products are in both" in note for note in found.notes)
-    assert "| gbdt.lightgbm.rounds | 2000 | 500 |" in found.to_markdown()
+    assert "| members.lightgbm.rounds | 2000 | 500 |" in found.to_markdown()
     assert found.record == {}
     assert "equal" not in found.to_markdown()
     (better / "evaluation" / "holdout.parquet").unlink()
