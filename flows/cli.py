@@ -1,7 +1,6 @@
 """The ``pricing`` command. Prefect is imported only inside the commands that run flows."""
 
 import errno
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,7 +27,6 @@ from flows.options import (
     StageOutput,
     Test,
     Train,
-    build_config,
     build_overrides,
     images_text,
 )  # fmt: skip
@@ -151,12 +149,13 @@ def ensemble(
     quiet: Quiet = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Stack the out-of-fold predictions of any models."""
+    from pricing.configuration import load_config
     from pricing.run.standalone import stack_predictions
 
-    laid = [*(setting or [])]
+    laid = build_overrides(setting, price_column=price_column, intervals=intervals)
     if on_bad_predictions:
-        laid.append(f"ensemble.on_bad_predictions={json.dumps(on_bad_predictions)}")
-    config = build_config(preset, laid, None, None, None, price_column, intervals)
+        laid["ensemble.on_bad_predictions"] = on_bad_predictions
+    config = load_config(preset, laid)
     metrics = stack_predictions(
         oof, test_predictions, output, config.ensemble, config.seed, submission=config.submission,
         threads=config.resources.available(),
