@@ -11,6 +11,7 @@ from pricing.catalogue.table_input import as_file, read_products
 from pricing.configuration import PricingConfig, load_config
 from pricing.download.sources import ImageSource
 from pricing.errors import ConfigError, InputError
+from pricing.report.leaderboard import leaderboard
 from pricing.run.model_folder import find_model, read_model_record
 from pricing.run.output_folder import MODEL, fill_output
 from pricing.store.artifacts import write_json
@@ -127,25 +128,15 @@ class Pricer:
         return self
 
     def leaderboard(self) -> pl.DataFrame:
-        """Return what each model reached, the best of the members first, then their mean and the stack.
+        """Return what each model reached, as `pricing.report.leaderboard.leaderboard`.
 
-        Returns
-        -------
-        DataFrame
-            ``model``; ``oof_smape``, SMAPE out of fold in percent (nested for the stack); ``holdout_smape``, that of
-            rows that nothing was fitted on; ``holdout_low`` and ``holdout_high``, its 95 % interval for the stack;
-            ``seconds`` of training. Null where unknown.
+        Raises
+        ------
+        InputError
+            A model folder alone was loaded, which has no figures.
         """
-        metrics, spent = self._read("metrics.json"), self._seconds()
-        models = sorted(metrics["models"].items(), key=lambda item: item[1]["oof_smape"])
-        held = metrics.get("holdout", {})
-        stack = {"holdout_smape": held.get("smape"), "holdout_low": held.get("smape_low"),
-                 "holdout_high": held.get("smape_high"), **metrics["stack"]}  # fmt: skip
-        rows = [*models, ("mean", metrics["mean"]), ("stack", stack)]
-        names = ("oof_smape", "holdout_smape", "holdout_low", "holdout_high")
-        table = [(name, *(found.get(key) for key in names), spent.get(name)) for name, found in rows]
-        schema = {"model": pl.String} | dict.fromkeys((*names, "seconds"), pl.Float64)
-        return pl.DataFrame(table, schema=schema, orient="row")
+        stages = self._read("run.json")["stages"] if self._finished is None else self._finished.records()
+        return leaderboard(self._read("metrics.json"), stages)
 
     def predict(self, products: Any, intervals: bool = False, images: str | Path | None = None) -> pl.DataFrame:
         """Price products. Models are read at the first call; the next ones read none.
@@ -311,13 +302,3 @@ class Pricer:
             return dict(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError):
             raise InputError(f"{path}: is not there or damaged; figures need a run's output folder") from None
-
-    def _seconds(self) -> dict[str, float]:
-        """Seconds of training by model, of what came from the cache those that it took when it was made."""
-        stages = self._read("run.json")["stages"] if self._finished is None else self._finished.records()
-        found: dict[str, float] = {}
-        for record in stages:
-            # a member's steps are labelled STAGE NAME-FOLD
-            name = "stack" if record["name"] == "ensemble" else record["label"].split(" ")[-1].rpartition("-")[0]
-            found[name] = found.get(name, 0.0) + record["seconds"]
-        return found

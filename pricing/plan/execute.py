@@ -77,7 +77,6 @@ def execute(step: Step, runtime: Runtime, say: Callable[[str], object] = lambda 
     dict
         The output's `Reference`; the function's own result where the step is not cached.
     """
-    function = resolve_name(step.run)
     store, work = runtime.store, runtime.paths.work
     arguments = replaced(step.inputs, store.path, Reference)
     given: dict[str, Any] = {
@@ -85,13 +84,13 @@ def execute(step: Step, runtime: Runtime, say: Callable[[str], object] = lambda 
         "inputs_digest": _digest(step),
     }  # fmt: skip
     if not step.cached:
-        return dict(_call(function, arguments, given))
+        return dict(_call(step.run, arguments, given))
     parts = _parts(step, runtime)
     given["resume"] = runtime.paths.checkpoints / key_of(parts)
 
     def make(out: Path) -> None:
         try:
-            _call(function, arguments, given | {"out": out})
+            _call(step.run, arguments, given | {"out": out})
         except SystemExit:  # a training took SIGTERM and has saved: now the end, else the next in line would start
             signal.raise_signal(signal.SIGTERM)
             raise
@@ -105,8 +104,12 @@ def execute(step: Step, runtime: Runtime, say: Callable[[str], object] = lambda 
     return made.model_dump(mode="json")
 
 
-def _call(function: Callable[..., Any], arguments: dict[str, Any], given: dict[str, Any]) -> Any:
-    """Call a step's function with its inputs and, of what is given, the parameters that it has."""
+def _call(run: str, arguments: dict[str, Any], given: dict[str, Any]) -> Any:
+    """Call a step's function with its inputs and, of what is given, the parameters that it has.
+
+    It is imported here, so that what comes from the store costs no import of torch and the like.
+    """
+    function = resolve_name(run)
     wanted = inspect.signature(function).parameters
     return function(**arguments, **{name: value for name, value in given.items() if name in wanted})
 
