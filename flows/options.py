@@ -24,9 +24,7 @@ Artifacts = Annotated[
     ),
 ]
 Preset = Annotated[str, typer.Option(help="Settings to start from: demo, cpu, best, full, or a TOML file.")]
-Setting = Annotated[
-    list[str] | None, typer.Option("--set", help="One setting, such as members.lightgbm.num_leaves=31; repeatable.")
-]
+Setting = Annotated[list[str] | None, typer.Option("--set", help="One setting, such as folds.n_splits=3; repeatable.")]
 Images = Annotated[
     Path | None,
     typer.Option(help="Folder with the images, found by the end of their link or by sample_id; nothing is fetched."),

@@ -23,8 +23,8 @@ from pricing.plan.workers import prepare_worker
 from pricing.run_display import show_progress
 from tasks.caching import placed
 from tasks.logs import shorten_expected_errors
-from tasks.progress import PUBLISH_SECONDS, progress_artifact
-from tasks.stages import TASKS
+from tasks.progress_artifact import PUBLISH_SECONDS, progress_artifact
+from tasks.stage_tasks import TASKS
 
 __all__ = ["lane_runner", "run_with_prefect"]
 

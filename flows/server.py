@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import psutil
-
 from tasks.parent import wait_for_end_of
 
 MARK = "PRICING_COMMAND"

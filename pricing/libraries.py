@@ -9,7 +9,7 @@ from importlib import metadata
 
 from pricing.errors import ConfigError
 
-__all__ = ["check_xgboost", "module_version"]
+__all__ = ["check_one_distribution", "module_version"]
 
 
 def module_version(module: str) -> str | None:
@@ -29,8 +29,13 @@ def _distributions() -> dict[str, list[str]]:
     return dict(metadata.packages_distributions())
 
 
-def check_xgboost() -> None:
-    """Refuse xgboost and xgboost-cpu side by side: their files overwrite each other's, and nothing says which ones won.
+def check_one_distribution(full: str, cpu: str) -> None:
+    """Refuse two distributions of one module: their files overwrite each other's, and nothing says which ones won.
+
+    Parameters
+    ----------
+    full, cpu : str
+        Names of the distribution for GPUs and of the one without.
 
     Raises
     ------
@@ -38,13 +43,13 @@ def check_xgboost() -> None:
         Both are installed.
     """
     found = []
-    for name in ("xgboost", "xgboost-cpu"):
+    for name in (full, cpu):
         try:
             found.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
             continue
     if len(found) > 1:
         raise ConfigError(
-            f"{' and '.join(found)} are both installed and overwrite each other's files; run `pip uninstall -y xgboost "
-            "xgboost-cpu`, then `pip install xgboost-cpu`, or with a GPU `pip install xgboost`"
+            f"{' and '.join(found)} are both installed and overwrite each other's files; run `pip uninstall -y {full} "
+            f"{cpu}`, then `pip install {cpu}`, or with a GPU `pip install {full}`"
         )

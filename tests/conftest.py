@@ -20,7 +20,7 @@ settings.load_profile("pricing")
 ROOT = Path(__file__).resolve().parent.parent
 
 
-LONGEST_FIRST = ({"flows", "integration", "test_readme.py"}, {"ensemble", "gbdt", "neural"})
+LONGEST_FIRST = ({"flows", "integration", "test_readme.py"}, {"ensemble", "members"})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

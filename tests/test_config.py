@@ -28,14 +28,20 @@ def leaves(section: BaseModel, prefix: str = "") -> dict[str, object]:
     return found
 
 
-def test_property_38_paths() -> None:
+FOLDERS = ("store", "models", "work", "checkpoints", "records", "logs")
+
+
+@given(st.text("abc_ ", min_size=1), st.sampled_from(preset_names()))
+def test_property_38_paths(place: str, preset: str) -> None:
     """Property 38: Configuration path completeness. Every path that the program uses comes from the configuration."""
-    paths = load_config("demo", ["paths.data=in", "paths.artifacts=made"]).paths
-    made = {name: getattr(paths, name) for name in ("store", "models", "work", "checkpoints", "records", "logs")}
-    assert paths.data == Path("in")
-    assert all(path.is_relative_to("made") and path != Path("made") for path in made.values())
-    # and no module makes one of these up by itself
-    names = "|".join({"data", "artifacts", *(path.name for path in made.values())})
+    paths = load_config(preset, {"paths.data": f"in/{place}", "paths.artifacts": f"made/{place}"}).paths
+    assert paths.data == Path("in", place)
+    for name in FOLDERS:
+        assert Path("made", place) in getattr(paths, name).parents
+
+
+def test_no_module_makes_up_a_path_by_itself() -> None:
+    names = "|".join({"data", "artifacts", *(getattr(DEFAULT.paths, name).name for name in FOLDERS)})
     spelled = re.compile(rf'(?:Path\(|joinpath\(|/ )"(?:{names})["/]|"artifacts/')
     for source in (path for room in ("pricing", "tasks", "flows") for path in (ROOT / room).rglob("*.py")):
         if source != ROOT / "pricing" / "config" / "paths.py":

@@ -11,7 +11,7 @@ from pricing import libraries
 from pricing.configuration import load_config
 from pricing.errors import ConfigError
 from pricing.members.trees.matrix import Matrix, TableEncoder
-from pricing.members.xgboost import XGBoostModel, XGBoostSettings, train_xgboost
+from pricing.members.xgboost import DISTRIBUTIONS, XGBoostModel, XGBoostSettings, train_xgboost
 from pricing.plan.opening import check_machine
 from pricing.store.codehash import library_versions
 from tests.members.trees.conftest import make_table
@@ -41,7 +41,7 @@ def test_the_key_knows_the_module_not_the_distribution(only: Path, name: str) ->
     install(only, name, "3.2.0")
     versions = library_versions("pricing.members.xgboost")
     assert {key: value for key, value in versions.items() if key != "python"} == {"xgboost": "3.2.0"}
-    libraries.check_xgboost()
+    libraries.check_one_distribution(*DISTRIBUTIONS)
 
 
 @pytest.fixture

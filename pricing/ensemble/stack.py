@@ -251,7 +251,7 @@ def _read_learner(folder: Path, name: str, item: dict[str, Any], count: int) -> 
         text = (folder / _tree_file(name, number)).read_text(encoding="utf-8")
         if not text.startswith("tree") or "end of parameters" not in text:
             raise ArtifactError(
-                f"{folder / _tree_file(name, number)}: is not a whole LightGBM model; build the run again"
+                f"{folder / _tree_file(name, number)}: is not a whole model of trees; build the run again"
             )
         texts.append(text)
     return TreeModel(linear, members, tuple(texts))

@@ -111,7 +111,7 @@ def train_ensemble(
     PredictionsError
         Shapes that do not fit together, a value that is not finite, fewer than two folds or fewer than `FEWEST_ROWS`.
     """
-    # the limit below binds the libraries that are loaded: one that a fit loads later takes all cores, and rounds otherwise
+    # the limit binds the libraries that are loaded: one that a fit loads later takes all cores, and rounds differently
     import scipy.linalg  # noqa: F401
 
     _check(members, log_price, folds, names)

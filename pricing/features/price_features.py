@@ -20,7 +20,7 @@ from pricing.features.comparables import find_comparables
 from pricing.features.files import read_arrays
 from pricing.features.load import ID, RIDGE, FeatureSet, Nearest
 from pricing.features.neighbour_prices import SUMMARY, Amounts, summarise
-from pricing.features.ridge import PriceRidge
+from pricing.features.price_ridge import PriceRidge
 from pricing.features.target_means import TargetMeans
 from pricing.store.artifacts import write_json
 from pricing.store.tables import read_table

@@ -19,7 +19,7 @@ class RidgeSettings(MemberSettings):
 
 
 class Ridge(Member[RidgeSettings]):
-    """Reads its prediction off the price features, which fit the ridge inside the fold (`pricing.features.ridge`)."""
+    """Reads its prediction off the price features, which fit `pricing.features.price_ridge` inside the fold."""
 
     name = "ridge"
     Settings = RidgeSettings

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pricing.errors import ArtifactError
-from pricing.libraries import check_xgboost
+from pricing.libraries import check_one_distribution
 from pricing.members.contract import MemberSettings
 from pricing.members.trees.boosted import BoostedMember
 from pricing.members.trees.matrix import Matrix, TableEncoder, Values, check_learnable
@@ -21,7 +21,10 @@ from pricing.members.trees.target import Target
 from pricing.members.trees.tree_model import TrainedModel, TreeModel, check_width, curves_table, refused
 from pricing.members.trees.tree_settings import Objective, TreeSettings
 
-__all__ = ["XGBoost", "XGBoostModel", "XGBoostSettings", "train_xgboost", "xgboost_params"]
+__all__ = ["DISTRIBUTIONS", "XGBoost", "XGBoostModel", "XGBoostSettings", "train_xgboost", "xgboost_params"]
+
+DISTRIBUTIONS = "xgboost", "xgboost-cpu"
+"""What may be installed, one of the two."""
 
 
 class XGBoostSettings(TreeSettings):
@@ -95,9 +98,10 @@ def train_xgboost(
 ) -> TrainedModel:
     """Train XGBoost on log prices, stopped at the best validation SMAPE.
 
-    Parameters and errors are those of the other boosting libraries' ``train_*``, and ConfigError as `check_xgboost`.
+    Parameters and errors are those of the other boosting libraries' ``train_*``, and ConfigError as
+    `check_one_distribution`.
     """
-    check_xgboost()
+    check_one_distribution(*DISTRIBUTIONS)
     import xgboost
 
     check_learnable(train, valid)
@@ -189,7 +193,7 @@ class XGBoostModel(TreeModel):
     @classmethod
     def read_booster(cls, path: Path, encoder: TableEncoder) -> Any:
         """Read XGBoost's JSON format; see `TreeModel.read_booster`."""
-        check_xgboost()
+        check_one_distribution(*DISTRIBUTIONS)
         import xgboost
 
         try:
@@ -218,4 +222,4 @@ class XGBoost(BoostedMember):
     @classmethod
     def check(cls, settings: MemberSettings) -> None:
         """Raise ConfigError where two distributions of XGBoost overwrite each other's files."""
-        check_xgboost()
+        check_one_distribution(*DISTRIBUTIONS)

@@ -12,10 +12,9 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 
-import pricing
 from pricing.libraries import module_version
 
-PACKAGE_ROOT = Path(pricing.__file__).resolve().parent
+PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 # what these change is either in the key by value (configuration, versions) or no figure of an output (messages, layout,
 # permissions)
 EXCLUDED = (

@@ -5,6 +5,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
 from pricing.config.ensemble import EnsembleConfig
-from pricing.ensemble.decision import fit_decision
+from pricing.ensemble.calibration import Calibration
+from pricing.ensemble.decision import Decision, fit_decision
 from pricing.ensemble.learners import LinearModel, best_constant, fit_level_1
 from pricing.ensemble.meta_features import disagreement, meta_features
 from pricing.ensemble.simplex_weights import optimise_weights
@@ -264,8 +266,7 @@ def _isotonic(members: np.ndarray, log_price: np.ndarray):  # type: ignore[no-un
 
 
 def test_saved_ensemble_is_complete(saved: tuple[Path, Ensemble, np.ndarray], tmp_path: Path) -> None:
-    """Property 27: Ensemble artifact completeness. Learners, weights, calibration and members are on disk, and another
-    process predicts the same bits from a copied folder."""
+    """Another process predicts the same bits from a copied folder."""
     folder, ensemble, members = saved
     record = json.loads((folder / "ensemble.json").read_text())
     assert {"mean", "weights", "greedy", "ridge", "elasticnet", "trees", "network"} <= set(record["learners"])
@@ -294,6 +295,35 @@ def test_saved_ensemble_is_complete(saved: tuple[Path, Ensemble, np.ndarray], tm
     # one row alone gets the price that it gets among others
     alone = ensemble.predict({f"m{j}": members[5:6, j] for j in range(3)})
     assert alone[0] == expected[5]
+
+
+@settings(max_examples=10)
+@given(seed=st.integers(0, 10_000))
+def test_any_ensemble_is_saved_whole(
+    seed: int, saved: tuple[Path, Ensemble, np.ndarray], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Property 27: Ensemble artifact completeness. Learners, weights, calibration and members are on disk."""
+    _, whole, members = saved
+    rng = np.random.default_rng(seed)
+    used = rng.choice(sorted(whole.learners), rng.integers(1, len(whole.learners) + 1), replace=False).tolist()
+    ensemble = replace(
+        whole,
+        learners={name: whole.learners[name] for name in used},
+        weights=dict(zip(used, rng.dirichlet(np.ones(len(used))).tolist(), strict=True)),
+        calibration=whole.calibration if seed % 2 else Calibration(),
+        decision=whole.decision if seed % 3 else Decision(),
+        intervals=whole.intervals if seed % 5 else None,
+    )
+    folder = tmp_path_factory.mktemp("any")
+    ensemble.save(folder)
+    again = Ensemble.load(folder)
+    columns = {f"m{j}": members[:, j] for j in range(3)}
+    assert again.predict(columns).tobytes() == ensemble.predict(columns).tobytes()
+    assert (again.members, set(again.learners), again.weights) == (whole.members, set(used), ensemble.weights)
+    for kept, read in ((ensemble, again), (again, ensemble)):
+        assert kept.decision.to_dict() == read.decision.to_dict()
+        assert kept.calibration == read.calibration
+        assert kept.intervals is None or (read.intervals and kept.intervals.to_dict() == read.intervals.to_dict())
 
 
 def test_other_members_are_refused(saved: tuple[Path, Ensemble, np.ndarray]) -> None:

@@ -11,7 +11,7 @@ from pricing.features.load import FeatureSet
 from pricing.features.neighbour_prices import SUMMARY, Amounts, summarise
 from pricing.features.neighbours import NearestRows, Neighbours, unit_rows
 from pricing.features.price_features import PriceFeatures, inner_fold_numbers
-from pricing.features.ridge import PriceRidge
+from pricing.features.price_ridge import PriceRidge
 from pricing.features.target_means import TargetMeans
 from pricing.report.feature_words import feature_words
 from tests.features.conftest import CONFIG, PRICE_CONFIG, Products
