@@ -23,7 +23,7 @@ from pricing.store.artifacts import write_json
 __all__ = ["ModelRecord", "find_model", "read_model_record", "write_model"]
 
 _FORMAT = 3
-"""2 had no model of the ridge among the members, and other models of trees and networks."""
+"""2 laid the models of members out differently."""
 
 
 @dataclass(frozen=True)

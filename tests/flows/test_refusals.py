@@ -9,7 +9,6 @@ import pytest
 from typer.testing import CliRunner
 
 from flows import cli, options
-from flows.parameters import image_source_of
 from pricing.configuration import load_config
 from pricing.download.sources import ImageSource
 from pricing.errors import ConfigError, InputError, PricingError
@@ -21,7 +20,7 @@ RUNNER = CliRunner()
 def no_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No command may get as far as a server; inputs that were read would be reported as missing instead."""
 
-    for module in ("flows.pipeline", "flows.stage_flows"):
+    for module in ("flows.pipeline", "flows.prefect_runner"):
         monkeypatch.setitem(sys.modules, module, None)  # importing it fails
     monkeypatch.chdir(tmp_path)
 
@@ -55,32 +54,35 @@ def test_artifacts_that_are_a_file(tmp_path: Path) -> None:
 
 
 def test_artifacts_may_be_set_in_a_preset_too() -> None:
-    assert cli.build_config("demo", ["paths.artifacts=elsewhere"]).paths.artifacts == Path("elsewhere")
-    assert cli.build_config("demo", None, Path("2024"), price_column="5").paths.artifacts == Path("2024")
+    for overrides, expected in (
+        (options.build_overrides(["paths.artifacts=elsewhere"]), "elsewhere"),
+        (options.build_overrides(None, Path("2024"), price_column="5"), "2024"),
+    ):
+        assert load_config("demo", overrides).paths.artifacts == Path(expected)
 
 
 @pytest.mark.parametrize(
     ("images", "mirror", "told"),
-    [("pictures", None, "pictures"), (None, "http://m:1/x", "http://m:1/x"), (None, None, None)],
+    [("images", None, "images"), (None, "http://m:1/x", "http://m:1/x"), (None, None, None)],
 )
 def test_images_are_one_text(images: str | None, mirror: str | None, told: str | None) -> None:
     assert options.images_text(images and Path(images), mirror) == told
 
 
 def test_a_text_for_images_is_a_folder_or_a_mirror(tmp_path: Path) -> None:
-    (tmp_path / "pictures").mkdir()
-    for folder in (tmp_path / "pictures", "pictures", str(tmp_path / "pictures")):
-        assert image_source_of(folder) == ImageSource.folder(tmp_path / "pictures")
-    assert image_source_of("https://mirror.example/a") == ImageSource.mirror("https://mirror.example/a")
-    assert image_source_of(None) == ImageSource.web()
+    (tmp_path / "images").mkdir()
+    for folder in (tmp_path / "images", "images", str(tmp_path / "images")):
+        assert ImageSource.of(folder) == ImageSource.folder(tmp_path / "images")
+    assert ImageSource.of("https://mirror.example/a") == ImageSource.mirror("https://mirror.example/a")
+    assert ImageSource.of(None) == ImageSource.web()
     for text, error in (("ftp://host", "expected http"), ("http://", "expected http"), ("absent", "no such folder")):
         with pytest.raises(ConfigError, match=error):
-            image_source_of(text)
+            ImageSource.of(text)
 
 
-@pytest.mark.parametrize("mirror", ["pictures", "mirror.example", "ftp://host"])
+@pytest.mark.parametrize("mirror", ["images", "mirror.example", "ftp://host"])
 def test_a_mirror_without_its_scheme_is_no_folder(tmp_path: Path, mirror: str) -> None:
-    (tmp_path / "pictures").mkdir()
+    (tmp_path / "images").mkdir()
     with pytest.raises(ConfigError, match="image mirror"):
         refused(*COMMANDS["run"], "--output", "out", "--image-mirror", mirror)
 
@@ -91,6 +93,8 @@ def test_a_run_with_a_preset_file_is_read_where_that_file_is_not(tmp_path: Path)
     config = load_config("mine.toml").model_dump(mode="json")
     mine.unlink()
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    record = {"format": 3, "members": {}, "price_features": [], "decimals": 2}
+    (tmp_path / "model.json").write_text(json.dumps(record), encoding="utf-8")
     with pytest.raises(InputError, match=r"absent\.csv"):  # the configuration was read, and the catalogue is next
         refused("score", "--run", ".", "--catalogue", "absent.csv", "--output", "prices.csv")
     (tmp_path / "run.json").write_text(json.dumps({"config": config}), encoding="utf-8")
