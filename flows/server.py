@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import psutil
-from tasks.parent import wait_for_end_of
+
+from pricing.plan.parent import wait_for_end_of
 
 MARK = "PRICING_COMMAND"
 VARIABLE = "PREFECT_API_URL"
