@@ -15,6 +15,7 @@ from pathlib import Path
 from uuid import UUID
 
 import httpx
+from prefect import get_run_logger
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate
 from prefect.client.schemas.objects import ConcurrencyLeaseHolder
@@ -45,7 +46,10 @@ def one_run(paths: PathsConfig, *, alone: bool = True) -> Iterator[None]:
     if not alone:
         yield
         return
-    with StoreLock(paths, str(flow_run.name)).held() as lock, get_client(sync_client=True) as client:
+    with (
+        StoreLock(paths, get_run_logger().info, str(flow_run.name)).held() as lock,
+        get_client(sync_client=True) as client,
+    ):
         lease = _take_slot(client, limit_name(paths.artifacts), lock)
         try:
             with lock.told(lease=str(lease)), _renewing(lease):

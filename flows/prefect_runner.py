@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect import get_run_logger
+from prefect.client.schemas.objects import RunInput
 from prefect.futures import PrefectFuture
 from prefect.logging.configuration import ensure_logging_setup
 from prefect.task_runners import ProcessPoolTaskRunner
@@ -18,7 +19,7 @@ from pricing.plan.execute import Runtime
 from pricing.plan.local_runner import lane_processes
 from pricing.plan.opening import OpenedRun
 from pricing.plan.results import FinishedPlan
-from pricing.plan.step import Step, replaced
+from pricing.plan.step import Step
 from pricing.plan.workers import prepare_worker
 from pricing.run_display import show_progress
 from tasks.caching import placed
@@ -46,9 +47,8 @@ def run_with_prefect(opened: OpenedRun) -> FinishedPlan:
 
         def submit(step: Step, resolved: Step, lane: Lane, runtime: Runtime) -> PrefectFuture[Any]:
             # the references say nothing of the task runs that made them; these are the arrows of the run's graph
-            arrows = {
-                name: collect_task_run_inputs_sync(replaced(value, futures.__getitem__, Step))
-                for name, value in step.inputs.items()
+            arrows: dict[str, set[RunInput]] = {
+                "step": {*collect_task_run_inputs_sync([futures[needed] for needed in step.needs()])}
             }
             task = placed(TASKS[step.name], step, runtime)
             future = runners[lane].submit(task, {"step": resolved, "runtime": runtime}, dependencies=arrows)

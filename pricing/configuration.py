@@ -50,7 +50,7 @@ class PricingConfig(Section):
     folds: FoldsConfig = FoldsConfig()
     """Folds."""
     images: ImagesConfig = ImagesConfig()
-    """Images."""
+    """Pictures."""
     features: FeaturesConfig = FeaturesConfig()
     """Features."""
     members: MembersConfig = MembersConfig()
@@ -169,7 +169,6 @@ _MOVED = {
     "gbdt.search": "tuning", "gbdt.members": "members.NAME.enabled", "neural.members": "members.NAME.enabled",
     "gbdt.device": "members.NAME.device", "gbdt.seeds": "members.NAME.seeds",
     "gbdt.min_category_rows": "members.NAME.min_category_rows", "resources.gbdt_share": "resources.trees_share",
-    "ensemble.lightgbm": "ensemble.trees",
 }  # fmt: skip
 """Keys of earlier versions, and what took their place; members name their own."""
 

@@ -62,7 +62,7 @@ def _run_name(parameters: dict[str, Any]) -> str:  # Prefect asks for the parame
 
 def step_task(function: Callable[[Step, Runtime], dict[str, Any]]) -> Task[Any, Any]:
     """Make a Prefect task of a function that does a step; a run of it is named by the step's label."""
-    return Task(function, task_run_name=_run_name)
+    return Task(function, task_run_name=_run_name)  # type: ignore[arg-type]
 
 
 def placed(task: Task[Any, Any], step: Step, runtime: Runtime) -> Task[Any, Any]:

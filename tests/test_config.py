@@ -162,8 +162,7 @@ def test_impossible_settings_are_named(overrides: Any, told: str) -> None:
      ("neural.sparse_mlp.seeds", "members.sparse_mlp.seeds"), ("neural.text.name", "members.multimodal.text.name"),
      ("neural.refit_multimodal", "members.multimodal.refit"),
      ("gbdt.members", "members.NAME.enabled"), ("gbdt.search.trials", "tuning.trials"),
-     ("gbdt.seeds", "members.NAME.seeds"), ("resources.gbdt_share", "resources.trees_share"),
-     ("ensemble.lightgbm.rounds", "ensemble.trees.rounds")],
+     ("gbdt.seeds", "members.NAME.seeds"), ("resources.gbdt_share", "resources.trees_share")],
 )  # fmt: skip
 def test_a_key_of_an_earlier_version_is_refused_with_the_new_one(old: str, new: str) -> None:
     with pytest.raises(ConfigError, match=f"{re.escape(old)} is now {re.escape(new)}$"):

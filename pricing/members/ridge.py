@@ -39,4 +39,4 @@ class Ridge(Member[RidgeSettings]):
     @classmethod
     def load(cls, folder: Path, *, encoders: Path | None = None, threads: int = 1) -> Self:
         """Return the member; see `save`."""
-        return cls(RidgeSettings(), threads=threads)  # type: ignore[arg-type]
+        return cls(RidgeSettings(), threads=threads)

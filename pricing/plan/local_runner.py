@@ -75,7 +75,7 @@ def run_sample_locally(config: PricingConfig, rows: int, verbosity: Verbosity = 
 def run_opened(opened: OpenedRun, verbosity: Verbosity = Verbosity.NORMAL) -> FinishedPlan:
     """Run the steps of a run that was opened, once no other run works on the store."""
     with (
-        StoreLock(opened.paths, "of this process").held() as lock,
+        StoreLock(opened.paths, logger.info, "of this process").held() as lock,
         lock.told(),
         lane_processes(opened.lanes, opened.weights, opened.progress, _local_pool) as pools,
         show_progress(opened.progress, logger.info, verbosity=verbosity),
@@ -139,6 +139,8 @@ def lane_processes(
         }
         try:
             yield pools
+        except Exception:  # of a step; everything has ended
+            raise
         except BaseException:  # a notebook's interrupt reaches this process alone
             stop_workers()
             raise

@@ -61,7 +61,7 @@ class FinishedPlan:
     def path(self, name: str) -> Path | None:
         """Return the output of the step of a name; None where it was not run."""
         step = self.plan.find(name)
-        return self.store.path(self.made[step]) if step in self.made else None
+        return None if step is None or step not in self.made else self.store.path(self.made[step])
 
     @property
     def outputs(self) -> Path:

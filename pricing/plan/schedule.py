@@ -3,10 +3,12 @@
 import queue
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pricing.config.resources import ResourcesConfig
+from pricing.errors import RunError
 from pricing.members.contract import Lane
 from pricing.plan.step import Step
 from pricing.run_progress import RunProgress
@@ -62,8 +64,12 @@ class Submitted(Protocol):
     def result(self) -> Any:
         """Return what the step returned, or raise its error."""
 
-    def add_done_callback(self, fn: Callable[[Any], object]) -> None:
+    def add_done_callback(self, fn: Callable[[Any], None], /) -> None:
         """Call a function when the step has ended."""
+
+
+Submit = Callable[[Step, Step, Lane, int], Submitted]
+_Ended = tuple[Step, Submitted]
 
 
 @dataclass
@@ -92,7 +98,7 @@ class _State:
 def run_steps(
     steps: Iterable[Step],
     lanes: Lanes,
-    submit: Callable[[Step, Step, Lane, int], Submitted],
+    submit: Submit,
     progress: RunProgress | None = None,
 ) -> dict[Step, Any]:
     """Run steps until all have ended; one failed branch leaves the other's work done.
@@ -123,7 +129,7 @@ def run_steps(
     order = list(state.waiting)
     progress = progress or RunProgress()
     numbers = {step: progress.submit(step.progress()) for step in order}
-    ended: queue.SimpleQueue[tuple[Step, Submitted]] = queue.SimpleQueue()
+    ended: queue.SimpleQueue[_Ended] = queue.SimpleQueue()
     while state.waiting or state.running:
         ready = state.ready(lanes)
         for lane, step in ready.items():
@@ -133,12 +139,7 @@ def run_steps(
             state.waiting.remove(step)
             state.running[lane] = step
             progress.start(numbers[step])
-            try:
-                future: Submitted = submit(step, step.with_outputs(state.outputs), lane, lanes.lent(step, idle))
-            except Exception as error:  # its process is gone
-                future = failed = Future()
-                failed.set_exception(error)
-            future.add_done_callback(lambda done, step=step: ended.put((step, done)))
+            _start(submit, step, step.with_outputs(state.outputs), lane, lanes.lent(step, idle), ended)
         try:
             step, future = ended.get(timeout=LOOK_SECONDS)
         except queue.Empty:
@@ -148,10 +149,28 @@ def run_steps(
         try:
             result = future.result()
             state.outputs[step] = Reference.model_validate(result) if step.cached else result
+        except BrokenProcessPool:
+            state.failed[step] = RunError(
+                f"{step.label}: the process of its lane ended, killed perhaps for want of memory; what is finished is "
+                "kept, run again"
+            )
         except Exception as error:
             state.failed[step] = error
-            state.drop_unreachable()
+        state.drop_unreachable()
     for step in order:
-        if error := state.failed.get(step):
-            raise error
+        if failure := state.failed.get(step):
+            raise failure
     return state.outputs
+
+
+def _start(
+    submit: Submit, step: Step, resolved: Step, lane: Lane, threads: int, ended: "queue.SimpleQueue[_Ended]"
+) -> None:
+    """Start a step, and let it be said when it has ended."""
+    try:
+        future = submit(step, resolved, lane, threads)
+    except Exception as error:  # its process is gone
+        failed: Future[Any] = Future()
+        failed.set_exception(error)
+        future = failed
+    future.add_done_callback(lambda done: ended.put((step, done)))

@@ -1,11 +1,10 @@
 """One run at a time on one store: two would train the same networks twice and share the machine's memory."""
 
 import json
-import logging
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,6 @@ from pricing.config.paths import PathsConfig
 from pricing.store.artifacts import write_json
 
 __all__ = ["StoreLock", "holder_of"]
-
-logger = logging.getLogger(__name__)
 
 WAIT_SECONDS = 2.0
 """Seconds between two looks at a store that another run works on. Short, so that Ctrl-C is noticed while waiting."""
@@ -30,12 +27,14 @@ class StoreLock:
     ----------
     paths : PathsConfig
         Folders.
+    log : callable
+        Takes a format and its values: what is waited for.
     run : str
         Name of this run, for those that wait.
     """
 
-    def __init__(self, paths: PathsConfig, run: str = "") -> None:
-        self.artifacts, self.run = paths.artifacts, run
+    def __init__(self, paths: PathsConfig, log: Callable[..., object], run: str) -> None:
+        self.artifacts, self.log, self.run = paths.artifacts, log, run
         self.record = paths.work / "run.json"
         self._said = False
 
@@ -71,7 +70,7 @@ class StoreLock:
             holder = holder_of(self.record)
             since = time.strftime("%H:%M", time.localtime(holder["since"])) if holder else "now"
             who = f"run {holder['run']} (process {holder['pid']} on {holder['host']})" if holder else "another run"
-            logger.info("waits for %s, which works on %s since %s", who, self.artifacts.absolute(), since)
+            self.log("waits for %s, which works on %s since %s", who, self.artifacts.absolute(), since)
             self._said = True
         time.sleep(WAIT_SECONDS)
 

@@ -98,8 +98,8 @@ def test_why_follows_an_input_to_the_file_the_code_and_the_library_that_changed(
     assert told["gbdt"] == []
     why = ["another output of features", *(f"  {line}" for line in catalogue), *(f"    {line}" for line in shared)]
     assert told["ensemble"] == [
-        "another output of gbdt lightgbm-0", "  setting members.lightgbm.num_leaves: 31 -> 4",
-        *(f"  {line}" for line in why), "gbdt xgboost-0: not read before",
+        "another output of gbdt lightgbm-0", *(f"  {line}" for line in why),
+        "  setting members.lightgbm.num_leaves: 31 -> 4", "gbdt xgboost-0: not read before",
     ]  # fmt: skip
 
     new.write_text("more rows", encoding="utf-8")
