@@ -11,9 +11,12 @@ from rich.console import Console
 
 from pricing.config.catalogue import FoldsConfig
 from pricing.config.features import FeaturesConfig
+from pricing.members.contract import Lane
+from pricing.plan.step import Step
 from pricing.run_display import Verbosity, show_progress
-from pricing.run_progress import Forecast, Moment, RunProgress, Step
+from pricing.run_progress import Forecast, Moment, ProgressStep, RunProgress
 from pricing.store.artifacts import ArtifactStore, Reference, key_parts
+from pricing.store.stages import Stage
 
 ENTRY = "pricing.catalogue.ingest"
 
@@ -25,14 +28,14 @@ class Clock:
         return self.now
 
 
-def write_output(store: ArtifactStore, stage: str, seconds: float, **inputs: object) -> Reference:
+def write_output(store: ArtifactStore, name: str, seconds: float, **inputs: object) -> Reference:
     """An output that took so many seconds to make; a catalogue of 1,000 rows, a quarter of them to price."""
 
     def make(out: Path) -> None:
-        if stage == "catalogue":
+        if name == "catalogue":
             (out / "summary.json").write_text('{"train": {"rows": 750}, "test": {"rows": 250}}', encoding="utf-8")
 
-    made = store.build(stage, "", key_parts(stage, ENTRY, inputs), make)
+    made = store.build(Stage.GBDT, name, "", key_parts(name, ENTRY, inputs), make)
     record_file = store.path(made) / "artifact.json"
     record = json.loads(record_file.read_text(encoding="utf-8"))
     record["reference"]["ended"] = record["reference"]["started"] + seconds
@@ -40,24 +43,28 @@ def write_output(store: ArtifactStore, stage: str, seconds: float, **inputs: obj
     return made
 
 
+def step(name: str, lane: str = "trees", words: str = "", **inputs: object) -> ProgressStep:
+    """A step of this name as the progress shows it; 2 s per 1,000 rows where nothing is known."""
+    stage = Stage.ENSEMBLE if name == "ensemble" else Stage.GBDT
+    return Step(stage, name, "module:function", Lane(lane), inputs, words=words, seconds=2.0).progress()
+
+
 def test_a_step_takes_what_it_took_on_this_machine_in_proportion_to_the_rows(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
     catalogue = write_output(store, "catalogue", 1.0)
     write_output(store, "features", 20.0, catalogue=catalogue, config=FeaturesConfig())
-    write_output(store, "gbdt", 30.0, catalogue=catalogue, member="lightgbm", fold=0, config=FoldsConfig())
-    write_output(store, "gbdt", 90.0, catalogue=catalogue, member="lightgbm", fold=0, config=FoldsConfig(n_splits=3))
+    write_output(store, "gbdt", 30.0, catalogue=catalogue, member="a", fold=0, settings=FoldsConfig())
+    write_output(store, "gbdt", 90.0, catalogue=catalogue, member="a", fold=0, settings=FoldsConfig(n_splits=3))
     forecast = Forecast(store)
-    features = Step.of("features", "tables", {"config": FeaturesConfig()})
-    assert forecast.seconds(features, 3000) == pytest.approx(60.0)
-    slow = Step.of("gbdt", "tables", {"member": "lightgbm", "fold": 1, "config": FoldsConfig(n_splits=3)})
-    fast = Step.of("gbdt", "tables", {"member": "lightgbm", "fold": 1, "config": FoldsConfig()})
-    other = Step.of("gbdt", "tables", {"member": "lightgbm", "fold": 1, "config": FoldsConfig(n_splits=7)})
+    assert forecast.seconds(step("features", config=FeaturesConfig()), 3000) == pytest.approx(60.0)
+    slow = step("gbdt", member="a", fold=1, settings=FoldsConfig(n_splits=3))
+    fast = step("gbdt", member="a", fold=1, settings=FoldsConfig())
+    other = step("gbdt", member="a", fold=1, settings=FoldsConfig(n_splits=7))
     assert forecast.seconds(slow, 1000) == pytest.approx(90.0)
     assert forecast.seconds(fast, 1000) == pytest.approx(30.0)
     assert forecast.seconds(other, 1000) == pytest.approx(90.0)  # other settings: the last run's time
     # what this machine never did: a rate by the rows
-    unknown = Step.of("gbdt", "tables", {"member": "catboost", "fold": 1, "config": FoldsConfig()})
-    assert forecast.seconds(unknown, 2000) == pytest.approx(2 * forecast.seconds(unknown, 1000)) != 0
+    assert forecast.seconds(step("gbdt", member="b", fold=1), 2000) == pytest.approx(4.0)
 
 
 def test_a_damaged_store_costs_the_forecast_its_history_alone(tmp_path: Path) -> None:
@@ -66,8 +73,7 @@ def test_a_damaged_store_costs_the_forecast_its_history_alone(tmp_path: Path) ->
     made = write_output(store, "features", 20.0, catalogue=catalogue)
     (store.path(catalogue) / "summary.json").unlink()
     (store.path(made) / "artifact.json").write_text("{", encoding="utf-8")
-    step = Step.of("features", "tables", {})
-    assert Forecast(store).seconds(step, 1000) == Forecast(ArtifactStore(tmp_path / "none")).seconds(step, 1000) > 0
+    assert Forecast(store).seconds(step("features"), 1000) == 2.0
 
 
 def test_the_line_counts_steps_and_expects_the_longer_lane(tmp_path: Path) -> None:
@@ -78,47 +84,50 @@ def test_the_line_counts_steps_and_expects_the_longer_lane(tmp_path: Path) -> No
     write_output(store, "ensemble", 60.0, catalogue=catalogue)
     progress = RunProgress(Forecast(store), clock=clock)
     assert str(progress.moment()) == "starting: 0 of 0 steps"
-    trees = [progress.submit(Step("gbdt", "lightgbm", str(fold), "tables")) for fold in range(2)]
-    network = progress.submit(Step("neural", "sparse_mlp", "refit", "networks"))
-    progress.submit(Step("ensemble", lane="tables"))
+    trees = [progress.submit(step("gbdt", words=f"trees {fold}", member="lightgbm")) for fold in range(2)]
+    network = progress.submit(step("neural", "networks", words="network", member="sparse_mlp"))
+    last = progress.submit(step("ensemble", words="stacking"))
+    progress.start(trees[0])
+    progress.start(network)
     assert progress.moment().seconds_left is None  # nobody knows how many rows there are
     progress.rows = 1000
     moment = progress.moment()
-    assert moment.doing == ("training lightgbm, fold 0", "training sparse mlp, all rows")
+    assert moment.doing == ("trees 0", "network")
     assert moment.seconds_left == pytest.approx(460)
     clock.now += 90
     assert progress.moment().seconds_left == pytest.approx(370)
     progress.finish(trees[0])
+    progress.start(trees[1])
     moment = progress.moment()
-    assert moment.doing[0] == "training lightgbm, fold 1"
+    assert moment.doing[0] == "trees 1"
     assert (moment.done, moment.total) == (1, 4)
     assert moment.share == pytest.approx((100 + 90) / 660)
     end = time.strftime("%H:%M", time.localtime(clock.now + 370))
-    assert str(moment) == (
-        "training lightgbm, fold 1 | training sparse mlp, all rows: 1 of 4 steps, 29 %, about 6 minutes left, "
-        f"ends about {end}"
-    )
+    assert str(moment) == (f"trees 1 | network: 1 of 4 steps, 29 %, about 6 minutes left, ends about {end}")
     clock.now += 400  # longer than expected: it never says that nothing is left of a step at work
     assert progress.moment().seconds_left > 60
     progress.finish(trees[1])
     progress.finish(network)
+    progress.start(last)
     assert progress.moment().doing == ("stacking",)
 
 
 def test_a_lane_may_say_more_of_its_step(tmp_path: Path) -> None:
     progress = RunProgress(Forecast(ArtifactStore(tmp_path)), rows=100)
-    first = progress.submit(Step("fetch", lane="networks", share=0.5))
-    progress.submit(Step("fetch", lane="networks", share=0.5))
-    progress.submit(Step("features", lane="tables"))
+    first = progress.submit(step("fetch", "networks", words="downloading"))
+    second = progress.submit(step("fetch", "networks", words="downloading"))
+    progress.start(first)
+    progress.start(progress.submit(step("features", words="building features")))
     progress.say("networks", "images 12/100, 3/s, 0:00:29 left, failures: none")
     assert progress.moment().doing == ("images 12/100, 3/s, 0:00:29 left, failures: none", "building features")
     progress.finish(first)
-    assert progress.moment().doing == ("downloading images", "building features")
+    progress.start(second)
+    assert progress.moment().doing == ("downloading", "building features")
 
 
 def test_a_terminal_has_a_live_line_a_log_has_lines_and_quiet_has_none(tmp_path: Path) -> None:
-    progress = RunProgress(Forecast(ArtifactStore(tmp_path)), rows=1000)
-    progress.submit(Step("features", lane="tables"))
+    progress = RunProgress(Forecast(ArtifactStore(tmp_path)), rows=100_000)
+    progress.start(progress.submit(step("features", words="building features")))
     said: dict[str, list[str]] = {}
     for name, terminal, verbosity in (
         ("terminal", True, Verbosity.NORMAL), ("log", False, Verbosity.NORMAL), ("verbose", True, Verbosity.VERBOSE),

@@ -48,10 +48,11 @@ class Plan:
         return next((step for step in reversed(self.steps) if step.name == name), None)
 
 
+# fmt: off
 def make_plan(
     config: PricingConfig, train: Path, test: Path | None, source: ImageSource, links: int = 0,
     floor: dict[str, Any] | None = None,
-) -> Plan:  # fmt: skip
+) -> Plan:
     """Make the steps of a run.
 
     Parameters
@@ -69,141 +70,79 @@ def make_plan(
     """
     plan, seed = Plan(), config.seed
     catalogue = plan.add(
-        Stage.CATALOGUE,
-        "catalogue",
-        "pricing.catalogue.ingest:read_catalogue",
-        TREES,
-        {"train": train, "test": test, "config": config.catalogue},
-        words="reading the catalogue",
-        seconds=0.1,
+        Stage.CATALOGUE, "catalogue", "pricing.catalogue.ingest:read_catalogue", TREES,
+        {"train": train, "test": test, "config": config.catalogue}, words="reading the catalogue", seconds=0.1,
     )
     folds = plan.add(
-        Stage.FOLDS,
-        "folds",
-        "pricing.catalogue.assign_folds:assign_folds",
-        TREES,
+        Stage.FOLDS, "folds", "pricing.catalogue.assign_folds:assign_folds", TREES,
         {"catalogue": catalogue, "folds": config.folds, "holdout": config.holdout, "seed": seed},
-        words="assigning folds",
-        seconds=0.1,
+        words="assigning folds", seconds=0.1,
     )
     images = _add_images(plan, config, source, catalogue, links) if config.images.enabled else None
     features = plan.add(
-        Stage.FEATURES,
-        "features",
-        "pricing.features.build_features:build_features",
-        TREES,
+        Stage.FEATURES, "features", "pricing.features.build_features:build_features", TREES,
         {"catalogue": catalogue, "folds": folds, "config": config.features.without("price"), "seed": seed},
-        spreads=True,
-        words="building features",
-        seconds=43.0,
+        spreads=True, words="building features", seconds=43.0,
     )
     rows = {"catalogue": catalogue, "folds": folds, "features": features}
     price_features = {
         fold_name(fold): plan.add(
-            Stage.FEATURES,
-            "price_features",
-            "pricing.features.build_price_features:build_price_features",
-            TREES,
-            {**rows, "config": config.features.price, "fold": fold, "seed": seed},
-            slot=_slot(fold),
-            words=f"price features, {_fold_words(fold)}",
-            seconds=1.0,
+            Stage.FEATURES, "price_features", "pricing.features.build_price_features:build_price_features", TREES,
+            {**rows, "config": config.features.price, "fold": fold, "seed": seed}, slot=_slot(fold),
+            words=f"price features, {_fold_words(fold)}", seconds=1.0,
         )
         for fold in _folds(config)
     }
-    prepared = {}
-    for name, settings in config.members.enabled().items():
-        member = member_class(name)
-        if member.prepare:
-            prepared[name] = plan.add(
-                member.stage,
-                "encode",
-                member.prepare,
-                member.lane,
-                {"catalogue": catalogue, "images": images, "settings": member.prepare_settings(settings)},
-                words="encoding texts and images",
-                seconds=27.0,
-            )
+    prepared = {
+        name: plan.add(
+            member_class(name).stage, "encode", run, member_class(name).lane,
+            {"catalogue": catalogue, "images": images, "settings": member_class(name).prepare_settings(settings)},
+            slot=name, words="encoding texts and images", seconds=27.0,
+        )
+        for name, settings in config.members.enabled().items()
+        if (run := member_class(name).prepare)
+    }
     for name, settings in config.members.enabled().items():
         tuned = _add_search(plan, config, name, settings, rows, price_features)
         _add_member(plan, config, name, settings, rows, price_features, images, prepared.get(name), tuned)
-    fold_models = {name: [made[key] for key in made if key != "refit"] for name, made in plan.members.items()}
+    fold_models = {name: [made[fold] for fold in made if fold != "refit"] for name, made in plan.members.items()}
     refits = {name: made["refit"] for name, made in plan.members.items() if "refit" in made}
     ensemble = plan.add(
-        Stage.ENSEMBLE,
-        "ensemble",
-        "pricing.ensemble.fit_ensemble:fit_ensemble",
-        TREES,
-        {
-            "catalogue": catalogue,
-            "folds": folds,
-            "members": fold_models,
-            "refits": refits,
-            "config": config.ensemble,
-            "seed": seed,
-            "floor": floor,
-        },
-        spreads=True,
-        words="stacking",
-        seconds=1.3,
+        Stage.ENSEMBLE, "ensemble", "pricing.ensemble.fit_ensemble:fit_ensemble", TREES,
+        {"catalogue": catalogue, "folds": folds, "members": fold_models, "refits": refits, "config": config.ensemble,
+         "seed": seed, "floor": floor},
+        spreads=True, words="stacking", seconds=1.3,
     )
     plan.add(
-        Stage.SUBMISSION,
-        "outputs",
-        "pricing.run.outputs:write_outputs",
-        TREES,
-        {
-            **rows,
-            "images": images,
-            "prepared": prepared,
-            "ensemble": ensemble,
-            "price_features": price_features,
-            "members": plan.members,
-            "searches": plan.searches,
-            "report": config.report,
-            "submission": config.submission,
-            "seed": seed,
-        },
-        spreads=True,
-        words="writing prices, plots and the model",
-        seconds=1.5,
+        Stage.SUBMISSION, "outputs", "pricing.run.outputs:write_outputs", TREES,
+        {**rows, "images": images, "prepared": prepared, "ensemble": ensemble, "price_features": price_features,
+         "members": plan.members, "searches": plan.searches, "report": config.report, "submission": config.submission,
+         "seed": seed},
+        spreads=True, words="writing prices, plots and the model", seconds=1.5,
     )
-    return plan  # fmt: skip
+    return plan
 
 
 def _add_images(plan: Plan, config: PricingConfig, source: ImageSource, catalogue: Step, links: int) -> Step:
     """Add the shards, one after another so that the limits on requests hold over all of them, and their table."""
-    shards = max(1, -(-links // config.images.shard_size))
-    fetched = None
+    shards, fetched = max(1, -(-links // config.images.shard_size)), None
     for shard in range(shards):
         fetched = plan.add(
-            Stage.DOWNLOAD,
-            "fetch",
-            "pricing.download.shards:download_shard",
-            DOWNLOAD,
+            Stage.DOWNLOAD, "fetch", "pricing.download.shards:download_shard", DOWNLOAD,
             {"catalogue": catalogue, "shard": shard, "shards": shards, "before": fetched, "config": config.images},
-            slot=f"shard {shard}",
-            cached=False,
-            retries=2,
-            words="downloading images",
-            seconds=5.0,
-            share=1 / shards,
+            slot=f"shard {shard}", cached=False, retries=2, words="downloading images", seconds=5.0, share=1 / shards,
         )
     return plan.add(
-        Stage.DOWNLOAD,
-        "images",
-        "pricing.download.fetch:collect_images",
-        DOWNLOAD,
+        Stage.DOWNLOAD, "images", "pricing.download.fetch:collect_images", DOWNLOAD,
         {"catalogue": catalogue, "config": config.images, "origin": source.origin, "fetched": fetched},
-        words="listing images",
-        seconds=0.5,
+        words="listing images", seconds=0.5,
     )
 
 
 def _add_search(
     plan: Plan, config: PricingConfig, name: str, settings: MemberSettings, rows: dict[str, Step],
     price_features: dict[str, Step],
-) -> Step | None:  # fmt: skip
+) -> Step | None:
     """Add a member's search for settings, and its choice without its history: what training reads."""
     if not (config.tuning.enabled and member_class(name).searched):
         return None
@@ -213,51 +152,40 @@ def _add_search(
         {**rows, "member": member_line(name), "price_features": judged_by, "settings": settings,
          "tuning": config.tuning, "seed": config.seed},
         slot=name, code=_code(name), together=True, words=f"searching settings of {_words(name)}", seconds=30.0,
-    )  # fmt: skip
+    )
     return plan.add(
-        Stage.TUNE,
-        "settings",
-        "pricing.members.tuning.tune:take_settings",
-        TREES,
-        {"tuned": plan.searches[name]},
-        slot=name,
-        words=f"taking the settings of {_words(name)}",
+        Stage.TUNE, "settings", "pricing.members.tuning.tune:take_settings", TREES, {"tuned": plan.searches[name]},
+        slot=name, words=f"taking the settings of {_words(name)}",
     )
 
 
 def _add_member(
     plan: Plan, config: PricingConfig, name: str, settings: MemberSettings, rows: dict[str, Step],
     price_features: dict[str, Step], images: Step | None, prepared: Step | None, tuned: Step | None,
-) -> None:  # fmt: skip
+) -> None:
     """Add a member's folds and, after them, its refit."""
-    member = member_class(name)
-    made = plan.members[name] = {}
+    member, made = member_class(name), plan.members.setdefault(name, {})
+    inputs: dict[str, Any] = {**rows, "member": member_line(name), "settings": settings, "seed": config.seed}
+    if Reads.IMAGES in member.reads:
+        inputs |= {"images": images, "prepared": prepared}
+    if tuned is not None:
+        inputs["tuned"] = tuned
     for fold in _folds(config):
-        if fold is None and not member.refits(settings):
-            continue
-        inputs: dict[str, Any] = {**rows, "member": member_line(name), "settings": settings, "fold": fold,
-                                  "seed": config.seed}  # fmt: skip
+        own: dict[str, Any] = {"fold": fold}
         if Reads.PRICE_FEATURES in member.reads:
-            inputs["price_features"] = price_features[fold_name(fold)]
-        if Reads.IMAGES in member.reads:
-            inputs |= {"images": images, "prepared": prepared}
-        if tuned is not None:
-            inputs["tuned"] = tuned
+            own["price_features"] = price_features[fold_name(fold)]
         if fold is None:
-            inputs["fold_models"] = list(made.values())
+            if not member.refits(settings):
+                continue
+            own["fold_models"] = list(made.values())
         made[fold_name(fold)] = plan.add(
-            member.stage,
-            member.stage.value,
-            "pricing.members.train_fold:train_fold",
-            _lane(member, fold, config),
-            inputs,
-            slot=f"{name}-{_slot(fold)}",
-            code=_code(name),
-            words=f"training {_words(name)}, {_fold_words(fold)}",
-            seconds=member.seconds,
+            member.stage, member.stage.value, "pricing.members.train_fold:train_fold", _lane(member, fold, config),
+            inputs | own, slot=f"{name}-{_slot(fold)}", code=_code(name),
+            words=f"training {_words(name)}, {_fold_words(fold)}", seconds=member.seconds,
         )
 
 
+# fmt: on
 def _lane(member: type[Member[Any]], fold: int | None, config: PricingConfig) -> Lane:
     late = config.folds.n_splits - config.resources.encoder_folds_beside
     return TREES if member.shares_lanes and fold is not None and fold >= late else member.lane
