@@ -127,7 +127,7 @@ def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path, prefect_server:
     assert "Search for settings" in (output / "report.html").read_text(encoding="utf-8")
     assert (output / "plots" / "search.png").exists()
     started = {stage["label"]: stage["started"] for stage in run["stages"]}
-    assert started["encode"] < started["neural sparse_mlp-0"], "it reads no features and must not wait for them"
+    assert started["encode multimodal"] < started["neural sparse_mlp-0"], "it reads no features and must not wait for them"
     threads = {stage["label"]: stage["threads"] for stage in run["stages"] if stage["name"] in ("gbdt", "neural")}
     assert threads["gbdt lightgbm-1"] == threads["neural multimodal-1"] == 1, "the last fold takes the trees' cores"
     assert threads["neural multimodal-0"] == threads["neural sparse_mlp-1"] == 2
@@ -163,13 +163,13 @@ def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path, prefect_server:
     assert len(stated) > 0
     assert stated["amount"].is_not_null().all()
 
-    # one text encoder reads for the network and for the comparables, and lies there once, beside the pictures' one
+    # one text encoder reads for the network and for the comparables, and lies there once, beside the images' one
     assert len(list((output / "model" / "encoders").iterdir())) == 2
     held = pl.read_parquet(output / "evaluation" / "holdout.parquet")["sample_id"]
     assert len(held) > 0
 
     # the model folder alone prices the run's own test rows exactly as the submission did, in another process; it
-    # fetches the pictures again, as the run did
+    # fetches the images again, as the run did
     shutil.copytree(output / "model", tmp_path / "elsewhere")
     for folder in (output, artifacts / "store", artifacts / "work" / "images", encoder, eyes):
         shutil.rmtree(folder)
