@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from pricing.run.model import RunModel
     from pricing.run.scoring import ScoredFile
 
-__all__ = ["Pricer"]
-
 _SCORING: dict[str, Any] = {
     "images.allow_hosts": (), "images.proxy": None, "catalogue.on_bad_rows": "refuse", "submission.intervals": False,
     "resources.cores": None,

@@ -10,8 +10,6 @@ from rich.table import Column
 
 from pricing.run_progress import Moment, RunProgress, watch
 
-__all__ = ["Verbosity", "show_progress"]
-
 LIVE_SECONDS = 0.5
 """Seconds between two looks of the live line."""
 LINE_SECONDS = 60.0

@@ -18,8 +18,6 @@ from humanize import naturaldelta
 
 from pricing.store.artifacts import ArtifactStore, Reference
 
-__all__ = ["Forecast", "Moment", "ProgressStep", "RunProgress", "catalogue_rows", "watch"]
-
 
 @dataclass(frozen=True)
 class ProgressStep:

@@ -13,8 +13,6 @@ from pricing.catalogue.split import LABELLED
 from pricing.config.catalogue import FoldsConfig, HoldoutConfig
 from pricing.store.artifacts import write_json
 
-__all__ = ["assign_folds"]
-
 logger = logging.getLogger(__name__)
 
 

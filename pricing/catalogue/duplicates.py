@@ -95,9 +95,7 @@ def duplicate_groups(frame: pl.DataFrame, *, max_titles_per_link: int = 20) -> p
     first, _ = tidy_links(frame["image_link"])
     first = first.str.replace(r"^(?i:https?:)?//", "")
     table = frame.select("sample_id", first).with_columns(title_keys(frame["catalog_content"]))
-    table = table.with_columns(
-        pl.coalesce("key", pl.format("id {}", "sample_id")).alias("own"),
-    )
+    table = table.with_columns(pl.coalesce("key", pl.format("id {}", "sample_id")).alias("own"))
     titles = table["own"].rank("dense").cast(pl.Int64).to_numpy() - 1  # (n,)
     n_titles = int(titles.max()) + 1
     links = (

@@ -17,8 +17,6 @@ from pricing.config.catalogue import FoldsConfig, HoldoutConfig
 from pricing.errors import CatalogueError
 from pricing.store.tables import read_table
 
-__all__ = ["check_folds", "check_learnable", "rows_needed"]
-
 _ROWS_PER_FOLD = 2
 """With one row a fold has no middle and no spread of its own; with two every model and the stack were tried."""
 _OUTSIDE_ONE = 10

@@ -7,8 +7,6 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["content_problem", "first_line_problem"]
-
 # more than any header; a header of 1,000 columns has some 20,000 bytes
 _SAMPLE = 65_536
 # a title, a comment and some blank lines are found above a header, not more

@@ -16,8 +16,6 @@ from pricing.config.catalogue import CatalogueConfig
 from pricing.errors import CatalogueError
 from pricing.store.artifacts import write_json
 
-__all__ = ["read_catalogue"]
-
 _ASKED = {name: dtype for name, dtype in SCHEMA.items() if name != "price"}
 
 logger = logging.getLogger(__name__)

@@ -6,8 +6,6 @@ address that goes out. A link that is good already passes all three unchanged, b
 and so do the names under which images were fetched before.
 """
 
-from __future__ import annotations
-
 import html
 import json
 import re
@@ -96,10 +94,7 @@ def tidy_links(column: pl.Series) -> tuple[pl.Series, int]:
     found = {field: split_links(field) for field in doubtful.unique()}
     firsts = {field: links[0] if links else None for field, links in found.items()}
     several = [field for field, links in found.items() if len(links) > 1]
-    return (
-        column.replace_strict(firsts, default=column, return_dtype=pl.String),
-        int(doubtful.is_in(several).sum()),
-    )
+    return (column.replace_strict(firsts, default=column, return_dtype=pl.String), int(doubtful.is_in(several).sum()))
 
 
 def has_scheme(link: str) -> bool:

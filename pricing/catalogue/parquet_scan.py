@@ -14,8 +14,6 @@ import pyarrow.parquet as pq
 
 from pricing.errors import CatalogueError
 
-__all__ = ["UNREADABLE", "ParquetBatch", "parquet_columns", "read_parquet_table", "scan_parquet", "scan_table"]
-
 UNREADABLE = (pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 """What reading Parquet raises. polars' PanicException is a BaseException of its own: `Exception` would miss it."""
 

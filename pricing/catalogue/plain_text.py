@@ -10,8 +10,6 @@ from collections.abc import Callable
 
 import polars as pl
 
-__all__ = ["plain_text"]
-
 #: a row without any of these is plain already (the letters of Western Europe and typists' quotes and dashes are)
 _ODD = r"[^\n\x20-\x7e®°À-ÖØ-öø-ÿ‘’“”–—•]|&(?:#|[a-zA-Z])|  "
 #: entities end with a semicolon; without one only those that no word begins with ("R&Copy" stays)

@@ -1,7 +1,5 @@
 """Catalogue files and tables as batches of raw rows: what is in them, before any value is judged."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path

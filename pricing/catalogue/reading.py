@@ -1,7 +1,5 @@
 """Catalogues, of CSV, Parquet or a table, into checked tables, with every bad row named, in bounded memory."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +11,6 @@ import pyarrow as pa
 from pricing.catalogue.raw_rows import SCHEMA, Rejected, raw_batches, source_name
 from pricing.catalogue.row_checks import NO_PRICE, TEXT_CHARACTERS, OnUnpricedRows, RowChecker
 from pricing.errors import CatalogueError
-
-__all__ = ["SCHEMA", "Catalogue", "OnBadRows", "OnUnpricedRows", "ReadingNotes", "Rejected", "read_catalogue_file",
-           "rejected_table", "stream_catalogue_file"]  # fmt: skip
 
 OnBadRows = Literal["refuse", "quarantine"]
 

@@ -1,7 +1,5 @@
 """Judging the values of catalogue rows, and finding ids that repeat, over a file of any length."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from pricing.errors import ArtifactError
 from pricing.store.tables import read_table
 
-__all__ = ["LABELLED", "SPLITS", "UNLABELLED", "UNPRICED", "fold_name", "fold_roles", "fold_words", "read_split"]
-
 SPLITS = ("labelled", "unlabelled")
 """The rows that have a price to learn from, and those to price."""
 LABELLED, UNLABELLED = (f"{split}.parquet" for split in SPLITS)

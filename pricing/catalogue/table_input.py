@@ -13,8 +13,6 @@ from pricing.catalogue.reading import SCHEMA, Catalogue, OnBadRows, read_catalog
 from pricing.errors import CatalogueError
 from pricing.store.artifacts import file_digest
 
-__all__ = ["as_file", "read_products"]
-
 
 def as_file(source: Any, folder: Path) -> Path:
     """Return a path as it is; write a table as a Parquet file that is named by its content.

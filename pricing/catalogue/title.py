@@ -4,8 +4,6 @@ import polars as pl
 
 from pricing.catalogue.plain_text import plain_text
 
-__all__ = ["FIELD", "FIELDS", "LABEL", "NAMED", "field_line", "title_line", "title_of"]
-
 #: the line of a label, what it says captured
 FIELD = r"(?im)^ ?(?:{}) ?: ?([^\n]*)"
 #: the lines that state the amount

@@ -4,8 +4,6 @@ Only these two files are ever written, each under a name of our own, so no membe
 An archive with a path that tries to escape is refused all the same: it is not the one the user meant.
 """
 
-from __future__ import annotations
-
 import contextlib
 import stat
 import tarfile

@@ -7,8 +7,6 @@ may pass goes back into the queue for exponential backoff with full jitter (Marc
 Jitter", AWS 2015), or for as long as Retry-After says.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import random
@@ -35,15 +33,7 @@ from pricing.download.resuming import ResumeRules
 from pricing.download.scheduling import Job, Scheduler
 from pricing.download.sources import ImageSource
 from pricing.download.throttle import HostGate
-from pricing.download.transfer import (
-    ANYTHING,
-    COMMON_ONLY,
-    Answer,
-    Redirect,
-    Unchanged,
-    fetch_once,
-    open_session,
-)
+from pricing.download.transfer import ANYTHING, COMMON_ONLY, Answer, Redirect, Unchanged, fetch_once, open_session
 
 logger = logging.getLogger(__name__)
 

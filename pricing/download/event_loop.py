@@ -1,7 +1,5 @@
 """Running a coroutine from code that is not asynchronous, in a notebook too."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 from collections.abc import Coroutine

@@ -4,8 +4,6 @@ A :class:`ImageFailure` never leaves the downloader: it becomes a row of the man
 Reasons are short and few, so that a report can count them; the detail is for people.
 """
 
-from __future__ import annotations
-
 import email.utils
 import time
 from datetime import UTC

@@ -1,29 +1,23 @@
 """The table of a catalogue's images: what is there of them, and why the others are not."""
 
-from __future__ import annotations
-
 import logging
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
 from pricing.catalogue.links import tidy_links
 from pricing.catalogue.split import LABELLED, UNLABELLED
+from pricing.config.catalogue import ImagesConfig
 from pricing.download.folder_images import FolderImages
 from pricing.download.image_store import ImageStore
 from pricing.download.manifest import ImageRecord, Manifest
+from pricing.download.sources import ImageSource
 from pricing.store.artifacts import write_json
 
-if TYPE_CHECKING:
-    from pricing.config.catalogue import ImagesConfig
-    from pricing.download.sources import ImageSource
-
 logger = logging.getLogger(__name__)
-
-__all__ = ["catalogue_links", "collect_images", "ids_by_link"]
 
 SCHEMA = {
     "image_link": pl.String,

@@ -1,7 +1,5 @@
 """Fetching the challenge's archive: resumed by Range, checked by sha256, unpacked safely."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

@@ -5,8 +5,6 @@ cloud's metadata address. The check is made on what the name resolves to, and th
 addresses that were checked, so that a name cannot answer differently the second time (DNS rebinding).
 """
 
-from __future__ import annotations
-
 import ipaddress
 import socket
 from collections.abc import Iterable

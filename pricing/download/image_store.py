@@ -4,8 +4,6 @@ An image is named by the sha256 of the bytes it came from, so equal bytes under 
 name is ever made from a URL. Two hex digits of folder keep 150,000 images at some 600 a folder.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import hashlib
@@ -13,15 +11,12 @@ import itertools
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
 
+from pricing.config.catalogue import ImagesConfig
 from pricing.download.verification import prepare, sniff_format
 from pricing.errors import DownloadError
-
-if TYPE_CHECKING:
-    from pricing.config.catalogue import ImagesConfig
 
 FORM = 2
 """Raised when the same settings would give other stored images, so that old ones are not taken for new."""

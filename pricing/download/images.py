@@ -5,8 +5,6 @@ from pathlib import Path
 
 import polars as pl
 
-__all__ = ["Images"]
-
 
 @dataclass(frozen=True)
 class Images:

@@ -4,24 +4,20 @@ None of it is part of a stage output. The times and the environment differ from 
 is written.
 """
 
-from __future__ import annotations
-
 import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import polars as pl
 
 from pricing.catalogue.links import complete, first_link
+from pricing.config.catalogue import ImagesConfig
 from pricing.download.image_store import ImageStore
 from pricing.download.manifest import ImageRecord, Manifest
-
-if TYPE_CHECKING:
-    from pricing.config.catalogue import ImagesConfig
 
 SHOWN = 20
 """Lost hosts that are named, those with the most images first; a catalogue may name thousands."""

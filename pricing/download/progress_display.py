@@ -1,7 +1,5 @@
 """Showing how a download is going: a live bar in a terminal, plain lines in a log."""
 
-from __future__ import annotations
-
 import contextlib
 import time
 from collections.abc import Callable, Iterator

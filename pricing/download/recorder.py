@@ -1,7 +1,5 @@
 """Writing outcomes to the manifest in groups, without making anybody wait for more than his own."""
 
-from __future__ import annotations
-
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence

@@ -1,22 +1,17 @@
 """What a run leaves in the manifest for the next one, and what of it still holds then."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from pricing.config.catalogue import ImagesConfig
 from pricing.download.failures import ImageFailure
 from pricing.download.folder_images import FolderImages
 from pricing.download.image_store import ImageStore, StoredImage
 from pricing.download.manifest import ImageRecord
 from pricing.download.sources import ImageSource
 from pricing.download.verification import FORMATS
-
-if TYPE_CHECKING:
-    from pricing.config.catalogue import ImagesConfig
 
 
 class ResumeRules:

@@ -4,8 +4,6 @@ A JPEG is decoded at 1/2, 1/4 or 1/8 where that still covers the stored size (``
 antialiased filter, Pillow's Hamming window.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from PIL import Image
 

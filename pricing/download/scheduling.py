@@ -5,8 +5,6 @@ worker. A free worker takes from the host that could be asked now and has the fe
 the workers evenly (max-min fairness) and a slow one never holds more than its share while another has work.
 """
 
-from __future__ import annotations
-
 import asyncio
 import heapq
 import itertools

@@ -1,24 +1,18 @@
 """The download step: the catalogue's images in shards, fetched one shard after another into the work folder."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pricing.config.catalogue import ImagesConfig
 from pricing.download.downloader import ResumableImageDownloader
 from pricing.download.fetch import catalogue_links, ids_by_link
 from pricing.download.progress import Progress, ProgressCallback, ShardReport, ShardTotals
 from pricing.download.progress_display import progress_lines
 from pricing.download.sources import ImageSource
 
-if TYPE_CHECKING:
-    from pricing.config.catalogue import ImagesConfig
-
 logger = logging.getLogger(__name__)
-
-__all__ = ["download_shard", "fetch_shard", "shard_of"]
 
 
 def download_shard(

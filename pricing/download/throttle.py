@@ -13,16 +13,12 @@
 Nothing here waits or reads a clock: times are monotonic seconds that the caller passes in.
 """
 
-from __future__ import annotations
-
 import math
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from pricing.config.catalogue import ImagesConfig
 from pricing.download.failures import ImageFailure
-
-if TYPE_CHECKING:
-    from pricing.config.catalogue import ImagesConfig
 
 WINDOW = 40
 """Answers by which throttling is judged."""

@@ -1,22 +1,17 @@
 """One HTTP request for one image: addresses checked, limits applied while it streams, failures classified."""
 
-from __future__ import annotations
-
 import socket
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import aiohttp
 from yarl import URL
 
 from pricing.catalogue.links import request_url
+from pricing.config.catalogue import ImagesConfig
 from pricing.download.failures import ImageFailure, status_failure
 from pricing.download.hosts import GuardedResolver, HostRules
+from pricing.download.manifest import ImageRecord
 from pricing.download.verification import SIGNATURE_BYTES, check_head
-
-if TYPE_CHECKING:
-    from pricing.config.catalogue import ImagesConfig
-    from pricing.download.manifest import ImageRecord
 
 USER_AGENT = "smart-product-pricing/0.1"
 ACCEPT = "image/webp,image/jpeg,image/png,image/gif;q=0.8,*/*;q=0.1"

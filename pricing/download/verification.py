@@ -4,20 +4,15 @@ Signatures and sizes are read from the first bytes by hand, before any decoder s
 while an image still streams in, and a decompression bomb is refused by its own header.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from PIL import Image, features
 
+from pricing.config.catalogue import ImagesConfig
 from pricing.download.failures import ImageFailure
 from pricing.download.scaling import to_stored
-
-if TYPE_CHECKING:
-    from pricing.config.catalogue import ImagesConfig
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", *(("AVIF",) if features.check("avif") else ()))
 """What is decoded; everything else is refused, which keeps rarely used decoders away from strangers' bytes. A Pillow

@@ -18,8 +18,6 @@ import polars as pl
 
 from pricing.errors import ArtifactError
 
-__all__ = ["CATEGORICAL", "NUMERIC", "BrandNames"]
-
 NUMERIC = ("brand_frequency", "brand_words", "brand_known", "brand_position", "sub_brand_frequency")
 CATEGORICAL = ("brand", "sub_brand")
 LONGEST = 4

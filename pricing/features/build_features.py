@@ -12,8 +12,6 @@ from pricing.features.engineer import FeatureEngineer
 from pricing.features.load import ID, save_features
 from pricing.store.tables import read_table
 
-__all__ = ["build_features"]
-
 logger = logging.getLogger(__name__)
 
 

@@ -14,8 +14,6 @@ from pricing.features.load import ID, load_features
 from pricing.features.price_features import PriceFeatures
 from pricing.store.tables import read_table
 
-__all__ = ["build_price_features"]
-
 logger = logging.getLogger(__name__)
 
 

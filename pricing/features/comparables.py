@@ -21,8 +21,6 @@ from pricing.features.neighbours import NearestRows, unit_rows
 from pricing.store.artifacts import write_json
 from pricing.store.tables import read_table
 
-__all__ = ["KEPT", "ComparableIndex", "find_comparables"]
-
 #: neighbours kept a row and space; a fold learns from 68 % of the labelled rows or more, so that some 130 remain
 KEPT = 200
 

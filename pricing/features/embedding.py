@@ -27,8 +27,6 @@ from pricing.pretrained.text import compose_texts, shape_batches
 from pricing.pretrained.weights import find_encoder, load_text_encoder, load_tokenizer, tensors_sha256
 from pricing.store.artifacts import write_json
 
-__all__ = ["EmbeddingCache", "TextEmbedder"]
-
 logger = logging.getLogger(__name__)
 
 RECORD = "embedder.json"

@@ -39,8 +39,6 @@ from pricing.store.artifacts import write_json
 if TYPE_CHECKING:  # torch takes seconds to import, and only one of the spaces needs it
     from pricing.features.embedding import TextEmbedder
 
-__all__ = ["FeatureEngineer"]
-
 #: rows in work at a time: a row's features depend on its own text alone, and memory on this
 CHUNK = 50_000
 

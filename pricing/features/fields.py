@@ -9,8 +9,6 @@ import polars as pl
 from pricing.features.numbers import NUMBER, plain_numbers
 from pricing.features.units import SPELLINGS
 
-__all__ = ["read_values", "spelled_unit", "unit_name", "unread_fields"]
-
 #: how a missing value or unit is written
 NOTHING = ("", "none", "nan", "null", "n/a", "na", "-")
 

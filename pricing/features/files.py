@@ -8,8 +8,6 @@ from scipy import sparse
 
 from pricing.errors import ArtifactError
 
-__all__ = ["read_array", "read_arrays", "read_sparse"]
-
 
 def read_sparse(path: Path) -> sparse.csr_matrix:
     """Read a CSR matrix, refusing anything that would have to be unpickled.

@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-__all__ = ["CLAIMS", "flag_words", "keyword_features", "keyword_names", "normalized_words"]
-
 #: claims that are the same in every catalogue: name -> alternatives
 CLAIMS: dict[str, tuple[str, ...]] = {
     "gluten_free": ("gluten free", "glutenfree", "certified gluten"),

@@ -22,8 +22,6 @@ from pricing.features.files import read_array, read_arrays, read_sparse
 from pricing.features.neighbours import Neighbours
 from pricing.store.tables import read_table
 
-__all__ = ["FeatureSchema", "FeatureSet", "Nearest", "load_features", "load_price_features", "save_features"]
-
 ID = "sample_id"
 RIDGE = "ridge"
 """Column of the price features: the ridge's log price."""

@@ -15,8 +15,6 @@ from pricing.features.load import FeatureSet
 from pricing.features.neighbours import Neighbours
 from pricing.features.units import BASE_UNITS
 
-__all__ = ["SUMMARY", "UNIT_OF", "Amounts", "summarise"]
-
 #: codes of the families whose amounts can be compared; those of "none" cannot
 FAMILIES = {name: code for code, name in enumerate((*BASE_UNITS, "none"))}
 #: code of a family to its base unit

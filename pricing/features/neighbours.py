@@ -11,8 +11,6 @@ import numpy as np
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-__all__ = ["NearestRows", "Neighbours", "unit_rows"]
-
 #: query rows a block
 BLOCK = 256
 #: a term in this share of the learning rows or more is multiplied as a dense column

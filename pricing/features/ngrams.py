@@ -11,8 +11,6 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
-__all__ = ["CharacterNgrams", "WordNgrams"]
-
 #: a word is any run of letters and digits, single ones too ("1 lb"), with decimals kept whole ("16.9")
 WORD = r"\d+(?:\.\d+)?|[^\W\d_]+(?:['’][^\W\d_]+)?"
 

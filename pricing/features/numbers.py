@@ -11,8 +11,6 @@ import polars as pl
 
 from pricing.features.units import UNITS, unit_pattern
 
-__all__ = ["MEASURED", "NUMBER", "PACKS", "in_ascii", "plain_numbers"]
-
 
 def in_ascii(pattern: str) -> str:
     r"""Let ``\\b``, ``\\d``, ``\\w`` and ``\\s`` of a pattern mean ASCII (and the letters of Western Europe) alone.

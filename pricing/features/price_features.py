@@ -25,8 +25,6 @@ from pricing.features.target_means import TargetMeans
 from pricing.store.artifacts import write_json
 from pricing.store.tables import read_table
 
-__all__ = ["PriceFeatures", "inner_fold_numbers"]
-
 ENCODED = ("brand", "sub_brand")
 
 

@@ -19,8 +19,6 @@ from pricing.features.files import read_arrays
 from pricing.features.load import FeatureSet
 from pricing.store.artifacts import write_json
 
-__all__ = ["DesignMatrix", "PriceRidge"]
-
 #: standard deviations after which a number is clipped; one absurd quantity must not price a row
 CLIP = 4.0
 #: one-hot columns a category column, most frequent first

@@ -22,8 +22,6 @@ from pricing.features.quantity_patterns import TEXT_SIZE, normalized_title
 from pricing.features.quantity_rules import MOST_UNSAID, resolve_amounts, resolve_pieces, summarise_counts
 from pricing.features.quantity_tokens import join_units, tokenize
 
-__all__ = ["CATEGORICAL", "NUMERIC", "quantity_features", "read_quantities"]
-
 #: characters of bullets, and of the description, that are searched for a size when the name has none
 FALLBACK_CHARACTERS = 1_500
 

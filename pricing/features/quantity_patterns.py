@@ -10,10 +10,6 @@ import polars as pl
 from pricing.features.numbers import MEASURED, NUMBER, PACKS, in_ascii, plain_numbers
 from pricing.features.units import unit_pattern
 
-__all__ = [
-    "AMOUNT_KINDS", "BACK_SIZE", "NUMBER_WORDS", "PORTIONS", "TEXT_SIZE", "TOKEN", "TOKEN_KINDS", "normalized_title",
-]  # fmt: skip
-
 _SMALL = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 #: number words that stand before "pack", "bottles", ...
 NUMBER_WORDS = {word: str(value) for value, word in enumerate(_SMALL, 1)} | {

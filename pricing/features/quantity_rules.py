@@ -9,8 +9,6 @@ import polars as pl
 from pricing.features.quantity_patterns import AMOUNT_KINDS
 from pricing.features.units import UNITS
 
-__all__ = ["MOST_UNSAID", "resolve_amounts", "resolve_pieces", "summarise_counts"]
-
 #: relative difference under which two amounts are one
 TOLERANCE = 0.06
 #: relative difference to a whole multiple of a size under which a field is that multiple

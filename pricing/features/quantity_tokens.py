@@ -15,8 +15,6 @@ from pricing.features.quantity_patterns import (
 )
 from pricing.features.units import UNITS, unit_pattern
 
-__all__ = ["join_units", "tokenize"]
-
 _KINDS = "|".join(f"(?P<{kind}>{pattern})" for kind, pattern in TOKEN_KINDS.items())
 _UNIT_FINDER = in_ascii(rf"{NUMBER}\.?[ \-]*({unit_pattern('mass', 'volume', 'length', 'area')})\b")
 _UNIT_TABLE = pl.DataFrame(

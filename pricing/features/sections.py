@@ -11,8 +11,6 @@ from pricing.catalogue.plain_text import plain_text
 from pricing.catalogue.title import FIELDS, field_line, title_line
 from pricing.features.fields import read_values
 
-__all__ = ["split_sections"]
-
 #: nobody reads further, and a text of megabytes must not cost more than a long one
 NAME_CHARACTERS = 2_000
 FIELD_CHARACTERS = 200

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-__all__ = ["TargetMeans"]
-
 
 class TargetMeans:
     """Smoothed mean log price of each category of some columns.

@@ -5,8 +5,6 @@ Counts are of Unicode code points; a word is a run of characters that are not Un
 
 import polars as pl
 
-__all__ = ["NUMERIC", "text_statistics"]
-
 NUMERIC = (
     "text_characters", "text_words", "text_lines", "text_word_length", "text_digits_share", "text_upper_share",
     "text_punctuation", "text_exclamations", "text_non_ascii", "text_html_tags", "text_numbers", "text_bullets",

@@ -20,8 +20,6 @@ from pricing.errors import ArtifactError, SchemaError
 from pricing.features.files import read_arrays
 from pricing.features.ngrams import CharacterNgrams, WordNgrams
 
-__all__ = ["TfidfBlock", "TfidfSpace"]
-
 
 @dataclass
 class TfidfBlock:

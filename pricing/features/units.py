@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 from scipy import constants
 
-__all__ = ["BASE_UNITS", "SPELLINGS", "UNITS", "Unit", "unit_pattern"]
-
 #: base unit of each dimension
 BASE_UNITS = {"mass": "g", "volume": "ml", "count": "piece", "length": "m", "area": "m2"}
 

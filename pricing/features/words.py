@@ -9,8 +9,6 @@ import polars as pl
 
 from pricing.features.keywords import flag_words, normalized_words
 
-__all__ = ["CATEGORICAL", "FLAVOURS", "FORMS", "LANGUAGES", "NUMERIC", "word_features"]
-
 NUMERIC = ("word_flavours", "word_forms", "word_english_share", "word_other_language")
 CATEGORICAL = ("flavour", "form", "language")
 

@@ -12,8 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 from pricing.errors import PredictionsError
 from pricing.metrics.price_metrics import check_pair, smape_per_row
 
-__all__ = ["Comparison", "Interval", "bootstrap_interval", "compare_predictions"]
-
 _BLOCK = 4_000_000
 """Most random indices held at once (32 MB)."""
 
@@ -43,12 +41,7 @@ class Comparison:
 
 
 def bootstrap_interval(
-    values: ArrayLike,
-    *,
-    resamples: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-    groups: ArrayLike | None = None,
+    values: ArrayLike, *, resamples: int = 1000, level: float = 0.95, seed: int = 0, groups: ArrayLike | None = None
 ) -> Interval:
     """Percentile bootstrap interval of the mean.
 

@@ -1,7 +1,5 @@
 """Which prediction intervals there are. Not in the configuration, whose code is in no stage's key."""
 
-__all__ = ["INTERVAL_COLUMNS", "LEVELS"]
-
 LEVELS = (80, 95)
 """Coverages of the prediction intervals in percent."""
 INTERVAL_COLUMNS = tuple(f"{end}_{level}" for level in LEVELS for end in ("low", "high"))

@@ -12,16 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from pricing.errors import PredictionsError
 
-__all__ = [
-    "calculate_metrics_by_quantile",
-    "calculate_smape",
-    "evaluate_predictions",
-    "log_to_price",
-    "metrics_by_group",
-    "smape_per_row",
-    "smape_scorer",
-]
-
 Floats = NDArray[np.float64]
 
 

@@ -11,15 +11,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-__all__ = [
-    "DEFAULT_DECIMALS",
-    "SIGNIFICANT_DIGITS",
-    "catalogue_decimals",
-    "round_around",
-    "round_prices",
-    "shown_price",
-]
-
 Floats = NDArray[np.float64]
 
 DEFAULT_DECIMALS = 2

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from pricing.metrics.price_metrics import metrics_by_group
 
-__all__ = ["SEGMENTS", "product_categories", "product_segments", "segment_metrics"]
-
 SEGMENTS: Mapping[str, str] = {
     "category": "category",
     "brand_frequency": "brand",

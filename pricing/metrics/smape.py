@@ -7,8 +7,6 @@ metrics of prices are in :mod:`pricing.metrics.price_metrics`.
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["smape_of_logs", "smape_rows"]
-
 
 def smape_rows(log_pred: ArrayLike, log_true: ArrayLike) -> NDArray[np.float64]:
     """SMAPE of each row in percent (0 to 200) from log prices of any shapes that broadcast; in double precision."""

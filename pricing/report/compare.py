@@ -11,8 +11,6 @@ from pricing.metrics.bootstrap import Comparison, compare_predictions
 from pricing.report.markdown import markdown_table
 from pricing.report.run_folder import RunFolder, read_run_folder
 
-__all__ = ["RunComparison", "compare_runs", "differences"]
-
 _RECORDED = ("refit", "inputs", "hashes", "versions")
 """Parts of run.json that are compared beside its configuration."""
 

@@ -2,8 +2,6 @@
 
 import re
 
-__all__ = ["feature_words"]
-
 _SPACES = {"words": "by words", "characters": "by spelling", "embedding": "by meaning"}
 """How products are compared, as a column's name has it: price_SPACE_SUMMARY."""
 _COMPARED = re.compile(f"price_({'|'.join(_SPACES)})_(.+)")

@@ -10,8 +10,6 @@ from pricing.features.fields import unread_fields
 from pricing.features.sections import split_sections
 from pricing.metrics.rounding import DEFAULT_DECIMALS, shown_price
 
-__all__ = ["Finding", "data_findings"]
-
 _EXAMPLES = 3
 _FACTOR = 2.0
 _EXTREME = 20.0

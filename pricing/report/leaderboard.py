@@ -5,8 +5,6 @@ from typing import Any
 
 import polars as pl
 
-__all__ = ["leaderboard"]
-
 _FIGURES = ("oof_smape", "holdout_smape", "holdout_low", "holdout_high")
 
 

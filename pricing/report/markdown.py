@@ -6,8 +6,6 @@ from typing import Any
 
 from pricing.report.run_losses import run_losses
 
-__all__ = ["markdown_table", "models_table", "run_markdown", "stages_table"]
-
 
 def models_table(metrics: Mapping[str, Any]) -> str:
     """SMAPE out of fold and on the hold-out: constant, base models (worst first), mean, stack, noise floor."""

@@ -31,8 +31,6 @@ from pricing.report.search_summary import read_searches
 from pricing.report.shown_products import data_uri, thumbnail, worst_products
 from pricing.report.timeline import timeline
 
-__all__ = ["build_page", "build_report", "rebuild_report"]
-
 logger = logging.getLogger(__name__)
 
 _CAPTIONS = {

@@ -14,11 +14,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-__all__ = [
-    "BLUE", "GREEN", "GREY", "ORANGE", "RED", "SKY", "line_style", "new_figure", "price_ticks", "ratio_ticks",
-    "save_figure",
-]  # fmt: skip
-
 BLUE, ORANGE, GREEN, PINK, SKY, RED, GREY = (
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#6b7280",
 )  # fmt: skip

@@ -16,17 +16,6 @@ from numpy.typing import NDArray
 from pricing.metrics.price_metrics import smape_per_row
 from pricing.report.plot_style import BLUE, GREY, RED, SKY, line_style, new_figure, price_ticks, ratio_ticks
 
-__all__ = [
-    "plot_calibration",
-    "plot_error_by_price",
-    "plot_error_distribution",
-    "plot_importance",
-    "plot_predictions",
-    "plot_searches",
-    "plot_training_curves",
-    "plot_weights",
-]
-
 Floats = NDArray[np.float64]
 
 _METRICS = {"smape": "SMAPE, %", "mae": "mean absolute log error", "rmse": "root mean square log error"}

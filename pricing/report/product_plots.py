@@ -11,8 +11,6 @@ from pricing.metrics.rounding import DEFAULT_DECIMALS, shown_price
 from pricing.report.plot_style import BLUE, GREY, ORANGE, RED, new_figure, price_ticks
 from pricing.report.shown_products import ShownProduct
 
-__all__ = ["plot_comparables", "plot_error_by_segment", "plot_worst"]
-
 _KNOWN_SIGNS = frozenset("–—‘’“”•…™")
 
 

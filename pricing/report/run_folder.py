@@ -14,8 +14,6 @@ from pricing.errors import ArtifactError
 from pricing.metrics.rounding import DEFAULT_DECIMALS
 from pricing.metrics.segments import segment_metrics
 
-__all__ = ["COMPARABLES", "RunFolder", "read_run_folder", "shown_title"]
-
 logger = logging.getLogger(__name__)
 
 COMPARABLES: Mapping[str, type[pl.DataType]] = {

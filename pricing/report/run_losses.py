@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["Loss", "image_losses", "row_losses", "run_losses"]
-
 Severity = Literal["warning", "note"]
 
 _WARN_SHARE = 0.1

@@ -12,8 +12,6 @@ from pricing.report.run_folder import RunFolder, read_run_folder
 from pricing.report.search_summary import read_searches
 from pricing.report.shown_products import worst_products
 
-__all__ = ["draw_plots"]
-
 _INLINE_DPI = 130
 """Maximum resolution of the page's plots."""
 _FILE_ONLY = frozenset({"worst"})

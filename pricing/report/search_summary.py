@@ -6,8 +6,6 @@ from typing import Any
 
 from pricing.errors import ArtifactError
 
-__all__ = ["read_searches"]
-
 _SHOWN = 4
 """Settings named in the table, the most important first."""
 

@@ -18,8 +18,6 @@ import polars as pl
 from pricing.catalogue.plain_text import plain_text
 from pricing.report.run_folder import RunFolder, shown_title
 
-__all__ = ["Comparable", "ShownProduct", "data_uri", "listed_position", "thumbnail", "worst_products", "worst_rows"]
-
 logger = logging.getLogger(__name__)
 
 _THUMBNAIL = 120

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-__all__ = ["timeline"]
-
 _BRANCHES = ("gbdt", "neural")
 """Stages that are the two branches."""
 

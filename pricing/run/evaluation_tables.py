@@ -18,8 +18,6 @@ from pricing.metrics.segments import product_categories, product_segments
 from pricing.report.run_folder import COMPARABLES, shown_title
 from pricing.report.shown_products import worst_rows
 
-__all__ = ["write_evaluation"]
-
 _COMPARABLES = 5
 
 

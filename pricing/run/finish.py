@@ -15,8 +15,6 @@ from pricing.run.stage_records import read_json
 from pricing.store.artifacts import RECORD, write_json
 from pricing.store.codehash import library_versions
 
-__all__ = ["finish_run"]
-
 
 def finish_run(
     outputs: Path, output: Path, config: PricingConfig, record: Mapping[str, Any], threads: Mapping[str, int]

@@ -25,8 +25,6 @@ from pricing.metrics.price_metrics import log_to_price
 from pricing.run.model_folder import read_model_record
 from pricing.run_progress import ProgressStep, RunProgress
 
-__all__ = ["RunModel", "ScoredPrices"]
-
 REFIT = "refit"
 
 

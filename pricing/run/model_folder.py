@@ -20,8 +20,6 @@ from pathlib import Path
 from pricing.errors import ArtifactError, InputError
 from pricing.store.artifacts import write_json
 
-__all__ = ["ModelRecord", "find_model", "read_model_record", "write_model"]
-
 _FORMAT = 3
 """2 laid the models of members out differently."""
 

@@ -12,8 +12,6 @@ from pathlib import Path
 from pricing.errors import InputError
 from pricing.store.permissions import apply_umask
 
-__all__ = ["MODEL", "RUN", "STACK", "check_file", "check_folder", "check_output", "check_stage_output", "fill_output"]
-
 RUN = "run.json"
 """What says that a folder holds a run (or a stage of one)."""
 STACK = "ensemble/ensemble.json"

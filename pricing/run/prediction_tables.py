@@ -18,8 +18,6 @@ from pricing.catalogue.parquet_scan import UNREADABLE, read_parquet_table
 from pricing.errors import PredictionsError
 from pricing.members.predictions import RESERVED
 
-__all__ = ["Clipped", "PredictionTable", "quoted", "read_pair"]
-
 Floats = NDArray[np.float64]
 
 _ROW_NUMBERS = re.compile(

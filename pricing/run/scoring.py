@@ -27,8 +27,6 @@ from pricing.run.submission import write_comparables, write_intervals, write_rej
 from pricing.run_progress import RunProgress
 from pricing.store.tables import read_table
 
-__all__ = ["ScoredFile", "describe_new_images", "fetch_images", "reads_images", "score_file"]
-
 
 @dataclass(frozen=True)
 class ScoredFile:

@@ -14,11 +14,6 @@ from pricing.download.lost_images import describe_download
 from pricing.store.artifacts import read_record
 from pricing.store.tables import read_table
 
-__all__ = [
-    "copy_missing_images", "copy_rejected", "copy_searches", "describe_catalogue", "describe_images",
-    "describe_networks", "read_json",
-]  # fmt: skip
-
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a record that this program wrote."""

@@ -20,8 +20,6 @@ from pricing.run.submission import measure_rounding, with_decimals, write_interv
 from pricing.run.unit_warnings import unit_warnings
 from pricing.store.artifacts import write_json
 
-__all__ = ["stack_predictions"]
-
 logger = logging.getLogger(__name__)
 
 _NAMED = 20

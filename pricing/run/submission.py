@@ -23,20 +23,6 @@ from pricing.metrics.price_metrics import calculate_smape, log_to_price
 from pricing.metrics.rounding import DEFAULT_DECIMALS, catalogue_decimals, round_around, round_prices
 from pricing.store.tables import read_table
 
-__all__ = [
-    "comparables_file",
-    "create_submission",
-    "create_unpriced",
-    "intervals_file",
-    "measure_rounding",
-    "rejected_file",
-    "with_decimals",
-    "write_comparables",
-    "write_intervals",
-    "write_rejected",
-    "write_submission",
-]
-
 Floats = NDArray[np.float64]
 
 logger = logging.getLogger(__name__)

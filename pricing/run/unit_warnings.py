@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 
 from pricing.metrics.smape import smape_of_logs
 
-__all__ = ["unit_warnings"]
-
 Floats = NDArray[np.float64]
 
 

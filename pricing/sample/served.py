@@ -9,8 +9,6 @@ from pathlib import Path
 from pricing.sample.generate import generate_sample
 from pricing.sample.serving import serve_folder
 
-__all__ = ["ServedSample", "served_sample"]
-
 LOOPBACK = "127.0.0.1"
 
 

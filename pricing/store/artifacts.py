@@ -82,10 +82,7 @@ def file_digest(path: Path) -> str:
 
 
 def key_parts(
-    step: str,
-    entries: str | Sequence[str],
-    inputs: Mapping[str, Any],
-    digest: Callable[[Path], str] = file_digest,
+    step: str, entries: str | Sequence[str], inputs: Mapping[str, Any], digest: Callable[[Path], str] = file_digest
 ) -> dict[str, Any]:
     """What makes a stage's output, in a form that hashes alike in every process.
 

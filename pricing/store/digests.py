@@ -12,8 +12,6 @@ from pathlib import Path
 
 from pricing.store.artifacts import file_digest, write_json
 
-__all__ = ["remembered_digest"]
-
 _RACY = 2_000_000_000
 """Nanoseconds: the coarsest clock of a file system, FAT's."""
 

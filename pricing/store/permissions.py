@@ -7,8 +7,6 @@ a user of its own could not price with such a model folder.
 import uuid
 from pathlib import Path
 
-__all__ = ["apply_umask"]
-
 
 def apply_umask(path: Path) -> None:
     """Give a file, or a folder with all that is in it, the permissions of a new file or folder at that place.

@@ -2,8 +2,6 @@
 
 from enum import StrEnum
 
-__all__ = ["Stage"]
-
 
 class Stage(StrEnum):
     """What a step belongs to; each is a folder of the store."""

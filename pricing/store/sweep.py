@@ -10,8 +10,6 @@ from pricing.config.paths import PathsConfig
 from pricing.errors import InputError
 from pricing.store.artifacts import ArtifactStore
 
-__all__ = ["sweep"]
-
 
 def sweep(paths: PathsConfig, keep: Sequence[Path]) -> tuple[int, int]:
     """Remove outputs that none of the runs uses, and what belongs to them.

@@ -6,8 +6,6 @@ import polars as pl
 
 from pricing.errors import ArtifactError
 
-__all__ = ["read_table"]
-
 
 def read_table(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
     """Read a Parquet table, whole or some of its columns.

@@ -13,8 +13,6 @@ from pricing.errors import InputError
 from pricing.store.artifacts import ArtifactStore
 from pricing.store.stages import Stage
 
-__all__ = ["explain", "setting_label", "tell_why"]
-
 Record = Mapping[str, Any]
 
 SECTIONS = {"price_features": "features.price", "fetch": "images"}
