@@ -287,10 +287,7 @@ class ResumableImageDownloader:
 
     def _keep(self, job: Job, answer: Answer, fingerprint: str = "") -> ImageRecord:
         """Decode, store and commit; in one visit to a thread, since each costs the event loop two turns."""
-        stored = self._store.put(answer.data)
-        record = self._resume.success(
-            job.link, job.tries, stored, fingerprint, etag=answer.etag, last_modified=answer.last_modified
-        )
+        record = self._resume.success(job.link, job.tries, self._store.put(answer.data), fingerprint, answer)
         self._recorder.record(record)
         return record
 

@@ -6,6 +6,7 @@ Reasons are short and few, so that a report can count them; the detail is for pe
 
 import email.utils
 import time
+from dataclasses import dataclass
 from datetime import UTC
 
 from pricing.errors import DownloadError
@@ -17,6 +18,7 @@ THROTTLING_STATUSES = frozenset({429, 503})
 """Answers by which a server asks for fewer requests."""
 
 
+@dataclass(eq=False)
 class ImageFailure(DownloadError):
     """One image failed.
 
@@ -38,25 +40,16 @@ class ImageFailure(DownloadError):
         It is an image in a format that is not taken; the server may have another one.
     """
 
-    def __init__(
-        self,
-        reason: str,
-        detail: str = "",
-        *,
-        transient: bool = False,
-        retry_after: float | None = None,
-        unreachable: bool = False,
-        throttled: bool = False,
-        other_format: bool = False,
-    ) -> None:
-        super().__init__(f"{reason}: {detail}" if detail else reason)
-        self.reason = reason
-        self.detail = detail
-        self.transient = transient
-        self.retry_after = retry_after
-        self.unreachable = unreachable
-        self.throttled = throttled
-        self.other_format = other_format
+    reason: str
+    detail: str = ""
+    transient: bool = False
+    retry_after: float | None = None
+    unreachable: bool = False
+    throttled: bool = False
+    other_format: bool = False
+
+    def __post_init__(self) -> None:
+        super().__init__(f"{self.reason}: {self.detail}" if self.detail else self.reason)
 
 
 def status_failure(status: int, retry_after: str | None = None) -> ImageFailure:

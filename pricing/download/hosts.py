@@ -9,7 +9,7 @@ import ipaddress
 import socket
 from collections.abc import Iterable
 
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import ResolveResult
 from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
@@ -92,28 +92,24 @@ class HostRules:
             )
 
 
-class GuardedResolver(AbstractResolver):
+class GuardedResolver(ThreadedResolver):
     """A resolver that hands out only addresses that the rules allow.
 
     One forbidden address among several refuses the host: a name that mixes public and private ones is no accident.
     """
 
     def __init__(self, rules: HostRules) -> None:
+        super().__init__()
         self._rules = rules
-        self._inner = ThreadedResolver()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         """Addresses of a host, all of them checked."""
-        results = await self._inner.resolve(host, port, family)
+        results = await super().resolve(host, port, family)
         for result in results:
             self._rules.check_address(host, result["host"])
         return results
-
-    async def close(self) -> None:
-        """Nothing is held open."""
-        await self._inner.close()
 
 
 def _literal(host: str) -> str:

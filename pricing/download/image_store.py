@@ -104,15 +104,8 @@ class ImageStore:
             suffix = (sniff_format(data) or "bin").lower()
             self._write(f"{self.key}/original/{source_sha256[:2]}/{source_sha256}.{suffix}", data)
         self._write(file, image.jpeg)
-        return StoredImage(
-            file=file,
-            sha256=hashlib.sha256(image.jpeg).hexdigest(),
-            stored_bytes=len(image.jpeg),
-            width=image.width,
-            height=image.height,
-            source_sha256=source_sha256,
-            source_bytes=len(data),
-        )
+        sha256 = hashlib.sha256(image.jpeg).hexdigest()
+        return StoredImage(file, sha256, len(image.jpeg), image.width, image.height, source_sha256, len(data))
 
     def _write(self, file: str, data: bytes) -> None:
         """Write beside and rename; not synced, since a power cut is caught by the size at the next start."""

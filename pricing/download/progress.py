@@ -129,11 +129,7 @@ class ProgressMeter:
         """One outcome of an earlier run that holds."""
         self._known += 1
         self.reused += record.status == "ok"
-        self._count(record)
-
-    def add(self, record: ImageRecord) -> None:
-        """One outcome of this run."""
-        self._count(record)
+        self.add(record)
 
     def report(self) -> None:
         """Call back now."""
@@ -160,7 +156,8 @@ class ProgressMeter:
             state=f"{self._state:064x}",
         )
 
-    def _count(self, record: ImageRecord) -> None:
+    def add(self, record: ImageRecord) -> None:
+        """Count one outcome of this run."""
         if record.status == "ok":
             self.present += 1
             outcome = record.sha256

@@ -3,6 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 
 from pricing.download.manifest import ImageRecord
 
@@ -21,7 +22,7 @@ class GroupRecorder:
 
     def __init__(self, save: Callable[[Sequence[ImageRecord]], None]) -> None:
         self._save = save
-        self._waiting: deque[_Entry] = deque()
+        self._waiting: deque[tuple[ImageRecord, Future[None]]] = deque()
         self._writing = threading.Lock()
 
     def record(self, record: ImageRecord) -> None:
@@ -32,28 +33,21 @@ class GroupRecorder:
         DownloadError
             The manifest cannot be written.
         """
-        entry = _Entry(record)
-        self._waiting.append(entry)
+        written: Future[None] = Future()
+        self._waiting.append((record, written))
         with self._writing:
-            if not entry.done:
+            if not written.done():
                 self._write()
-        if entry.error is not None:
-            raise entry.error
+        written.result()
 
     def _write(self) -> None:
         # appending and taking are atomic, and only the one who holds the lock takes
         group = [self._waiting.popleft() for _ in range(len(self._waiting))]
-        error: Exception | None = None
         try:
-            self._save([entry.record for entry in group])
-        except Exception as raised:
-            error = raised
-        for entry in group:
-            entry.done, entry.error = True, error
-
-
-class _Entry:
-    def __init__(self, record: ImageRecord) -> None:
-        self.record = record
-        self.done = False
-        self.error: Exception | None = None
+            self._save([record for record, _ in group])
+        except Exception as error:
+            for _, written in group:
+                written.set_exception(error)
+        else:
+            for _, written in group:
+                written.set_result(None)

@@ -11,6 +11,7 @@ from pricing.download.folder_images import FolderImages
 from pricing.download.image_store import ImageStore, StoredImage
 from pricing.download.manifest import ImageRecord
 from pricing.download.sources import ImageSource
+from pricing.download.transfer import Answer
 from pricing.download.verification import FORMATS
 
 
@@ -38,33 +39,12 @@ class ResumeRules:
         self._store = store
         self._verdict = verdict_key(source, config)
 
-    def success(
-        self,
-        link: str,
-        tries: int,
-        stored: StoredImage,
-        fingerprint: str = "",
-        etag: str | None = None,
-        last_modified: str | None = None,
-    ) -> ImageRecord:
+    def success(self, link: str, tries: int, stored: StoredImage, fingerprint: str, answer: Answer) -> ImageRecord:
         """Record of an image that lies whole in the store."""
         return ImageRecord(
-            origin=self._source.origin,
-            link=link,
-            status="ok",
-            tries=tries,
-            file=stored.file,
-            sha256=stored.sha256,
-            stored_bytes=stored.stored_bytes,
-            width=stored.width,
-            height=stored.height,
-            source_sha256=stored.source_sha256,
-            source_bytes=stored.source_bytes,
-            fingerprint=fingerprint,
-            etag=etag,
-            last_modified=last_modified,
-            fetched=time.time(),
-        )
+            self._source.origin, link, "ok", tries=tries, fingerprint=fingerprint, etag=answer.etag,
+            last_modified=answer.last_modified, fetched=time.time(), **vars(stored),
+        )  # fmt: skip
 
     def confirmed(self, record: ImageRecord) -> ImageRecord:
         """Record of an image that the server says has not changed."""
@@ -72,17 +52,11 @@ class ResumeRules:
 
     def failure(self, link: str, tries: int, failure: ImageFailure) -> ImageRecord:
         """Record of an image that could not be had."""
+        status = "missing" if failure.reason in ("not_in_folder", "ambiguous_file_name") else "failed"
         return ImageRecord(
-            origin=self._source.origin,
-            link=link,
-            status="missing" if failure.reason in ("not_in_folder", "ambiguous_file_name") else "failed",
-            verdict=self._verdict,
-            final=not failure.transient,
-            reason=failure.reason,
-            detail=failure.detail[:500],
-            tries=tries,
-            fetched=time.time(),
-        )
+            self._source.origin, link, status, self._verdict, not failure.transient, failure.reason,
+            failure.detail[:500], tries, fetched=time.time(),
+        )  # fmt: skip
 
     def is_there(self, record: ImageRecord) -> bool:
         """Whether a record's image lies whole in the store."""
@@ -95,11 +69,9 @@ class ResumeRules:
         holds if it is final, under the same source and limits. With ``images.refresh`` neither holds beyond its age.
         """
         if record.status == "ok":
-            if not self.is_there(record):
-                return False
-            if self._folder is not None:
-                return self._folder.fingerprint(record.link) == record.fingerprint
-            return not self._aged(record)
+            if self._folder is None:
+                return self.is_there(record) and not self._aged(record)
+            return self.is_there(record) and self._folder.fingerprint(record.link) == record.fingerprint
         if self._folder is not None:
             # looking again costs nothing, and the file may be there by now
             return False

@@ -23,6 +23,13 @@ COMMON_ONLY = "image/jpeg,image/png"
 """Asked for after an image in a format that is not taken: some servers send their newest one to any ``*/*``."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _LONGEST_VALIDATOR = 500
+_REASONS = {  # the first that fits
+    aiohttp.ClientProxyConnectionError: "proxy", aiohttp.ClientConnectorDNSError: "dns",
+    aiohttp.ClientConnectorError: "connect", aiohttp.ConnectionTimeoutError: "connect_timeout",
+    TimeoutError: "timeout", aiohttp.ClientPayloadError: "body_cut_short", aiohttp.InvalidURL: "bad_url",
+    UnicodeError: "bad_url", socket.gaierror: "dns",
+}  # fmt: skip
+_UNREACHABLE = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, socket.gaierror)
 
 
 @dataclass(frozen=True)
@@ -118,29 +125,14 @@ async def fetch_once(
                 raise status_failure(response.status, response.headers.get("Retry-After"))
             data = await _read_body(response, config)
             return Answer(data, _validator(response, "ETag"), _validator(response, "Last-Modified"))
-    except ImageFailure:
-        raise
     except aiohttp.ClientHttpProxyError as error:
         detail = f"the proxy {config.proxy} answered {error.status}"
         raise ImageFailure("proxy", detail, transient=True, unreachable=True) from None
-    except aiohttp.ClientProxyConnectionError as error:
-        raise ImageFailure("proxy", str(error), transient=True, unreachable=True) from None
-    except aiohttp.ClientConnectorError as error:
-        if isinstance(error, aiohttp.ClientConnectorDNSError):
-            raise ImageFailure("dns", str(error), transient=True, unreachable=True) from None
-        raise ImageFailure("connect", str(error), transient=True, unreachable=True) from None
-    except aiohttp.ConnectionTimeoutError as error:
-        raise ImageFailure("connect_timeout", str(error), transient=True, unreachable=True) from None
-    except TimeoutError as error:
-        raise ImageFailure("timeout", str(error), transient=True) from None
-    except aiohttp.ClientPayloadError as error:
-        raise ImageFailure("body_cut_short", str(error), transient=True) from None
-    except (aiohttp.InvalidURL, UnicodeError) as error:
-        raise ImageFailure("bad_url", str(error)) from None
-    except socket.gaierror as error:
-        raise ImageFailure("dns", str(error), transient=True, unreachable=True) from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise ImageFailure("connection_lost", f"{type(error).__name__}: {error}", transient=True) from None
+        kinds = (reason for kind, reason in _REASONS.items() if isinstance(error, kind))
+        reason, unreachable = next(kinds, "connection_lost"), isinstance(error, _UNREACHABLE)
+        detail = f"{type(error).__name__}: {error}" if reason == "connection_lost" else str(error)
+        raise ImageFailure(reason, detail, transient=reason != "bad_url", unreachable=unreachable) from None
 
 
 def _redirect(url: URL, response: aiohttp.ClientResponse) -> Redirect:
