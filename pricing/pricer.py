@@ -1,6 +1,5 @@
 """The one object: it learns from a catalogue with prices, says how well, and prices other products."""
 
-import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -14,7 +13,7 @@ from pricing.errors import ConfigError, InputError
 from pricing.report.leaderboard import leaderboard
 from pricing.run.model_folder import find_model, read_model_record
 from pricing.run.output_folder import MODEL, fill_output
-from pricing.store.artifacts import write_json
+from pricing.store.artifacts import read_json, write_json
 
 if TYPE_CHECKING:
     from pricing.download.images import Images
@@ -245,7 +244,7 @@ class Pricer:
         model = find_model(Path(folder))
         read_model_record(model)
         try:
-            config = PricingConfig.model_validate(json.loads((model / "config.json").read_text(encoding="utf-8")))
+            config = PricingConfig.model_validate(read_json(model / "config.json"))
         except (OSError, ValueError) as error:
             raise InputError(f"{model}: is no model folder ({type(error).__name__}); give a run's --output") from None
         pricer = cls.__new__(cls)
@@ -297,6 +296,6 @@ class Pricer:
     def _read(self, name: str) -> dict[str, Any]:
         path = self._place() / name
         try:
-            return dict(json.loads(path.read_text(encoding="utf-8")))
+            return dict(read_json(path))
         except (OSError, ValueError):
             raise InputError(f"{path}: is not there or damaged; figures need a run's output folder") from None

@@ -16,7 +16,7 @@ from typing import Any
 
 from humanize import naturaldelta
 
-from pricing.store.artifacts import ArtifactStore, Reference
+from pricing.store.artifacts import ArtifactStore, Reference, read_json
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,7 @@ def _canonical(value: Any) -> str:
 def catalogue_rows(store: ArtifactStore, catalogue: Reference) -> int:
     """Rows of a catalogue stage's output, labelled or not; 0 where it cannot be read."""
     try:
-        summary = json.loads((store.path(catalogue) / "summary.json").read_text(encoding="utf-8"))
+        summary = read_json(store.path(catalogue) / "summary.json")
         return int(summary["train"]["rows"]) + int(summary["test"]["rows"])
     except (OSError, ValueError, KeyError, TypeError):
         return 0

@@ -18,7 +18,7 @@ from pricing.download.hosts import GuardedResolver, HostRules
 from pricing.download.image_store import disk_error
 from pricing.download.transfer import USER_AGENT
 from pricing.errors import DownloadError, InputError
-from pricing.store.artifacts import file_digest
+from pricing.store.artifacts import file_digest, read_json
 
 _PIECE = 1 << 20
 _MAX_REDIRECTS = 5
@@ -197,7 +197,7 @@ class _Fetch:
 
     def _state(self) -> dict[str, object]:
         with contextlib.suppress(OSError, ValueError):
-            state = json.loads(self._state_file.read_text(encoding="utf-8"))
+            state = read_json(self._state_file)
             if isinstance(state, dict):
                 return state
         return {}

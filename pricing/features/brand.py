@@ -16,7 +16,8 @@ from pathlib import Path
 
 import polars as pl
 
-from pricing.errors import ArtifactError
+from pricing.store.artifacts import read_json
+from pricing.store.tables import reading
 
 NUMERIC = ("brand_frequency", "brand_words", "brand_known", "brand_position", "sub_brand_frequency")
 CATEGORICAL = ("brand", "sub_brand")
@@ -188,12 +189,10 @@ class BrandNames:
         ArtifactError
             The file is missing or holds something else.
         """
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+        with reading(path, "brand names as JSON"):
+            record = read_json(path)
             brands, beginnings = (
                 {str(name): int(count) for name, count in record[key].items()} for key in ("brands", "beginnings")
             )
             sure = [str(name) for name in record["sure"]]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ArtifactError(f"{path}: expected brand names as JSON, got {error!r}; rebuild the stage") from None
         return cls(brands, beginnings, sure)

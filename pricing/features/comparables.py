@@ -5,7 +5,6 @@ are kept, and every fold takes the first of them that it may learn from (`Neighb
 rows and the hold-out are in the index and never in its features.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,13 +12,13 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
-from pricing.errors import ArtifactError, SchemaError
+from pricing.errors import SchemaError
 from pricing.features.files import read_array, read_sparse
 from pricing.features.load import ID, FeatureSet, Nearest
 from pricing.features.neighbour_prices import UNIT_OF, Amounts
 from pricing.features.neighbours import NearestRows, unit_rows
-from pricing.store.artifacts import write_json
-from pricing.store.tables import read_table
+from pricing.store.artifacts import read_json, write_json
+from pricing.store.tables import read_table, reading
 
 #: neighbours kept a row and space; a fold learns from 68 % of the labelled rows or more, so that some 130 remain
 KEPT = 200
@@ -95,10 +94,8 @@ class ComparableIndex:
         SchemaError
             Rows and products do not belong together.
         """
-        try:
-            spaces = [str(space) for space in json.loads((folder / "spaces.json").read_text(encoding="utf-8"))]
-        except (OSError, ValueError, TypeError) as error:
-            raise ArtifactError(f"{folder}: expected an index of products, got {error!r}; rebuild the stage") from None
+        with reading(folder, "an index of products"):
+            spaces = [str(space) for space in read_json(folder / "spaces.json")]
         products = read_table(folder / "products.parquet")
         rows = {}
         for space in spaces:

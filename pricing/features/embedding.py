@@ -6,7 +6,6 @@ depend on the text alone: batches are of fixed shape, and short ones are filled 
 """
 
 import hashlib
-import json
 import logging
 import sqlite3
 from collections.abc import Sequence
@@ -20,12 +19,12 @@ import torch
 from tqdm import tqdm
 
 from pricing.config.features import EmbeddingConfig
-from pricing.errors import ArtifactError
 from pricing.pretrained.instructions import cpu_precision
 from pricing.pretrained.saved_encoders import SavedEncoders
 from pricing.pretrained.text import compose_texts, shape_batches
 from pricing.pretrained.weights import find_encoder, load_text_encoder, load_tokenizer, tensors_sha256
-from pricing.store.artifacts import write_json
+from pricing.store.artifacts import read_json, write_json
+from pricing.store.tables import reading
 
 logger = logging.getLogger(__name__)
 
@@ -222,11 +221,9 @@ class TextEmbedder:
             The encoder is missing, or its weights are not those that were saved.
         """
         path = folder / RECORD
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+        with reading(path, "a text embedder"):
+            record = read_json(path)
             config, encoder = EmbeddingConfig.model_validate(record["config"]), dict(record["encoder"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ArtifactError(f"{path}: expected a text embedder, got {error!r}; rebuild the features") from None
         saved = SavedEncoders(encoders or folder, {"text": encoder, "image": None})
         name = str(saved.source("text").path)
         return cls(config, saved.text(), saved.tokenizer(), str(encoder["sha256"]), name, threads=threads)

@@ -14,7 +14,6 @@ Example
 [56.7, 113.4]
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,11 +21,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-from pydantic import ValidationError
 from scipy import sparse
 
 from pricing.config.features import FeaturesConfig
-from pricing.errors import ArtifactError, SchemaError
+from pricing.errors import SchemaError
 from pricing.features import brand, quantity, text_statistics, words
 from pricing.features.brand import BrandNames
 from pricing.features.comparables import ComparableIndex
@@ -34,7 +32,8 @@ from pricing.features.keywords import keyword_features, keyword_names
 from pricing.features.load import ID, FeatureSchema, FeatureSet, load_features, save_features
 from pricing.features.sections import split_sections
 from pricing.features.tfidf import TfidfSpace
-from pricing.store.artifacts import write_json
+from pricing.store.artifacts import read_json, write_json
+from pricing.store.tables import reading
 
 if TYPE_CHECKING:  # torch takes seconds to import, and only one of the spaces needs it
     from pricing.features.embedding import TextEmbedder
@@ -262,11 +261,9 @@ class FeatureEngineer:
             A file is missing, damaged, or holds Python objects.
         """
         path = folder / "engineer.json"
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+        with reading(path, "a FeatureEngineer"):
+            record = read_json(path)
             engineer = cls(FeaturesConfig.model_validate(record["config"]), int(record["seed"]), threads)
-        except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
-            raise ArtifactError(f"{path}: expected a FeatureEngineer, got {error!r}; rebuild the stage") from None
         engineer.brands = BrandNames.load(folder / "brands.json")
         engineer.tfidf = TfidfSpace.load(folder, engineer.config.tfidf)
         if "embedding" in engineer.config.spaces:

@@ -1,12 +1,11 @@
 """Reads arrays of plain numbers; nothing that would have to be unpickled."""
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 from scipy import sparse
 
-from pricing.errors import ArtifactError
+from pricing.store.tables import reading
 
 
 def read_sparse(path: Path) -> sparse.csr_matrix:
@@ -17,14 +16,12 @@ def read_sparse(path: Path) -> sparse.csr_matrix:
     ArtifactError
         The file is missing, damaged, no sparse matrix, or holds Python objects.
     """
-    try:
+    with reading(path, "a sparse matrix of plain numbers"):
         # NumPy leaves a file open that it cannot read when it opens it itself; load_npz sets allow_pickle=False
         with path.open("rb") as file:
             matrix = sparse.load_npz(file)
         matrix = sparse.csr_matrix(matrix)
         matrix.check_format(full_check=True)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, TypeError) as error:
-        raise ArtifactError(f"{path}: is no sparse matrix of plain numbers ({error}); rebuild the stage") from None
     return matrix
 
 
@@ -36,11 +33,8 @@ def read_array(path: Path) -> np.ndarray:
     ArtifactError
         The file is missing, damaged, or holds Python objects.
     """
-    try:
-        with path.open("rb") as file:
-            return np.asarray(np.load(file, allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
-        raise ArtifactError(f"{path}: is no array of plain numbers ({error}); rebuild the stage") from None
+    with reading(path, "an array of plain numbers"), path.open("rb") as file:
+        return np.asarray(np.load(file, allow_pickle=False))
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -51,8 +45,6 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     ArtifactError
         The file is missing, damaged, or holds Python objects.
     """
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, TypeError, AttributeError) as error:
-        raise ArtifactError(f"{path}: is no archive of plain arrays ({error}); rebuild the stage") from None
+    expected = reading(path, "an archive of plain arrays")
+    with expected, path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}

@@ -17,10 +17,11 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
-from pricing.errors import ArtifactError, SchemaError
+from pricing.errors import SchemaError
 from pricing.features.files import read_array, read_arrays, read_sparse
 from pricing.features.neighbours import Neighbours
-from pricing.store.tables import read_table
+from pricing.store.artifacts import read_json
+from pricing.store.tables import read_table, reading
 
 ID = "sample_id"
 RIDGE = "ridge"
@@ -68,18 +69,13 @@ class FeatureSchema:
         ArtifactError
             The file is missing or is not a features schema.
         """
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+        with reading(path, "a features schema (numeric, categorical, tfidf_columns)"):
+            record = read_json(path)
             spaces = tuple((str(name), int(start), int(stop)) for name, start, stop in record["spaces"])
             return cls(
                 tuple(record["numeric"]), tuple(record["categorical"]), int(record["tfidf_columns"]), spaces,
                 int(record["embedding"]),
             )  # fmt: skip
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ArtifactError(
-                f"{path}: expected a features schema (numeric, categorical, tfidf_columns), got {error!r}; "
-                "rebuild the features stage"
-            ) from None
 
 
 @dataclass(frozen=True)

@@ -6,24 +6,22 @@ them. For the ridge and the target means that is done by inner folds of whole gr
 without the row's own group, and only those that the fold learns from have a price here.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
 from pricing.config.features import PriceFeaturesConfig
-from pricing.errors import ArtifactError, SchemaError
+from pricing.errors import SchemaError
 from pricing.features.comparables import find_comparables
 from pricing.features.files import read_arrays
 from pricing.features.load import ID, RIDGE, FeatureSet, Nearest
 from pricing.features.neighbour_prices import SUMMARY, Amounts, summarise
 from pricing.features.price_ridge import PriceRidge
 from pricing.features.target_means import TargetMeans
-from pricing.store.artifacts import write_json
-from pricing.store.tables import read_table
+from pricing.store.artifacts import read_json, write_json
+from pricing.store.tables import read_table, reading
 
 ENCODED = ("brand", "sub_brand")
 
@@ -247,15 +245,13 @@ class PriceFeatures:
             A file is missing, damaged, or holds Python objects.
         """
         path = folder / "price_features.json"
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+        with reading(path, "price features"):
+            record = read_json(path)
             loaded = cls(PriceFeaturesConfig.model_validate(record["config"]), int(record["seed"]))
             loaded.means = TargetMeans.from_table(read_table(folder / "target_means.parquet"), ENCODED)
             loaded.spaces = [str(space) for space in record["spaces"]]
             arrays = read_arrays(folder / "labelled.npz")
             loaded.labelled_price = arrays["log_price"]
             loaded.labelled = Amounts(arrays["log_total"], arrays["log_amount"], arrays["family"])
-        except (OSError, ValueError, KeyError, TypeError, ValidationError, pl.exceptions.PolarsError) as error:
-            raise ArtifactError(f"{path}: expected price features, got {error!r}; rebuild the stage") from None
         loaded.ridge = PriceRidge.load(folder)
         return loaded

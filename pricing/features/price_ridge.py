@@ -6,7 +6,6 @@ differ in what one more pound costs: over the real rows 53.9 instead of 55.0 (do
 gradients, deterministic and linear in the stored numbers.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +13,11 @@ import polars as pl
 from scipy import sparse
 from sklearn.linear_model import Ridge
 
-from pricing.errors import ArtifactError, SchemaError
+from pricing.errors import SchemaError
 from pricing.features.files import read_arrays
 from pricing.features.load import FeatureSet
-from pricing.store.artifacts import write_json
+from pricing.store.artifacts import read_json, write_json
+from pricing.store.tables import reading
 
 #: standard deviations after which a number is clipped; one absurd quantity must not price a row
 CLIP = 4.0
@@ -165,13 +165,11 @@ class PriceRidge:
             A file is missing, damaged, or holds Python objects.
         """
         arrays = read_arrays(folder / "ridge.npz")
-        try:
-            record = json.loads((folder / "ridge.json").read_text(encoding="utf-8"))
+        with reading(folder, "a ridge"):
+            record = read_json(folder / "ridge.json")
             ridge = cls(float(record["alpha"]), float(record["tabular_weight"]), float(record["interaction_weight"]))
             ridge.design.numeric = [str(name) for name in record["numeric"]]
             ridge.design.categories = {str(key): list(value) for key, value in record["categories"].items()}
             ridge.intercept, ridge.low, ridge.high = (float(record[key]) for key in ("intercept", "low", "high"))
             ridge.coef, ridge.design.mean, ridge.design.scale = (arrays[key] for key in ("coef", "mean", "scale"))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ArtifactError(f"{folder}: expected a ridge, got {error!r}; rebuild the stage") from None
         return ridge

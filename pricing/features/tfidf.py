@@ -16,9 +16,11 @@ from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits
 
 from pricing.config.features import TfidfConfig
-from pricing.errors import ArtifactError, SchemaError
+from pricing.errors import SchemaError
 from pricing.features.files import read_arrays
 from pricing.features.ngrams import CharacterNgrams, WordNgrams
+from pricing.store.artifacts import read_json
+from pricing.store.tables import reading
 
 
 @dataclass
@@ -171,13 +173,11 @@ class TfidfSpace:
         """
         space = cls(config)
         arrays = read_arrays(folder / "tfidf.npz")
-        try:
-            terms = json.loads((folder / "terms.json").read_text(encoding="utf-8"))
+        with reading(folder, "terms and weights"):
+            terms = read_json(folder / "terms.json")
             for block in space.blocks:
                 block.set_terms([str(term) for term in terms[block.name]], arrays[f"idf_{block.name}"])
             space.components = arrays["components"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ArtifactError(f"{folder}: expected terms and weights, got {error!r}; rebuild the stage") from None
         for block in space.blocks:
             if block.idf.shape != (len(block.terms),):
                 raise SchemaError(

@@ -4,7 +4,6 @@ Nothing in it points outside: styles and images are inlined, there is no script.
 jinja2's autoescape.
 """
 
-import json
 import logging
 from collections.abc import Mapping
 from importlib import resources
@@ -30,6 +29,7 @@ from pricing.report.run_plots import draw_plots
 from pricing.report.search_summary import read_searches
 from pricing.report.shown_products import data_uri, thumbnail, worst_products
 from pricing.report.timeline import timeline
+from pricing.store.artifacts import read_json
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ def rebuild_report(run_dir: Path) -> Path:
     # what `pricing ensemble` leaves has figures and no configuration
     if (run_dir / "run.json").exists() or not (run_dir / "metrics.json").exists():
         try:
-            run = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))
+            run = read_json(run_dir / "run.json")
             if "stage" in run:
                 raise InputError(
                     f"{run_dir}: holds the stage {run['stage']} alone, which has no report; give a run's --output"

@@ -1,6 +1,5 @@
 """Reading a finished run's folder for the report and comparisons; whatever is optional may be missing."""
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pricing.catalogue.title import title_of
 from pricing.errors import ArtifactError
 from pricing.metrics.rounding import DEFAULT_DECIMALS
 from pricing.metrics.segments import segment_metrics
+from pricing.store.artifacts import read_json
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ def _record(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{path}: cannot be read ({error})") from None
     if not isinstance(record, dict):

@@ -1,10 +1,10 @@
 """The hyperparameter searches of a run: what they tried, what they chose, and which settings mattered."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from pricing.errors import ArtifactError
+from pricing.store.artifacts import read_json
 
 _SHOWN = 4
 """Settings named in the table, the most important first."""
@@ -27,7 +27,7 @@ def read_searches(folder: Path) -> list[dict[str, Any]]:
     found = []
     for path in sorted(folder.glob("search/*.json")):
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = read_json(path)
             shares = sorted(record["importances"].items(), key=lambda item: (-item[1], item[0]))
             names = [*shares, *((name, None) for name in sorted(record["params"]) if name not in dict(shares))]
             important = [(name, record["params"][name], share) for name, share in names[:_SHOWN]]

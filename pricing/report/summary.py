@@ -1,6 +1,5 @@
 """What a command prints at its end: figures of the models, times of the stages, what was priced, what was lost."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +8,15 @@ from rich.table import Table
 
 from pricing.metrics.rounding import DEFAULT_DECIMALS, shown_price
 from pricing.report.run_losses import Loss, run_losses
+from pricing.store.artifacts import read_json
 
 console = Console(markup=False)  # a path may hold brackets
 
 
 def print_summary(output: Path) -> None:
     """The short table at the end of a run."""
-    metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
-    record = json.loads((output / "run.json").read_text(encoding="utf-8"))
+    metrics = read_json(output / "metrics.json")
+    record = read_json(output / "run.json")
     console.print(models_table(metrics))
     console.print(stages_table(record["stages"]))
     priced = record["submission"]

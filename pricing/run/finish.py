@@ -11,8 +11,7 @@ from pricing.members.registry import MEMBERS
 from pricing.report.page import build_page
 from pricing.run.output_folder import fill_output
 from pricing.run.outputs import PARTS
-from pricing.run.stage_records import read_json
-from pricing.store.artifacts import RECORD, write_json
+from pricing.store.artifacts import RECORD, read_json, write_json
 from pricing.store.codehash import library_versions
 
 

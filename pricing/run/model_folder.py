@@ -11,14 +11,13 @@ Layout::
     ensemble/                   the stack
 """
 
-import json
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pricing.errors import ArtifactError, InputError
-from pricing.store.artifacts import write_json
+from pricing.store.artifacts import read_json, write_json
 
 _FORMAT = 3
 """2 laid the models of members out differently."""
@@ -97,7 +96,7 @@ def read_model_record(folder: Path) -> ModelRecord:
     """
     path = folder / "model.json"
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
         found = record["format"]
         if found != _FORMAT:
             raise ArtifactError(

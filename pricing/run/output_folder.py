@@ -1,6 +1,5 @@
 """The folder that a command leaves its results in: checked before any work, and replaced whole at the end."""
 
-import json
 import shutil
 import tempfile
 import time
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pricing.errors import InputError
+from pricing.store.artifacts import read_json
 from pricing.store.permissions import apply_umask
 
 RUN = "run.json"
@@ -101,7 +101,7 @@ def check_stage_output(output: Path) -> None:
     """
     check_folder(output)
     try:
-        record = json.loads((output / RUN).read_text(encoding="utf-8"))
+        record = read_json(output / RUN)
         known = "stage" in record
     except FileNotFoundError:
         known = not (output / "metrics.json").exists()

@@ -13,9 +13,9 @@ from pricing.metrics.segments import segment_metrics
 from pricing.report.run_plots import draw_plots
 from pricing.run.evaluation_tables import write_evaluation
 from pricing.run.model_folder import write_model
-from pricing.run.stage_records import copy_missing_images, copy_rejected, copy_searches, describe_catalogue, read_json
+from pricing.run.stage_records import copy_missing_images, copy_rejected, copy_searches, describe_catalogue
 from pricing.run.submission import create_submission, create_unpriced, measure_rounding, with_decimals
-from pricing.store.artifacts import read_record, write_json
+from pricing.store.artifacts import read_json, read_record, write_json
 from pricing.store.tables import read_table
 
 PARTS = "parts"

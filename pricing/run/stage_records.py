@@ -3,7 +3,6 @@
 Every folder is the output of a step.
 """
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,18 +10,13 @@ from typing import Any
 
 from pricing.config.catalogue import ImagesConfig
 from pricing.download.lost_images import describe_download
-from pricing.store.artifacts import read_record
+from pricing.store.artifacts import read_json, read_record
 from pricing.store.tables import read_table
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a record that this program wrote."""
-    return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
 def describe_catalogue(catalogue: Path) -> dict[str, Any]:
     """Return the catalogue's summary: rows of both files, what was left out, quantiles of the prices."""
-    return read_json(catalogue / "summary.json")
+    return dict(read_json(catalogue / "summary.json"))
 
 
 def describe_images(images: Path | None, work: Path) -> dict[str, Any]:

@@ -7,7 +7,6 @@ numbers of its own, so a longer catalogue begins with the rows of a shorter one,
 
 import csv
 import hashlib
-import json
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ from pricing.metrics.smape import smape_rows
 from pricing.sample import formula
 from pricing.sample.drawing import draw_product, not_a_picture, truncated
 from pricing.sample.texts import DICE, TITLE_DICE, Product, write_content
-from pricing.store.artifacts import write_json
+from pricing.store.artifacts import read_json, write_json
 
 IMAGE_BASE_URL = "http://images.sample.invalid/"
 """A host that never exists (RFC 2606): serve the images and pass their address as a mirror."""
@@ -303,7 +302,7 @@ def _code_digest() -> str:
 def _same(folder: Path, recipe: dict[str, object]) -> bool:
     """Whether a folder holds, whole, the sample that a recipe makes."""
     try:
-        record = json.loads((folder / "sample.json").read_text(encoding="utf-8"))
+        record = read_json(folder / "sample.json")
         sizes = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
     except (OSError, ValueError):
         return False
@@ -326,5 +325,5 @@ def _info(folder: Path, rows: int, test_rows: int, images: bool) -> SampleInfo:
         images=folder / "images" if images else None,
         rows=rows,
         test_rows=test_rows,
-        floor=float(json.loads(floor_file.read_text(encoding="utf-8"))["smape"]),
+        floor=float(read_json(floor_file)["smape"]),
     )

@@ -1,6 +1,5 @@
 """The sample catalogue, generated, with its images served on loopback for as long as a run needs them."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from pricing.sample.generate import generate_sample
 from pricing.sample.serving import serve_folder
+from pricing.store.artifacts import read_json
 
 LOOPBACK = "127.0.0.1"
 
@@ -46,6 +46,6 @@ def served_sample(work: Path, rows: int, seed: int) -> Iterator[ServedSample]:
         Of the generator.
     """
     sample = generate_sample(work / "sample" / f"{rows}-{seed}", rows=rows, test_rows=max(20, rows // 3), seed=seed)
-    floor = {"smape": json.loads(sample.floor_file.read_text(encoding="utf-8"))["smape"]}
+    floor = {"smape": read_json(sample.floor_file)["smape"]}
     with serve_folder(sample.images or sample.folder) as address:
         yield ServedSample(sample.train, sample.test, address, floor)

@@ -311,7 +311,7 @@ def read_record(folder: Path) -> dict[str, Any]:
         It is missing or not what this program writes.
     """
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = read_json(folder / RECORD)
         files = {str(name): (int(size), str(digest)) for name, (size, digest) in record["files"].items()}
         reference = Reference.model_validate(record["reference"])
         parts, sources = dict(record["parts"]), dict(record.get("sources", {}))
@@ -320,6 +320,11 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise ArtifactError(
             f"{folder}: no readable {RECORD} ({type(error).__name__}); run again to rebuild it"
         ) from None
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; errors are those of the file system and of `json`."""
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -5,12 +5,11 @@ hashed that a further change might bear the same time.
 """
 
 import hashlib
-import json
 import time
 from contextlib import suppress
 from pathlib import Path
 
-from pricing.store.artifacts import file_digest, write_json
+from pricing.store.artifacts import file_digest, read_json, write_json
 
 _RACY = 2_000_000_000
 """Nanoseconds: the coarsest clock of a file system, FAT's."""
@@ -30,7 +29,7 @@ def remembered_digest(path: Path, folder: Path) -> str:
     record = folder / f"{hashlib.sha256(str(path).encode()).hexdigest()[:32]}.json"
     before = _state(path)
     with suppress(OSError, ValueError, KeyError, TypeError):  # there is none, or it is damaged
-        known = json.loads(record.read_text(encoding="utf-8"))
+        known = read_json(record)
         if known["state"] == before and max(before[-2:]) + _RACY < int(known["hashed"]):
             return str(known["sha256"])
     hashed = time.time_ns()

@@ -1,6 +1,5 @@
 """Removes what no run needs any more: outputs, Prefect's records of them, checkpoints of killed trainings."""
 
-import json
 import re
 import shutil
 from collections.abc import Sequence
@@ -8,7 +7,7 @@ from pathlib import Path
 
 from pricing.config.paths import PathsConfig
 from pricing.errors import InputError
-from pricing.store.artifacts import ArtifactStore
+from pricing.store.artifacts import ArtifactStore, read_json
 
 
 def sweep(paths: PathsConfig, keep: Sequence[Path]) -> tuple[int, int]:
@@ -34,7 +33,7 @@ def sweep(paths: PathsConfig, keep: Sequence[Path]) -> tuple[int, int]:
     keys: set[str] = set()
     for run in keep:
         try:
-            keys |= {stage["key"] for stage in json.loads((run / "run.json").read_text(encoding="utf-8"))["stages"]}
+            keys |= {stage["key"] for stage in read_json(run / "run.json")["stages"]}
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{run}: is no run folder ({type(error).__name__}); nothing was removed") from None
     removed, size = ArtifactStore(paths.store).prune(keys)

@@ -1,6 +1,9 @@
-"""Tables of stage outputs."""
+"""Tables and records of stage outputs."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from zipfile import BadZipFile
 
 import polars as pl
 
@@ -22,3 +25,20 @@ def read_table(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
         raise ArtifactError(
             f"{path}: cannot be read as Parquet{wanted} ({error}); rebuild the stage that wrote it"
         ) from None
+
+
+@contextmanager
+def reading(path: Path, expected: str) -> Iterator[None]:
+    """Refuse what is missing or damaged while something that a stage wrote is read.
+
+    Raises
+    ------
+    ArtifactError
+        Any error that reading and converting a file raises; it names ``path`` and what was ``expected`` there.
+    """
+    try:
+        yield
+    except (
+        OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile, pl.exceptions.PolarsError
+    ) as error:  # fmt: skip
+        raise ArtifactError(f"{path}: expected {expected}, got {error!r}; rebuild the stage") from None
