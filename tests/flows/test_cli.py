@@ -127,7 +127,8 @@ def test_a_catalogue_becomes_a_priced_submission(tmp_path: Path, prefect_server:
     assert "Search for settings" in (output / "report.html").read_text(encoding="utf-8")
     assert (output / "plots" / "search.png").exists()
     started = {stage["label"]: stage["started"] for stage in run["stages"]}
-    assert started["encode multimodal"] < started["neural sparse_mlp-0"], "it reads no features and must not wait for them"
+    # it reads no features and must not wait for them
+    assert started["encode multimodal"] < started["neural sparse_mlp-0"]
     threads = {stage["label"]: stage["threads"] for stage in run["stages"] if stage["name"] in ("gbdt", "neural")}
     assert threads["gbdt lightgbm-1"] == threads["neural multimodal-1"] == 1, "the last fold takes the trees' cores"
     assert threads["neural multimodal-0"] == threads["neural sparse_mlp-1"] == 2

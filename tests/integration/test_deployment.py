@@ -208,7 +208,7 @@ def test_a_deployed_run_is_checked_before_any_work(server: Server, tmp_path: Pat
     assert not server.task_states(run)
     said = server.said(run)
     assert any("absent.csv" in line for line in said)
-    assert not any("Traceback" in line for line in said), said
+    assert not any("Traceback" in line for line in said), "\n".join(said)
     assert not (tmp_path / "out").exists()
 
 

@@ -70,7 +70,7 @@ def stages(root: Path) -> dict[str, bool]:
 def outputs(artifacts: Path) -> dict[str, str]:
     """Label of each finished stage output, with its digest."""
     references = [record["reference"] for record in ArtifactStore(artifacts / "store").outputs()]
-    return {f"{reference.stage} {reference.slot}".strip(): reference.digest for reference in references}
+    return {reference.label: reference.digest for reference in references}
 
 
 # as people write it: without `if __name__ == "__main__":`, which a process pool would otherwise ask for
