@@ -77,7 +77,7 @@ def raw_batches(source: Path | pa.Table, labelled: bool) -> Iterator[RawBatch]:
         name = source_name(source)
         wanted = _check_columns(name, source.column_names, labelled)
         return _typed_batches(name, scan_table(name, source, wanted, BATCH_ROWS))
-    if _check_file(source, _needed(labelled)) == "csv":
+    if check_file(source, labelled) == "csv":
         return _csv_batches(source, labelled)
     wanted = _check_columns(str(source), parquet_columns(source), labelled)
     return _typed_batches(source.name, scan_parquet(source, wanted, BATCH_ROWS))
@@ -151,7 +151,14 @@ def _needed(labelled: bool) -> tuple[str, ...]:
     return (*_NEEDED, "price") if labelled else _NEEDED
 
 
-def _check_file(path: Path, needed: tuple[str, ...]) -> Literal["csv", "parquet"]:
+def check_file(path: Path, labelled: bool) -> Literal["csv", "parquet"]:
+    """Return a file's type, without reading more than its beginning.
+
+    Raises
+    ------
+    CatalogueError
+        It is missing, empty, of another type, encrypted, or its first line is no header.
+    """
     suffix = path.suffix.lower()
     if not path.exists():
         raise CatalogueError(f"{path}: there is no such file; give the path of a .csv or .parquet catalogue")
@@ -162,7 +169,7 @@ def _check_file(path: Path, needed: tuple[str, ...]) -> Literal["csv", "parquet"
     try:
         with path.open("rb") as stream:
             head = stream.read(4)
-        problem = None if suffix == ".parquet" or head == b"PAR1" else first_line_problem(path, needed)
+        problem = None if suffix == ".parquet" or head == b"PAR1" else first_line_problem(path, _needed(labelled))
     except OSError as error:
         raise CatalogueError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
     if not head:

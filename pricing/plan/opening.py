@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pricing.catalogue.enough import check_learnable
+from pricing.catalogue.raw_rows import check_file
 from pricing.config.paths import PathsConfig
 from pricing.configuration import PricingConfig
 from pricing.download.fetch import catalogue_links
@@ -105,6 +106,9 @@ class OpenedRun:
         opened = time.time()
         check_machine(config)
         train, test = Path(train).absolute(), test and Path(test).absolute()
+        for path, labelled in ((train, True), (test, False)):
+            if path is not None:
+                check_file(path, labelled)  # before it is hashed
         reading = make_plan(config, train, test, source).steps[0]
         runtime = Runtime(absolute_paths(config), 1, source)
         read = Reference.model_validate(execute(reading, runtime))

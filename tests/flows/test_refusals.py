@@ -133,3 +133,9 @@ def test_prices_that_would_replace_a_folder() -> None:
 def test_a_price_column_that_is_another_column(command: str, name: str) -> None:
     with pytest.raises(ConfigError, match=r"submission\.price_column"):
         refused(*COMMANDS[command], "--output", "out", "--price-column", name)
+
+
+@pytest.mark.parametrize("command", ["run", "stage", "submission"])
+def test_a_missing_catalogue(command: str) -> None:
+    with pytest.raises(InputError, match=r"absent\.csv: there is no such file"):
+        refused(*COMMANDS[command], "--output", "out")
