@@ -1,4 +1,4 @@
-"""What text and pictures are worth on the sample catalogue: the whole pipeline with and without each.
+"""What text and images are worth on the sample catalogue: the whole pipeline with and without each.
 
     python benchmarks/ablation.py [ROWS]
 
@@ -16,7 +16,7 @@ import polars as pl
 from pricing.sample.generate import generate_sample
 from pricing.sample.serving import serve_folder
 
-NO_PICTURES = ["--set", "images.enabled=false", "--set", "members.multimodal.image.enabled=false"]
+NO_IMAGES = ["--set", "images.enabled=false", "--set", "members.multimodal.image.enabled=false"]
 
 
 def main(rows: int) -> None:
@@ -32,10 +32,10 @@ def main(rows: int) -> None:
         figures = {}
         with serve_folder(sample.images) as mirror:
             fetch = ["--image-mirror", mirror, "--allow-host", "127.0.0.1"]
-            figures["text and pictures"] = run(root, sample.train, sample.test, fetch)
-            figures["without pictures"] = run(root, sample.train, sample.test, NO_PICTURES)
+            figures["text and images"] = run(root, sample.train, sample.test, fetch)
+            figures["without images"] = run(root, sample.train, sample.test, NO_IMAGES)
             figures["without text"] = run(root, root / sample.train.name, root / sample.test.name, fetch)
-        whole = figures["text and pictures"][1]
+        whole = figures["text and images"][1]
         print(f"{rows} rows, noise floor {sample.floor:.2f}")
         print(f"{'variant':<20}{'out of fold':>12}{'hold-out':>10}{'loses':>8}")
         for variant, (oof, holdout) in figures.items():

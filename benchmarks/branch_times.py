@@ -28,8 +28,8 @@ BRANCHES = {
 
 def run(train: Path, test: Path, root: Path, options: argparse.Namespace) -> dict:
     """run.json of a run from an empty store."""
-    pictures = ["--images", options.images] if options.images else ["--set", "images.enabled=false"]
-    command = [sys.executable, "-m", "flows.cli", "run", "--train", train, "--test", test, *pictures, "--preset",
+    images = ["--images", options.images] if options.images else ["--set", "images.enabled=false"]
+    command = [sys.executable, "-m", "flows.cli", "run", "--train", train, "--test", test, *images, "--preset",
                options.preset, "--output", root / "out", "--artifacts", root / "artifacts"]  # fmt: skip
     subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)
     return dict(json.loads((root / "out" / "run.json").read_text(encoding="utf-8")))

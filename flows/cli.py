@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from pricing.plan.opening import OpenedRun
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-                  help="Learn what products cost from their text and pictures, and price new ones.")  # fmt: skip
+                  help="Learn what products cost from their text and images, and price new ones.")  # fmt: skip
 app.add_typer(score_command.app)
 app.add_typer(inspection.app)
 console = Console(markup=False)  # a path may hold brackets

@@ -50,7 +50,7 @@ class PricingConfig(Section):
     folds: FoldsConfig = FoldsConfig()
     """Folds."""
     images: ImagesConfig = ImagesConfig()
-    """Pictures."""
+    """Images."""
     features: FeaturesConfig = FeaturesConfig()
     """Features."""
     members: MembersConfig = MembersConfig()

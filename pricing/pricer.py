@@ -38,7 +38,7 @@ class Pricer:
     Parameters
     ----------
     preset : str
-        Settings to start from: demo, quick, cpu, best, full, or the path of a TOML file.
+        Settings to start from: demo, cpu, best, full, or the path of a TOML file.
     settings : dict, optional
         Settings laid over the preset, by dotted keys.
     columns : None

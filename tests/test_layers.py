@@ -129,6 +129,19 @@ def test_no_two_files_have_one_name() -> None:
     assert {stem for stem, count in stems.items() if count > 1} == set()
 
 
+def test_images_are_called_images() -> None:
+    """But for names on users' disks, and the file that every sample link is a hash of."""
+    kept = re.compile(
+        r"not_a_picture|pictures-\{|(TABLE|EXISTS|INTO|FROM) pictures|table_info\(pictures\)|^ *# \"pictures\""
+    )
+    found = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path, _, _ in sources() if path.stem != "drawing"
+        for line in path.read_text(encoding="utf-8").splitlines() if "picture" in kept.sub("", line).lower()
+    ]  # fmt: skip
+    assert found == []
+
+
 def test_contributing_shows_the_table() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     there = text.partition(MARKS[0])[2].partition(MARKS[1])[0]

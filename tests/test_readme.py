@@ -1,4 +1,4 @@
-"""The README's commands are run as they stand there, on a small sample catalogue."""
+"""The README's commands and Python blocks are run as they stand there, on small sample catalogues."""
 
 import os
 import re
@@ -21,11 +21,12 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 SMALL = """
 [folds]
 n_splits = 2
-[gbdt]
-members = ["lightgbm"]
+[members]
 lightgbm = {rounds = 20}
-[neural]
-members = ["sparse_mlp", "gaussian_process"]
+xgboost = {enabled = false}
+catboost = {enabled = false}
+gaussian_process = {enabled = true}
+multimodal = {enabled = false}
 [ensemble]
 bootstrap = 50
 [report]
@@ -40,9 +41,23 @@ def commands(program: str) -> list[str]:
     return [line.split("#")[0].strip() for line in lines if line.startswith(f"{program} ")]
 
 
-def python_blocks() -> list[str]:
-    """The README's Python blocks, in order."""
-    return re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+def blocks(language: str, document: str = README) -> list[str]:
+    """A document's blocks in a language, in order."""
+    return re.findall(rf"```{language}\n(.*?)```", document, flags=re.DOTALL)
+
+
+def assert_shown(shown: str, printed: str) -> None:
+    """The words of a shown output are those printed; the numbers are close, since another processor has others."""
+    for told, found in zip(rows_of(shown), rows_of(printed), strict=True):
+        close = [pytest.approx(word, rel=0.2) if isinstance(word, float) else word for word in told]
+        assert found == close, f"{shown}\n{printed}"
+
+
+def rows_of(output: str) -> list[list[str | float]]:
+    """Words and numbers of each row, by the first of them: of two models that are close either may be the better."""
+    rows = [re.findall(r"[\w.]+", line) for line in output.splitlines() if re.search(r"\w", line)]
+    typed = [[float(word) if re.fullmatch(r"\d+\.\d+", word) else word for word in row] for row in rows]
+    return sorted(typed, key=lambda row: str(row[0]))
 
 
 @pytest.mark.parametrize("command", commands("make"))
@@ -56,7 +71,7 @@ def test_the_pricing_commands_work(tmp_path: Path, prefect_server: str) -> None:
     for source, name in ((sample.train, "train.csv"), (sample.test, "test.csv"), (sample.test, "new.csv")):
         shutil.copy(source, tmp_path / name)
     assert sample.images is not None
-    shutil.copytree(sample.images, tmp_path / "pictures")
+    shutil.copytree(sample.images, tmp_path / "images")
     members, log_price = make_members(150, 2)
     predictions = pl.DataFrame({"sample_id": range(150), "a": np.exp(members[:, 0]), "b": np.exp(members[:, 1])})
     predictions[:120].with_columns(price=pl.Series(np.exp(log_price[:120]))).write_csv(tmp_path / "oof.csv")
@@ -76,8 +91,7 @@ def test_the_pricing_commands_work(tmp_path: Path, prefect_server: str) -> None:
         assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
     assert (tmp_path / "prices.csv").exists()
     # the flow from Python, over the same store
-    block = python_blocks()[1]
-    assert "price_catalogue" in block
+    (block,) = (found for found in blocks("python") if "price_catalogue" in found)
     (tmp_path / "script.py").write_text(block.replace('"cpu"', '"small.toml"'), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "script.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200,
@@ -87,8 +101,25 @@ def test_the_pricing_commands_work(tmp_path: Path, prefect_server: str) -> None:
     assert (tmp_path / "output" / "mine" / "submission.csv").exists()
 
 
-def test_the_python_block_runs() -> None:
-    block = python_blocks()[0]
-    done = subprocess.run([sys.executable, "-W", "error", "-c", block], capture_output=True, text=True, check=False)
+def test_the_pricer_learns_and_prices_as_shown(tmp_path: Path) -> None:
+    """A notebook's cells, one after another; a script without a guard does the same."""
+    cells = [block for block in blocks("python") if "price_catalogue" not in block]
+    (tmp_path / "cells.py").write_text('\nprint("---")\n'.join(cells), encoding="utf-8")
+    done = run_python(tmp_path, "cells.py")
+    for shown, printed in zip(blocks("text"), done.split("---\n"), strict=True):
+        assert_shown(shown, printed)
+
+
+def test_features_alone_as_shown(tmp_path: Path) -> None:
+    document = (ROOT / "docs" / "features.md").read_text(encoding="utf-8")
+    assert_shown(blocks("text", document)[0], run_python(tmp_path, "-c", blocks("python", document)[0]))
+
+
+def run_python(folder: Path, *arguments: str) -> str:
+    """Run Python in a folder, warnings as errors; what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", *arguments], cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=400, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip().splitlines()[-1].startswith("10.")  # (1/10.5 + 2/19) / 2
+    return done.stdout

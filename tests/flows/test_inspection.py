@@ -193,15 +193,15 @@ def test_prune_without_a_run_to_keep_removes_nothing(tmp_path: Path, arguments: 
 def test_prune_all_removes_checkpoints_and_prune_for_a_run_leaves_them(tmp_path: Path) -> None:
     kept = fill(tmp_path, 3)
     (tmp_path / "run.json").write_text(json.dumps({"stages": [{"key": kept.key}]}), encoding="utf-8")
-    checkpoints, pictures = tmp_path / "work" / "checkpoints", tmp_path / "work" / "images"
-    for folder in (checkpoints / "0123" / "text", pictures):
+    checkpoints, images = tmp_path / "work" / "checkpoints", tmp_path / "work" / "images"
+    for folder in (checkpoints / "0123" / "text", images):
         folder.mkdir(parents=True)
         (folder / "x").write_bytes(bytes(3_000_000))
     assert pricing("prune", "--artifacts", tmp_path, "--keep", tmp_path) == "0 outputs removed, 0.0 MB\n"
     assert (checkpoints / "0123" / "text" / "x").exists()
     assert pricing("prune", "--artifacts", tmp_path, "--all") == "1 outputs removed, 3.0 MB\n"
     assert not checkpoints.exists()
-    assert (pictures / "x").exists(), "pictures are fetched over a network, and no run's alone"
+    assert (images / "x").exists(), "images are fetched over a network, and no run's alone"
 
 
 @pytest.mark.parametrize("command", [("verify",), ("prune", "--all"), ("why", "gbdt")])

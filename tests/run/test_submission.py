@@ -64,7 +64,7 @@ def test_completeness(ids: list[str], random) -> None:  # type: ignore[no-untype
         with (Path(root) / "s.csv").open(encoding="utf-8", newline="") as file:
             rows = list(csv.reader(file))[1:]
         assert [row[0] for row in rows] == ids
-        # three significant digits, as `tests/test_rounding.py` has it to the last one
+        # three significant digits, as `tests/metrics/test_rounding.py` has it to the last one
         assert [float(row[1]) for row in rows] == pytest.approx([prices[i] for i in ids], rel=0.0051)
         assert statistics["rows"] == len(ids)
         assert statistics["min"] == min(float(row[1]) for row in rows)
