@@ -233,13 +233,13 @@ def check_rows_alone(model: Path, catalogue: Path, images: Path, work: Path, wri
 
 
 def check_missing_are_counted(told: str, priced: pl.DataFrame, images: Path) -> str:
-    """The links to no whole picture are counted; returns the name of a picture that is whole."""
+    """The links to no whole image are counted; returns the name of an image that is whole."""
     whole = {}
     for path in images.iterdir():
         try:
-            with Image.open(path) as picture:
-                picture.load()
-                whole[path.name] = min(picture.size) > 1
+            with Image.open(path) as image:
+                image.load()
+                whole[path.name] = min(image.size) > 1
         except OSError:
             whole[path.name] = False
     names = [link.rsplit("/", 1)[-1] for link in priced["image_link"].drop_nulls().unique(maintain_order=True)]
