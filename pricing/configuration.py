@@ -24,8 +24,6 @@ from pricing.config.tuning import TuningConfig
 from pricing.errors import ConfigError
 from pricing.members.registry import member_classes, members_section
 
-__all__ = ["PricingConfig", "describe_validation_error", "load_config", "parse_settings", "preset_names"]
-
 if TYPE_CHECKING:  # the registry makes it of the members' own settings
     MembersConfig = Any
 else:

@@ -12,11 +12,7 @@ from numpy.typing import NDArray
 from pricing.ensemble.nested_folds import cross_fitted
 from pricing.ensemble.simplex_weights import beyond_luck
 from pricing.errors import ArtifactError
-from pricing.metrics.smape import smape_of_logs, smape_rows
-
-__all__ = ["Calibration", "ChosenCalibration", "choose_calibration", "fit_calibration"]
-
-Floats = NDArray[np.float64]
+from pricing.metrics.smape import Floats, smape_of_logs, smape_rows
 
 
 @dataclass(frozen=True)

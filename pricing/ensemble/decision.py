@@ -31,11 +31,7 @@ from pricing.ensemble.nested_folds import cross_fitted
 from pricing.ensemble.simplex_weights import beyond_luck
 from pricing.ensemble.spread import SpreadModel, fit_spread
 from pricing.errors import ArtifactError
-from pricing.metrics.smape import smape_of_logs, smape_rows
-
-__all__ = ["Decision", "best_offset", "choose_decision", "fit_decision", "smape_optimal_points"]
-
-Floats = NDArray[np.float64]
+from pricing.metrics.smape import Floats, smape_of_logs, smape_rows
 
 _ATOMS = 1000
 """Quantiles that stand for the residuals."""

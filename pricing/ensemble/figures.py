@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pricing.ensemble.stacking import TrainedEnsemble
 from pricing.metrics.bootstrap import bootstrap_interval, compare_predictions
@@ -15,11 +14,7 @@ from pricing.metrics.price_metrics import (
     log_to_price,
     smape_per_row,
 )
-from pricing.metrics.smape import smape_of_logs
-
-__all__ = ["describe_holdout", "describe_training", "member_weights"]
-
-Floats = NDArray[np.float64]
+from pricing.metrics.smape import Floats, smape_of_logs
 
 
 def describe_training(

@@ -16,8 +16,6 @@ from pricing.members.predictions import read_labelled, read_member, read_test_id
 from pricing.metrics.price_metrics import log_to_price
 from pricing.store.artifacts import write_json
 
-__all__ = ["fit_ensemble"]
-
 logger = logging.getLogger(__name__)
 
 

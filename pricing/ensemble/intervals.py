@@ -19,10 +19,7 @@ from pricing.ensemble.nested_folds import cross_fitted
 from pricing.ensemble.spread import SpreadModel, fit_spread
 from pricing.errors import ArtifactError
 from pricing.metrics.interval_levels import LEVELS
-
-__all__ = ["Intervals", "fit_intervals"]
-
-Floats = NDArray[np.float64]
+from pricing.metrics.smape import Floats
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ network      smape_linear's price plus the best answer to a predicted distributi
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pricing.config.ensemble import EnsembleConfig
 from pricing.ensemble.linear import LinearModel, believable, fit_elasticnet, fit_ridge, fit_smape_linear
@@ -30,11 +29,8 @@ from pricing.ensemble.meta_trees import TreeModel, fit_trees
 from pricing.ensemble.screening import informative_members
 from pricing.ensemble.selection import select_greedily
 from pricing.ensemble.simplex_weights import optimise_weights
-from pricing.metrics.smape import smape_of_logs
+from pricing.metrics.smape import Floats, smape_of_logs
 
-__all__ = ["SIMPLE_LEARNERS", "Level1", "Model", "best_constant", "fit_level_1", "linear_part"]
-
-Floats = NDArray[np.float64]
 Model = LinearModel | TreeModel | NetworkModel
 
 SIMPLE_LEARNERS = ("mean", "single", "weights", "greedy")

@@ -9,14 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pricing.config.ensemble import EnsembleConfig
-
-__all__ = ["LinearModel", "believable", "fit_elasticnet", "fit_ridge", "fit_smape_linear"]
-
-Floats = NDArray[np.float64]
-
+from pricing.metrics.smape import Floats
 
 _MARGIN = 2.3
 """ln(10): how far outside of the learnt log prices a member's, seen from its own median, is believable. Learners

@@ -3,11 +3,8 @@
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
-__all__ = ["disagreement", "meta_features"]
-
-Floats = NDArray[np.float64]
+from pricing.metrics.smape import Floats
 
 _PAIRED = 6
 """Members, the first ones, whose pairwise differences the trees see."""

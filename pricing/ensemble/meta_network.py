@@ -23,11 +23,8 @@ from pricing.ensemble.decision import smape_optimal_points
 from pricing.ensemble.linear import LinearModel
 from pricing.ensemble.meta_features import disagreement
 from pricing.errors import ArtifactError
+from pricing.metrics.smape import Floats
 from pricing.store.permissions import apply_umask
-
-__all__ = ["NetworkModel", "fit_network"]
-
-Floats = NDArray[np.float64]
 
 _BLOCK = 512
 _CLIP = 6.0

@@ -3,15 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pricing.config.ensemble import MetaTreesConfig
 from pricing.ensemble.linear import LinearModel
 from pricing.ensemble.meta_features import meta_features
-
-__all__ = ["TreeModel", "fit_trees"]
-
-Floats = NDArray[np.float64]
+from pricing.metrics.smape import Floats
 
 _FEWEST_ROUNDS, _ROWS_A_ROUND = 30, 100
 

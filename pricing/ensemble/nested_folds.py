@@ -6,10 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing.errors import PredictionsError
+from pricing.metrics.smape import Floats
 
-__all__ = ["cross_fitted", "nesting_folds"]
-
-Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 

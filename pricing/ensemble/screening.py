@@ -1,15 +1,14 @@
 """Which members know anything: columns of noise are left out before any learner is fitted."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-__all__ = ["informative_members"]
+from pricing.metrics.smape import Floats
 
 _ENOUGH = 0.3
 """A rank correlation that is never called noise, however few the rows."""
 
 
-def informative_members(members: NDArray[np.float64], log_true: NDArray[np.float64], limit: float) -> tuple[int, ...]:
+def informative_members(members: Floats, log_true: Floats, limit: float) -> tuple[int, ...]:
     """Members whose ranks correlate with the prices' by more than ``limit`` standard errors.
 
     Without correlation, Spearman's coefficient of n rows has standard error ``1 / sqrt(n - 1)`` (Kendall and Gibbons,

@@ -5,19 +5,14 @@ multiples of one over the number of picks, which makes it hard to overfit.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pricing.metrics.smape import smape_of_logs
-
-__all__ = ["select_greedily"]
+from pricing.metrics.smape import Floats, smape_of_logs
 
 _ROWS = 20_000
 """Rows that decide the picks; more would only cost time."""
 
 
-def select_greedily(
-    columns: NDArray[np.float64], log_true: NDArray[np.float64], *, steps: int, seed: int
-) -> NDArray[np.float64]:
+def select_greedily(columns: Floats, log_true: Floats, *, steps: int, seed: int) -> Floats:
     """Weights of the greedy selection: add, again and again, the model that lowers the mean's SMAPE most.
 
     Parameters

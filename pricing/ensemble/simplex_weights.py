@@ -5,13 +5,8 @@ and not convex function of the weights w with p = Z w. Its gradient is ``100 sec
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pricing.metrics.smape import smape_of_logs
-
-__all__ = ["beyond_luck", "optimise_weights"]
-
-Floats = NDArray[np.float64]
+from pricing.metrics.smape import Floats, smape_of_logs
 
 _SEARCH_ROWS = 8_000
 """Rows on which the starts compete; only the winner is polished on all rows."""

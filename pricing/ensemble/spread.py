@@ -14,13 +14,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pricing.errors import ArtifactError
-
-__all__ = ["SpreadModel", "fit_spread"]
-
-Floats = NDArray[np.float64]
+from pricing.metrics.smape import Floats
 
 _CAP = 3.0
 """Largest residual that counts as such: e^3 is a factor of twenty."""

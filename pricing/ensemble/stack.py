@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_limits
 
 from pricing.ensemble.calibration import Calibration
@@ -25,9 +25,8 @@ from pricing.ensemble.linear import LinearModel
 from pricing.ensemble.meta_network import NetworkModel
 from pricing.ensemble.meta_trees import TreeModel
 from pricing.errors import ArtifactError, PredictionsError, SchemaError
+from pricing.metrics.smape import Floats
 from pricing.store.artifacts import write_json
-
-__all__ = ["Ensemble"]
 
 _FORMAT = 4
 _SUMMED = (
@@ -66,7 +65,7 @@ class Ensemble:
     bounds: tuple[float, float]
     intervals: Intervals | None = None
 
-    def predict(self, member_log_prices: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
+    def predict(self, member_log_prices: Mapping[str, ArrayLike]) -> Floats:
         """Log prices of shape (n,).
 
         Parameters
@@ -85,11 +84,11 @@ class Ensemble:
         with threadpool_limits(1):
             return self.predict_matrix(self._matrix(member_log_prices))
 
-    def predict_matrix(self, members: NDArray[np.float64]) -> NDArray[np.float64]:
+    def predict_matrix(self, members: Floats) -> Floats:
         """Log prices of shape (n,) for members of shape (n, m), columns in the order of ``self.members``."""
         return self.finish(members, self.blend(members))
 
-    def blend(self, members: NDArray[np.float64]) -> NDArray[np.float64]:
+    def blend(self, members: Floats) -> Floats:
         """The learners' weighted log price of shape (n,), before calibration and decision."""
         total = np.zeros(len(members))
         for name in sorted(self.weights, key=lambda name: (_SUMMED.index(name.partition(" ")[0]), name)):
@@ -97,7 +96,7 @@ class Ensemble:
                 total += self.weights[name] * self.learners[name].predict(members)
         return total
 
-    def finish(self, members: NDArray[np.float64], blend: NDArray[np.float64]) -> NDArray[np.float64]:
+    def finish(self, members: Floats, blend: Floats) -> Floats:
         """Calibration, decision and bounds on what `blend` gave."""
         return np.clip(self.decision.apply(members, self.calibration.apply(blend)), *self.bounds)
 
@@ -114,9 +113,7 @@ class Ensemble:
             intervals = replace(intervals, spread=intervals.spread.matched(members, price))
         return replace(self, decision=decision, intervals=intervals)
 
-    def predict_intervals(
-        self, member_log_prices: Mapping[str, ArrayLike], log_price: NDArray[np.float64]
-    ) -> dict[str, NDArray[np.float64]]:
+    def predict_intervals(self, member_log_prices: Mapping[str, ArrayLike], log_price: Floats) -> dict[str, Floats]:
         """Log prices at the ends of the intervals, `INTERVAL_COLUMNS` to (n,).
 
         Parameters
@@ -140,7 +137,7 @@ class Ensemble:
             for end, values in zip(("low", "high"), around[level], strict=True)
         }
 
-    def _matrix(self, given: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
+    def _matrix(self, given: Mapping[str, ArrayLike]) -> Floats:
         missing, extra = sorted(set(self.members) - set(given)), sorted(set(given) - set(self.members))
         if missing or extra:
             raise SchemaError(

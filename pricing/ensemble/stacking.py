@@ -29,11 +29,8 @@ from pricing.ensemble.nested_folds import cross_fitted, nesting_folds
 from pricing.ensemble.simplex_weights import optimise_weights
 from pricing.ensemble.stack import Ensemble
 from pricing.errors import PredictionsError
-from pricing.metrics.smape import smape_of_logs
+from pricing.metrics.smape import Floats, smape_of_logs
 
-__all__ = ["TrainedEnsemble", "train_ensemble"]
-
-Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _MARGIN = 0.3

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from pricing.errors import ArtifactError
@@ -15,8 +14,7 @@ from pricing.members.trees.matrix import Matrix, TableEncoder, Values, check_lea
 from pricing.members.trees.target import Target
 from pricing.members.trees.tree_model import TrainedModel, TreeModel, check_width, curves_table, refused
 from pricing.members.trees.tree_settings import TreeSettings
-
-__all__ = ["CatBoost", "CatBoostModel", "CatBoostSettings", "catboost_params", "train_catboost"]
+from pricing.metrics.smape import Floats
 
 
 class CatBoostSettings(TreeSettings):
@@ -112,7 +110,7 @@ def train_catboost(
     return TrainedModel(CatBoostModel(encoder, target, best, model), curves_table(curves))
 
 
-def _pool(values: Values, encoder: TableEncoder, labels: NDArray[np.float64] | None = None) -> Any:
+def _pool(values: Values, encoder: TableEncoder, labels: Floats | None = None) -> Any:
     import catboost
 
     split = len(encoder.numeric)
@@ -137,13 +135,13 @@ class CatBoostModel(TreeModel):
 
     file = "model.cbm"
 
-    def predict_target(self, values: Values, threads: int) -> NDArray[np.float64]:
+    def predict_target(self, values: Values, threads: int) -> Floats:
         """See `TreeModel.predict_target`."""
         rows = _pool(values, self.encoder)
         raw = self.booster.predict(rows, prediction_type="RawFormulaVal", thread_count=threads)
         return np.asarray(raw, dtype=np.float64)
 
-    def gains(self) -> NDArray[np.float64]:
+    def gains(self) -> Floats:
         """Return the prediction values change of each column, ndarray of shape (p,): the cheap kin of the gain."""
         found = np.asarray(self.booster.get_feature_importance(type="PredictionValuesChange"), dtype=np.float64)
         split, terms = len(self.encoder.numeric), len(self.encoder.terms)  # its order: numbers, terms, categories

@@ -21,8 +21,6 @@ if TYPE_CHECKING:  # numpy and polars, which a command that only reads settings 
 
     from pricing.members.fold_rows import FoldRows, Rows
 
-__all__ = ["Description", "Lane", "Member", "MemberSettings", "Reads", "SettingsT"]
-
 
 class Lane(StrEnum):
     """Processes of a run; the steps of one lane run one after another."""

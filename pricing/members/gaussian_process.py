@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from pricing.members.kernels.kernel import ProductKernel, Products
     from pricing.members.torch_parts.scaler import TabularScaler
 
-__all__ = ["GaussianProcessMember", "GaussianProcessSettings"]
-
 AMOUNTS = ("ipq_log_amount", "ipq_log_pack")
 
 

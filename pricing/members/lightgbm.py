@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from pricing.errors import ArtifactError
@@ -16,8 +15,7 @@ from pricing.members.trees.objectives import lgb_smape_eval, lgb_smape_objective
 from pricing.members.trees.target import Target
 from pricing.members.trees.tree_model import TrainedModel, TreeModel, check_width, curves_table, refused
 from pricing.members.trees.tree_settings import Objective, TreeSettings
-
-__all__ = ["LightGBM", "LightGBMModel", "LightGBMSettings", "lightgbm_params", "train_lightgbm"]
+from pricing.metrics.smape import Floats
 
 
 class LightGBMSettings(TreeSettings):
@@ -173,11 +171,11 @@ class LightGBMModel(TreeModel):
 
     file = "model.txt"
 
-    def predict_target(self, values: Values, threads: int) -> NDArray[np.float64]:
+    def predict_target(self, values: Values, threads: int) -> Floats:
         """See `TreeModel.predict_target`."""
         return np.asarray(self.booster.predict(values, num_threads=threads), dtype=np.float64)
 
-    def gains(self) -> NDArray[np.float64]:
+    def gains(self) -> Floats:
         """Return the total gain of each column, ndarray of shape (p,)."""
         return np.asarray(self.booster.feature_importance("gain"), dtype=np.float64)
 

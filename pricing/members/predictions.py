@@ -17,15 +17,8 @@ from numpy.typing import NDArray
 from pricing.catalogue.split import LABELLED, UNLABELLED, read_split
 from pricing.errors import ArtifactError, SchemaError
 from pricing.metrics.interval_levels import INTERVAL_COLUMNS
-from pricing.metrics.smape import smape_of_logs
+from pricing.metrics.smape import Floats, smape_of_logs
 from pricing.store.tables import read_table
-
-__all__ = [
-    "RESERVED", "LabelledRows", "MemberPredictions", "average_models", "oof_smapes", "read_labelled", "read_member",
-    "read_test_ids", "write_curves", "write_predictions",
-]  # fmt: skip
-
-Floats = NDArray[np.float64]
 
 RESERVED = frozenset({"sample_id", "price", "fold", "stack", *INTERVAL_COLUMNS})
 """Columns of the ensemble's own tables, which no member may be called."""

@@ -13,8 +13,6 @@ from pydantic import Field, create_model
 from pricing.config.base import Section
 from pricing.members.contract import Member, MemberSettings
 
-__all__ = ["MEMBERS", "member_class", "member_classes", "member_line", "members_section"]
-
 MEMBERS = (
     "pricing.members.ridge:Ridge",
     "pricing.members.lightgbm:LightGBM",

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from pricing.members.fold_rows import FoldRows, Rows
 
-__all__ = ["Ridge", "RidgeSettings"]
-
 
 class RidgeSettings(MemberSettings):
     """Ridge regression on TF-IDF terms and numbers; ``features.price.ridge_*`` are its settings."""

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from pricing.members.fold_rows import FoldRows, Rows
 
-__all__ = ["SparseMLPMember", "SparseMLPSettings"]
-
 
 class SparseMLPSettings(MemberSettings):
     """Averaged sparse MLPs on TF-IDF terms and engineered numbers."""

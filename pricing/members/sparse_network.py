@@ -26,8 +26,6 @@ from pricing.members.torch_parts.tensors import load_tensors, save_tensors
 from pricing.metrics.smape import smape_of_logs
 from pricing.store.artifacts import write_json
 
-__all__ = ["SparseMLP", "SparseMLPEnsemble"]
-
 TERMS = "terms.weight"
 
 

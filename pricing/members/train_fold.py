@@ -18,8 +18,6 @@ from pricing.members.predictions import write_curves, write_predictions
 from pricing.metrics.smape import smape_of_logs
 from pricing.store.artifacts import write_json
 
-__all__ = ["train_fold", "with_tuned"]
-
 logger = logging.getLogger(__name__)
 
 

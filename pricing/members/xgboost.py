@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from pricing.errors import ArtifactError
@@ -20,8 +19,7 @@ from pricing.members.trees.objectives import xgb_smape_eval, xgb_smape_objective
 from pricing.members.trees.target import Target
 from pricing.members.trees.tree_model import TrainedModel, TreeModel, check_width, curves_table, refused
 from pricing.members.trees.tree_settings import Objective, TreeSettings
-
-__all__ = ["DISTRIBUTIONS", "XGBoost", "XGBoostModel", "XGBoostSettings", "train_xgboost", "xgboost_params"]
+from pricing.metrics.smape import Floats
 
 DISTRIBUTIONS = "xgboost", "xgboost-cpu"
 """What may be installed, one of the two."""
@@ -162,7 +160,7 @@ def _feature_types(encoder: TableEncoder) -> list[str]:
     return ["q"] * len(encoder.numeric) + ["c"] * len(encoder.categorical) + ["q"] * len(encoder.terms)
 
 
-def _rows(values: Values, encoder: TableEncoder, threads: int, labels: NDArray[np.float64] | None = None) -> Any:
+def _rows(values: Values, encoder: TableEncoder, threads: int, labels: Floats | None = None) -> Any:
     import xgboost
 
     return xgboost.DMatrix(
@@ -175,13 +173,13 @@ class XGBoostModel(TreeModel):
 
     file = "model.json"
 
-    def predict_target(self, values: Values, threads: int) -> NDArray[np.float64]:
+    def predict_target(self, values: Values, threads: int) -> Floats:
         """See `TreeModel.predict_target`."""
         self.booster.set_param({"nthread": threads})
         rows = _rows(values, self.encoder, threads)
         return np.asarray(self.booster.predict(rows, output_margin=True), dtype=np.float64)
 
-    def gains(self) -> NDArray[np.float64]:
+    def gains(self) -> Floats:
         """Return the total gain of each column, ndarray of shape (p,)."""
         scores = self.booster.get_score(importance_type="total_gain")
         return np.array([float(scores.get(f"f{position}", 0.0)) for position in range(len(self.encoder.names))])

@@ -4,8 +4,6 @@ from typing import Literal
 
 import torch
 
-__all__ = ["cpu_precision"]
-
 
 def cpu_precision() -> Literal["fp32", "bf16"]:
     """bf16 where this processor multiplies bfloat16 by itself (avx512_bf16 or amx), which halves an encoder's time.

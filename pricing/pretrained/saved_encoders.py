@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pricing.pretrained import vision_ops  # isort: skip  # before timm
+import pricing.pretrained.vision_ops  # noqa: F401  # isort: skip  # before timm
 
 import timm
 import torch
@@ -27,9 +27,6 @@ from pricing.pretrained.weights import (
 )
 from pricing.store.permissions import apply_umask
 
-__all__ = ["SavedEncoders"]
-
-_KEEP = vision_ops.declare_vision_ops
 Kind = Literal["text", "image"]
 
 

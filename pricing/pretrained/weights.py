@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pricing.pretrained import vision_ops  # isort: skip  # before timm and transformers
+import pricing.pretrained.vision_ops  # noqa: F401  # isort: skip  # before timm and transformers
 
 import numpy as np
 import psutil
@@ -32,9 +32,6 @@ from pricing.config.paths import PathsConfig
 from pricing.errors import WeightsError
 from pricing.store.artifacts import file_digest
 
-__all__ = ["Source", "find_encoder", "load_image_encoder", "load_text_encoder", "load_tokenizer", "tensors_sha256"]
-
-_KEEP = vision_ops.declare_vision_ops
 disable_progress_bar()  # a bar a fold for reading 90 MB says nothing
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"

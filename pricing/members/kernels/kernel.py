@@ -16,8 +16,6 @@ import torch
 from scipy import sparse
 from torch import nn
 
-__all__ = ["GROUPS", "ProductKernel", "Products", "group_of"]
-
 GROUPS = ("price", "amount", "brand", "other")
 """Groups of columns with a length scale of their own."""
 

@@ -28,8 +28,6 @@ from pricing.members.kernels.kernel import ProductKernel, Products
 from pricing.members.torch_parts.tensors import load_tensors, save_tensors
 from pricing.store.artifacts import write_json
 
-__all__ = ["GaussianProcess", "left_out"]
-
 JITTER = 1e-6
 CHUNK = 2048  # rows of a piece of a kernel matrix: 115 MB against 7,000 landmarks
 

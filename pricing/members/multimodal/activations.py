@@ -18,8 +18,6 @@ from pricing.errors import ArtifactError
 from pricing.members.multimodal.inputs import KeptImages, KeptTexts, StoredTexts, TokenTexts
 from pricing.store.artifacts import write_json
 
-__all__ = ["Activations", "new_array", "split_of"]
-
 
 @dataclass(frozen=True)
 class Activations:

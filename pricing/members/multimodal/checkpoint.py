@@ -22,8 +22,6 @@ from safetensors.torch import save as save_bytes
 from pricing.errors import ArtifactError
 from pricing.members.torch_parts.tensors import pack, unpack
 
-__all__ = ["CheckpointManager", "rng_state", "set_rng_state"]
-
 Kind = Literal["quick", "full", "minimal"]
 KINDS: dict[Kind, tuple[str, ...] | None] = {
     "minimal": ("model",),  # for prediction

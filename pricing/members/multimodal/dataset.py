@@ -14,8 +14,6 @@ from pricing.members.multimodal.inputs import ImageInput, TextInput
 from pricing.members.multimodal.network import Batch
 from pricing.members.multimodal.ranks import Ranks
 
-__all__ = ["AmazonMLDataset", "BucketSampler", "collate", "get_dataloader"]
-
 CHUNK = (16, 50)  # batches that are sorted by length together: a quarter of an epoch's, within these bounds
 
 

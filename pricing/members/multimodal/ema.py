@@ -6,8 +6,6 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["ModelEMA"]
-
 
 class ModelEMA:
     """Exponential moving average of a model's trained parameters.

@@ -24,8 +24,6 @@ from pricing.pretrained.saved_encoders import SavedEncoders
 from pricing.pretrained.text import compose_texts, shape_batches
 from pricing.store.tables import read_table
 
-__all__ = ["encode_catalogue", "encode_rows", "image_files"]
-
 logger = logging.getLogger(__name__)
 
 

@@ -12,8 +12,6 @@ from pricing.members.multimodal.encoders import fit_to_side, split_text_encoder
 from pricing.members.multimodal.settings import MultimodalSettings
 from pricing.pretrained.saved_encoders import SavedEncoders
 
-__all__ = ["EncoderParts"]
-
 
 class EncoderParts:
     """Parts of the encoders; each encoder is read once, when one of its parts is first asked for.

@@ -4,7 +4,7 @@ import copy
 import inspect
 from typing import Any, Literal
 
-from pricing.pretrained import vision_ops  # isort: skip  # before timm and transformers
+import pricing.pretrained.vision_ops  # noqa: F401  # isort: skip  # before timm and transformers
 
 import torch
 from timm.models import group_parameters
@@ -12,10 +12,6 @@ from torch import nn
 from transformers.modeling_outputs import BaseModelOutput
 
 from pricing.errors import WeightsError
-
-__all__ = ["ImageTower", "TextTower", "fit_to_side", "image_patches", "split_text_encoder"]
-
-_KEEP = vision_ops.declare_vision_ops
 
 
 class _HiddenStates(nn.Module):

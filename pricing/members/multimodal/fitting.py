@@ -26,8 +26,6 @@ from pricing.members.torch_parts.scaler import TabularScaler
 from pricing.pretrained.saved_encoders import SavedEncoders
 from pricing.store.artifacts import key_of, key_parts, write_json
 
-__all__ = ["fit_network"]
-
 RIDGE = "price_ridge"  # the linear skip starts at this column
 
 

@@ -3,8 +3,6 @@
 import torch
 from torch import nn
 
-__all__ = ["CrossModalAttention", "GatedFusion", "masked_mean"]
-
 
 def masked_mean(tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Mean over the unmasked tokens: (B, T, D), (B, T) bool -> (B, D); zero where a row has none."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from pricing.pretrained import vision_ops  # isort: skip  # before timm
+import pricing.pretrained.vision_ops  # noqa: F401  # isort: skip  # before timm
 
 import numpy as np
 import timm
@@ -21,20 +21,6 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from pricing.pretrained.text import text_windows
-
-__all__ = [
-    "ImageFiles",
-    "ImageInput",
-    "KeptImages",
-    "KeptTexts",
-    "StoredTexts",
-    "TextInput",
-    "TokenTexts",
-    "image_transform",
-    "tokenize",
-]
-
-_KEEP = vision_ops.declare_vision_ops
 
 
 class TextInput(Protocol):

@@ -4,7 +4,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-from pricing.pretrained import vision_ops  # isort: skip  # before transformers, which peft imports
+import pricing.pretrained.vision_ops  # noqa: F401  # isort: skip  # before transformers, which peft imports
 
 from peft import LoraConfig as PeftLoraConfig
 from peft import PeftModel, get_peft_model
@@ -13,9 +13,6 @@ from torch import nn
 from pricing.errors import WeightsError
 from pricing.members.multimodal.settings import LoraConfig
 
-__all__ = ["LoraReport", "merge_lora", "setup_lora"]
-
-_KEEP = vision_ops.declare_vision_ops
 # attention projections as BERT, DeBERTa and MPNet name them
 _TARGETS = (
     "query",

@@ -12,8 +12,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-__all__ = ["FocalSMAPELoss", "HuberSMAPELoss", "make_loss"]
-
 
 class HuberSMAPELoss(nn.Module):
     """Huber on the log difference, blended with SMAPE made smooth at zero.

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from pricing.members.multimodal.activations import Activations
     from pricing.members.multimodal.trained_network import TrainedNetwork
 
-__all__ = ["Multimodal"]
-
 
 class Multimodal(Member[MultimodalSettings]):
     """Pretrained encoders of text and image, fused with the features (`pricing.members.multimodal.network`)."""

@@ -10,8 +10,6 @@ from pricing.members.multimodal.encoders import ImageTower, TextTower
 from pricing.members.multimodal.fusion import CrossModalAttention, GatedFusion, masked_mean
 from pricing.members.multimodal.settings import FusionConfig
 
-__all__ = ["Batch", "OptimizedMultimodalModel"]
-
 
 @dataclass
 class Batch:

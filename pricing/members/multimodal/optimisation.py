@@ -12,8 +12,6 @@ from torch import nn
 from pricing.members.multimodal.settings import TrainingConfig
 from pricing.pretrained.instructions import cpu_precision
 
-__all__ = ["Precision", "choose_precision", "learning_rate_factor", "make_optimizer", "set_learning_rate"]
-
 _TEXT_LAYER = re.compile(r"^text\..*\.layer\.(\d+)\.")
 
 

@@ -24,8 +24,6 @@ from pricing.members.multimodal.optimisation import Precision
 from pricing.members.multimodal.ranks import Ranks
 from pricing.pretrained.text import shape_batches
 
-__all__ = ["predict", "predict_with_tta"]
-
 
 class _Some(Dataset[Any]):
     """Some rows of a data set, under the numbers that they have there."""

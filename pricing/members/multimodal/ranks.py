@@ -23,8 +23,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pricing.errors import TrainingError
 
-__all__ = ["Ranks", "launch"]
-
 LOG_SECONDS = 0.5
 """How often the processes' log lines are handed on."""
 

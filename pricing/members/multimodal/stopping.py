@@ -9,8 +9,6 @@ import torch
 
 from pricing.errors import TrainingError
 
-__all__ = ["full_memory_is_an_error", "stop_on_sigterm"]
-
 
 @contextmanager
 def stop_on_sigterm() -> Iterator[threading.Event]:

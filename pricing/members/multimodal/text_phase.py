@@ -12,8 +12,6 @@ from pricing.members.multimodal.encoders import TextTower
 from pricing.members.multimodal.fusion import masked_mean
 from pricing.members.multimodal.network import Batch
 
-__all__ = ["TextPriceModel"]
-
 
 class TextPriceModel(nn.Module):
     """Log price from the mean token: ``bias + scale * linear(norm(mean of tokens))``.

@@ -16,8 +16,6 @@ from pricing.members.multimodal.encoders import ImageTower, TextTower
 from pricing.members.multimodal.inputs import ImageFiles, image_transform
 from pricing.members.multimodal.lora import LoraReport, merge_lora, setup_lora
 
-__all__ = ["Towers", "enable_checkpointing"]
-
 
 def enable_checkpointing(encoder: Any) -> None:
     """Recompute activations in the backward pass; transformers 5 renamed the switch.

@@ -22,8 +22,6 @@ from pricing.members.torch_parts.scaler import TabularScaler, without_svd
 from pricing.members.torch_parts.tensors import load_model, read_config, save_model
 from pricing.pretrained.saved_encoders import SavedEncoders
 
-__all__ = ["TrainedNetwork", "read_numbers"]
-
 
 class TrainedNetwork:
     """A network with what it reads rows by.

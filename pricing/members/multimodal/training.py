@@ -38,8 +38,6 @@ from pricing.members.multimodal.stopping import full_memory_is_an_error, stop_on
 from pricing.members.torch_parts.tensors import put_trained, trained_state
 from pricing.metrics.smape import smape_of_logs
 
-__all__ = ["TrainingResult", "train_neural_network"]
-
 logger = logging.getLogger(__name__)
 
 MAX_SKIPPED = 20  # steps with a non-finite loss or gradient in a row that are borne; one more ends the training

@@ -11,8 +11,6 @@ import polars as pl
 from pricing.errors import ArtifactError, SchemaError
 from pricing.store.artifacts import write_json
 
-__all__ = ["TabularScaler", "without_svd"]
-
 _CLIP = 4.0  # standard deviations; heavy-tailed counts would otherwise own the first layer
 _LEVELS = 24  # most frequent levels of a categorical column that get a column of their own
 _RAREST = 8  # rows that a level needs

@@ -14,8 +14,6 @@ from pricing.errors import ArtifactError
 from pricing.store.artifacts import write_json
 from pricing.store.permissions import apply_umask
 
-__all__ = ["load_model", "load_tensors", "pack", "put_trained", "save_model", "save_tensors", "trained_state", "unpack"]
-
 WEIGHTS, CONFIG = "model.safetensors", "model.json"
 
 

@@ -7,8 +7,6 @@ import torch
 
 from pricing.errors import TrainingError
 
-__all__ = ["prepare_torch"]
-
 logger = logging.getLogger(__name__)
 
 

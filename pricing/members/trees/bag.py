@@ -14,14 +14,12 @@ from statistics import median_low
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from pricing.errors import ArtifactError
 from pricing.members.trees.matrix import TableEncoder, Values
 from pricing.members.trees.tree_model import TrainedModel, TreeModel
+from pricing.metrics.smape import Floats
 from pricing.store.artifacts import write_json
-
-__all__ = ["Bag", "TrainedBag"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class Bag:
         """Columns that all of them read."""
         return self.models[0].encoder
 
-    def predict_values(self, values: Values, *, threads: int = 1) -> NDArray[np.float64]:
+    def predict_values(self, values: Values, *, threads: int = 1) -> Floats:
         """Return the mean log price of n rows encoded by ``encoder``, ndarray of shape (n,)."""
         return np.mean([model.predict_values(values, threads=threads) for model in self.models], axis=0)
 

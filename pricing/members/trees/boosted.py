@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from pricing.members.fold_rows import FoldRows, Rows
 
-__all__ = ["BoostedMember"]
-
 logger = logging.getLogger(__name__)
 
 # between the seeds of one member's models, so that runs of neighbouring seeds share none

@@ -15,9 +15,7 @@ from pricing.members.fold_rows import FoldInputs, FoldRows, Rows
 from pricing.members.registry import member_classes
 from pricing.members.trees.boosted import BoostedMember
 from pricing.members.trees.tree_settings import TreeSettings
-from pricing.metrics.smape import smape_of_logs
-
-__all__ = ["GBDTResult", "table_rows", "train_gbdt_models"]
+from pricing.metrics.smape import Floats, smape_of_logs
 
 
 @dataclass(frozen=True)
@@ -35,13 +33,13 @@ class GBDTResult:
     """
 
     member: BoostedMember
-    predicted: dict[str, NDArray[np.float64]]
+    predicted: dict[str, Floats]
     smape: float | None
 
 
 def train_gbdt_models(
     table: pl.DataFrame,
-    log_price: NDArray[np.float64],
+    log_price: Floats,
     parts: Mapping[str, NDArray[np.bool_]],
     settings: Mapping[str, TreeSettings] | None = None,
     *,
@@ -120,9 +118,7 @@ def train_gbdt_models(
     return found
 
 
-def table_rows(
-    table: pl.DataFrame, log_price: NDArray[np.float64] | None = None, tfidf: sparse.csr_matrix | None = None
-) -> Rows:
+def table_rows(table: pl.DataFrame, log_price: Floats | None = None, tfidf: sparse.csr_matrix | None = None) -> Rows:
     """Return n rows as the members read them, from a table that is not a folder of features.
 
     Parameters

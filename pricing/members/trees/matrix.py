@@ -18,14 +18,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pricing.errors import SchemaError, TrainingError
+from pricing.metrics.smape import Floats
 
 if TYPE_CHECKING:  # 0.2 s, which reading settings need not take
     from scipy import sparse
 
     from pricing.members.fold_rows import FoldRows, Rows
     from pricing.members.trees.tree_settings import TreeSettings
-
-__all__ = ["EncodedFold", "Matrix", "TableEncoder", "Values", "check_learnable"]
 
 ID = "sample_id"
 
@@ -203,7 +202,7 @@ class Matrix:
     """
 
     values: Values
-    labels: NDArray[np.float64]
+    labels: Floats
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from pricing.errors import SchemaError
 from pricing.members.trees.matrix import Matrix, TableEncoder, Values
+from pricing.metrics.smape import Floats
 
 AMOUNT, FAMILY = "ipq_log_amount", "ipq_family"
 
@@ -74,20 +75,20 @@ class Target:
         uncentred = cls(0.0, amount_exponent, means, float(apart.min()), float(apart.max()))
         return replace(uncentred, center=float(np.median(uncentred.learnt(train, encoder))))
 
-    def learnt(self, rows: Matrix, encoder: TableEncoder) -> NDArray[np.float64]:
+    def learnt(self, rows: Matrix, encoder: TableEncoder) -> Floats:
         """What the trees learn of n labelled rows, of shape (n,)."""
         return rows.labels - self._shift(rows.values, encoder)
 
-    def log_price(self, predicted: NDArray[np.float64], values: Values, encoder: TableEncoder) -> NDArray[np.float64]:
+    def log_price(self, predicted: Floats, values: Values, encoder: TableEncoder) -> Floats:
         """Log prices of n encoded rows from what the trees predict of them, of shape (n,)."""
         return self._shift(values, encoder) + predicted
 
-    def _shift(self, values: Values, encoder: TableEncoder) -> NDArray[np.float64] | float:
+    def _shift(self, values: Values, encoder: TableEncoder) -> Floats | float:
         if self.amount_exponent == 0:
             return self.center
         return self.center + self.amount_exponent * np.clip(self._apart(values, encoder), self.least, self.greatest)
 
-    def _apart(self, values: Values, encoder: TableEncoder) -> NDArray[np.float64]:
+    def _apart(self, values: Values, encoder: TableEncoder) -> Floats:
         """Log amounts less their family's mean, 0 where there is none, of shape (n,)."""
         amount, family = _amounts(values, encoder)
         means = np.array([self.mean_log_amount.get(name, np.nan) for name in encoder.categories[FAMILY]] + [np.nan])
@@ -108,7 +109,7 @@ class Target:
         return cls(center, exponent, means, least, greatest)
 
 
-def _amounts(values: Values, encoder: TableEncoder) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _amounts(values: Values, encoder: TableEncoder) -> tuple[Floats, NDArray[np.int64]]:
     """Log amounts, NaN where unknown, and codes of the families, -1 where unseen; of shape (n,)."""
     positions = [encoder.numeric.index(AMOUNT), len(encoder.numeric) + encoder.categorical.index(FAMILY)]
     chosen = values[:, positions]

@@ -16,19 +16,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from pricing.errors import ArtifactError, TrainingError
 from pricing.members.trees.matrix import Matrix, TableEncoder, Values
 from pricing.members.trees.target import Target
+from pricing.metrics.smape import Floats
 from pricing.store.artifacts import file_digest, write_json
 
 if TYPE_CHECKING:
     from scipy import sparse
 
     from pricing.members.trees.tree_settings import TreeSettings
-
-__all__ = ["TrainedModel", "TreeModel", "check_width", "curves_table", "refused"]
 
 # version of schema.json
 FORMAT = 5
@@ -60,11 +58,11 @@ class TreeModel(ABC):
     file: ClassVar[str]
 
     @abstractmethod
-    def predict_target(self, values: Values, threads: int) -> NDArray[np.float64]:
+    def predict_target(self, values: Values, threads: int) -> Floats:
         """Return what the trees predict of n encoded rows, ndarray of shape (n,); see `Target`."""
 
     @abstractmethod
-    def gains(self) -> NDArray[np.float64]:
+    def gains(self) -> Floats:
         """Return the gain of each column in the encoder's order, ndarray of shape (p,)."""
 
     @abstractmethod
@@ -82,9 +80,7 @@ class TreeModel(ABC):
             The file is no model of the library, or one of another width.
         """
 
-    def predict(
-        self, table: pl.DataFrame, tfidf: sparse.csr_matrix | None = None, *, threads: int = 1
-    ) -> NDArray[np.float64]:
+    def predict(self, table: pl.DataFrame, tfidf: sparse.csr_matrix | None = None, *, threads: int = 1) -> Floats:
         """Predict log prices.
 
         Parameters
@@ -108,7 +104,7 @@ class TreeModel(ABC):
         """
         return self.predict_values(self.encoder.encode(table, tfidf), threads=threads)
 
-    def predict_values(self, values: Values, *, threads: int = 1) -> NDArray[np.float64]:
+    def predict_values(self, values: Values, *, threads: int = 1) -> Floats:
         """Predict log prices of rows that ``encoder`` has encoded, shape (n, p)."""
         if values.shape[0] == 0:
             return np.empty(0)

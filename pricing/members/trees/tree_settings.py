@@ -6,8 +6,6 @@ from pydantic import Field
 
 from pricing.members.contract import MemberSettings
 
-__all__ = ["Objective", "TreeSettings"]
-
 Objective = Literal["l1", "l2", "huber", "smape"]
 
 

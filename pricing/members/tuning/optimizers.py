@@ -11,8 +11,6 @@ from pricing.members.tuning.search import optimize
 from pricing.members.tuning.search_result import SearchResult
 from pricing.members.xgboost import XGBoost, XGBoostSettings
 
-__all__ = ["optimize_catboost", "optimize_lightgbm", "optimize_xgboost"]
-
 
 def optimize_lightgbm(
     folds: Sequence[EncodedFold], settings: LightGBMSettings, tuning: TuningConfig, *,

@@ -28,8 +28,6 @@ from pricing.members.tuning.search_result import SearchResult, finished_trials, 
 from pricing.members.tuning.search_space import Space, defaults, space_around, suggest
 from pricing.metrics.smape import smape_of_logs
 
-__all__ = ["optimize"]
-
 logger = logging.getLogger(__name__)
 
 # number of trials before the sampler models the results and before a trial may be pruned

@@ -10,8 +10,6 @@ from typing import Any
 from pricing.errors import TrainingError
 from pricing.store.artifacts import write_json
 
-__all__ = ["SearchResult", "finished_trials", "read_study", "write_search"]
-
 
 @dataclass(frozen=True)
 class SearchResult:

@@ -6,8 +6,6 @@ from typing import Any
 
 from pricing.config.base import Section
 
-__all__ = ["SPACES", "Space", "defaults", "space_around", "suggest"]
-
 # name -> (low, high, log scale) or the choices
 Space = dict[str, tuple[float, float, bool] | tuple[int, int, bool] | tuple[str, ...]]
 

@@ -14,8 +14,6 @@ from pricing.members.tuning.search import optimize
 from pricing.members.tuning.search_result import write_search
 from pricing.store.artifacts import key_of, key_parts
 
-__all__ = ["take_settings", "tune_member"]
-
 
 def tune_member(
     member: str,
