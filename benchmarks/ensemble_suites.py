@@ -160,8 +160,8 @@ def measure(name: str, rows: int, members: int, seed: int, config: EnsembleConfi
     gain = bootstrap_interval(smape_rows(scores[best], y) - stack, resamples=1000, seed=0)
     figures = [f"{smapes[rival]:.2f}" for rival in ("single", "mean", "simplex", "ridge")]
     span = f"{gain.mean:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"
-    return (name, *figures, f"{stack.mean():.2f}", span, f"{smape_of_logs(trained.constant, y):.2f}", trained.choice,
-            f"{seconds:.0f}")  # fmt: skip
+    constant = f"{smape_of_logs(trained.constant, y):.2f}"
+    return (name, *figures, f"{stack.mean():.2f}", span, constant, trained.choice.name, f"{seconds:.0f}")
 
 
 def main() -> None:

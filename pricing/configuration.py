@@ -69,7 +69,7 @@ class PricingConfig(Section):
 
     def with_settings(self, settings: Mapping[str, Any]) -> "PricingConfig":
         """Return the tree with settings laid over it; takes and raises what `load_config` does."""
-        return _validated(_merge(self.model_dump(), _expanded(settings)))
+        return _validated(_merge(self.model_dump(), _merge({}, settings)))
 
     @model_validator(mode="after")
     def _folds_for_the_search(self) -> Self:
@@ -93,7 +93,7 @@ def load_config(preset: str = "demo", overrides: Mapping[str, Any] | Iterable[st
     preset : str
         Name of a preset, or the path of a TOML file in the same form.
     overrides : mapping or iterable of str
-        Settings laid over the preset's: a mapping as `_expanded` takes it, or texts as `parse_settings` takes them.
+        Settings laid over the preset's: a mapping as `_merge` takes it, or texts as `parse_settings` takes them.
 
     Returns
     -------
@@ -106,7 +106,7 @@ def load_config(preset: str = "demo", overrides: Mapping[str, Any] | Iterable[st
         An unknown preset or key, a wrong type, an impossible value; names the key's full path.
     """
     below = _read_preset(preset)  # its own error, before those of single settings
-    above = _expanded(overrides) if isinstance(overrides, Mapping) else parse_settings(overrides)
+    above = _merge({}, overrides) if isinstance(overrides, Mapping) else parse_settings(overrides)
     for source, tree in ((f"preset {preset}", below), ("settings", above)):
         if "preset" in tree:
             raise ConfigError(
@@ -145,7 +145,7 @@ def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
             value: Any = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
             value = None if text in ("none", "None", "null") else text
-        _lay_over(tree, key.strip(), value)
+        tree = _merge(tree, {key.strip(): value})
     return tree
 
 
@@ -219,28 +219,15 @@ def _read_preset(preset: str) -> dict[str, Any]:
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay settings over a tree, section by section; keys are nested, dotted (``{"folds.n_splits": 3}``) or both."""
     merged = dict(below)
-    for name, value in above.items():
+    for key, value in above.items():
+        name, _, rest = str(key).partition(".")
         under = merged.get(name)
-        merged[name] = _merge(under, value) if isinstance(under, Mapping) and isinstance(value, Mapping) else value
+        if rest:
+            if not isinstance(merged.get(name, {}), Mapping):
+                raise ConfigError(f"setting {key!r}: {name} is a value, not a section")
+            value = {rest: value}
+        section = isinstance(value, Mapping)
+        merged[name] = _merge(under if isinstance(under, Mapping) else {}, value) if section else value
     return merged
-
-
-def _expanded(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested keys, dotted keys (``{"folds.n_splits": 3}``) or both, as a nested tree; later ones over earlier ones."""
-    tree: dict[str, Any] = {}
-    for key, value in overrides.items():
-        _lay_over(tree, str(key), _expanded(value) if isinstance(value, Mapping) else value)
-    return tree
-
-
-def _lay_over(tree: dict[str, Any], key: str, value: Any) -> None:
-    """Set one dotted key; a section is laid over the section that is there."""
-    *parents, leaf = key.split(".")
-    for parent in parents:
-        child = tree.setdefault(parent, {})
-        if not isinstance(child, dict):
-            raise ConfigError(f"setting {key!r}: {parent} is a value, not a section")
-        tree = child
-    under = tree.get(leaf)
-    tree[leaf] = _merge(under, value) if isinstance(under, dict) and isinstance(value, dict) else value

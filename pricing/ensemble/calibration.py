@@ -3,11 +3,12 @@
 Both real ones are monotone, fitted on cross-fitted predictions, and kept only where they help out of fold.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from pricing.ensemble.nested_folds import cross_fitted
 from pricing.ensemble.simplex_weights import beyond_luck
@@ -39,14 +40,7 @@ class Calibration:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it."""
-        return {
-            "kind": self.kind,
-            "offset": self.offset,
-            "slope": self.slope,
-            "centre": self.centre,
-            "knots_x": list(self.knots_x),
-            "knots_y": list(self.knots_y),
-        }
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> "Calibration":
@@ -57,14 +51,7 @@ class Calibration:
         ArtifactError
             An unknown kind, a slope that is not positive, knots that are not sorted.
         """
-        calibration = cls(
-            kind=str(record["kind"]),
-            offset=float(record["offset"]),
-            slope=float(record["slope"]),
-            centre=float(record["centre"]),
-            knots_x=tuple(float(x) for x in record["knots_x"]),
-            knots_y=tuple(float(y) for y in record["knots_y"]),
-        )
+        calibration: Calibration = TypeAdapter(cls).validate_python(record)
         x, y = np.array(calibration.knots_x), np.array(calibration.knots_y)
         sorted_knots = len(x) == len(y) and bool((np.diff(x) >= 0).all()) and bool((np.diff(y) >= 0).all())
         numbers = np.concatenate([x, y, [calibration.offset, calibration.slope, calibration.centre]])
@@ -86,7 +73,7 @@ def fit_calibration(kind: str, log_pred: Floats, log_true: Floats) -> Calibratio
         fitted = IsotonicRegression(out_of_bounds="clip").fit(log_pred, log_true)
         # interpolation is monotone only in exact arithmetic; the running maximum makes it so in floats
         heights = np.maximum.accumulate(fitted.y_thresholds_)
-        return Calibration("isotonic", knots_x=_floats(fitted.X_thresholds_), knots_y=_floats(heights))
+        return Calibration("isotonic", knots_x=tuple(fitted.X_thresholds_.tolist()), knots_y=tuple(heights.tolist()))
     if kind == "affine":
         from scipy.optimize import minimize
 
@@ -97,42 +84,15 @@ def fit_calibration(kind: str, log_pred: Floats, log_true: Floats) -> Calibratio
 
         # the log of the slope is searched, so that the map stays increasing
         simplex = np.array([[0.0, 0.0], [0.05, 0.0], [0.0, 0.05]])
-        found = minimize(
-            loss,
-            np.zeros(2),
-            method="Nelder-Mead",
-            options={"initial_simplex": simplex, "xatol": 1e-4, "fatol": 1e-4, "maxiter": 100},
-        )
+        options = {"initial_simplex": simplex, "xatol": 1e-4, "fatol": 1e-4, "maxiter": 100}
+        found = minimize(loss, np.zeros(2), method="Nelder-Mead", options=options)
         return Calibration("affine", offset=float(found.x[0]), slope=float(np.exp(found.x[1])), centre=centre)
     return Calibration()
 
 
-def _floats(values: NDArray[Any]) -> tuple[float, ...]:
-    return tuple(float(value) for value in values)
-
-
-@dataclass(frozen=True)
-class ChosenCalibration:
-    """What `choose_calibration` found.
-
-    Attributes
-    ----------
-    calibration : Calibration
-        Fitted on all rows.
-    adjusted : ndarray of shape (n,)
-        Cross-fitted calibrated log prices: each fold's by a calibration that did not see it.
-    scores : dict of str to float
-        Cross-fitted SMAPE of each kind, and of ``none``.
-    """
-
-    calibration: Calibration
-    adjusted: Floats
-    scores: dict[str, float]
-
-
 def choose_calibration(
     kinds: tuple[str, ...], log_pred: Floats, log_true: Floats, folds: NDArray[np.int64]
-) -> ChosenCalibration:
+) -> tuple[Calibration, Floats, dict[str, float]]:
     """The calibration that helps out of fold, fitted on all rows; the identity where none does.
 
     Each kind is fitted on all folds but one and judged on that one. A kind is kept only if its mean gain in SMAPE over
@@ -146,6 +106,15 @@ def choose_calibration(
         Cross-fitted log prices of the stack.
     folds : ndarray of shape (n,)
         Fold of each row.
+
+    Returns
+    -------
+    calibration : Calibration
+        Fitted on all rows.
+    adjusted : ndarray of shape (n,)
+        Cross-fitted calibrated log prices: each fold's by a calibration that did not see it.
+    scores : dict of str to float
+        Cross-fitted SMAPE of each kind, and of ``none``.
     """
     raw = smape_rows(log_pred, log_true)
     scores = {"none": float(raw.mean())}
@@ -160,4 +129,4 @@ def choose_calibration(
         scores[kind] = float(scores["none"] - gain.mean())
         if beyond_luck(gain) and scores[kind] < scores[best]:
             best, best_adjusted = kind, adjusted
-    return ChosenCalibration(fit_calibration(best, log_pred, log_true), best_adjusted, scores)
+    return fit_calibration(best, log_pred, log_true), best_adjusted, scores

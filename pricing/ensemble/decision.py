@@ -167,18 +167,9 @@ def fit_decision(members: Floats, log_pred: Floats, log_true: Floats, kept: tupl
     return Decision(spread, tuple(float(one) for one in scales), tuple(float(one) for one in offsets))
 
 
-@dataclass(frozen=True)
-class ChosenDecision:
-    """What `choose_decision` found; ``adjusted`` is cross-fitted, ``scores`` has the SMAPE without and with it."""
-
-    decision: Decision
-    adjusted: Floats
-    scores: dict[str, float]
-
-
 def choose_decision(
     members: Floats, log_pred: Floats, log_true: Floats, folds: NDArray[np.int64], kept: tuple[int, ...]
-) -> ChosenDecision:
+) -> tuple[Decision, dict[str, float]]:
     """The decision where it helps out of fold by more than its standard error, fitted on all rows; else none.
 
     Parameters
@@ -189,6 +180,12 @@ def choose_decision(
         Cross-fitted log price of the stack.
     folds : ndarray of shape (n,)
         Fold of each row.
+
+    Returns
+    -------
+    decision : Decision
+    scores : dict of str to float
+        Cross-fitted SMAPE without it (``none``) and with it (``smape_optimal``).
     """
 
     def apply(learn: NDArray[np.bool_], out: NDArray[np.bool_]) -> Floats:
@@ -198,5 +195,5 @@ def choose_decision(
     adjusted = cross_fitted(folds, apply)
     scores = {"none": smape_of_logs(log_pred, log_true), "smape_optimal": smape_of_logs(adjusted, log_true)}
     if beyond_luck(smape_rows(log_pred, log_true) - smape_rows(adjusted, log_true)):
-        return ChosenDecision(fit_decision(members, log_pred, log_true, kept), adjusted, scores)
-    return ChosenDecision(Decision(), log_pred, scores)
+        return fit_decision(members, log_pred, log_true, kept), scores
+    return Decision(), scores

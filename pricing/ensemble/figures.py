@@ -18,14 +18,9 @@ from pricing.metrics.smape import Floats, smape_of_logs
 
 
 def describe_training(
-    trained: TrainedEnsemble,
-    members: Mapping[str, Floats],
-    price: Floats,
-    *,
-    resamples: int,
-    seed: int,
-    groups: Any = None,
-) -> dict[str, Any]:
+    trained: TrainedEnsemble, members: Mapping[str, Floats], price: Floats, *,
+    resamples: int, seed: int, groups: Any = None,
+) -> dict[str, Any]:  # fmt: skip
     """The out-of-fold part of metrics.json; SMAPE in percent.
 
     Parameters
@@ -55,14 +50,14 @@ def describe_training(
             "oof_smape_high": interval.high,
             "raw_oof_smape": smape_of_logs(trained.raw, log_price),
             "oof": evaluate_predictions(price, stack),
-            "choice": trained.choice,
+            "choice": trained.choice.name,
             "fold_choices": {str(fold): name for fold, name in trained.fold_choices.items()},
             "level_2_weights": trained.ensemble.weights,
-            "candidates": trained.candidates,
+            "candidates": trained.choice.candidates,
             "calibration": trained.ensemble.calibration.kind,
-            "calibrations": trained.calibration_scores,
+            "calibrations": trained.choice.calibration_scores,
             "decision": trained.ensemble.decision.kind,
-            "decisions": trained.decision_scores,
+            "decisions": trained.choice.decision_scores,
             "noise_members": sorted(set(members) - {trained.ensemble.members[j] for j in trained.kept}),
             "best_single": best,
             "gain_over_best_single": {
@@ -99,17 +94,9 @@ def member_weights(members: Mapping[str, Floats], stack: Floats) -> dict[str, fl
 
 
 def describe_holdout(
-    metrics: dict[str, Any],
-    members: Mapping[str, Floats],
-    stack: Floats,
-    price: Floats,
-    constant: float,
-    groups: Any,
-    intervals: Mapping[str, Floats],
-    *,
-    resamples: int,
-    seed: int,
-) -> None:
+    metrics: dict[str, Any], members: Mapping[str, Floats], stack: Floats, price: Floats, constant: float, groups: Any,
+    intervals: Mapping[str, Floats], *, resamples: int, seed: int,
+) -> None:  # fmt: skip
     """Add the hold-out's figures to what `describe_training` returned.
 
     The interval resamples whole groups of near-duplicates: their errors are not independent.

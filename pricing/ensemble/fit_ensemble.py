@@ -20,17 +20,9 @@ logger = logging.getLogger(__name__)
 
 
 def fit_ensemble(
-    catalogue: Path,
-    folds: Path,
-    members: dict[str, list[Path]],
-    refits: dict[str, Path],
-    config: EnsembleConfig,
-    seed: int,
-    out: Path,
-    *,
-    floor: dict[str, Any] | None = None,
-    threads: int = 1,
-) -> None:
+    catalogue: Path, folds: Path, members: dict[str, list[Path]], refits: dict[str, Path], config: EnsembleConfig,
+    seed: int, out: Path, *, floor: dict[str, Any] | None = None, threads: int = 1,
+) -> None:  # fmt: skip
     """Stack the base models and measure the stack on rows that nothing was fitted on.
 
     Parameters
@@ -101,6 +93,6 @@ def fit_ensemble(
     write_json(out / "metrics.json", metrics)
     logger.info(
         "stack of %d members on %d rows: %s, calibration %s, decision %s, nested out-of-fold SMAPE %.2f, hold-out %s",
-        len(names), len(train.price), trained.choice, metrics["stack"]["calibration"], metrics["stack"]["decision"],
+        len(names), len(train.price), *(metrics["stack"][name] for name in ("choice", "calibration", "decision")),
         metrics["stack"]["oof_smape"], f"{metrics['holdout']['smape']:.2f}" if "holdout" in metrics else "none",
     )  # fmt: skip

@@ -94,12 +94,7 @@ class NetworkModel:
 
         save_file({name: np.ascontiguousarray(values) for name, values in self.layers.items()}, path)
         apply_umask(path)
-        return {
-            "members": list(self.members),
-            "centre": self.centre.tolist(),
-            "scale": self.scale.tolist(),
-            "atoms": self.atoms.tolist(),
-        }
+        return {name: np.asarray(getattr(self, name)).tolist() for name in ("members", "centre", "scale", "atoms")}
 
     @classmethod
     def load(cls, path: Path, base: LinearModel, record: dict[str, Any]) -> "NetworkModel":
@@ -149,12 +144,7 @@ def _silu(values: Floats) -> Floats:
 
 
 def fit_network(
-    base: LinearModel,
-    members: Floats,
-    log_true: Floats,
-    seen: tuple[int, ...],
-    config: MetaNetworkConfig,
-    seed: int,
+    base: LinearModel, members: Floats, log_true: Floats, seen: tuple[int, ...], config: MetaNetworkConfig, seed: int
 ) -> NetworkModel:
     """Train ``config.networks`` networks on what the base leaves over.
 

@@ -39,12 +39,7 @@ class TreeModel:
 
 
 def fit_trees(
-    base: LinearModel,
-    members: Floats,
-    log_true: Floats,
-    seen: tuple[int, ...],
-    config: MetaTreesConfig,
-    seed: int,
+    base: LinearModel, members: Floats, log_true: Floats, seen: tuple[int, ...], config: MetaTreesConfig, seed: int
 ) -> TreeModel:
     """Fit ``config.seeds`` models on one thread each, so that the result does not depend on how many there are.
 
@@ -69,16 +64,11 @@ def fit_trees(
     texts = []
     for number in range(config.seeds):
         params = {
+            **config.model_dump(exclude={"rounds", "seeds"}),
             "objective": "l1",
-            "learning_rate": config.learning_rate,
-            "num_leaves": config.num_leaves,
             # a leaf of a hundred rows is too coarse for a small catalogue
             "min_data_in_leaf": max(1, min(config.min_data_in_leaf, n // 20)),
-            "feature_fraction": config.feature_fraction,
-            "bagging_fraction": config.bagging_fraction,
             "bagging_freq": 1,
-            "lambda_l2": config.lambda_l2,
-            "max_bin": config.max_bin,
             "seed": seed + number,
             "num_threads": 1,
             "deterministic": True,

@@ -69,19 +69,12 @@ def _descend(columns: Floats, log_true: Floats, start: Floats) -> Floats:
         slope = 100 * (1 - half * half) * np.sign(half)
         return float(200 * np.abs(half).mean()), columns.T @ slope / n
 
-    found = minimize(
-        loss,
-        start,
-        jac=True,
-        method="SLSQP",
-        bounds=[(0.0, 1.0)] * len(start),
-        constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda w: np.ones_like(w)},
-        options={"maxiter": 60, "ftol": 1e-5},
-    )
-    return _on_simplex(found.x) if np.isfinite(found.x).all() and found.x.sum() > 0 else start
-
-
-def _on_simplex(weights: Floats) -> Floats:
+    total = {"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda w: np.ones_like(w)}
+    options = {"maxiter": 60, "ftol": 1e-5}
+    bounds = [(0.0, 1.0)] * len(start)
+    end = minimize(loss, start, jac=True, method="SLSQP", bounds=bounds, constraints=total, options=options).x
+    if not np.isfinite(end).all() or end.sum() <= 0:
+        return start
     # SLSQP keeps bounds and sum to 1e-10 or so; crumbs below 1e-6 are its way of saying 0
-    kept = np.where(weights < 1e-6, 0.0, weights)
+    kept = np.where(end < 1e-6, 0.0, end)
     return kept / kept.sum()

@@ -82,13 +82,7 @@ class SpreadModel:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it."""
-        return {
-            "members": list(self.members),
-            "centre": self.centre.tolist(),
-            "scale": self.scale.tolist(),
-            "coefficients": self.coefficients.tolist(),
-            "mean_log": self.mean_log,
-        }
+        return {name: np.asarray(value).tolist() for name, value in vars(self).items()}
 
     @classmethod
     def from_dict(cls, record: dict[str, Any], count: int) -> "SpreadModel":

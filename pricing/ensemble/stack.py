@@ -82,11 +82,8 @@ class Ensemble:
         """
         # one thread: a product split over several may round differently
         with threadpool_limits(1):
-            return self.predict_matrix(self._matrix(member_log_prices))
-
-    def predict_matrix(self, members: Floats) -> Floats:
-        """Log prices of shape (n,) for members of shape (n, m), columns in the order of ``self.members``."""
-        return self.finish(members, self.blend(members))
+            members = self._matrix(member_log_prices)
+            return self.finish(members, self.blend(members))
 
     def blend(self, members: Floats) -> Floats:
         """The learners' weighted log price of shape (n,), before calibration and decision."""
@@ -131,11 +128,8 @@ class Ensemble:
         if self.intervals is None:
             raise ArtifactError("this ensemble has no prediction intervals; build the run again")
         around = self.intervals.around(self._matrix(member_log_prices), log_price)
-        return {
-            f"{end}_{level}": values
-            for level in around
-            for end, values in zip(("low", "high"), around[level], strict=True)
-        }
+        ends = {f"low_{level}": low for level, (low, _) in around.items()}
+        return ends | {f"high_{level}": high for level, (_, high) in around.items()}
 
     def _matrix(self, given: Mapping[str, ArrayLike]) -> Floats:
         missing, extra = sorted(set(self.members) - set(given)), sorted(set(given) - set(self.members))

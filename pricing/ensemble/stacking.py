@@ -20,10 +20,10 @@ from threadpoolctl import threadpool_limits
 
 from pricing.catalogue.fewest_rows import FEWEST_ROWS
 from pricing.config.ensemble import EnsembleConfig
-from pricing.ensemble.calibration import Calibration, choose_calibration
+from pricing.ensemble.calibration import choose_calibration
 from pricing.ensemble.decision import Decision, choose_decision
 from pricing.ensemble.intervals import fit_intervals
-from pricing.ensemble.learners import Level1, Model, best_constant, fit_level_1
+from pricing.ensemble.learners import Level1, best_constant, fit_level_1
 from pricing.ensemble.linear import LinearModel
 from pricing.ensemble.nested_folds import cross_fitted, nesting_folds
 from pricing.ensemble.simplex_weights import optimise_weights
@@ -35,6 +35,29 @@ Ints = NDArray[np.int64]
 
 _MARGIN = 0.3
 """ln(1.35): how far outside of the learnt log prices a prediction may lie."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An ensemble and how it was chosen.
+
+    Attributes
+    ----------
+    name : str
+        The level 1 learner that it uses, or ``blend``.
+    ensemble : Ensemble
+        Without intervals.
+    candidates : dict of str to float
+        Cross-fitted SMAPE of each candidate.
+    calibration_scores, decision_scores : dict of str to float
+        Cross-fitted SMAPE of each calibration and decision of the choice, and of ``none``.
+    """
+
+    name: str
+    ensemble: Ensemble
+    candidates: dict[str, float]
+    calibration_scores: dict[str, float]
+    decision_scores: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -55,14 +78,10 @@ class TrainedEnsemble:
         Cross-fitted log price of each level 1 learner.
     kept : tuple of int
         Members that know something, of the largest weight first.
-    choice : str
-        The level 1 learner that the final ensemble uses, or ``blend``.
+    choice : Choice
+        What the final ensemble was made of.
     fold_choices : dict of int to str
         What the ensemble that judges each fold chose, for the reader to see how stable the choice is.
-    candidates : dict of str to float
-        Cross-fitted SMAPE of each candidate of the final choice.
-    calibration_scores, decision_scores : dict of str to float
-        Cross-fitted SMAPE of each calibration and decision of the final choice, and of ``none``.
     """
 
     ensemble: Ensemble
@@ -71,23 +90,14 @@ class TrainedEnsemble:
     constant: Floats
     learner_oof: dict[str, Floats]
     kept: tuple[int, ...]
-    choice: str
+    choice: Choice
     fold_choices: dict[int, str]
-    candidates: dict[str, float]
-    calibration_scores: dict[str, float]
-    decision_scores: dict[str, float]
 
 
 def train_ensemble(
-    members: Floats,
-    log_price: Floats,
-    folds: Ints,
-    names: tuple[str, ...],
-    config: EnsembleConfig,
-    seed: int,
-    *,
+    members: Floats, log_price: Floats, folds: Ints, names: tuple[str, ...], config: EnsembleConfig, seed: int, *,
     threads: int = 1,
-) -> TrainedEnsemble:
+) -> TrainedEnsemble:  # fmt: skip
     """Train the stack on out-of-fold log prices.
 
     Parameters
@@ -120,14 +130,12 @@ def train_ensemble(
         chosen = ~np.isin(folds, out)
         return fit_level_1(members[chosen], log_price[chosen], config, seed)
 
-    def judge(outer: int | None) -> tuple[_Choice, Ensemble, Floats]:
+    def judge(outer: int | None) -> tuple[Choice, Floats]:
         inside = np.ones(len(folds), dtype=bool) if outer is None else folds != outer
         fitted = fits[() if outer is None else (outer,)]
         columns = _cross_fitted(fits, members, folds, outer)
-        choice = _choose(
-            columns[inside], members[inside], log_price[inside], folds[inside], fitted, names, config, seed
-        )
-        return choice, _assemble(names, choice, log_price[inside]), columns
+        rows = columns[inside], members[inside], log_price[inside], folds[inside]
+        return _choose(*rows, fitted, names, config, seed), columns
 
     # the pool's threads multiply matrices on one thread each
     with threadpool_limits(1), ThreadPoolExecutor(max(1, threads)) as pool:
@@ -137,37 +145,17 @@ def train_ensemble(
         nested, raw, constant = (np.empty_like(log_price) for _ in range(3))
         for outer in labels:
             rows = folds == outer
-            raw[rows] = judged[outer][1].blend(members[rows])
-            nested[rows] = judged[outer][1].finish(members[rows], raw[rows])
+            ensemble = judged[outer][0].ensemble
+            raw[rows] = ensemble.blend(members[rows])
+            nested[rows] = ensemble.finish(members[rows], raw[rows])
             constant[rows] = best_constant(log_price[~rows])
-        choice, ensemble, columns = judged[None]
+        choice, columns = judged[None]
         kept = fits[()].kept
         intervals = fit_intervals(members, nested, log_price, folds, kept)
-    return TrainedEnsemble(
-        ensemble=replace(ensemble, intervals=intervals),
-        oof=nested,
-        raw=raw,
-        constant=constant,
-        learner_oof={name: columns[:, j] for j, name in enumerate(fits[()].models)},
-        kept=kept,
-        choice=choice.name,
-        fold_choices={fold: judged[fold][0].name for fold in labels},
-        candidates=choice.candidates,
-        calibration_scores=choice.calibration_scores,
-        decision_scores=choice.decision_scores,
-    )
-
-
-@dataclass(frozen=True)
-class _Choice:
-    name: str
-    learners: dict[str, Model]
-    weights: dict[str, float]
-    calibration: Calibration
-    decision: Decision
-    candidates: dict[str, float]
-    calibration_scores: dict[str, float]
-    decision_scores: dict[str, float]
+    learner_oof = {name: columns[:, j] for j, name in enumerate(fits[()].models)}
+    fold_choices = {fold: judged[fold][0].name for fold in labels}
+    ensemble = replace(choice.ensemble, intervals=intervals)
+    return TrainedEnsemble(ensemble, nested, raw, constant, learner_oof, kept, choice, fold_choices)
 
 
 def _cross_fitted(fits: dict[tuple[int, ...], Level1], members: Floats, folds: Ints, outer: int | None) -> Floats:
@@ -184,15 +172,9 @@ def _cross_fitted(fits: dict[tuple[int, ...], Level1], members: Floats, folds: I
 
 
 def _choose(
-    columns: Floats,
-    members: Floats,
-    log_price: Floats,
-    folds: Ints,
-    fitted: Level1,
-    names: tuple[str, ...],
-    config: EnsembleConfig,
-    seed: int,
-) -> _Choice:
+    columns: Floats, members: Floats, log_price: Floats, folds: Ints, fitted: Level1, names: tuple[str, ...],
+    config: EnsembleConfig, seed: int,
+) -> Choice:  # fmt: skip
     """Choose between the learners and their blend by cross-fitted SMAPE, then the calibration, then the decision."""
     learners = dict(fitted.models)
     predictions = {name: columns[:, j] for j, name in enumerate(learners)}
@@ -214,23 +196,16 @@ def _choose(
         found = np.eye(len(learners))[list(learners).index(name)]
     # a constant has nothing to be calibrated
     kinds = config.calibration if fitted.kept else ()
-    calibrated = choose_calibration(kinds, predictions[name], log_price, folds)
-    decision, scores = Decision(), {"none": smape_of_logs(calibrated.adjusted, log_price)}
+    calibration, adjusted, calibration_scores = choose_calibration(kinds, predictions[name], log_price, folds)
+    decision, decision_scores = Decision(), {"none": smape_of_logs(adjusted, log_price)}
     if config.decision and fitted.kept:
-        decided = choose_decision(members, calibrated.adjusted, log_price, folds, fitted.kept)
-        decision, scores = decided.decision, decided.scores
-    weights_by_name = {learner: float(weight) for learner, weight in zip(learners, found, strict=True)}
+        decision, decision_scores = choose_decision(members, adjusted, log_price, folds, fitted.kept)
+    weights = {learner: float(weight) for learner, weight in zip(learners, found, strict=True)}
     # members are there for the blend; a learner of the configuration stays, so that the artifact is whole
-    used = {one: model for one, model in learners.items() if weights_by_name[one] > 0 or one in fitted.models}
-    return _Choice(
-        name, used, {one: weights_by_name[one] for one in used}, calibrated.calibration, decision, candidates,
-        calibrated.scores, scores,
-    )  # fmt: skip
-
-
-def _assemble(names: tuple[str, ...], choice: _Choice, log_price: Floats) -> Ensemble:
-    bounds = (float(log_price.min()) - _MARGIN, float(log_price.max()) + _MARGIN)
-    return Ensemble(names, choice.learners, choice.weights, choice.calibration, choice.decision, bounds)
+    used = {one: model for one, model in learners.items() if weights[one] > 0 or one in fitted.models}
+    bounds = float(log_price.min()) - _MARGIN, float(log_price.max()) + _MARGIN
+    ensemble = Ensemble(names, used, {one: weights[one] for one in used}, calibration, decision, bounds)
+    return Choice(name, ensemble, candidates, calibration_scores, decision_scores)
 
 
 def _check(members: Floats, log_price: Floats, folds: Ints, names: tuple[str, ...]) -> None:

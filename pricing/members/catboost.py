@@ -8,11 +8,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from pricing.errors import ArtifactError
 from pricing.members.trees.boosted import BoostedMember
 from pricing.members.trees.matrix import Matrix, TableEncoder, Values, check_learnable
 from pricing.members.trees.target import Target
-from pricing.members.trees.tree_model import TrainedModel, TreeModel, check_width, curves_table, refused
+from pricing.members.trees.tree_model import TrainedModel, TreeModel, curves_table, refused
 from pricing.members.trees.tree_settings import TreeSettings
 from pricing.metrics.smape import Floats
 
@@ -46,14 +45,10 @@ def catboost_params(settings: CatBoostSettings, *, seed: int, threads: int) -> d
     """Return CatBoost's parameters; it writes no files of its own."""
     loss = f"Huber:delta={settings.huber_delta}" if settings.objective == "Huber" else settings.objective
     params = {
+        **settings.model_dump(include={"learning_rate", "depth", "l2_leaf_reg", "border_count", "subsample"}),
         "loss_function": loss,
         "eval_metric": "MAE",
-        "learning_rate": settings.learning_rate,
-        "depth": settings.depth,
-        "l2_leaf_reg": settings.l2_leaf_reg,
-        "border_count": settings.border_count,
         "bootstrap_type": "Bernoulli",
-        "subsample": settings.subsample,
         "boosting_type": "Plain",
         "max_ctr_complexity": 1,  # combinations of categories cost more than they gain on a few thousand rows
         "boost_from_average": False,  # the labels are centred
@@ -70,15 +65,9 @@ def catboost_params(settings: CatBoostSettings, *, seed: int, threads: int) -> d
 
 
 def train_catboost(
-    train: Matrix,
-    valid: Matrix | None,
-    encoder: TableEncoder,
-    settings: CatBoostSettings,
-    *,
-    seed: int = 0,
-    threads: int = 1,
-    rounds: int | None = None,
-) -> TrainedModel:
+    train: Matrix, valid: Matrix | None, encoder: TableEncoder, settings: CatBoostSettings, *,
+    seed: int = 0, threads: int = 1, rounds: int | None = None,
+) -> TrainedModel:  # fmt: skip
     """Train CatBoost on log prices, stopped at the best mean absolute error of log price.
 
     SMAPE in Python would cost more than the trees. Parameters and errors are those of the other boosting libraries'
@@ -134,6 +123,7 @@ class CatBoostModel(TreeModel):
     """Trees of CatBoost, saved in its binary format."""
 
     file = "model.cbm"
+    magic = b"CBM1"
 
     def predict_target(self, values: Values, threads: int) -> Floats:
         """See `TreeModel.predict_target`."""
@@ -155,21 +145,13 @@ class CatBoostModel(TreeModel):
         self.booster.save_model(str(path), format="cbm")
 
     @classmethod
-    def read_booster(cls, path: Path, encoder: TableEncoder) -> Any:
+    def read_booster(cls, data: bytes) -> tuple[Any, int]:
         """Read CatBoost's binary format; see `TreeModel.read_booster`."""
         import catboost
 
-        try:
-            data = path.read_bytes()
-            if not data.startswith(b"CBM1"):
-                raise ValueError("it does not begin with CBM1")
-            booster = catboost.CatBoost()
-            booster.load_model(blob=data, format="cbm")
-            columns = len(booster.feature_names_)
-        except (OSError, ValueError, TypeError, catboost.CatBoostError) as error:
-            raise ArtifactError(f"{path}: is no CatBoost model ({error}); train the member again") from None
-        check_width(path, columns, encoder)
-        return booster
+        booster = catboost.CatBoost()
+        booster.load_model(blob=data, format="cbm")
+        return booster, len(booster.feature_names_)
 
 
 class CatBoost(BoostedMember):

@@ -8,12 +8,11 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from pricing.errors import ArtifactError
 from pricing.members.trees.boosted import BoostedMember
 from pricing.members.trees.matrix import Matrix, TableEncoder, Values, check_learnable
 from pricing.members.trees.objectives import lgb_smape_eval, lgb_smape_objective
 from pricing.members.trees.target import Target
-from pricing.members.trees.tree_model import TrainedModel, TreeModel, check_width, curves_table, refused
+from pricing.members.trees.tree_model import TrainedModel, TreeModel, curves_table, refused
 from pricing.members.trees.tree_settings import Objective, TreeSettings
 from pricing.metrics.smape import Floats
 
@@ -53,26 +52,23 @@ class LightGBMSettings(TreeSettings):
     """Smoothing of the statistics of rare categories, in rows."""
 
 
+_PASSED = {
+    "learning_rate", "num_leaves", "max_depth", "extra_trees", "feature_fraction", "bagging_fraction", "lambda_l1",
+    "lambda_l2", "max_bin", "cat_smooth",
+}  # fmt: skip
+"""Settings that LightGBM takes under the same name."""
+
+
 def lightgbm_params(settings: LightGBMSettings, *, rows: int, seed: int, threads: int) -> dict[str, Any]:
     """Return LightGBM's parameters; ``rows`` training rows bound the rows per leaf, for the sake of tiny catalogues."""
+    losses = {"l1": "regression_l1", "l2": "regression", "huber": "huber", "smape": lgb_smape_objective}
     return {
-        "objective": {"l1": "regression_l1", "l2": "regression", "huber": "huber"}.get(
-            settings.objective, lgb_smape_objective
-        ),
+        **settings.model_dump(include=_PASSED),
+        "objective": losses[settings.objective],
         "alpha": settings.huber_alpha,
         "metric": "None",  # SMAPE by feval
-        "learning_rate": settings.learning_rate,
-        "num_leaves": settings.num_leaves,
-        "max_depth": settings.max_depth,
-        "extra_trees": settings.extra_trees,
         "min_data_in_leaf": min(settings.min_data_in_leaf, max(1, rows // 20)),
-        "feature_fraction": settings.feature_fraction,
-        "bagging_fraction": settings.bagging_fraction,
         "bagging_freq": 1 if settings.bagging_fraction < 1 else 0,
-        "lambda_l1": settings.lambda_l1,
-        "lambda_l2": settings.lambda_l2,
-        "max_bin": settings.max_bin,
-        "cat_smooth": settings.cat_smooth,
         "boost_from_average": True,
         "seed": seed,
         "deterministic": True,
@@ -84,15 +80,9 @@ def lightgbm_params(settings: LightGBMSettings, *, rows: int, seed: int, threads
 
 
 def train_lightgbm(
-    train: Matrix,
-    valid: Matrix | None,
-    encoder: TableEncoder,
-    settings: LightGBMSettings,
-    *,
-    seed: int = 0,
-    threads: int = 1,
-    rounds: int | None = None,
-) -> TrainedModel:
+    train: Matrix, valid: Matrix | None, encoder: TableEncoder, settings: LightGBMSettings, *,
+    seed: int = 0, threads: int = 1, rounds: int | None = None,
+) -> TrainedModel:  # fmt: skip
     """Train LightGBM on log prices.
 
     Parameters
@@ -123,7 +113,13 @@ def train_lightgbm(
     check_learnable(train, valid)
     target = Target.fit(train, encoder, settings.amount_exponent)
     params = lightgbm_params(settings, rows=len(train), seed=seed, threads=threads)
-    dataset = _dataset(train, target, encoder, params)
+    # neutral names: LightGBM refuses JSON's special characters, and the encoder keeps the real ones
+    feature_name = [f"f{position}" for position in range(len(encoder.names))]
+    categorical = list(range(len(encoder.numeric), len(encoder.columns)))
+    dataset = lgb.Dataset(
+        train.values, target.learnt(train, encoder), feature_name=feature_name, categorical_feature=categorical,
+        params=params, free_raw_data=True,
+    )  # fmt: skip
     sets, names = [dataset], ["train"]
     if valid is not None:
         sets.append(lgb.Dataset(valid.values, target.learnt(valid, encoder), reference=dataset, params=params))
@@ -134,13 +130,7 @@ def train_lightgbm(
         callbacks.append(lgb.early_stopping(settings.early_stopping, verbose=False))
     try:
         booster = lgb.train(
-            params,
-            dataset,
-            num_boost_round=rounds or settings.rounds,
-            valid_sets=sets,
-            valid_names=names,
-            feval=lgb_smape_eval,
-            callbacks=callbacks,
+            params, dataset, rounds or settings.rounds, sets, names, feval=lgb_smape_eval, callbacks=callbacks
         )
     except lgb.basic.LightGBMError as error:
         raise refused("LightGBM", train, settings, error) from None
@@ -152,24 +142,11 @@ def train_lightgbm(
     return TrainedModel(LightGBMModel(encoder, target, best, booster), curves_table(curves))
 
 
-def _dataset(train: Matrix, target: Target, encoder: TableEncoder, params: dict[str, Any]) -> Any:
-    import lightgbm as lgb
-
-    # neutral names: LightGBM refuses JSON's special characters, and the encoder keeps the real ones
-    return lgb.Dataset(
-        train.values,
-        target.learnt(train, encoder),
-        feature_name=[f"f{position}" for position in range(len(encoder.names))],
-        categorical_feature=list(range(len(encoder.numeric), len(encoder.columns))),
-        params=params,
-        free_raw_data=True,
-    )
-
-
 class LightGBMModel(TreeModel):
     """Trees of LightGBM, saved in its text format."""
 
     file = "model.txt"
+    magic = b"tree\n"
 
     def predict_target(self, values: Values, threads: int) -> Floats:
         """See `TreeModel.predict_target`."""
@@ -184,20 +161,12 @@ class LightGBMModel(TreeModel):
         path.write_text(self.booster.model_to_string(), encoding="utf-8")
 
     @classmethod
-    def read_booster(cls, path: Path, encoder: TableEncoder) -> Any:
+    def read_booster(cls, data: bytes) -> tuple[Any, int]:
         """Read LightGBM's text format; see `TreeModel.read_booster`."""
         import lightgbm as lgb
 
-        try:
-            text = path.read_text(encoding="utf-8")
-            if not text.startswith("tree\n"):
-                raise ValueError("it does not begin with 'tree'")
-            booster = lgb.Booster(model_str=text)
-            columns = booster.num_feature()
-        except (OSError, ValueError, lgb.basic.LightGBMError) as error:
-            raise ArtifactError(f"{path}: is no LightGBM model ({error}); train the member again") from None
-        check_width(path, columns, encoder)
-        return booster
+        booster = lgb.Booster(model_str=data.decode())
+        return booster, booster.num_feature()
 
 
 class LightGBM(BoostedMember):

@@ -123,13 +123,9 @@ def read_test_ids(catalogue: Path) -> pl.Series:
 
 
 def read_member(
-    name: str,
-    fold_outputs: list[Path],
-    refit: Path | None,
-    train: LabelledRows,
-    holdout_ids: pl.Series,
+    name: str, fold_outputs: list[Path], refit: Path | None, train: LabelledRows, holdout_ids: pl.Series,
     test_ids: pl.Series,
-) -> MemberPredictions:
+) -> MemberPredictions:  # fmt: skip
     """Assemble one member from its fold outputs.
 
     Raises

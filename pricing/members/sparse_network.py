@@ -90,14 +90,9 @@ class SparseMLPEnsemble:
         self.curves: list[dict[str, Any]] = []
 
     def fit(
-        self,
-        terms: sparse.csr_matrix,
-        numbers: np.ndarray,
-        log_price: np.ndarray,
-        seed: int,
-        *,
+        self, terms: sparse.csr_matrix, numbers: np.ndarray, log_price: np.ndarray, seed: int, *,
         valid: tuple[sparse.csr_matrix, np.ndarray, np.ndarray] | None = None,
-    ) -> "SparseMLPEnsemble":
+    ) -> "SparseMLPEnsemble":  # fmt: skip
         """Train on terms (n, V), numbers (n, F) float32 and log prices (n,); ``valid`` is only scored.
 
         Raises
@@ -133,15 +128,9 @@ class SparseMLPEnsemble:
         return self
 
     def _epoch(
-        self,
-        network: SparseMLP,
-        optimizer: torch.optim.Optimizer,
-        matrix: sparse.csr_matrix,
-        numbers: np.ndarray,
-        target: torch.Tensor,
-        batch_size: int,
-        rng: np.random.Generator,
-    ) -> None:
+        self, network: SparseMLP, optimizer: torch.optim.Optimizer, matrix: sparse.csr_matrix, numbers: np.ndarray,
+        target: torch.Tensor, batch_size: int, rng: np.random.Generator,
+    ) -> None:  # fmt: skip
         network.train()
         order = rng.permutation(matrix.shape[0])
         for start in range(0, len(order), batch_size):
@@ -194,14 +183,9 @@ class SparseMLPEnsemble:
         }
         state["kept"] = torch.from_numpy(self.kept.astype(np.int32))
         save_tensors(state, folder / "networks.safetensors")
-        first = self.networks[0]
-        record = {
-            "config": self.config.model_dump(mode="json"),
-            "mean": self.mean,
-            "numbers": first.numbers.in_features if first.numbers is not None else 0,
-            "std": self.std,
-        }
-        write_json(folder / "networks.json", record)
+        first = self.networks[0].numbers
+        record = {"config": self.config.model_dump(mode="json"), "mean": self.mean, "std": self.std}
+        write_json(folder / "networks.json", record | {"numbers": first.in_features if first is not None else 0})
 
     @classmethod
     def load(cls, folder: Path) -> "SparseMLPEnsemble":
@@ -239,8 +223,5 @@ def _view(terms: sparse.csr_matrix, number: int) -> sparse.csr_matrix:
 
 
 def _pieces(rows: sparse.csr_matrix) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    return (
-        torch.from_numpy(rows.indices.astype(np.int64)),
-        torch.from_numpy(rows.indptr.astype(np.int64)),
-        torch.from_numpy(rows.data.astype(np.float32)),
-    )
+    indices, offsets = (torch.from_numpy(array.astype(np.int64)) for array in (rows.indices, rows.indptr))
+    return indices, offsets, torch.from_numpy(rows.data.astype(np.float32))

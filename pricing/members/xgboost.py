@@ -10,14 +10,13 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from pricing.errors import ArtifactError
 from pricing.libraries import check_one_distribution
 from pricing.members.contract import MemberSettings
 from pricing.members.trees.boosted import BoostedMember
 from pricing.members.trees.matrix import Matrix, TableEncoder, Values, check_learnable
 from pricing.members.trees.objectives import xgb_smape_eval, xgb_smape_objective
 from pricing.members.trees.target import Target
-from pricing.members.trees.tree_model import TrainedModel, TreeModel, check_width, curves_table, refused
+from pricing.members.trees.tree_model import TrainedModel, TreeModel, curves_table, refused
 from pricing.members.trees.tree_settings import Objective, TreeSettings
 from pricing.metrics.smape import Floats
 
@@ -56,6 +55,13 @@ class XGBoostSettings(TreeSettings):
     """Maximum number of histogram bins per feature."""
 
 
+_PASSED = {
+    "learning_rate", "max_depth", "subsample", "colsample_bytree", "colsample_bynode", "reg_lambda", "reg_alpha",
+    "max_bin",
+}  # fmt: skip
+"""Settings that XGBoost takes under the same name."""
+
+
 def xgboost_params(settings: XGBoostSettings, *, rows: int, seed: int, threads: int) -> dict[str, Any]:
     """Return XGBoost's parameters but those of the objective.
 
@@ -65,17 +71,10 @@ def xgboost_params(settings: XGBoostSettings, *, rows: int, seed: int, threads: 
     the default, alone from 200 rows on, and all that the search tries from 2,000.
     """
     return {
+        **settings.model_dump(include=_PASSED),
         "tree_method": "hist",
         "device": "cpu" if settings.device == "cpu" else "cuda",
-        "learning_rate": settings.learning_rate,
-        "max_depth": settings.max_depth,
         "min_child_weight": min(settings.min_child_weight, rows / 40),
-        "subsample": settings.subsample,
-        "colsample_bytree": settings.colsample_bytree,
-        "colsample_bynode": settings.colsample_bynode,
-        "reg_lambda": settings.reg_lambda,
-        "reg_alpha": settings.reg_alpha,
-        "max_bin": settings.max_bin,
         "base_score": 0.0,  # the labels are centred
         "disable_default_eval_metric": True,  # SMAPE by custom_metric
         "seed": seed,
@@ -85,15 +84,9 @@ def xgboost_params(settings: XGBoostSettings, *, rows: int, seed: int, threads: 
 
 
 def train_xgboost(
-    train: Matrix,
-    valid: Matrix | None,
-    encoder: TableEncoder,
-    settings: XGBoostSettings,
-    *,
-    seed: int = 0,
-    threads: int = 1,
-    rounds: int | None = None,
-) -> TrainedModel:
+    train: Matrix, valid: Matrix | None, encoder: TableEncoder, settings: XGBoostSettings, *,
+    seed: int = 0, threads: int = 1, rounds: int | None = None,
+) -> TrainedModel:  # fmt: skip
     """Train XGBoost on log prices, stopped at the best validation SMAPE.
 
     Parameters and errors are those of the other boosting libraries' ``train_*``, and ConfigError as
@@ -107,11 +100,8 @@ def train_xgboost(
     params = xgboost_params(settings, rows=len(train), seed=seed, threads=threads)
     custom = settings.objective == "smape"
     if not custom:
-        params["objective"] = {
-            "l1": "reg:absoluteerror",
-            "l2": "reg:squarederror",
-            "huber": "reg:pseudohubererror",
-        }[settings.objective]
+        losses = {"l1": "reg:absoluteerror", "l2": "reg:squarederror", "huber": "reg:pseudohubererror"}
+        params["objective"] = losses[settings.objective]
     if settings.objective == "huber":
         params["huber_slope"] = settings.huber_alpha
     history: dict[str, dict[str, list[float]]] = {}
@@ -172,6 +162,7 @@ class XGBoostModel(TreeModel):
     """Trees of XGBoost, saved in its JSON format."""
 
     file = "model.json"
+    magic = b'{"'
 
     def predict_target(self, values: Values, threads: int) -> Floats:
         """See `TreeModel.predict_target`."""
@@ -189,23 +180,14 @@ class XGBoostModel(TreeModel):
         path.write_bytes(self.booster.save_raw(raw_format="json"))
 
     @classmethod
-    def read_booster(cls, path: Path, encoder: TableEncoder) -> Any:
+    def read_booster(cls, data: bytes) -> tuple[Any, int]:
         """Read XGBoost's JSON format; see `TreeModel.read_booster`."""
         check_one_distribution(*DISTRIBUTIONS)
         import xgboost
 
-        try:
-            data = path.read_bytes()
-            if not data.startswith(b'{"'):
-                raise ValueError("it is no JSON object")
-            booster = xgboost.Booster()
-            booster.load_model(bytearray(data))
-            columns = booster.num_features()
-        except (OSError, ValueError, xgboost.core.XGBoostError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ArtifactError(f"{path}: is no XGBoost model ({reason}); train the member again") from None
-        check_width(path, columns, encoder)
-        return booster
+        booster = xgboost.Booster()
+        booster.load_model(bytearray(data))
+        return booster, booster.num_features()
 
 
 class XGBoost(BoostedMember):

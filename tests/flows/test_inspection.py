@@ -80,12 +80,12 @@ def test_why_follows_an_input_to_the_file_the_code_and_the_library_that_changed(
     for path in (old, new):
         path.write_text(path.name, encoding="utf-8")
     run(old, None, 31, ["lightgbm"])
-    code |= {"pricing.members.lightgbm": "a2", "pricing.members.trees.bag": "c1"}
+    code |= {"pricing.members.lightgbm": "a2", "pricing.members.trees.target": "c1"}
     versions |= {"lightgbm": "4.6.0"}
     run(new, old, 4, ["lightgbm", "xgboost"])
     shared = [
         "code changed: pricing.members.lightgbm",
-        "code added: pricing.members.trees.bag",
+        "code added: pricing.members.trees.target",
         "library lightgbm: 4.5.0 -> 4.6.0",
     ]
     catalogue = ["another output of catalogue", f"  test file: none -> {old}", f"  another train file: {old} -> {new}"]

@@ -49,14 +49,9 @@ class CheckpointManager:
             scratch.unlink(missing_ok=True)  # another process that trains along may have been first
 
     def save_checkpoint(
-        self,
-        state: Mapping[str, Any],
-        step: int,
-        *,
-        kind: Kind = "full",
-        metric: float | None = None,
-        best: bool = False,
-    ) -> Path:
+        self, state: Mapping[str, Any], step: int, *,
+        kind: Kind = "full", metric: float | None = None, best: bool = False,
+    ) -> Path:  # fmt: skip
         """Write a checkpoint atomically, then delete old ones.
 
         Parameters

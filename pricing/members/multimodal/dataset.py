@@ -42,15 +42,9 @@ class AmazonMLDataset(Dataset[Any]):
     """
 
     def __init__(
-        self,
-        rows: pl.DataFrame,
-        features: pl.DataFrame,
-        *,
-        text: TextInput | None = None,
-        images: ImageInput | None = None,
-        training: bool = False,
-        seed: int = 0,
-    ) -> None:
+        self, rows: pl.DataFrame, features: pl.DataFrame, *, text: TextInput | None = None,
+        images: ImageInput | None = None, training: bool = False, seed: int = 0,
+    ) -> None:  # fmt: skip
         self.ids = rows["sample_id"]
         self.tabular = torch.from_numpy(merge_by_id(self.ids, features))
         self.target = (
@@ -125,16 +119,9 @@ class BucketSampler(Sampler[list[int]]):
     """
 
     def __init__(
-        self,
-        lengths: Sequence[int] | np.ndarray,
-        batch_size: int,
-        *,
-        shuffle: bool,
-        seed: int = 0,
-        chunk: int | None = None,
-        rank: int = 0,
-        size: int = 1,
-    ) -> None:
+        self, lengths: Sequence[int] | np.ndarray, batch_size: int, *,
+        shuffle: bool, seed: int = 0, chunk: int | None = None, rank: int = 0, size: int = 1,
+    ) -> None:  # fmt: skip
         self.lengths = np.asarray(lengths)
         self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
         self.chunk = chunk or int(np.clip(len(self.lengths) // batch_size // 4, *CHUNK))
@@ -182,27 +169,14 @@ def collate(items: list[dict[str, Any]]) -> Batch:
         images = torch.stack(present)  # (M, ...)
     if first["target"] is not None:
         target = torch.stack([item["target"] for item in items])
-    return Batch(
-        tokens=tokens,
-        mask=mask,
-        images=images,
-        image_mask=image_mask,
-        tabular=torch.stack([item["tabular"] for item in items]),
-        target=target,
-        rows=torch.tensor([item["row"] for item in items]),
-    )
+    tabular, rows = torch.stack([item["tabular"] for item in items]), torch.tensor([item["row"] for item in items])
+    return Batch(tokens, mask, images, image_mask, tabular, target, rows)
 
 
 def get_dataloader(
-    dataset: AmazonMLDataset,
-    batch_size: int,
-    *,
-    shuffle: bool,
-    seed: int = 0,
-    workers: int = 0,
-    ranks: Ranks | None = None,
-    batches: list[list[int]] | None = None,
-) -> "DataLoader[Batch]":
+    dataset: AmazonMLDataset, batch_size: int, *, shuffle: bool, seed: int = 0, workers: int = 0,
+    ranks: Ranks | None = None, batches: list[list[int]] | None = None,
+) -> "DataLoader[Batch]":  # fmt: skip
     """Batches of like length in a fixed order; its ``batch_sampler`` is a `BucketSampler` that resumes at any position.
 
     Parameters

@@ -28,13 +28,9 @@ logger = logging.getLogger(__name__)
 
 
 def encode_catalogue(
-    catalogue: Path,
-    images: Path | None,
-    settings: MultimodalSettings,
-    image_folder: Path | None,
-    out: Path,
+    catalogue: Path, images: Path | None, settings: MultimodalSettings, image_folder: Path | None, out: Path,
     threads: int = 1,
-) -> None:
+) -> None:  # fmt: skip
     """Save the encoders, and run their frozen parts over all texts and images of the catalogue.
 
     Parameters
@@ -170,13 +166,9 @@ def _encode_texts(
 
 @torch.inference_mode()
 def _encode_images(
-    links: Sequence[str],
-    files: Mapping[str, Path],
-    parts: EncoderParts,
-    out: Path | None,
-    device: torch.device,
+    links: Sequence[str], files: Mapping[str, Path], parts: EncoderParts, out: Path | None, device: torch.device,
     precision: Precision,
-) -> tuple[np.ndarray, list[str], dict[str, Any]]:
+) -> tuple[np.ndarray, list[str], dict[str, Any]]:  # fmt: skip
     settings = parts.settings
     encoder, shape = parts.image  # (P, C)
     encoder.to(device).requires_grad_(False)

@@ -59,17 +59,15 @@ class EncoderParts:
     def lower_text(self) -> tuple[nn.Module, int]:
         """The text encoder's frozen lower layers, token ids in and hidden states out, and the states' width."""
         lower, _, width = self._text
-        assert lower is not None
         return lower, width
 
     def upper_text(self) -> tuple[nn.Module, int]:
         """Return a copy of the text encoder's trained layers (of the whole one, where all are), and their width."""
         _, upper, width = self._text
-        assert upper is not None
         return copy.deepcopy(upper), width
 
     @cached_property
-    def _text(self) -> tuple[nn.Module | None, nn.Module | None, int]:
+    def _text(self) -> tuple[Any, Any, int]:
         encoder: Any = self.encoders.text()
         width = int(encoder.config.hidden_size)
         if self.settings.text.trainable_layers is not None:

@@ -60,15 +60,9 @@ def fit_network(
 
 
 def _fit_rank(
-    device: torch.device,
-    inputs: FoldInputs,
-    fold: int | None,
-    settings: MultimodalSettings,
-    seed: int,
-    epochs: int | None,
-    work: Path,
-    out: Path,
-) -> None:
+    device: torch.device, inputs: FoldInputs, fold: int | None, settings: MultimodalSettings, seed: int,
+    epochs: int | None, work: Path, out: Path,
+) -> None:  # fmt: skip
     """`fit_network` in one of several processes, the first of which writes the network."""
     network, description = _fit_here(FoldRows.read(inputs, fold), settings, seed, epochs, work, device)
     if Ranks().first:
@@ -85,7 +79,7 @@ def _fit_here(
     encoders = SavedEncoders(train.prepared / "encoders", encoded.record["encoders"])
     torch.manual_seed(seed)  # LoRA draws its adapters in the towers
     towers = Towers(encoded.record, EncoderParts(settings, encoders))
-    adapters = towers.lora and towers.lora.share
+    lora_share = towers.lora_share
     network = TrainedNetwork(settings, scaler, encoded.record, towers, seed)
     learn = network.dataset(train, training=True, seed=seed)
     judged = None if valid is None else network.dataset(valid, seed=seed)
@@ -107,7 +101,7 @@ def _fit_here(
         "text_phase": first and {"best_epoch": first.best_epoch, "valid_smape": first.best_smape},
         "parameters": network.model.count_parameters(),
         "trainable_parameters": network.model.count_trainable_parameters(),
-        "lora_share": adapters,
+        "lora_share": lora_share,
         "precision": result.precision,
         "processes": Ranks().size,
         "images": None if learn.images is None else int(learn.images.present.sum()),
@@ -129,14 +123,9 @@ def _initialise_output(network: TrainedNetwork, rows: Rows) -> None:
 
 
 def _train_text(
-    towers: Towers,
-    data: tuple[AmazonMLDataset, AmazonMLDataset | None],
-    rows: Rows,
-    settings: MultimodalSettings,
-    training: TrainingConfig,
-    work: Path,
-    loop: dict[str, Any],
-) -> TrainingResult:
+    towers: Towers, data: tuple[AmazonMLDataset, AmazonMLDataset | None], rows: Rows, settings: MultimodalSettings,
+    training: TrainingConfig, work: Path, loop: dict[str, Any],
+) -> TrainingResult:  # fmt: skip
     """Phase one: train the text tower in place."""
     assert towers.text is not None
     learn, judged = (None if one is None else _without_images(one) for one in data)

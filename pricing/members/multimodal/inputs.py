@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import pricing.pretrained.vision_ops  # noqa: F401  # isort: skip  # before timm
 
@@ -21,39 +21,6 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from pricing.pretrained.text import text_windows
-
-
-class TextInput(Protocol):
-    """Texts by row."""
-
-    lengths: np.ndarray
-    """Number of tokens per row, ndarray of shape (n,)."""
-    counts: np.ndarray
-    """Number of windows per row, ndarray of shape (n,)."""
-
-    def window(self, number: int) -> "TextInput":
-        """The windows of this number, from 0."""
-        ...
-
-    def get(self, row: int) -> torch.Tensor:
-        """Ids (T,) int64, or hidden states (T, H)."""
-        ...
-
-
-class ImageInput(Protocol):
-    """Images by row."""
-
-    present: np.ndarray
-    """(n,) bool."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of one image: pixels (3, S, S) or patches (P, C)."""
-        ...
-
-    def get(self, row: int, seed: int | None) -> torch.Tensor | None:
-        """Pixels (3, S, S) or patches (P, C); None where there is no readable image. A seed asks for augmentation."""
-        ...
 
 
 def tokenize(
@@ -181,11 +148,9 @@ class ImageFiles:
     """
 
     def __init__(
-        self,
-        paths: Sequence[Path | None],
-        plain: Callable[[Image.Image], Any],
+        self, paths: Sequence[Path | None], plain: Callable[[Image.Image], Any],
         augmented: Callable[[Image.Image], Any] | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.paths, self.plain, self.augmented = list(paths), plain, augmented
         self.present = np.array([path is not None for path in paths], dtype=bool)
         self.number = 0
@@ -223,6 +188,12 @@ class ImageFiles:
                 return self.augmented(image)
             finally:
                 random.setstate(state)
+
+
+TextInput = TokenTexts | KeptTexts
+"""Texts by row."""
+ImageInput = KeptImages | ImageFiles
+"""Images by row."""
 
 
 def open_image(path: Path) -> Image.Image | None:

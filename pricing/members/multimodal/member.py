@@ -11,6 +11,7 @@ from pricing.store.stages import Stage
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
     from pricing.members.fold_rows import FoldRows, Rows
     from pricing.members.multimodal.activations import Activations
@@ -57,18 +58,15 @@ class Multimodal(Member[MultimodalSettings]):
     def fit(self, rows: "FoldRows", *, rounds: int | None = None, resume: Path | None = None) -> Self:
         """Train the network, as in `Member.fit`; ``valid`` rows stop the training and choose the best epoch."""
         from pricing.members.multimodal.fitting import fit_network
-        from pricing.members.torch_parts.torch_setup import prepare_torch
 
-        device = prepare_torch(self.settings.device, self.threads)
+        device = self._device()
         with nullcontext(resume) if resume else TemporaryDirectory(prefix="pricing-") as work:
             self.network, self.description = fit_network(rows, self.settings, self.seed, rounds, Path(work), device)
         return self
 
     def predict(self, rows: "Rows") -> "np.ndarray":
         """Log prices, ndarray of shape (n,), float64."""
-        from pricing.members.torch_parts.torch_setup import prepare_torch
-
-        return self.network.predict(rows, prepare_torch(self.settings.device, self.threads))
+        return self.network.predict(rows, self._device())
 
     def save(self, folder: Path) -> None:
         """Write what was trained; the encoders lie once per run, beside it."""
@@ -92,6 +90,9 @@ class Multimodal(Member[MultimodalSettings]):
 
     def encode(self, rows: "Rows") -> "Activations":
         """What the encoders' frozen parts make of new rows, in memory."""
+        return self.network.encode(rows, self._device())
+
+    def _device(self) -> "torch.device":
         from pricing.members.torch_parts.torch_setup import prepare_torch
 
-        return self.network.encode(rows, prepare_torch(self.settings.device, self.threads))
+        return prepare_torch(self.settings.device, self.threads)

@@ -1,5 +1,6 @@
 """The multimodal network: text encoder, image encoder, tabular projection, fusion, regression head."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -32,15 +33,14 @@ class Batch:
 
     def to(self, device: torch.device, *, non_blocking: bool = True) -> "Batch":
         """The batch on another device."""
-        moved = {
-            key: None if value is None else value.to(device, non_blocking=non_blocking)
-            for key, value in vars(self).items()
-        }
-        return Batch(**moved)  # type: ignore[arg-type]
+        return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> "Batch":
         """The batch in page-locked memory; the loader calls this where there is a GPU."""
-        return Batch(**{key: None if v is None else v.pin_memory() for key, v in vars(self).items()})  # type: ignore[arg-type]
+        return self._each(torch.Tensor.pin_memory)
+
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Batch":
+        return Batch(**{name: None if value is None else change(value) for name, value in vars(self).items()})  # type: ignore[arg-type]
 
 
 class OptimizedMultimodalModel(nn.Module):
@@ -122,17 +122,6 @@ class OptimizedMultimodalModel(nn.Module):
         residual = self.head(fused).squeeze(-1).float()  # (B,)
         with torch.autocast(tabular.device.type, enabled=False):  # bf16 has 3 digits, too few for a log price of 3.4
             return self.skip(tabular.float()).squeeze(-1) + self.scale * residual
-
-    def attention(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Attention weights of tokens over patches (B, T, P) and of patches over tokens (B, P, T), each summing to
-        1."""
-        text, image = self._text(batch), self._image(batch)
-        if self.cross is None or text is None or image is None or batch.mask is None:
-            raise RuntimeError(
-                "no cross-modal attention in this model: it needs both modalities and that kind of fusion"
-            )
-        _, _, over_patches, over_tokens = self.cross(text, batch.mask, image, need_weights=True)
-        return over_patches, over_tokens
 
     def count_parameters(self) -> int:
         """All parameters held by the model (frozen layers whose activations were kept are not in it)."""

@@ -103,9 +103,3 @@ def learning_rate_factor(step: int, total: int, warmup: float) -> float:
     if step < rising:
         return (step + 1) / rising
     return max(0.0, (total - step) / max(1, total - rising))
-
-
-def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
-    """Set every group's rate to its peak times ``factor``."""
-    for group in optimizer.param_groups:
-        group["lr"] = group["peak"] * factor

@@ -9,8 +9,8 @@ import queue
 import signal
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from logging.handlers import QueueHandler
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 from torch.nn.parallel import DistributedDataParallel
 
 from pricing.errors import TrainingError
+from pricing.members.multimodal.stopping import on_sigterm
 
 LOG_SECONDS = 0.5
 """How often the processes' log lines are handed on."""
@@ -53,11 +54,7 @@ class Ranks:
 
     def sum(self, values: Sequence[float], device: torch.device) -> list[float]:
         """Sums over the processes, element by element."""
-        if self.size == 1:
-            return list(values)
-        total = torch.tensor(values, dtype=torch.float64, device=device)
-        distributed.all_reduce(total)
-        return total.tolist()
+        return self.total(np.array(values, dtype=np.float64), device).tolist()
 
     def total(self, array: np.ndarray, device: torch.device) -> np.ndarray:
         """Sum of an array (n,) float64 over the processes."""
@@ -110,7 +107,12 @@ def launch(function: Callable[..., None], processes: int, device: torch.device, 
     with tempfile.TemporaryDirectory(prefix="pricing-") as folder:
         work = (processes, device.type, threads, str(Path(folder) / "meeting"), lines, function, args)
         context: Any = start_processes(_enter, work, nprocs=processes, join=False, start_method="spawn")
-        with _pass_on_sigterm(context.processes):
+
+        def pass_on() -> None:  # the others save and leave
+            for process in context.processes:
+                process.terminate()
+
+        with on_sigterm(pass_on):
             try:
                 while not context.join(timeout=LOG_SECONDS):
                     _hand_on(lines)
@@ -138,15 +140,9 @@ def _hand_on(lines: Any) -> None:
 
 
 def _enter(
-    rank: int,
-    processes: int,
-    kind: str,
-    threads: int,
-    meeting: str,
-    lines: Any,
-    function: Callable[..., None],
-    args: tuple[Any, ...],
-) -> None:
+    rank: int, processes: int, kind: str, threads: int, meeting: str, lines: Any,
+    function: Callable[..., None], args: tuple[Any, ...],
+) -> None:  # fmt: skip
     if rank == 0:
         logging.getLogger("pricing").addHandler(QueueHandler(lines))
         logging.getLogger("pricing").setLevel(logging.INFO)
@@ -165,22 +161,3 @@ def _enter(
         raise
     finally:
         distributed.destroy_process_group()
-
-
-@contextmanager
-def _pass_on_sigterm(processes: Sequence[Any]) -> Iterator[None]:
-    """SIGTERM to this process goes to the others, which save and leave."""
-
-    def pass_on(*_: object) -> None:
-        for process in processes:
-            process.terminate()
-
-    try:
-        before = signal.signal(signal.SIGTERM, pass_on)
-    except ValueError:  # only a main thread may
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

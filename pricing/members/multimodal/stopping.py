@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -11,15 +11,14 @@ from pricing.errors import TrainingError
 
 
 @contextmanager
-def stop_on_sigterm() -> Iterator[threading.Event]:
-    """SIGTERM asks the loop to save after its step and leave; only a main thread can be asked."""
-    stop = threading.Event()
+def on_sigterm(act: Callable[[], None]) -> Iterator[None]:
+    """Call ``act`` in place of what SIGTERM does; only a main thread can be asked."""
     if threading.current_thread() is not threading.main_thread():
-        yield stop
+        yield
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    before = signal.signal(signal.SIGTERM, lambda *_: act())
     try:
-        yield stop
+        yield
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -14,7 +14,7 @@ from pricing.members.multimodal.dataset import AmazonMLDataset
 from pricing.members.multimodal.encoder_parts import EncoderParts
 from pricing.members.multimodal.encoders import ImageTower, TextTower
 from pricing.members.multimodal.inputs import ImageFiles, image_transform
-from pricing.members.multimodal.lora import LoraReport, merge_lora, setup_lora
+from pricing.members.multimodal.lora import setup_lora
 
 
 def enable_checkpointing(encoder: Any) -> None:
@@ -47,7 +47,7 @@ class Towers:
 
     def __init__(self, kept: Mapping[str, Any], parts: EncoderParts) -> None:
         self.settings = parts.settings
-        self.lora: LoraReport | None = None
+        self.lora_share: float | None = None
         self.text = self._text(kept["text"], parts)
         self.image, self.transforms = self._image(kept["image"], parts)
 
@@ -62,14 +62,14 @@ class Towers:
         if settings.gradient_checkpointing:
             enable_checkpointing(part)
         if self.settings.lora.enabled:
-            part, self.lora = setup_lora(part, self.settings.lora)
+            part, self.lora_share = setup_lora(part, self.settings.lora)
         return TextTower(part, width, upper=settings.trainable_layers is not None)
 
     def merge(self) -> None:
         """Fold trained adapters into the weights, once: the same prices without the extra products."""
-        if self.lora is not None:
-            assert self.text is not None
-            self.text.encoder, self.lora = merge_lora(self.text.encoder), None  # type: ignore[arg-type]
+        if self.lora_share is not None:
+            model: Any = self.text and self.text.encoder
+            self.text.encoder, self.lora_share = model.merge_and_unload(), None  # type: ignore[union-attr]
 
     def _image(self, kept: Mapping[str, Any] | None, parts: EncoderParts) -> tuple[ImageTower | None, Any]:
         settings = self.settings.image

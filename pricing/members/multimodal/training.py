@@ -25,21 +25,17 @@ from pricing.members.multimodal.checkpoint import CheckpointManager, rng_state, 
 from pricing.members.multimodal.dataset import AmazonMLDataset, BucketSampler, get_dataloader
 from pricing.members.multimodal.ema import ModelEMA
 from pricing.members.multimodal.losses import make_loss
-from pricing.members.multimodal.optimisation import (
-    choose_precision,
-    learning_rate_factor,
-    make_optimizer,
-    set_learning_rate,
-)
+from pricing.members.multimodal.optimisation import choose_precision, learning_rate_factor, make_optimizer
 from pricing.members.multimodal.prediction import predict
 from pricing.members.multimodal.ranks import Ranks
 from pricing.members.multimodal.settings import CheckpointConfig, TrainingConfig
-from pricing.members.multimodal.stopping import full_memory_is_an_error, stop_on_sigterm
+from pricing.members.multimodal.stopping import full_memory_is_an_error, on_sigterm
 from pricing.members.torch_parts.tensors import put_trained, trained_state
 from pricing.metrics.smape import smape_of_logs
 
 logger = logging.getLogger(__name__)
 
+_POSITION = ("epoch", "batch", "bad_epochs", "skipped", "best_epoch", "epoch_loss", "curves")
 MAX_SKIPPED = 20  # steps with a non-finite loss or gradient in a row that are borne; one more ends the training
 
 
@@ -58,18 +54,10 @@ class TrainingResult:
 
 
 def train_neural_network(
-    model: nn.Module,
-    train: AmazonMLDataset,
-    valid: AmazonMLDataset | None,
-    config: TrainingConfig,
-    checkpoints: CheckpointConfig,
-    work: Path,
-    *,
-    seed: int = 0,
-    device: torch.device | None = None,
-    workers: int = 0,
-    fingerprint: str = "",
-) -> TrainingResult:
+    model: nn.Module, train: AmazonMLDataset, valid: AmazonMLDataset | None, config: TrainingConfig,
+    checkpoints: CheckpointConfig, work: Path, *,
+    seed: int = 0, device: torch.device | None = None, workers: int = 0, fingerprint: str = "",
+) -> TrainingResult:  # fmt: skip
     """Train a model in place; it ends with the best epoch's averaged weights (the last epoch's without ``valid``).
 
     Parameters
@@ -96,7 +84,8 @@ def train_neural_network(
     with full_memory_is_an_error(device, config.batch_size):
         run = _Run(model.to(device), train, valid, config, checkpoints, work, seed, device, workers, fingerprint)
         run.resume()
-        with stop_on_sigterm() as stop:
+        stop = threading.Event()  # asks the loop to save after its step and leave
+        with on_sigterm(stop.set):
             while run.epoch < config.epochs and run.bad_epochs < config.patience:
                 run.train_epoch(stop)
                 run.finish_epoch()
@@ -105,18 +94,9 @@ def train_neural_network(
 
 class _Run:
     def __init__(
-        self,
-        model: nn.Module,
-        train: AmazonMLDataset,
-        valid: AmazonMLDataset | None,
-        config: TrainingConfig,
-        checkpoints: CheckpointConfig,
-        work: Path,
-        seed: int,
-        device: torch.device,
-        workers: int,
-        fingerprint: str,
-    ) -> None:
+        self, model: nn.Module, train: AmazonMLDataset, valid: AmazonMLDataset | None, config: TrainingConfig,
+        checkpoints: CheckpointConfig, work: Path, seed: int, device: torch.device, workers: int, fingerprint: str,
+    ) -> None:  # fmt: skip
         if train.target is None or (valid is not None and valid.target is None):
             raise TrainingError("rows without prices were given to the training; expected labelled rows")
         self.model, self.train, self.valid, self.config = model, train, valid, config
@@ -153,14 +133,8 @@ class _Run:
             "rng": self.ranks.gather(rng_state()),
             "position": {
                 "fingerprint": self.fingerprint,
-                "epoch": self.epoch,
-                "batch": self.batch,
-                "bad_epochs": self.bad_epochs,
-                "skipped": self.skipped,
                 "best_smape": self.best_smape if self.best_epoch else None,
-                "best_epoch": self.best_epoch,
-                "epoch_loss": self.epoch_loss,
-                "curves": self.curves,
+                **{name: getattr(self, name) for name in _POSITION},
             },
             "best": self.best_state,
         }
@@ -210,7 +184,7 @@ class _Run:
         if self.ema:
             self.ema.load_state_dict(state["ema"])
         self.best_state, self.step = state["best"], state["step"]
-        for name in ("epoch", "batch", "bad_epochs", "skipped", "best_epoch", "epoch_loss", "curves"):
+        for name in _POSITION:
             setattr(self, name, position[name])
         self.best_smape = math.inf if position["best_smape"] is None else position["best_smape"]
         set_rng_state(state["rng"][self.ranks.rank])
@@ -258,7 +232,9 @@ class _Run:
         return loss.detach()
 
     def optimizer_step(self, loss: float) -> None:
-        set_learning_rate(self.optimizer, learning_rate_factor(self.step, self.total_steps, self.config.warmup))
+        factor = learning_rate_factor(self.step, self.total_steps, self.config.warmup)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * factor
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm, foreach=True)
         finite = math.isfinite(loss) and bool(torch.isfinite(norm))

@@ -1,20 +1,28 @@
-"""What the members of the boosting libraries share: encoding, random seeds, prediction, saving."""
+"""What the members of the boosting libraries share: encoding, random seeds, prediction, saving.
 
+A member averages its models over several random seeds (seed bagging). Trees of random thresholds, features and rows
+differ by seed; the mean of three LightGBM models is 0.13 SMAPE better on the real rows than one of them is on average
+(docs/LOG.md).
+"""
+
+import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median_low
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from pricing.errors import TrainingError
+import numpy as np
+import polars as pl
+
+from pricing.errors import ArtifactError, TrainingError
 from pricing.members.contract import Description, Member
-from pricing.members.trees.bag import Bag, TrainedBag
 from pricing.members.trees.matrix import EncodedFold
 from pricing.members.trees.tree_model import TrainedModel, TreeModel
 from pricing.members.trees.tree_settings import TreeSettings
+from pricing.store.artifacts import write_json
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from pricing.members.fold_rows import FoldRows, Rows
 
 logger = logging.getLogger(__name__)
@@ -32,10 +40,10 @@ class BoostedMember(Member[TreeSettings]):
         A model of the library.
     train : callable
         The library's ``train_*`` function.
-    bag : Bag
-        The models, after `fit` or `load`.
-    trained : TrainedBag
-        The same and how they came about, after `fit`.
+    models : sequence of TreeModel
+        One per seed, all with the same encoder; after `fit` or `load`.
+    curves : DataFrame
+        The mean curve over the models as far as each goes, with the columns of `TrainedModel.curves`; after `fit`.
     """
 
     Settings: ClassVar[type[TreeSettings]]
@@ -44,8 +52,8 @@ class BoostedMember(Member[TreeSettings]):
     searched = True
     seconds = 3.2
 
-    bag: Bag
-    trained: TrainedBag
+    models: Sequence[TreeModel]
+    curves: pl.DataFrame
 
     def fit(self, rows: "FoldRows", *, rounds: int | None = None, resume: Path | None = None) -> Self:
         """Train one model per seed, each stopped on the ``valid`` rows where ``rounds`` is not given.
@@ -62,15 +70,15 @@ class BoostedMember(Member[TreeSettings]):
                 f"{self.name}: no valid rows to stop on; give some, or rounds, such as the folds' median"
             )
         fold = EncodedFold.encode(rows, self.settings)
-        self.trained = TrainedBag(
-            [
-                self.train(fold.train, fold.valid, fold.encoder, self.settings, seed=self.seed + number * SEED_STEP,
-                           threads=self.threads, rounds=rounds)
-                for number in range(self.settings.seeds)
-            ]
-        )  # fmt: skip
-        self.bag = self.trained.bag
-        for model in self.bag.models:
+        options = {"threads": self.threads, "rounds": rounds}
+        seeds = [self.seed + number * SEED_STEP for number in range(self.settings.seeds)]
+        data = fold.train, fold.valid, fold.encoder, self.settings
+        trained = [self.train(*data, seed=seed, **options) for seed in seeds]
+        self.models = [one.model for one in trained]
+        every = pl.concat([one.curves for one in trained])
+        mean = every.group_by("round", "split", "metric").agg(pl.col("value").mean())
+        self.curves = mean.sort("split", "metric", "round").select(every.columns)
+        for model in self.models:
             if not model.importance()["importance"].sum():
                 logger.warning(
                     "%s on %d rows: no tree has a split, so every row gets the same price; allow smaller leaves",
@@ -78,20 +86,23 @@ class BoostedMember(Member[TreeSettings]):
                 )
         return self
 
-    def predict(self, rows: "Rows") -> "np.ndarray":
-        """Log prices, ndarray of shape (n,), float64.
+    def predict(self, rows: "Rows") -> np.ndarray:
+        """Mean log price over the models, ndarray of shape (n,), float64.
 
         Raises
         ------
         SchemaError
             The features are not those that the models were trained with.
         """
-        values = self.bag.encoder.encode(rows.table(), rows.features.tfidf)
-        return self.bag.predict_values(values, threads=self.threads)
+        values = self.models[0].encoder.encode(rows.table(), rows.features.tfidf)
+        return np.mean([model.predict_values(values, threads=self.threads) for model in self.models], axis=0)
 
     def save(self, folder: Path) -> None:
-        """Write one folder per model."""
-        self.bag.save(folder)
+        """Write the models into folders ``0``, ``1``, ... and how many there are."""
+        write_json(folder / "bag.json", {"models": len(self.models)})
+        for number, model in enumerate(self.models):
+            (folder / str(number)).mkdir()
+            model.save(folder / str(number))
 
     @classmethod
     def load(cls, folder: Path, *, encoders: Path | None = None, threads: int = 1) -> Self:
@@ -100,17 +111,26 @@ class BoostedMember(Member[TreeSettings]):
         Raises
         ------
         ArtifactError
-            A model is missing or damaged, or they read different columns.
+            It holds no models, one is missing or damaged, or they read different columns.
         """
+        try:
+            count = int(json.loads((folder / "bag.json").read_text(encoding="utf-8"))["models"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ArtifactError(f"{folder}: holds no models ({error!r}); train the member again") from None
         member = cls(cls.Settings(), threads=threads)
-        member.bag = Bag.load(folder, cls.Model)
+        member.models = [cls.Model.load(folder / str(number)) for number in range(count)]
+        if any(model.encoder != member.models[0].encoder for model in member.models):
+            raise ArtifactError(f"{folder}: its models read different columns; train the member again")
         return member
 
+    def importance(self) -> pl.DataFrame:
+        """Return the mean share of the total gain: ``feature``, ``importance``, largest first."""
+        every = pl.concat([model.importance() for model in self.models])
+        mean = every.group_by("feature").agg(pl.col("importance").mean())
+        return mean.sort(["importance", "feature"], descending=[True, False])
+
     def describe(self) -> Description:
-        """Tell the median best round, the number of features, mean curves and mean shares of the gain."""
-        return Description(
-            best_round=self.trained.best_round,
-            record={"features": len(self.bag.encoder.names)},
-            curves=self.trained.curves(),
-            importance=self.bag.importance(),
-        )
+        """Tell the lower median of the models' rounds, the number of features, mean curves and shares of the gain."""
+        best_round = median_low(model.rounds for model in self.models)
+        record = {"features": len(self.models[0].encoder.names)}
+        return Description(best_round, record, self.curves, self.importance())

@@ -38,16 +38,10 @@ class GBDTResult:
 
 
 def train_gbdt_models(
-    table: pl.DataFrame,
-    log_price: Floats,
-    parts: Mapping[str, NDArray[np.bool_]],
-    settings: Mapping[str, TreeSettings] | None = None,
-    *,
-    tfidf: sparse.csr_matrix | None = None,
-    seed: int = 0,
-    threads: int = 1,
-    rounds: int | None = None,
-) -> dict[str, GBDTResult]:
+    table: pl.DataFrame, log_price: Floats, parts: Mapping[str, NDArray[np.bool_]],
+    settings: Mapping[str, TreeSettings] | None = None, *, tfidf: sparse.csr_matrix | None = None,
+    seed: int = 0, threads: int = 1, rounds: int | None = None,
+) -> dict[str, GBDTResult]:  # fmt: skip
     """Train boosting libraries on one fold.
 
     Parameters

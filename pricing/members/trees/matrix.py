@@ -10,8 +10,8 @@ because XGBoost takes a cell that is not stored for a missing value; of a term, 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -173,20 +173,6 @@ class TableEncoder:
                 f"features differ from the {len(self.columns)} that the model was trained with; {'; '.join(problems)}; "
                 "build the features with the FeatureEngineer saved beside the model"
             )
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON-ready form; `from_json` reads it."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, record: dict[str, Any]) -> TableEncoder:
-        """Inverse of `to_json`."""
-        return cls(
-            tuple(record["numeric"]),
-            tuple(record["categorical"]),
-            {name: tuple(record["categories"][name]) for name in record["categorical"]},
-            tuple(map(int, record["terms"])),
-        )
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ log price less what an elasticity of :math:`\gamma` gives to the amount. A row w
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,19 +93,6 @@ class Target:
         means = np.array([self.mean_log_amount.get(name, np.nan) for name in encoder.categories[FAMILY]] + [np.nan])
         apart = amount - means[family]
         return np.where(np.isnan(apart), 0.0, apart)
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON-ready form; `from_json` reads it."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, record: dict[str, Any]) -> Target:
-        """Inverse of `to_json`."""
-        means = {str(name): float(mean) for name, mean in record["mean_log_amount"].items()}
-        center, exponent, least, greatest = (
-            float(record[name]) for name in ("center", "amount_exponent", "least", "greatest")
-        )
-        return cls(center, exponent, means, least, greatest)
 
 
 def _amounts(values: Values, encoder: TableEncoder) -> tuple[Floats, NDArray[np.int64]]:

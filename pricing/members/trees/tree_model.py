@@ -7,17 +7,19 @@ loading equal those before, bit for bit.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import polars as pl
+from pydantic import TypeAdapter
 
-from pricing.errors import ArtifactError, TrainingError
+from pricing.errors import ArtifactError, ConfigError, TrainingError
 from pricing.members.trees.matrix import Matrix, TableEncoder, Values
 from pricing.members.trees.target import Target
 from pricing.metrics.smape import Floats
@@ -48,6 +50,8 @@ class TreeModel(ABC):
         The library's own model.
     file : str
         Name of the file of the library's own format.
+    magic : bytes
+        What such a file begins with.
     """
 
     encoder: TableEncoder
@@ -56,6 +60,7 @@ class TreeModel(ABC):
     booster: Any
 
     file: ClassVar[str]
+    magic: ClassVar[bytes]
 
     @abstractmethod
     def predict_target(self, values: Values, threads: int) -> Floats:
@@ -71,14 +76,8 @@ class TreeModel(ABC):
 
     @classmethod
     @abstractmethod
-    def read_booster(cls, path: Path, encoder: TableEncoder) -> Any:
-        """Read the library's own format.
-
-        Raises
-        ------
-        ArtifactError
-            The file is no model of the library, or one of another width.
-        """
+    def read_booster(cls, data: bytes) -> tuple[Any, int]:
+        """Read the library's own format; return the booster and the number of its columns."""
 
     def predict(self, table: pl.DataFrame, tfidf: sparse.csr_matrix | None = None, *, threads: int = 1) -> Floats:
         """Predict log prices.
@@ -121,13 +120,8 @@ class TreeModel(ABC):
         """Write the library's own file and schema.json into an existing folder; equal models give equal bytes."""
         path = folder / self.file
         self.write_booster(path)
-        record = {
-            "format": FORMAT,
-            "sha256": file_digest(path),
-            "target": self.target.to_json(),
-            "rounds": self.rounds,
-            "features": self.encoder.to_json(),
-        }
+        digest, target, features = file_digest(path), asdict(self.target), asdict(self.encoder)
+        record = {"format": FORMAT, "sha256": digest, "target": target, "rounds": self.rounds, "features": features}
         write_json(folder / "schema.json", record)
 
     @classmethod
@@ -139,39 +133,32 @@ class TreeModel(ABC):
         ArtifactError
             A file is missing, damaged, of another version, or no model of this library.
         """
-        record = _read_record(folder / "schema.json")
-        encoder = TableEncoder.from_json(record["features"])
-        path = folder / cls.file
+        schema, path = folder / "schema.json", folder / cls.file
         try:
-            found = file_digest(path)
-        except OSError as error:
-            raise ArtifactError(f"{path}: cannot be read ({error.strerror}); train the member again") from None
-        if found != record["sha256"]:
-            raise ArtifactError(
-                f"{path}: has hash {found[:12]}, schema.json expects {record['sha256'][:12]}; train again"
-            )
-        target = Target.from_json(record["target"])
-        return cls(encoder, target, int(record["rounds"]), cls.read_booster(path, encoder))
-
-
-def check_width(path: Path, columns: int, encoder: TableEncoder) -> None:
-    """Raise ArtifactError where a library's file reads another number of columns than the encoder has."""
-    if columns != len(encoder.names):
-        raise ArtifactError(f"{path}: reads {columns} columns, schema.json names {len(encoder.names)}; train again")
-
-
-def _read_record(path: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if record["format"] != FORMAT:
-            raise ArtifactError(
-                f"{path}: format {record['format']!r}, expected format {FORMAT}; train the member again"
-            )
-        TableEncoder.from_json(record["features"])
-        Target.from_json(record["target"]), int(record["rounds"]), str(record["sha256"])[:12]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ArtifactError(f"{path}: is no model schema ({error!r}); train the member again") from None
-    return cast(dict[str, Any], record)
+            record = json.loads(schema.read_text(encoding="utf-8"))
+            if record["format"] != FORMAT:
+                raise ValueError(f"format {record['format']!r}, expected format {FORMAT}")
+            encoder: TableEncoder = TypeAdapter(TableEncoder).validate_python(record["features"])
+            target: Target = TypeAdapter(Target).validate_python(record["target"])
+            rounds, expected = int(record["rounds"]), str(record["sha256"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ArtifactError(f"{schema}: is no model schema ({error!r}); train the member again") from None
+        try:
+            data = path.read_bytes()
+            found = hashlib.sha256(data).hexdigest()
+            if found != expected:
+                raise ValueError(f"it has hash {found[:12]}, schema.json expects {expected[:12]}")
+            if not data.startswith(cls.magic):
+                raise ValueError(f"it does not begin with {cls.magic.decode()!r}")
+            booster, columns = cls.read_booster(data)
+        except ConfigError:
+            raise
+        except Exception as error:  # each library has errors of its own; all of them mean the same
+            reason = next(iter(str(error).strip().splitlines()), "")
+            raise ArtifactError(f"{path}: is no {cls.__name__} ({reason}); train the member again") from None
+        if columns != len(encoder.names):
+            raise ArtifactError(f"{path}: reads {columns} columns, schema.json names {len(encoder.names)}; train again")
+        return cls(encoder, target, rounds, booster)
 
 
 @dataclass(frozen=True)

@@ -39,15 +39,9 @@ STEP = 200.0
 
 
 def optimize(
-    member: type[BoostedMember],
-    folds: Sequence[EncodedFold],
-    settings: TreeSettings,
-    tuning: TuningConfig,
-    *,
-    seed: int = 0,
-    work: Path,
-    threads: int = 1,
-) -> SearchResult:
+    member: type[BoostedMember], folds: Sequence[EncodedFold], settings: TreeSettings, tuning: TuningConfig, *,
+    seed: int = 0, work: Path, threads: int = 1,
+) -> SearchResult:  # fmt: skip
     """Search a member's settings.
 
     Parameters
@@ -129,14 +123,9 @@ def _enqueue_defaults(study: Any, settings: dict[str, Any]) -> None:
 
 
 def _objective(
-    member: type[BoostedMember],
-    folds: Sequence[EncodedFold],
-    settings: TreeSettings,
-    space: Space,
-    *,
-    seed: int,
-    threads: int,
-) -> Callable[[Any], float]:
+    member: type[BoostedMember], folds: Sequence[EncodedFold], settings: TreeSettings, space: Space, *,
+    seed: int, threads: int,
+) -> Callable[[Any], float]:  # fmt: skip
     import optuna
 
     judged = [(fold, fold.valid) for fold in folds if fold.valid is not None]

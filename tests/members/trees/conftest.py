@@ -14,7 +14,6 @@ from pricing.features.load import save_features
 from pricing.members.catboost import CatBoost, CatBoostSettings
 from pricing.members.fold_rows import FoldInputs, FoldRows
 from pricing.members.lightgbm import LightGBM, LightGBMSettings
-from pricing.members.trees.bag import TrainedBag
 from pricing.members.trees.boosted import BoostedMember
 from pricing.members.trees.boosting import table_rows, train_gbdt_models
 from pricing.members.trees.matrix import EncodedFold
@@ -61,13 +60,13 @@ def make_table(rows: int, seed: int = 0, numeric: int = 4, categories: int = 5) 
 class OutOfFold:
     """One library over all folds: log prices of the rows by models that learnt them, and by the one that did not."""
 
-    bags: list[TrainedBag]
+    fitted: list[BoostedMember]
     train: np.ndarray
     valid: np.ndarray
 
     @property
     def importance(self) -> dict[str, float]:
-        tables = [bag.bag.importance() for bag in self.bags]
+        tables = [member.importance() for member in self.fitted]
         mean = pl.concat(tables).group_by("feature").agg(pl.col("importance").sum() / len(tables))
         return dict(mean.iter_rows())
 
@@ -83,7 +82,7 @@ def out_of_fold(
         inside = fold == number
         parts = {"train": ~inside, "valid": inside, "learnt": ~inside}
         for member, result in train_gbdt_models(table, log_price, parts, settings, tfidf=tfidf).items():
-            made[member].bags.append(result.member.trained)
+            made[member].fitted.append(result.member)
             made[member].valid[inside] = result.predicted["valid"]
             made[member].train[~inside] += result.predicted["learnt"] / (len(numbers) - 1)
     return made

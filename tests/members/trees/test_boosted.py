@@ -113,7 +113,7 @@ def test_seeds_of_a_fold_are_averaged_and_saved(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, np.mean(each, axis=0), rtol=1e-12)
     loaded = LightGBM.load(tmp_path / "3")
     assert loaded.predict(new).tolist() == found.tolist()
-    assert made[3].describe().best_round == sorted(model.rounds for model in loaded.bag.models)[1]
+    assert made[3].describe().best_round == sorted(model.rounds for model in loaded.models)[1]
     with pytest.raises(ArtifactError, match="holds no models"):
         LightGBM.load(tmp_path)
     # a copy that lost its last model once priced with the others, unnoticed

@@ -1,10 +1,12 @@
 """The table encoder: fixed codes, and other columns refused."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import polars as pl
 import pytest
+from pydantic import TypeAdapter
 from scipy import sparse
 
 from pricing.errors import SchemaError, TrainingError
@@ -21,6 +23,11 @@ TABLE = pl.DataFrame(
 )
 
 
+def saved(encoder: TableEncoder) -> TableEncoder:
+    """The encoder as a model's schema.json gives it back."""
+    return TypeAdapter(TableEncoder).validate_python(json.loads(json.dumps(asdict(encoder))))
+
+
 def test_encoding() -> None:
     encoder = TableEncoder.fit(TABLE)
     assert encoder.names == ("grams", "organic", "nothing", "brand")
@@ -33,7 +40,7 @@ def test_encoding() -> None:
 
 def test_codes_are_fixed_at_training_and_unseen_values_are_missing() -> None:
     """New rows once re-numbered their own categories, so that brand b was priced as brand a."""
-    encoder = TableEncoder.from_json(json.loads(json.dumps(TableEncoder.fit(TABLE).to_json())))
+    encoder = saved(TableEncoder.fit(TABLE))
     new = pl.DataFrame({"brand": ["c", "b", "a"], "grams": 1, "organic": 0, "nothing": 0.0})
     codes = encoder.encode(new)[:, -1]
     assert np.isnan(codes[0])
@@ -100,7 +107,7 @@ TERMS = sparse.csr_matrix(
 
 def test_terms_stand_beside_the_table_and_tabular_zeros_are_stored() -> None:
     """XGBoost reads what a sparse row does not store as missing: a weight of 0 grams was once no weight at all."""
-    encoder = TableEncoder.from_json(json.loads(json.dumps(TableEncoder.fit(TABLE, 1, TERMS, 2).to_json())))
+    encoder = saved(TableEncoder.fit(TABLE, 1, TERMS, 2))
     assert encoder.terms == (0, 2)  # in three rows and in two; the others are in one
     assert encoder.names == ("grams", "organic", "nothing", "brand", "tfidf_0", "tfidf_2")
     encoded = encoder.encode(TABLE, TERMS)

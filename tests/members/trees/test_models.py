@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from pricing.errors import ArtifactError, ConfigError, SchemaError, TrainingError
-from pricing.members.trees.boosting import train_gbdt_models
+from pricing.members.trees.boosting import table_rows, train_gbdt_models
 from tests.members.trees.conftest import (
     LIBRARIES,
     TINY,
@@ -60,8 +60,8 @@ def test_prediction_completeness(rows: int, tests: int, folds: int, seed: int) -
     results = out_of_fold(table[:rows], labels[:rows], fold, TINY)
     assert list(results) == list(LIBRARIES)
     for result in results.values():
-        assert len(result.bags) == folds
-        tested = [bag.bag.predict_values(bag.bag.encoder.encode(table[rows:])) for bag in result.bags]
+        assert len(result.fitted) == folds
+        tested = [member.predict(table_rows(table[rows:])) for member in result.fitted]
         for predicted, expected in ((result.train, rows), (result.valid, rows), *((test, tests) for test in tested)):
             assert predicted.shape == (expected,)
             assert np.isfinite(predicted).all()
@@ -177,8 +177,7 @@ def test_folds_with_terms(library: str) -> None:
     settings = {library: tiny(library, terms=5)}
     result = out_of_fold(table[:460], labels[:460], np.arange(460) % 3, settings, tfidf[:460])[library]
     assert np.isfinite(result.valid).all()
-    bag = result.bags[0].bag
-    assert np.isfinite(bag.predict_values(bag.encoder.encode(table[460:], tfidf[460:]))).all()
+    assert np.isfinite(result.fitted[0].predict(table_rows(table[460:], tfidf=tfidf[460:]))).all()
     importance = result.importance
     assert importance["tfidf_1"] > 3 * max(importance[f"tfidf_{term}"] for term in (0, 2, 3, 4))
 

@@ -1,6 +1,7 @@
 """The target per unit: what is learnt of a log price, and the way back."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 from scipy import sparse
 
 from pricing.errors import ArtifactError, SchemaError
@@ -58,7 +60,7 @@ def test_round_trip(rows: int, seed: int, exponent: float, stored: bool) -> None
     values: Any = encoder.encode(table)
     target = Target.fit(Matrix(values[:rows], labels[:rows]), encoder, exponent)
     if stored:
-        target = Target.from_json(json.loads(json.dumps(target.to_json())))
+        target = TypeAdapter(Target).validate_python(json.loads(json.dumps(asdict(target))))
         values = sparse.csr_matrix(values)
     learnt = target.learnt(Matrix(values, labels), encoder)
     np.testing.assert_allclose(labels - learnt - target.center, shifts(table, rows, exponent), atol=1e-9)
@@ -109,10 +111,10 @@ def test_folds_take_their_own_means() -> None:
     settings = {"lightgbm": tiny("lightgbm", amount_exponent=1.0)}
     fold = np.arange(120) % 2
     result = out_of_fold(table, labels, fold, settings)["lightgbm"]
-    for number, bag in enumerate(result.bags):
+    for number, member in enumerate(result.fitted):
         learning = table.filter(pl.Series(fold != number)).with_columns(pl.col("ipq_log_amount").fill_nan(None))
         means = learning.group_by("ipq_family").agg(pl.col("ipq_log_amount").cast(pl.Float64).mean()).drop_nulls()
-        assert bag.models[0].model.target.mean_log_amount == pytest.approx(dict(means.iter_rows()))
+        assert member.models[0].target.mean_log_amount == pytest.approx(dict(means.iter_rows()))
 
 
 def test_refused(tmp_path: Path) -> None:

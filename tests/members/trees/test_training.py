@@ -47,11 +47,11 @@ def test_seeds_are_averaged(small_table: Callable[..., Any]) -> None:
         out_of_fold(table, labels, np.arange(120) % 2, {"lightgbm": tiny("lightgbm", extra_trees=True, seeds=seeds)})
         for seeds in (1, 3)
     )
-    bags = three["lightgbm"].bags
-    assert [len(bag.models) for bag in bags] == [3, 3]
-    first = [bag.models[0].model.predict(table[::2]) for bag in bags]
+    members = three["lightgbm"].fitted
+    assert [len(member.models) for member in members] == [3, 3]
+    first = [member.models[0].predict(table[::2]) for member in members]
     np.testing.assert_array_equal(one["lightgbm"].valid[::2], first[0])
-    each = [trained.model.predict(table[::2]) for trained in bags[0].models]
+    each = [model.predict(table[::2]) for model in members[0].models]
     assert len({tuple(prediction) for prediction in each}) == 3
     np.testing.assert_allclose(three["lightgbm"].valid[::2], np.mean(each, axis=0), rtol=1e-12)
 
