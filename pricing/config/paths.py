@@ -19,6 +19,11 @@ class PathsConfig(Section):
         return self.artifacts / "store"
 
     @property
+    def models(self) -> Path:
+        """The trained models, which are stage outputs like any other."""
+        return self.store
+
+    @property
     def work(self) -> Path:
         """Resumable work in progress: image manifest and images, Optuna studies, checkpoints."""
         return self.artifacts / "work"

@@ -7,7 +7,6 @@ On disk::
     LEARNER.safetensors      the weights of a network
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +25,8 @@ from pricing.ensemble.meta_network import NetworkModel
 from pricing.ensemble.meta_trees import TreeModel
 from pricing.errors import ArtifactError, PredictionsError, SchemaError
 from pricing.metrics.smape import Floats
-from pricing.store.artifacts import write_json
+from pricing.store.artifacts import read_json, write_json
+from pricing.store.tables import reading
 
 _FORMAT = 4
 _SUMMED = (
@@ -173,8 +173,8 @@ class Ensemble:
             A file is missing, damaged or of another format.
         """
         path = folder / "ensemble.json"
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+        with reading(path, "a whole ensemble"):
+            record = read_json(path)
             if record["format"] != _FORMAT:
                 raise ArtifactError(f"{path}: format {record['format']!r}, this version reads {_FORMAT}; train again")
             members = tuple(str(name) for name in record["members"])
@@ -187,10 +187,6 @@ class Ensemble:
             decision = Decision.from_dict(record["decision"], len(members))
             kept = record["intervals"]
             intervals = Intervals.from_dict(kept, len(members)) if kept is not None else None
-        except (OSError, UnicodeDecodeError) as error:
-            raise ArtifactError(f"{path}: the ensemble cannot be read ({error}); build the run again") from None
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-            raise ArtifactError(f"{path}: the ensemble is damaged ({error!r}); build the run again") from None
         total = sum(weights.values())
         if set(weights) != set(learners) or min(weights.values(), default=-1.0) < 0 or abs(total - 1) > 1e-9:
             raise ArtifactError(f"{path}: level 2 weights {weights} are not on the simplex over {sorted(learners)}")

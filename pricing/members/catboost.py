@@ -90,11 +90,8 @@ def train_catboost(
     except catboost.CatBoostError as error:
         raise refused("CatBoost", train, settings, error) from None
     history = model.get_evals_result()
-    curves = {
-        ({"learn": "train"}.get(split, "valid"), "mae"): values["MAE"]
-        for split, values in history.items()
-        if "MAE" in values
-    }
+    splits = {"learn": "train", "validation": "valid"}
+    curves = {splits[split]: {"mae": values["MAE"]} for split, values in history.items() if "MAE" in values}
     best = int(model.tree_count_)
     return TrainedModel(CatBoostModel(encoder, target, best, model), curves_table(curves))
 

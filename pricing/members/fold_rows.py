@@ -14,8 +14,6 @@ from pricing.errors import ArtifactError, SchemaError
 from pricing.features.load import ID, RIDGE, FeatureSet, load_features, load_price_features
 from pricing.store.tables import read_table
 
-TEXTS = ("sample_id", "catalog_content", "image_link")
-
 
 @dataclass(frozen=True)
 class Rows:

@@ -50,11 +50,11 @@ class GaussianProcessMember(Member[GaussianProcessSettings]):
     def fit(self, rows: "FoldRows", *, rounds: int | None = None, resume: Path | None = None) -> Self:
         """Learn kernel and mean from the ``train`` rows, as in `Member.fit`; nothing is stopped early."""
         from pricing.members.kernels.process import GaussianProcess
-        from pricing.members.torch_parts.scaler import TabularScaler, without_svd
+        from pricing.members.torch_parts.scaler import TabularScaler
         from pricing.members.torch_parts.torch_setup import prepare_torch
 
         prepare_torch("cpu", self.threads)
-        self.scaler = TabularScaler.fit(without_svd(rows.train.table()))
+        self.scaler = TabularScaler.fit(rows.train.table(), svd=False)  # the words are read themselves
         products = _products(rows.train, self.scaler)
         self.process = GaussianProcess(self.settings, _kernel(self.scaler, products.meaning is not None))
         self.process.fit(products, rows.train.log_price, self.seed)
@@ -112,9 +112,8 @@ def _products(rows: "Rows", scaler: "TabularScaler") -> "Products":
     from sklearn.preprocessing import normalize
 
     from pricing.members.kernels.kernel import Products
-    from pricing.members.torch_parts.scaler import without_svd
 
-    numbers = scaler.transform(without_svd(rows.table()))  # the words are read themselves
+    numbers = scaler.transform(rows.table())
     embedding = rows.features.embedding
     meaning = None if embedding is None else torch.from_numpy(embedding.astype(np.float64))
     return Products(torch.from_numpy(numbers.astype(np.float64)), normalize(rows.features.tfidf), meaning)

@@ -138,8 +138,7 @@ def train_lightgbm(
     best = min(booster.best_iteration if booster.best_iteration > 0 else trained, trained)
     if best < trained:
         booster = lgb.Booster(model_str=booster.model_to_string(num_iteration=best))
-    curves = {(split, metric): values for split, by in history.items() for metric, values in by.items()}
-    return TrainedModel(LightGBMModel(encoder, target, best, booster), curves_table(curves))
+    return TrainedModel(LightGBMModel(encoder, target, best, booster), curves_table(history))
 
 
 class LightGBMModel(TreeModel):

@@ -4,7 +4,6 @@ An output holds predictions.parquet (``sample_id``, ``role``, ``log_price``), me
 has them, curves.parquet and importance.parquet. Rows are checked by id and never by position.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +17,15 @@ from pricing.catalogue.split import LABELLED, UNLABELLED, read_split
 from pricing.errors import ArtifactError, SchemaError
 from pricing.metrics.interval_levels import INTERVAL_COLUMNS
 from pricing.metrics.smape import Floats, smape_of_logs
-from pricing.store.tables import read_table
+from pricing.store.artifacts import read_json
+from pricing.store.tables import read_table, reading
 
 RESERVED = frozenset({"sample_id", "price", "fold", "stack", *INTERVAL_COLUMNS})
 """Columns of the ensemble's own tables, which no member may be called."""
+
+
+CURVES = {"round": pl.Int32, "split": pl.String, "metric": pl.String, "value": pl.Float64}
+"""Columns of curves.parquet; rounds count from 1."""
 
 
 def write_predictions(out: Path, roles: Mapping[str, tuple[pl.Series, NDArray[np.floating]]]) -> None:
@@ -42,10 +46,9 @@ def write_predictions(out: Path, roles: Mapping[str, tuple[pl.Series, NDArray[np
 
 def write_curves(out: Path, curves: Sequence[Mapping[str, Any]] | pl.DataFrame) -> None:
     """Write curves.parquet (``round``, ``split``, ``metric``, ``value``), if there are any."""
-    schema = {"round": pl.Int32, "split": pl.String, "metric": pl.String, "value": pl.Float64}
-    table = curves if isinstance(curves, pl.DataFrame) else pl.DataFrame(curves, schema=schema)
+    table = curves if isinstance(curves, pl.DataFrame) else pl.DataFrame(curves, schema=CURVES)
     if table.height:
-        table.cast(schema).write_parquet(out / "curves.parquet")  # type: ignore[arg-type]
+        table.cast(CURVES).write_parquet(out / "curves.parquet")  # type: ignore[arg-type]
 
 
 def average_models(folds: Sequence[Floats], refit: Floats | None = None) -> Floats:
@@ -188,11 +191,9 @@ def oof_smapes(catalogue: Path, folds: Path, members: dict[str, list[Path]]) -> 
 
 def _read_predictions(folder: Path, name: str, fold: int | None) -> pl.DataFrame:
     path = folder / "member.json"
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+    with reading(path, "a trained member"):
+        record = read_json(path)
         found = (record["member"], record["fold"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{path}: cannot be read ({error!r}); train the member again") from None
     if found != (name, fold):
         raise ArtifactError(f"{path}: is member {found[0]} fold {found[1]}, expected member {name} fold {fold}")
     return read_table(folder / "predictions.parquet", ["sample_id", "role", "log_price"])

@@ -51,11 +51,11 @@ class SparseMLPMember(Member[SparseMLPSettings]):
     def fit(self, rows: "FoldRows", *, rounds: int | None = None, resume: Path | None = None) -> Self:
         """Train the networks, as in `Member.fit`; ``valid`` rows are only scored."""
         from pricing.members.sparse_network import SparseMLPEnsemble
-        from pricing.members.torch_parts.scaler import TabularScaler, without_svd
+        from pricing.members.torch_parts.scaler import TabularScaler
         from pricing.members.torch_parts.torch_setup import prepare_torch
 
         prepare_torch("cpu", self.threads)
-        self.scaler = TabularScaler.fit(without_svd(rows.train.features.tabular)) if self.settings.dense else None
+        self.scaler = TabularScaler.fit(rows.train.features.tabular, svd=False) if self.settings.dense else None
         settings = self.settings if rounds is None else self.settings.model_copy(update={"epochs": rounds})
         valid = rows.valid
         shown = None if valid is None else (valid.features.tfidf, self._numbers(valid), valid.log_price)
@@ -102,8 +102,6 @@ class SparseMLPMember(Member[SparseMLPSettings]):
         """Engineered numbers, ndarray of shape (n, f), float32; f is 0 where they are not read."""
         import numpy as np
 
-        from pricing.members.torch_parts.scaler import without_svd
-
         if self.scaler is None:
             return np.empty((len(rows), 0), np.float32)
-        return self.scaler.transform(without_svd(rows.features.tabular))
+        return self.scaler.transform(rows.features.tabular)

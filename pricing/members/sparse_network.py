@@ -8,7 +8,6 @@ real rows. Batches double each epoch, which anneals like a falling rate at a gro
 every second one on the mere presence of terms, are averaged.
 """
 
-import json
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,12 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from pricing.errors import ArtifactError, TrainingError
+from pricing.errors import TrainingError
 from pricing.members.sparse_mlp import SparseMLPSettings
 from pricing.members.torch_parts.tensors import load_tensors, save_tensors
 from pricing.metrics.smape import smape_of_logs
-from pricing.store.artifacts import write_json
+from pricing.store.artifacts import read_json, write_json
+from pricing.store.tables import reading
 
 TERMS = "terms.weight"
 
@@ -197,8 +197,8 @@ class SparseMLPEnsemble:
             A file is missing or damaged.
         """
         state = load_tensors(folder / "networks.safetensors")
-        try:
-            record = json.loads((folder / "networks.json").read_text(encoding="utf-8"))
+        with reading(folder, "sparse MLPs"):
+            record = read_json(folder / "networks.json")
             config = SparseMLPSettings.model_validate(record["config"])
             ensemble = cls(config)
             ensemble.kept = state.pop("kept").numpy().astype(np.int64)
@@ -208,8 +208,6 @@ class SparseMLPEnsemble:
                 prefix = f"{number}."
                 network.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
                 ensemble.networks.append(network.eval())
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise ArtifactError(f"{folder}: sparse MLP cannot be read ({error}); train it again") from None
         return ensemble
 
 

@@ -1,6 +1,5 @@
 """The one step that trains a member: one fold's rows in; predictions, figures and the model out."""
 
-import json
 import logging
 import shutil
 import time
@@ -11,12 +10,12 @@ from pkgutil import resolve_name
 from statistics import median_low
 
 from pricing.catalogue.split import fold_words
-from pricing.errors import ArtifactError
 from pricing.members.contract import Member, MemberSettings, SettingsT
 from pricing.members.fold_rows import FoldInputs, FoldRows
 from pricing.members.predictions import write_curves, write_predictions
 from pricing.metrics.smape import smape_of_logs
-from pricing.store.artifacts import write_json
+from pricing.store.artifacts import read_json, write_json
+from pricing.store.tables import reading
 
 logger = logging.getLogger(__name__)
 
@@ -99,15 +98,13 @@ def with_tuned(settings: SettingsT, name: str, tuned: Path | None) -> SettingsT:
     if tuned is None:
         return settings
     path = tuned / "settings.toml"
-    try:
+    with reading(path, f"settings for {name}"):
         found = tomllib.loads(path.read_text(encoding="utf-8"))["members"][name]
         return type(settings).model_validate({**settings.model_dump(), **found})
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{path}: holds no settings for {name} ({error}); search again") from None
 
 
 def _median_round(fold_models: Sequence[Path]) -> int | None:
     """Lower median of the folds' best rounds; None where the member has none."""
-    records = [json.loads((model / "member.json").read_text(encoding="utf-8")) for model in fold_models]
+    records = [read_json(model / "member.json") for model in fold_models]
     rounds = [int(record["best_round"]) for record in records if record["best_round"]]
     return median_low(rounds) if rounds else None

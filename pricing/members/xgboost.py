@@ -132,8 +132,7 @@ def train_xgboost(
     if valid is not None and rounds is None:
         best = booster.best_iteration + 1
         booster = booster[:best]
-    curves = {(split, metric): values for split, by in history.items() for metric, values in by.items()}
-    return TrainedModel(XGBoostModel(encoder, target, best, booster), curves_table(curves))
+    return TrainedModel(XGBoostModel(encoder, target, best, booster), curves_table(history))
 
 
 def _has_gpu(data: Any) -> bool:

@@ -18,13 +18,12 @@ from transformers import PreTrainedTokenizerBase
 from pricing.errors import WeightsError
 from pricing.pretrained.weights import (
     Source,
-    describe,
     find_encoder,
     load_image_encoder,
     load_text_encoder,
     load_tokenizer,
     tensors_sha256,
-)
+)  # fmt: skip
 from pricing.store.permissions import apply_umask
 
 Kind = Literal["text", "image"]
@@ -132,6 +131,10 @@ def _folder(folder: Path, record: Mapping[str, Any]) -> Path:
 
 
 def _describe(source: Source, encoder: nn.Module) -> dict[str, Any]:
-    """A folder's path says nothing on another machine, and would make outputs differ; the hash identifies it."""
-    record = describe(source, encoder.state_dict())
-    return record | {"name": "local"} if record["origin"] == "folder" else record
+    """What is written beside a trained model: name, origin, hash of the tensors and their number.
+
+    A folder's path says nothing on another machine, and would make outputs differ; the hash identifies it.
+    """
+    state = encoder.state_dict()
+    record = {"name": "local" if source.origin == "folder" else source.name, "origin": source.origin}
+    return record | {"sha256": tensors_sha256(state), "parameters": sum(one.numel() for one in state.values())}

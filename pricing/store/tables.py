@@ -39,6 +39,7 @@ def reading(path: Path, expected: str) -> Iterator[None]:
     try:
         yield
     except (
-        OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile, pl.exceptions.PolarsError
+        OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, EOFError, BadZipFile,
+        pl.exceptions.PolarsError,
     ) as error:  # fmt: skip
         raise ArtifactError(f"{path}: expected {expected}, got {error!r}; rebuild the stage") from None

@@ -28,7 +28,7 @@ from pricing.metrics.smape import smape_of_logs
 from tests.ensemble.synthetic import QUICK, make_members, make_plain_members
 
 
-def predicted(ensemble: Ensemble, members: np.ndarray) -> np.ndarray:
+def stacked(ensemble: Ensemble, members: np.ndarray) -> np.ndarray:
     """Log prices of members that stand in the ensemble's order."""
     return ensemble.predict(dict(zip(ensemble.members, members.T, strict=True)))
 
@@ -106,7 +106,7 @@ def test_pure_noise_gives_no_gain() -> None:
     trained = train_ensemble(noise, log_price, np.arange(600) % 3, names(5), QUICK, 0)
     assert trained.kept == ()
     assert trained.oof == pytest.approx(trained.constant, abs=1e-9)
-    assert predicted(trained.ensemble, rng.normal(0, 9, (3, 5))) == pytest.approx(best_constant(log_price))
+    assert stacked(trained.ensemble, rng.normal(0, 9, (3, 5))) == pytest.approx(best_constant(log_price))
     # let through, they must not look like a gain either
     config = QUICK.model_copy(update={"noise_limit": 0.0})
     honest = train_ensemble(noise, log_price, np.arange(600) % 3, names(5), config, 0)
@@ -138,7 +138,7 @@ def test_threads_change_nothing() -> None:
     )
     assert (one.oof == three.oof).all()
     assert one.ensemble.weights == three.ensemble.weights
-    assert (predicted(one.ensemble, members) == predicted(three.ensemble, members)).all()
+    assert (stacked(one.ensemble, members) == stacked(three.ensemble, members)).all()
 
 
 def test_members_good_in_different_places_are_told_apart() -> None:
@@ -168,7 +168,7 @@ def test_stack_beats_its_members_and_the_hold_out_agrees() -> None:
         inside = (ends[f"low_{level}"] <= log_price[new]) & (log_price[new] <= ends[f"high_{level}"])
         assert 100 * inside.mean() == pytest.approx(level, abs=slack)
     nested = smape_of_logs(trained.oof, log_price[train])
-    fresh = smape_of_logs(predicted(trained.ensemble, members[new]), log_price[new])
+    fresh = smape_of_logs(stacked(trained.ensemble, members[new]), log_price[new])
     best = min(smape_of_logs(members[new][:, j], log_price[new]) for j in range(5))
     mean = smape_of_logs(members[new].mean(axis=1), log_price[new])
     assert fresh < min(best, mean) - 1

@@ -5,7 +5,6 @@ trained. Images: patches of the frozen encoder. Both are bfloat16 bits in uint16
 texts and equal links are kept once.
 """
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ import polars as pl
 from pricing.catalogue.split import SPLITS
 from pricing.errors import ArtifactError
 from pricing.members.multimodal.inputs import KeptImages, KeptTexts, StoredTexts, TokenTexts
-from pricing.store.artifacts import write_json
+from pricing.store.artifacts import read_json, write_json
+from pricing.store.tables import read_table, reading
 
 
 @dataclass(frozen=True)
@@ -52,17 +52,14 @@ class Activations:
             return prepared
         if prepared is None:
             raise ArtifactError("the rows are not encoded; give the output of the encode step or of Member.encode")
-        path = prepared / "encoded.json"
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            rows = pl.read_parquet(prepared / "rows.parquet")
-            arrays = {}
-            for name in record["arrays"]:
-                path = prepared / f"{name}.npy"
+        with reading(prepared / "encoded.json", "kept activations"):
+            record = read_json(prepared / "encoded.json")
+            paths = {name: prepared / f"{name}.npy" for name in record["arrays"]}
+        arrays = {}
+        for name, path in paths.items():
+            with reading(path, "kept activations"):
                 arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
-            raise ArtifactError(f"{path}: kept activations cannot be read ({error}); rebuild the encode step") from None
-        return cls(record, rows, arrays)
+        return cls(record, read_table(prepared / "rows.parquet"), arrays)
 
     def save(self, folder: Path) -> None:
         """Write all but the arrays into the folder in which `new_array` made these."""

@@ -36,16 +36,13 @@ class ModelEMA:
         self.shadow = {name: p.detach().clone() for name, p in _trained(model)}
         self._backup: dict[str, torch.Tensor] = {}
 
-    def decay_at(self, update: int) -> float:
-        """Decay of the update with this number, from 1."""
-        return min(self.decay, (1 + update) / (10 + update)) if self.warmup else self.decay
-
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
         """Take in the weights after an optimiser step."""
         self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.warmup else self.decay
         names, weights = zip(*_trained(model), strict=True)
-        torch._foreach_lerp_([self.shadow[name] for name in names], list(weights), 1.0 - self.decay_at(self.updates))
+        torch._foreach_lerp_([self.shadow[name] for name in names], list(weights), 1.0 - decay)
 
     @torch.no_grad()
     def apply_shadow(self, model: nn.Module) -> None:

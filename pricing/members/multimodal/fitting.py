@@ -2,7 +2,6 @@
 
 import copy
 import hashlib
-import json
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,11 +19,11 @@ from pricing.members.multimodal.ranks import Ranks, launch
 from pricing.members.multimodal.settings import MultimodalSettings, TrainingConfig
 from pricing.members.multimodal.text_phase import TextPriceModel
 from pricing.members.multimodal.towers import Towers
-from pricing.members.multimodal.trained_network import TrainedNetwork, read_numbers
+from pricing.members.multimodal.trained_network import TrainedNetwork
 from pricing.members.multimodal.training import TrainingResult, train_neural_network
 from pricing.members.torch_parts.scaler import TabularScaler
 from pricing.pretrained.saved_encoders import SavedEncoders
-from pricing.store.artifacts import key_of, key_parts, write_json
+from pricing.store.artifacts import key_of, key_parts, read_json, write_json
 
 RIDGE = "price_ridge"  # the linear skip starts at this column
 
@@ -55,7 +54,7 @@ def fit_network(
     with TemporaryDirectory(prefix="pricing-") as folder:
         saved = Path(folder)
         launch(_fit_rank, settings.processes, device, (rows.inputs, rows.fold, settings, seed, epochs, work, saved))
-        description = Description(**json.loads((saved / "description.json").read_text(encoding="utf-8")))
+        description = Description(**read_json(saved / "description.json"))
         return TrainedNetwork.load(saved, rows.train.prepared / "encoders"), description
 
 
@@ -75,7 +74,7 @@ def _fit_here(
 ) -> tuple[TrainedNetwork, Description]:
     train, valid = rows.train, rows.valid
     encoded = Activations.given(train.prepared)
-    scaler = TabularScaler.fit(read_numbers(train, settings))
+    scaler = TabularScaler.fit(train.table(), svd=settings.fusion.svd)
     encoders = SavedEncoders(train.prepared / "encoders", encoded.record["encoders"])
     torch.manual_seed(seed)  # LoRA draws its adapters in the towers
     towers = Towers(encoded.record, EncoderParts(settings, encoders))

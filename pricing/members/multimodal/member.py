@@ -3,9 +3,9 @@
 from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pricing.members.contract import Description, Lane, Member, MemberSettings, Reads
+from pricing.members.contract import Description, Lane, Member, Reads
 from pricing.members.multimodal.settings import MultimodalSettings
 from pricing.store.stages import Stage
 
@@ -37,22 +37,19 @@ class Multimodal(Member[MultimodalSettings]):
     description: Description
 
     @classmethod
-    def refits(cls, settings: MemberSettings) -> bool:
+    def refits(cls, settings: Any) -> bool:
         """Only by choice: the network takes longer than all other members together."""
-        assert isinstance(settings, MultimodalSettings)
         return settings.refit
 
     @classmethod
-    def prepare_settings(cls, settings: MemberSettings) -> MultimodalSettings:
+    def prepare_settings(cls, settings: Any) -> MultimodalSettings:
         """Return which encoders run, on what they run and in which precision."""
-        assert isinstance(settings, MultimodalSettings)
         training = settings.training.only("precision")
         return settings.only("device", "encode_batch", "text", "image").model_copy(update={"training": training})
 
     @classmethod
-    def reads_images(cls, settings: MemberSettings) -> bool:
+    def reads_images(cls, settings: Any) -> bool:
         """Only with an image encoder."""
-        assert isinstance(settings, MultimodalSettings)
         return settings.image.enabled
 
     def fit(self, rows: "FoldRows", *, rounds: int | None = None, resume: Path | None = None) -> Self:

@@ -8,13 +8,11 @@ rows, and there are as many images as rows, blank ones included: see docs/decisi
 import copy
 import sys
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.data import Dataset
 
 from pricing.errors import TrainingError
 from pricing.members.multimodal.dataset import AmazonMLDataset, get_dataloader
@@ -23,19 +21,6 @@ from pricing.members.multimodal.network import Batch
 from pricing.members.multimodal.optimisation import Precision
 from pricing.members.multimodal.ranks import Ranks
 from pricing.pretrained.text import shape_batches
-
-
-class _Some(Dataset[Any]):
-    """Some rows of a data set, under the numbers that they have there."""
-
-    def __init__(self, dataset: AmazonMLDataset, rows: np.ndarray) -> None:
-        self.dataset, self.rows, self.lengths = dataset, rows, dataset.lengths[rows]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, place: int) -> dict[str, Any]:
-        return self.dataset[int(self.rows[place])]
 
 
 @torch.inference_mode()
@@ -67,10 +52,9 @@ def predict(
     # dealt out in order of length, so that every process gets as many tokens
     mine = rows[np.argsort(dataset.lengths[rows], kind="stable")][ranks.rank :: ranks.size] if ranks.size > 1 else rows
     result = np.zeros(len(dataset))
-    some: Any = _Some(dataset, mine)
-    batches = [places.tolist() for _, places in shape_batches(some.lengths, batch_size, sys.maxsize)]
+    batches = [mine[places].tolist() for _, places in shape_batches(dataset.lengths[mine], batch_size, sys.maxsize)]
     shape = None if dataset.images is None else dataset.images.shape
-    for batch in get_dataloader(some, batch_size, shuffle=False, workers=workers, batches=batches):
+    for batch in get_dataloader(dataset, batch_size, shuffle=False, workers=workers, batches=batches):
         with precision.autocast():
             prediction = model(_filled(batch, batch_size, shape).to(device))
         result[batch.rows.numpy()] = prediction[: len(batch.rows)].float().cpu().numpy()

@@ -18,9 +18,10 @@ from pricing.members.multimodal.optimisation import choose_precision
 from pricing.members.multimodal.prediction import predict_with_tta
 from pricing.members.multimodal.settings import MultimodalSettings
 from pricing.members.multimodal.towers import Towers
-from pricing.members.torch_parts.scaler import TabularScaler, without_svd
+from pricing.members.torch_parts.scaler import TabularScaler
 from pricing.members.torch_parts.tensors import load_model, read_config, save_model
 from pricing.pretrained.saved_encoders import SavedEncoders
+from pricing.store.tables import reading
 
 
 class TrainedNetwork:
@@ -51,7 +52,7 @@ class TrainedNetwork:
     def dataset(self, rows: Rows, **options: Any) -> AmazonMLDataset:
         """Rows as the network reads them; ``options`` as `AmazonMLDataset` takes them."""
         encoded = Activations.given(rows.prepared).of(split_of(rows.frame))
-        values = self.scaler.transform(read_numbers(rows, self.settings))
+        values = self.scaler.transform(rows.table())
         return self.towers.dataset(rows.frame, values, encoded, image_files(rows.images, self.settings), **options)
 
     def predict(self, rows: Rows, device: torch.device) -> np.ndarray:
@@ -93,19 +94,12 @@ class TrainedNetwork:
         if encoders is None:
             raise ArtifactError(f"{folder}: its network reads pretrained encoders; give the folder that holds them")
         saved = read_config(folder)
-        try:
+        with reading(folder, "a network's settings"):
             settings = MultimodalSettings.model_validate(saved["config"])
             record = {"encoders": saved["encoders"], **saved["kept"]}
-        except (ValueError, KeyError, TypeError) as error:
-            raise ArtifactError(f"{folder}: expected a network's settings, got {error!r}; train it again") from None
         parts = EncoderParts.shared(settings, SavedEncoders(encoders, record["encoders"]))
         network = cls(settings, TabularScaler.load(folder / "scaler.json"), record, Towers(record, parts))
         load_model(network.model, folder)
         network.towers.merge()
         network.parts = parts
         return network
-
-
-def read_numbers(rows: Rows, settings: MultimodalSettings) -> pl.DataFrame:
-    """Return the columns that the network reads."""
-    return rows.table() if settings.fusion.svd else without_svd(rows.table())

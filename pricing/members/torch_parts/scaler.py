@@ -1,24 +1,20 @@
 """Engineered features as the network reads them: NaN filled and scaled by values fitted on the training part."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+from pydantic import TypeAdapter
 
-from pricing.errors import ArtifactError, SchemaError
-from pricing.store.artifacts import write_json
+from pricing.errors import SchemaError
+from pricing.store.artifacts import read_json, write_json
+from pricing.store.tables import reading
 
 _CLIP = 4.0  # standard deviations; heavy-tailed counts would otherwise own the first layer
 _LEVELS = 24  # most frequent levels of a categorical column that get a column of their own
 _RAREST = 8  # rows that a level needs
-
-
-def without_svd(table: pl.DataFrame) -> pl.DataFrame:
-    """Return the columns but ``svd_*``, for a member that reads the words themselves."""
-    return table.select([name for name in table.columns if not name.startswith("svd_")])
 
 
 @dataclass(frozen=True)
@@ -37,9 +33,14 @@ class TabularScaler:
     """(column, level) of each indicator."""
 
     @classmethod
-    def fit(cls, table: pl.DataFrame) -> "TabularScaler":
-        """Learn from the training part: Float and String columns, any order; ids excluded."""
-        numeric = tuple(name for name, kind in table.schema.items() if kind.is_numeric())
+    def fit(cls, table: pl.DataFrame, *, svd: bool = True) -> "TabularScaler":
+        """Learn from the training part: Float and String columns, any order; ids excluded.
+
+        ``svd`` is off for a member that reads the words themselves, and not the columns ``svd_*``.
+        """
+        numeric = tuple(
+            name for name, kind in table.schema.items() if kind.is_numeric() and (svd or not name.startswith("svd_"))
+        )
         values = table.select(numeric).to_numpy().astype(np.float64)
         values[~np.isfinite(values)] = np.nan
         empty = np.isnan(values).all(0) if len(values) else np.ones(len(numeric), bool)
@@ -55,14 +56,9 @@ class TabularScaler:
             counts = table[name].value_counts().filter(pl.col("count") >= _RAREST)
             counts = counts.filter(pl.col(name).is_not_null()).sort(["count", name], descending=[True, False])
             levels += [(name, level) for level in counts[name].head(_LEVELS)]
-        return cls(
-            numeric,
-            tuple(fill.tolist()),
-            tuple(heavy.tolist()),
-            tuple(values.mean(0).tolist()),
-            tuple(np.where(std < 1e-9, 0.0, std).tolist()),
-            tuple(levels),
-        )
+        fitted = fill, heavy, values.mean(0), np.where(std < 1e-9, 0.0, std)
+        numbers: Any = (tuple(array.tolist()) for array in fitted)
+        return cls(numeric, *numbers, tuple(levels))
 
     @property
     def width(self) -> int:
@@ -111,11 +107,5 @@ class TabularScaler:
         ArtifactError
             The file is missing or damaged.
         """
-        try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-            fields: dict[str, Any] = {
-                key: tuple(tuple(v) if isinstance(v, list) else v for v in value) for key, value in raw.items()
-            }
-            return cls(**fields)
-        except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise ArtifactError(f"{path}: expected a scaler of numbers, got {error!r}; train again") from None
+        with reading(path, "a scaler of numbers"):
+            return TypeAdapter(cls).validate_python(read_json(path))

@@ -1,6 +1,5 @@
 """Saving and loading: safetensors for tensors, JSON for the rest; nothing that is read can execute code."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from pricing.errors import ArtifactError
-from pricing.store.artifacts import write_json
+from pricing.store.artifacts import read_json, write_json
 from pricing.store.permissions import apply_umask
+from pricing.store.tables import reading
 
 WEIGHTS, CONFIG = "model.safetensors", "model.json"
 
@@ -69,13 +69,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     ArtifactError
         Missing or not JSON.
     """
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{folder / CONFIG}: expected a model's configuration, got {error!r}") from None
-    if not isinstance(config, dict):
-        raise ArtifactError(f"{folder / CONFIG}: expected a JSON object, got {type(config).__name__}")
-    return config
+    with reading(folder / CONFIG, "a model's configuration"):
+        return dict(read_json(folder / CONFIG))
 
 
 def save_tensors(state: Mapping[str, torch.Tensor], path: Path) -> None:

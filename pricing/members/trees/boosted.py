@@ -5,7 +5,6 @@ differ by seed; the mean of three LightGBM models is 0.13 SMAPE better on the re
 (docs/LOG.md).
 """
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,7 +19,8 @@ from pricing.members.contract import Description, Member
 from pricing.members.trees.matrix import EncodedFold
 from pricing.members.trees.tree_model import TrainedModel, TreeModel
 from pricing.members.trees.tree_settings import TreeSettings
-from pricing.store.artifacts import write_json
+from pricing.store.artifacts import read_json, write_json
+from pricing.store.tables import reading
 
 if TYPE_CHECKING:
     from pricing.members.fold_rows import FoldRows, Rows
@@ -113,10 +113,8 @@ class BoostedMember(Member[TreeSettings]):
         ArtifactError
             It holds no models, one is missing or damaged, or they read different columns.
         """
-        try:
-            count = int(json.loads((folder / "bag.json").read_text(encoding="utf-8"))["models"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ArtifactError(f"{folder}: holds no models ({error!r}); train the member again") from None
+        with reading(folder, "a member's models"):
+            count = int(read_json(folder / "bag.json")["models"])
         member = cls(cls.Settings(), threads=threads)
         member.models = [cls.Model.load(folder / str(number)) for number in range(count)]
         if any(model.encoder != member.models[0].encoder for model in member.models):

@@ -8,9 +8,9 @@ loading equal those before, bit for bit.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -20,10 +20,12 @@ import polars as pl
 from pydantic import TypeAdapter
 
 from pricing.errors import ArtifactError, ConfigError, TrainingError
+from pricing.members.predictions import CURVES
 from pricing.members.trees.matrix import Matrix, TableEncoder, Values
 from pricing.members.trees.target import Target
 from pricing.metrics.smape import Floats
-from pricing.store.artifacts import file_digest, write_json
+from pricing.store.artifacts import file_digest, read_json, write_json
+from pricing.store.tables import reading
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -134,15 +136,13 @@ class TreeModel(ABC):
             A file is missing, damaged, of another version, or no model of this library.
         """
         schema, path = folder / "schema.json", folder / cls.file
-        try:
-            record = json.loads(schema.read_text(encoding="utf-8"))
+        with reading(schema, "a model's schema"):
+            record = read_json(schema)
             if record["format"] != FORMAT:
                 raise ValueError(f"format {record['format']!r}, expected format {FORMAT}")
             encoder: TableEncoder = TypeAdapter(TableEncoder).validate_python(record["features"])
             target: Target = TypeAdapter(Target).validate_python(record["target"])
             rounds, expected = int(record["rounds"]), str(record["sha256"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ArtifactError(f"{schema}: is no model schema ({error!r}); train the member again") from None
         try:
             data = path.read_bytes()
             found = hashlib.sha256(data).hexdigest()
@@ -194,17 +194,11 @@ def refused(library: str, train: Matrix, settings: TreeSettings, reason: object)
     return TrainingError(f"{library} on {rows} rows x {columns} features: {said}{way_out}")
 
 
-def curves_table(curves: dict[tuple[str, str], list[float]]) -> pl.DataFrame:
-    """Stack (split, metric) -> one value per round into the long table of `TrainedModel`."""
-    schema = {"round": pl.Int32, "split": pl.String, "metric": pl.String, "value": pl.Float64}
+def curves_table(curves: Mapping[str, Mapping[str, list[float]]]) -> pl.DataFrame:
+    """Stack split -> metric -> one value per round into the long table of `TrainedModel`."""
     parts = [
-        pl.DataFrame({"value": values}, schema={"value": pl.Float64})
-        .with_columns(
-            (pl.int_range(1, pl.len() + 1, dtype=pl.Int32)).alias("round"),
-            pl.lit(split).alias("split"),
-            pl.lit(metric).alias("metric"),
-        )
-        .select(list(schema))
-        for (split, metric), values in sorted(curves.items())
+        pl.DataFrame({"round": range(1, len(values) + 1), "split": split, "metric": metric, "value": values}, CURVES)
+        for split, by_metric in sorted(curves.items())
+        for metric, values in sorted(by_metric.items())
     ]
-    return pl.concat(parts) if parts else pl.DataFrame(schema=schema)
+    return pl.concat([pl.DataFrame(schema=CURVES), *parts])
