@@ -24,7 +24,8 @@ from pricing.config.tuning import TuningConfig
 from pricing.errors import ConfigError
 from pricing.members.registry import member_classes, members_section
 
-if TYPE_CHECKING:  # the registry makes it of the members' own settings
+# the registry makes it of the members' own settings
+if TYPE_CHECKING:
     MembersConfig = Any
 else:
     MembersConfig = members_section()
@@ -105,7 +106,8 @@ def load_config(preset: str = "demo", overrides: Mapping[str, Any] | Iterable[st
     ConfigError
         An unknown preset or key, a wrong type, an impossible value; names the key's full path.
     """
-    below = _read_preset(preset)  # its own error, before those of single settings
+    # its own error, before those of single settings
+    below = _read_preset(preset)
     above = _merge({}, overrides) if isinstance(overrides, Mapping) else parse_settings(overrides)
     for source, tree in ((f"preset {preset}", below), ("settings", above)):
         if "preset" in tree:

@@ -52,7 +52,8 @@ def fit_ensemble(
     labelled = read_labelled(catalogue, folds)
     train, holdout = labelled["train"], labelled["holdout"]
     test_ids = read_test_ids(catalogue)
-    names = tuple(sorted(members))  # not the order in which branches happened to end
+    # not the order in which branches happened to end
+    names = tuple(sorted(members))
     read = {n: read_member(n, members[n], refits.get(n), train, holdout.ids, test_ids) for n in names}
     log_price = np.log(train.price)
     matrix = np.column_stack([read[name].oof for name in names])

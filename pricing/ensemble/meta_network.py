@@ -139,7 +139,8 @@ class NetworkModel:
 
 
 def _silu(values: Floats) -> Floats:
-    with np.errstate(over="ignore"):  # exp of a very negative input: the result is then 0, as it should be
+    # exp of a very negative input: the result is then 0, as it should be
+    with np.errstate(over="ignore"):
         return values / (1 + np.exp(-values))
 
 

@@ -50,17 +50,20 @@ def catboost_params(settings: CatBoostSettings, *, seed: int, threads: int) -> d
         "eval_metric": "MAE",
         "bootstrap_type": "Bernoulli",
         "boosting_type": "Plain",
-        "max_ctr_complexity": 1,  # combinations of categories cost more than they gain on a few thousand rows
+        # combinations of categories cost more than they gain on a few thousand rows
+        "max_ctr_complexity": 1,
         "boost_from_average": False,  # the labels are centred
         "random_seed": seed,
         "thread_count": threads,
         "task_type": "CPU" if settings.device == "cpu" else "GPU",
-        "allow_const_label": True,  # one other price may lie in the fold that is left out
+        # one other price may lie in the fold that is left out
+        "allow_const_label": True,
         "allow_writing_files": False,
         "logging_level": "Silent",
     }
     if settings.device == "cpu":
-        params["rsm"] = settings.rsm  # not offered on GPU for regression
+        # not offered on GPU for regression
+        params["rsm"] = settings.rsm
     return params
 
 
@@ -100,7 +103,8 @@ def _pool(values: Values, encoder: TableEncoder, labels: Floats | None = None) -
     import catboost
 
     split = len(encoder.numeric)
-    if not isinstance(values, np.ndarray):  # CatBoost takes categories beside numbers only from dense columns
+    # CatBoost takes categories beside numbers only from dense columns
+    if not isinstance(values, np.ndarray):
         values = values.toarray()
         # its categories come last
         values = np.hstack(
@@ -131,13 +135,15 @@ class CatBoostModel(TreeModel):
     def gains(self) -> Floats:
         """Return the prediction values change of each column, ndarray of shape (p,): the cheap kin of the gain."""
         found = np.asarray(self.booster.get_feature_importance(type="PredictionValuesChange"), dtype=np.float64)
-        split, terms = len(self.encoder.numeric), len(self.encoder.terms)  # its order: numbers, terms, categories
+        # its order: numbers, terms, categories
+        split, terms = len(self.encoder.numeric), len(self.encoder.terms)
         return np.concatenate([found[:split], found[split + terms :], found[split : split + terms]])
 
     def write_booster(self, path: Path) -> None:
         """Write CatBoost's binary format; equal models give equal bytes."""
         metadata = self.booster.get_metadata()
-        for key in list(metadata.keys()):  # a random id, the time, the thread count; the trees do not need them
+        # a random id, the time, the thread count; the trees do not need them
+        for key in list(metadata.keys()):
             del metadata[key]
         self.booster.save_model(str(path), format="cbm")
 

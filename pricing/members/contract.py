@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 from pricing.config.base import Section
 from pricing.store.stages import Stage
 
-if TYPE_CHECKING:  # numpy and polars, which a command that only reads settings need not load
+# numpy and polars, which a command that only reads settings need not load
+if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 

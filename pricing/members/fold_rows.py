@@ -173,7 +173,8 @@ class FoldRows(Mapping[str, Rows]):
                 ridge, price = price[RIDGE].to_numpy(), price.drop(RIDGE)
             splits[split] = Rows(frame, features, price, ridge, images, inputs.prepared)
         labelled = splits["labelled"]
-        log_price = np.log(labelled.frame["price"].to_numpy())  # as the ensemble; polars' log differs in a last bit
+        # as the ensemble; polars' log differs in a last bit
+        log_price = np.log(labelled.frame["price"].to_numpy())
         known = labelled.frame.drop("price").with_columns(log_price=pl.Series(log_price))
         labelled = replace(labelled, frame=known)
         masks = fold_roles(read_split(inputs.folds, known[ID]), fold)

@@ -80,7 +80,8 @@ def train_fold(
               "rows": len(rows.train), "params": settings.model_dump(mode="json"), **made.record}  # fmt: skip
     write_json(out / "member.json", record)
     if resume is not None:
-        shutil.rmtree(resume, ignore_errors=True)  # checkpoints of finished folds only fill the disk
+        # checkpoints of finished folds only fill the disk
+        shutil.rmtree(resume, ignore_errors=True)
     logger.info(
         "%s, %s: %d rows, best round %s%s; %.1f s on %d threads", chosen.name, fold_words(fold), len(rows.train),
         made.best_round, "" if smape is None else f", SMAPE {smape:.2f}", time.perf_counter() - started, threads,

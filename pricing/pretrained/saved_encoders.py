@@ -63,7 +63,8 @@ class SavedEncoders:
         folder.mkdir()
         records: dict[str, dict[str, Any] | None] = {"text": None, "image": None}
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)  # a checkpoint without a pooler gets a random one: the same in every run
+            # a checkpoint without a pooler gets a random one: the same in every run
+            torch.manual_seed(0)
             if text is not None:
                 source = find_encoder(text, "text")
                 encoder: Any = load_text_encoder(source)
@@ -118,7 +119,8 @@ class SavedEncoders:
         record = self.records[kind]
         assert record is not None
         found = tensors_sha256(encoder.state_dict())
-        if found != record["sha256"]:  # another encoder's prices look like prices too
+        # another encoder's prices look like prices too
+        if found != record["sha256"]:
             raise WeightsError(
                 f"{kind} encoder {record['name']} in {_folder(self.folder, record)}: tensors hash to {found[:12]}, "
                 f"expected {record['sha256'][:12]}; copy the run's whole model folder again"

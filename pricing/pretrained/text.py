@@ -8,7 +8,8 @@ import polars as pl
 from pricing.catalogue.plain_text import plain_text
 from pricing.catalogue.title import FIELD, LABEL, NAMED, field_line, title_line
 
-_HEAD = 16  # tokens that every window begins with: value, unit and pack take 5 to 12
+# tokens that every window begins with: value, unit and pack take 5 to 12
+_HEAD = 16
 
 # "Pack of 6" says more than the "20 Count" before it, so the patterns are tried one after the other
 _PACKS = (

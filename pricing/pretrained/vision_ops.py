@@ -35,7 +35,8 @@ def declare_vision_ops() -> bool:
     missing = [name for name in _SCHEMAS if not hasattr(torch.ops.torchvision, name)]
     if not missing:
         return False
-    _library = torch.library.Library("torchvision", "FRAGMENT")  # kept alive: the schemas go with the object
+    # kept alive: the schemas go with the object
+    _library = torch.library.Library("torchvision", "FRAGMENT")
     for name in missing:
         _library.define(_SCHEMAS[name])
     return True

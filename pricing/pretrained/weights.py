@@ -31,7 +31,8 @@ from pricing.config.paths import PathsConfig
 from pricing.errors import WeightsError
 from pricing.store.artifacts import file_digest
 
-disable_progress_bar()  # a bar a fold for reading 90 MB says nothing
+# a bar a fold for reading 90 MB says nothing
+disable_progress_bar()
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 MPNET_SHA256 = "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"
@@ -97,7 +98,8 @@ def find_encoder(name: str, kind: Literal["text", "image"]) -> Source:
         raise _missing(name, kind, str(error)) from None
     except _HUB_ERRORS as error:
         raise _missing(name, kind, f"the hub gave {type(error).__name__}") from None
-    if known:  # the package's weights: what is pinned there is pinned here
+    # the package's weights: what is pinned there is pinned here
+    if known:
         if not (path / "model.safetensors").exists():
             raise _missing(name, kind, f"the hub's copy in {path} has no model.safetensors")
         pinned = MINILM_SHA256 if short == MINILM else MPNET_SHA256
@@ -202,7 +204,8 @@ def _joined_mpnet() -> Path | None:
                 whole.write(part.read_bytes())
         with zipfile.ZipFile(joined) as archive:
             for entry in archive.namelist():
-                name = Path(entry).name  # flat: no entry can leave the folder
+                # flat: no entry can leave the folder
+                name = Path(entry).name
                 if name.endswith((".json", ".txt", ".safetensors")) and "Pooling" not in entry:
                     scratch = target / f"{name}.{os.getpid()}.part"
                     scratch.write_bytes(archive.read(entry))

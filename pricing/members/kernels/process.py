@@ -29,7 +29,8 @@ from pricing.store.artifacts import read_json, write_json
 from pricing.store.tables import reading
 
 JITTER = 1e-6
-CHUNK = 2048  # rows of a piece of a kernel matrix: 115 MB against 7,000 landmarks
+# rows of a piece of a kernel matrix: 115 MB against 7,000 landmarks
+CHUNK = 2048
 
 
 def left_out(
@@ -101,7 +102,8 @@ class GaussianProcess:
     def _learn(self, products: Products, target: torch.Tensor, rng: np.random.Generator) -> None:
         """Climb the evidence of some rows."""
         rows = np.sort(rng.permutation(len(products))[: self.config.fit_rows])
-        some, values = products.take(rows), target[rows].clamp(-3, 3)  # an outlier is no evidence of a rough kernel
+        # an outlier is no evidence of a rough kernel
+        some, values = products.take(rows), target[rows].clamp(-3, 3)
         optimizer = torch.optim.Adam(self.kernel.parameters(), lr=self.config.learning_rate)
         identity = torch.eye(len(rows), dtype=torch.float64)
         for step in range(self.config.steps):

@@ -27,7 +27,8 @@ KINDS: dict[Kind, tuple[str, ...] | None] = {
     "minimal": ("model",),  # for prediction
     # continues exactly, in the folder that also holds the best weights
     "quick": ("model", "optimizer", "scaler", "ema", "rng", "position"),
-    "full": None,  # everything given, the best weights among it: can be moved elsewhere
+    # everything given, the best weights among it: can be moved elsewhere
+    "full": None,
 }
 
 
@@ -46,7 +47,8 @@ class CheckpointManager:
         self.folder, self.keep = folder, keep
         folder.mkdir(parents=True, exist_ok=True)
         for scratch in folder.glob("*.part"):  # left by a killed run
-            scratch.unlink(missing_ok=True)  # another process that trains along may have been first
+            # another process that trains along may have been first
+            scratch.unlink(missing_ok=True)
 
     def save_checkpoint(
         self, state: Mapping[str, Any], step: int, *,
@@ -140,7 +142,8 @@ class CheckpointManager:
 
     def _clean_up(self, prefix: str, keep: int) -> None:
         for old in sorted(self.folder.glob(f"{prefix}*.json"), reverse=True)[keep:]:
-            old.unlink()  # first the JSON: without it the rest is no checkpoint
+            # first the JSON: without it the rest is no checkpoint
+            old.unlink()
         names = {path.stem for path in self.folder.glob(f"{prefix}*.json")}
         for tensors in self.folder.glob(f"{prefix}*.safetensors"):
             if tensors.stem not in names:

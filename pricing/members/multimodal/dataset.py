@@ -14,7 +14,8 @@ from pricing.members.multimodal.inputs import ImageInput, TextInput
 from pricing.members.multimodal.network import Batch
 from pricing.members.multimodal.ranks import Ranks
 
-CHUNK = (16, 50)  # batches that are sorted by length together: a quarter of an epoch's, within these bounds
+# batches that are sorted by length together: a quarter of an epoch's, within these bounds
+CHUNK = (16, 50)
 
 
 class AmazonMLDataset(Dataset[Any]):
@@ -204,7 +205,8 @@ def get_dataloader(
         # resumed epoch differ from an undisturbed one
         generator=torch.Generator().manual_seed(seed),
         pin_memory=torch.cuda.is_available(),
-        persistent_workers=False,  # workers hold a copy of the data set, whose epoch seeds the augmentation
+        # workers hold a copy of the data set, whose epoch seeds the augmentation
+        persistent_workers=False,
     )
 
 

@@ -151,7 +151,8 @@ def _encode_texts(
     for length, batch in _progress(batches, "texts"):
         tokens = torch.zeros(settings.encode_batch, length, dtype=torch.int64)  # (B, T), unused rows included
         mask = torch.zeros(settings.encode_batch, length, dtype=torch.int64)
-        mask[:, 0] = 1  # an unused row attends to its padding rather than to nothing
+        # an unused row attends to its padding rather than to nothing
+        mask[:, 0] = 1
         for place, row in enumerate(batch):
             tokens[place, : texts.lengths[row]] = texts.get(row)
             mask[place, : texts.lengths[row]] = 1
@@ -179,7 +180,8 @@ def _encode_images(
         chosen, pixels = [], []
         for link in links[start : start + settings.encode_batch]:
             image = open_image(files[link])
-            if image is not None:  # a file that broke since it was fetched counts as missing
+            # a file that broke since it was fetched counts as missing
+            if image is not None:
                 chosen.append(link)
                 pixels.append(transform(image))
         if chosen:

@@ -56,7 +56,8 @@ class TextTower(nn.Module):
     def forward(self, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Ids (B, T) or hidden states of the lower part (B, T, H), mask (B, T) bool -> hidden states (B, T, H)."""
         if tokens.is_floating_point():
-            tokens = tokens.float()  # kept as bfloat16; what follows may be computed in float32
+            # kept as bfloat16; what follows may be computed in float32
+            tokens = tokens.float()
         if self.encoder is None:
             return tokens
         inputs = {"inputs_embeds" if self.upper else "input_ids": tokens}
@@ -96,7 +97,8 @@ def split_text_encoder(encoder: nn.Module, trainable_layers: int) -> tuple[nn.Mo
     cut = len(layers) - trainable_layers
     encoder_module: Any = encoder
     if hasattr(encoder_module, "pooler"):
-        encoder_module.pooler = None  # token states are what is read; the pooler would be computed for nothing
+        # token states are what is read; the pooler would be computed for nothing
+        encoder_module.pooler = None
     upper: Any = None
     if trainable_layers:
         encoder_module.encoder.layer = nn.ModuleList(layers[cut:])

@@ -25,7 +25,8 @@ from pricing.members.torch_parts.scaler import TabularScaler
 from pricing.pretrained.saved_encoders import SavedEncoders
 from pricing.store.artifacts import key_of, key_parts, read_json, write_json
 
-RIDGE = "price_ridge"  # the linear skip starts at this column
+# the linear skip starts at this column
+RIDGE = "price_ridge"
 
 
 def fit_network(
@@ -76,7 +77,8 @@ def _fit_here(
     encoded = Activations.given(train.prepared)
     scaler = TabularScaler.fit(train.table(), svd=settings.fusion.svd)
     encoders = SavedEncoders(train.prepared / "encoders", encoded.record["encoders"])
-    torch.manual_seed(seed)  # LoRA draws its adapters in the towers
+    # LoRA draws its adapters in the towers
+    torch.manual_seed(seed)
     towers = Towers(encoded.record, EncoderParts(settings, encoders))
     lora_share = towers.lora_share
     network = TrainedNetwork(settings, scaler, encoded.record, towers, seed)

@@ -181,7 +181,8 @@ class ImageFiles:
         if seed is None or self.augmented is None:
             return self.plain(image)
         state = random.getstate()
-        with torch.random.fork_rng(devices=[]):  # workers and resumed runs draw the same, whatever was drawn before
+        # workers and resumed runs draw the same, whatever was drawn before
+        with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             random.seed(seed)
             try:
@@ -200,7 +201,8 @@ def open_image(path: Path) -> Image.Image | None:
     """Decode an image to RGB; None if the file is missing or broken."""
     try:
         with Image.open(path) as file:
-            if file.mode in ("RGBA", "LA", "P"):  # transparent packshots stand on white
+            # transparent packshots stand on white
+            if file.mode in ("RGBA", "LA", "P"):
                 image = file.convert("RGBA")
                 ground = Image.new("RGBA", image.size, "white")
                 return Image.alpha_composite(ground, image).convert("RGB")

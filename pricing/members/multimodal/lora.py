@@ -39,7 +39,8 @@ def setup_lora(encoder: nn.Module, config: LoraConfig) -> tuple[PeftModel, float
         raise WeightsError(f"{type(encoder).__name__}: no attention layer is called one of {', '.join(_TARGETS)}")
     adapters = PeftLoraConfig(r=config.r, lora_alpha=config.alpha, lora_dropout=config.dropout, target_modules=found)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # peft warns about what it will not save; it saves nothing here
+        # peft warns about what it will not save; it saves nothing here
+        warnings.simplefilter("ignore")
         encoder_module: Any = encoder
         model = get_peft_model(encoder_module, adapters)
     total = sum(p.numel() for p in model.parameters())

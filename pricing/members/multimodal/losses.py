@@ -56,7 +56,8 @@ class HuberSMAPELoss(LogLoss):
 
     def rows(self, difference: torch.Tensor) -> torch.Tensor:
         """See `LogLoss.rows`."""
-        smape = 2.0 * torch.tanh(difference / 2.0)  # signed, so that it is smooth at zero
+        # signed, so that it is smooth at zero
+        smape = 2.0 * torch.tanh(difference / 2.0)
         return (1.0 - self.weight) * self._huber(difference) + self.weight * self._huber(smape)
 
     def _huber(self, x: torch.Tensor) -> torch.Tensor:

@@ -120,7 +120,8 @@ class OptimizedMultimodalModel(nn.Module):
             vectors.append(image.mean(1))  # (B, D)
         fused = self.gated(vectors) if self.gated is not None else torch.cat(vectors, dim=-1)  # (B, D) or (B, K*D)
         residual = self.head(fused).squeeze(-1).float()  # (B,)
-        with torch.autocast(tabular.device.type, enabled=False):  # bf16 has 3 digits, too few for a log price of 3.4
+        # bf16 has 3 digits, too few for a log price of 3.4
+        with torch.autocast(tabular.device.type, enabled=False):
             return self.skip(tabular.float()).squeeze(-1) + self.scale * residual
 
     def count_parameters(self) -> int:
@@ -145,9 +146,11 @@ class OptimizedMultimodalModel(nn.Module):
         if mask is None:
             raise SchemaError("the model reads images, the batch has none")
         if batch.images is None or not len(batch.images):
-            return self.missing_image.expand(len(mask), 1, -1)  # (B, 1, D): a batch without any image
+            # (B, 1, D): a batch without any image
+            return self.missing_image.expand(len(mask), 1, -1)
         patches = self.image_projection(self.image(batch.images))  # (M, P, C) -> (M, P, D)
-        if not self.training:  # blank images fill up a batch of prediction; to count in training would wait for a GPU
+        # blank images fill up a batch of prediction; to count in training would wait for a GPU
+        if not self.training:
             patches = patches[: int(mask.sum())]
         if len(patches) == len(mask):  # all rows have one
             return patches
@@ -163,7 +166,8 @@ class OptimizedMultimodalModel(nn.Module):
         chance = self.config.modality_dropout
         if not self.training or chance == 0 or has_image is None:
             return text, image
-        draw = torch.rand(len(text), device=text.device)  # (B,): [0, p/2) loses the text, [p/2, p) the image
+        # (B,): [0, p/2) loses the text, [p/2, p) the image
+        draw = torch.rand(len(text), device=text.device)
         no_text = ((draw < chance / 2) & has_image).view(-1, 1, 1)
         no_image = ((draw >= chance / 2) & (draw < chance)).view(-1, 1, 1)
         text = torch.where(no_text, self.missing_text.to(text.dtype), text)

@@ -72,7 +72,8 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Adam
         groups.setdefault((rate, decay), []).append(parameter)
     return torch.optim.AdamW(
         [{"params": p, "lr": rate, "peak": rate, "weight_decay": decay} for (rate, decay), p in groups.items()],
-        fused=True,  # 12 ms for 22.6 million parameters on two cores; foreach takes 50
+        # 12 ms for 22.6 million parameters on two cores; foreach takes 50
+        fused=True,
     )
 
 

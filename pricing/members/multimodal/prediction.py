@@ -75,7 +75,8 @@ def _filled(batch: Batch, size: int, shape: tuple[int, ...] | None) -> Batch:
         longer = -mask.shape[1] % 8
         tokens = F.pad(tokens, (*(0, 0) * (tokens.ndim - 2), 0, longer, 0, more))  # (size, T[, H])
         mask = F.pad(mask, (0, longer, 0, more))  # (size, T)
-        mask[len(batch.rows) :, 0] = True  # a blank row attends to its padding rather than to nothing
+        # a blank row attends to its padding rather than to nothing
+        mask[len(batch.rows) :, 0] = True
     if shape is not None and image_mask is not None:
         there = torch.empty(0, *shape) if images is None else images
         images = torch.cat([there, torch.zeros(size - len(there), *shape, dtype=there.dtype)])  # (size, ...)

@@ -36,7 +36,8 @@ from pricing.metrics.smape import smape_of_logs
 logger = logging.getLogger(__name__)
 
 _POSITION = ("epoch", "batch", "bad_epochs", "skipped", "best_epoch", "epoch_loss", "curves")
-MAX_SKIPPED = 20  # steps with a non-finite loss or gradient in a row that are borne; one more ends the training
+# steps with a non-finite loss or gradient in a row that are borne; one more ends the training
+MAX_SKIPPED = 20
 
 
 @dataclass
@@ -84,7 +85,8 @@ def train_neural_network(
     with full_memory_is_an_error(device, config.batch_size):
         run = _Run(model.to(device), train, valid, config, checkpoints, work, seed, device, workers, fingerprint)
         run.resume()
-        stop = threading.Event()  # asks the loop to save after its step and leave
+        # asks the loop to save after its step and leave
+        stop = threading.Event()
         with on_sigterm(stop.set):
             while run.epoch < config.epochs and run.bad_epochs < config.patience:
                 run.train_epoch(stop)
@@ -120,7 +122,8 @@ class _Run:
         self.curves: list[dict[str, Any]] = []
         self.saved_at = time.monotonic()
         self.network = self.ranks.wrap(model)
-        torch.manual_seed(seed + self.ranks.rank)  # each process draws its own dropout
+        # each process draws its own dropout
+        torch.manual_seed(seed + self.ranks.rank)
 
     # -- checkpoints
 
@@ -155,7 +158,8 @@ class _Run:
                 logger.info("resumed at epoch %d, batch %d, step %d", self.epoch + 1, self.batch, self.step)
                 return
             except torch.OutOfMemoryError:
-                raise  # the checkpoint is good, the device is full
+                # the checkpoint is good, the device is full
+                raise
             except Exception as error:  # another program's state may fail anywhere; all of it means the same
                 logger.warning("%s: %s; training from scratch", self.manager.folder, error)
                 self.load(before)
@@ -197,7 +201,8 @@ class _Run:
         self.sampler.set_position(self.epoch, self.batch)
         sizes = [len(batch) for batch in self.sampler.batches(self.epoch)]
         bar = tqdm(total=len(sizes), initial=self.batch, desc=f"epoch {self.epoch + 1}", disable=None, leave=False)
-        losses: list[torch.Tensor] = []  # on the device: reading each one would make it wait for the next launch
+        # on the device: reading each one would make it wait for the next launch
+        losses: list[torch.Tensor] = []
         for batch in self.loader:
             group = self.batch // self.config.accumulation * self.config.accumulation
             rows = sum(sizes[group : group + self.config.accumulation])  # of this optimiser step
@@ -215,7 +220,8 @@ class _Run:
                 stopping, saving = self.ranks.sum([float(stop.is_set()), float(due)], self.device)
                 if stopping:
                     self.save()
-                    self.ranks.wait()  # no process leaves before the checkpoint is whole
+                    # no process leaves before the checkpoint is whole
+                    self.ranks.wait()
                     raise SystemExit(128 + signal.SIGTERM)
                 if self.batch < len(sizes) and saving:
                     self.save()
@@ -240,7 +246,8 @@ class _Run:
         finite = math.isfinite(loss) and bool(torch.isfinite(norm))
         if finite:
             self.scaler.step(self.optimizer)
-        self.scaler.update()  # lowers its scale after gradients that were not finite
+        # lowers its scale after gradients that were not finite
+        self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         self.skipped = 0 if finite else self.skipped + 1
         if not finite:
@@ -281,7 +288,8 @@ class _Run:
                 self.ema.restore(self.model)
             found = f", validation SMAPE {score:.2f}"
         logger.info("epoch %d: training loss %.4f%s", self.epoch, loss, found)
-        self.save()  # the last epoch's too: what follows (another phase, predictions) may be killed
+        # the last epoch's too: what follows (another phase, predictions) may be killed
+        self.save()
 
     def finish(self) -> TrainingResult:
         if self.best_state is not None:

@@ -12,8 +12,10 @@ from pricing.errors import SchemaError
 from pricing.store.artifacts import read_json, write_json
 from pricing.store.tables import reading
 
-_CLIP = 4.0  # standard deviations; heavy-tailed counts would otherwise own the first layer
-_LEVELS = 24  # most frequent levels of a categorical column that get a column of their own
+# standard deviations; heavy-tailed counts would otherwise own the first layer
+_CLIP = 4.0
+# most frequent levels of a categorical column that get a column of their own
+_LEVELS = 24
 _RAREST = 8  # rows that a level needs
 
 
@@ -57,8 +59,8 @@ class TabularScaler:
             counts = counts.filter(pl.col(name).is_not_null()).sort(["count", name], descending=[True, False])
             levels += [(name, level) for level in counts[name].head(_LEVELS)]
         fitted = fill, heavy, values.mean(0), np.where(std < 1e-9, 0.0, std)
-        numbers: Any = (tuple(array.tolist()) for array in fitted)
-        return cls(numeric, *numbers, tuple(levels))
+        arguments: Any = (numeric, *(tuple(array.tolist()) for array in fitted), tuple(levels))
+        return cls(*arguments)
 
     @property
     def width(self) -> int:

@@ -99,7 +99,8 @@ def pack(tree: Any, tensors: dict[str, torch.Tensor], path: str = "") -> Any:
     Dictionaries keep integer keys and tuples stay tuples, which an optimiser's state needs.
     """
     if isinstance(tree, torch.Tensor):
-        name = f"{len(tensors)}{path}"  # numbered: the keys 1 and "1", or "a/b" and "b" in "a", make equal paths
+        # numbered: the keys 1 and "1", or "a/b" and "b" in "a", make equal paths
+        name = f"{len(tensors)}{path}"
         tensors[name] = tree.detach().cpu().contiguous().clone()
         return {"tensor": name}
     if isinstance(tree, Mapping):

@@ -23,6 +23,7 @@ def prepare_torch(device: Literal["auto", "cpu", "cuda"], threads: int) -> torch
     if device == "cuda" and not found:
         raise TrainingError("device is cuda, but torch sees no GPU; set it to auto or cpu")
     chosen = torch.device("cuda" if found and device != "cpu" else "cpu")
-    torch.use_deterministic_algorithms(chosen.type == "cpu")  # on a CPU it costs nothing; a GPU lacks some operators
+    # on a CPU it costs nothing; a GPU lacks some operators
+    torch.use_deterministic_algorithms(chosen.type == "cpu")
     logger.debug("torch on %s with %d threads", chosen, threads)
     return chosen

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from pricing.errors import SchemaError, TrainingError
 from pricing.metrics.smape import Floats
 
-if TYPE_CHECKING:  # 0.2 s, which reading settings need not take
+# 0.2 s, which reading settings need not take
+if TYPE_CHECKING:
     from scipy import sparse
 
     from pricing.members.fold_rows import FoldRows, Rows

@@ -87,7 +87,8 @@ def optimize(
 
     with _worker(work, member.name, when_alone) as first:
         study = _open_study(path, name)
-        started, spent = time.monotonic(), _seconds(study)  # of the budget, what earlier processes have used
+        # of the budget, what earlier processes have used
+        started, spent = time.monotonic(), _seconds(study)
         while True:
             done = len(finished_trials(study))
             if tuning.trials and done >= tuning.trials:

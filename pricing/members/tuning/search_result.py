@@ -83,7 +83,8 @@ def read_study(
     start = [trial.value for trial in complete if trial.user_attrs.get("defaults")]
     trials = [
         {
-            "number": number,  # Optuna's own numbers count killed trials too, and so depend on luck
+            # Optuna's own numbers count killed trials too, and so depend on luck
+            "number": number,
             "state": trial.state.name.lower(),
             "smape": trial.user_attrs.get("smape", trial.value),
             "settings": {name: trial.params[name] for name in names},
