@@ -128,8 +128,8 @@ class Ensemble:
         if self.intervals is None:
             raise ArtifactError("this ensemble has no prediction intervals; build the run again")
         around = self.intervals.around(self._matrix(member_log_prices), log_price)
-        ends = {f"low_{level}": low for level, (low, _) in around.items()}
-        return ends | {f"high_{level}": high for level, (_, high) in around.items()}
+        sides = ("low", "high")
+        return {f"{side}_{level}": ends for level in around for side, ends in zip(sides, around[level], strict=True)}
 
     def _matrix(self, given: Mapping[str, ArrayLike]) -> Floats:
         missing, extra = sorted(set(self.members) - set(given)), sorted(set(given) - set(self.members))
