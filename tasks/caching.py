@@ -21,13 +21,13 @@ from prefect.context import TaskRunContext
 from prefect.serializers import JSONSerializer
 
 from pricing.plan.execute import Runtime, step_key
+from pricing.plan.local_runner import RETRY_SECONDS
 from pricing.plan.step import Step
 from pricing.store.artifacts import Reference
 
 __all__ = ["placed", "step_task"]
 
 SERIALIZER = JSONSerializer(object_decoder=None)
-RETRY_SECONDS = (5.0, 20.0)
 
 
 @dataclass

@@ -15,8 +15,7 @@ class ResourcesConfig(Section):
     """Number of cores that the run may use; None takes what the machine has, at most 64. With 1 all lanes take turns in
     one process."""
     runner: Literal["processes", "local"] = "processes"
-    """What runs the steps of the command and of the flows: Prefect with its own processes, or the local runner, which
-    needs no Prefect."""
+    """What runs the steps of a command: Prefect, or the local runner, which needs no Prefect."""
     trees_share: float = Field(0.5, gt=0, lt=1)
     """Share of the cores that the GBDT branch gets while the neural branch runs."""
     encoder_folds_beside: int = Field(0, ge=0)

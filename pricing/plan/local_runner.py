@@ -3,9 +3,11 @@
 import logging
 import multiprocessing
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from itertools import islice
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any, TypeVar
 
 from pricing.configuration import PricingConfig
 from pricing.download.sources import ImageSource
+from pricing.errors import DownloadError
 from pricing.members.contract import Lane
 from pricing.plan.channel import listen, log_to_channel, say
 from pricing.plan.execute import Runtime, execute
@@ -29,6 +32,9 @@ from pricing.sample.served import LOOPBACK, served_sample
 __all__ = ["lane_processes", "run_locally", "run_opened", "run_sample_locally"]
 
 logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = (5.0, 20.0)
+"""Pauses before a step is tried again."""
 
 
 def run_locally(
@@ -88,7 +94,13 @@ def run_opened(opened: OpenedRun, verbosity: Verbosity = Verbosity.NORMAL) -> Fi
 
 
 def execute_here(step: Step, runtime: Runtime) -> dict[str, Any]:
-    """Do a step in a lane's process."""
+    """Do a step in a lane's process, again after a pause where a network or a disk failed and the step allows it."""
+    for pause in islice(RETRY_SECONDS, step.retries):
+        try:
+            return execute(step, runtime, say)
+        except DownloadError as error:
+            logger.warning("%s: %s; again in %.0f s", step.label, error, pause)
+            time.sleep(pause)
     return execute(step, runtime, say)
 
 

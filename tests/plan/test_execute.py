@@ -1,5 +1,6 @@
 """What a step's function is told, and what is kept of what it makes."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,10 @@ import pytest
 
 from pricing.config.paths import PathsConfig
 from pricing.download.sources import ImageSource
-from pricing.errors import TrainingError
+from pricing.errors import DownloadError, TrainingError
 from pricing.members.contract import Lane, MemberSettings
 from pricing.plan.execute import Runtime, execute
+from pricing.plan.local_runner import execute_here
 from pricing.plan.step import Step
 from pricing.store.artifacts import Reference
 from pricing.store.stages import Stage
@@ -84,3 +86,28 @@ def test_checkpoints_belong_to_the_key_of_what_they_become(runtime: Runtime, mon
             execute(step("stopped", settings=MemberSettings()), runtime)
         folders.append(told["resume"])
     assert folders[0] == folders[1] != folders[2]
+
+
+def failing_twice(out_file: Path, say: Any) -> dict[str, int]:
+    tries = int(out_file.read_text(encoding="utf-8")) + 1
+    out_file.write_text(str(tries), encoding="utf-8")
+    if tries < 3:
+        raise DownloadError("the host is away")
+    return {"tries": tries}
+
+
+def test_the_local_runner_tries_again_what_may_be_tried_again(
+    runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("time.sleep", pauses.append)
+    counter = tmp_path / "tries"
+    for retries, expected in ((0, None), (1, None), (2, {"tries": 3})):
+        counter.write_text("0", encoding="utf-8")
+        fetch = replace(step("failing_twice", out_file=counter), cached=False, retries=retries)
+        if expected is None:
+            with pytest.raises(DownloadError, match="away"):
+                execute_here(fetch, runtime)
+        else:
+            assert execute_here(fetch, runtime) == expected
+    assert pauses == [5.0, 5.0, 20.0]
