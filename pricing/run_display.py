@@ -60,7 +60,8 @@ def show_progress(
         return
 
     def write(moment: Moment) -> None:
-        if moment.done < moment.total:  # the end is told by others
+        # the end is told by others
+        if moment.done < moment.total:
             log(str(moment))
 
     lines = () if verbosity is Verbosity.QUIET else ((seconds, write),)

@@ -70,7 +70,8 @@ class Forecast:
         for record in records:
             if record["reference"].name == "catalogue":
                 rows_of[record["reference"].digest] = catalogue_rows(store, record["reference"])
-        for record in records:  # oldest first: the last one counts
+        # oldest first: the last one counts
+        for record in records:
             made, inputs = record["reference"], record["parts"].get("inputs", {})
             catalogue = inputs.get("catalogue")
             rows = rows_of.get(catalogue.get("digest", ""), 0) if isinstance(catalogue, dict) else 0
@@ -119,7 +120,8 @@ class Moment:
         """Time left and the local time of the end, as text; "" before they are known."""
         if self.seconds_left is None:
             return ""
-        left = max(60.0, self.seconds_left)  # the seconds of a guess say nothing
+        # the seconds of a guess say nothing
+        left = max(60.0, self.seconds_left)
         clock = time.strftime("%H:%M", time.localtime(self.now + self.seconds_left))
         return f"about {naturaldelta(left)} left, ends about {clock}"
 

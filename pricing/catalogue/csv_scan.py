@@ -149,7 +149,8 @@ def _records(lines: _Lines, header: list[str]) -> Iterator[Record]:
             problem, kind = _explain(error, sum(len(taken) for taken, _ in lines.taken))
             lines.back_to_second_line()
             reader = csv.reader(lines, strict=True)
-            if recovering:  # still inside the broken record
+            # still inside the broken record
+            if recovering:
                 continue
             row += 1
             recovering = True

@@ -22,7 +22,8 @@ _PACK = (
     "pieces pc pcs each ea unit units dozen doz carton cartons of x per qty quantity"
 )
 _NOISE = frozenset(f"{_UNITS} {_PACK}".split())
-_SHORTEST = 6  # letters that a normalised title needs before it may join rows
+# letters that a normalised title needs before it may join rows
+_SHORTEST = 6
 
 
 def normalise_title(title: pl.Expr) -> pl.Expr:
@@ -34,7 +35,8 @@ def normalise_title(title: pl.Expr) -> pl.Expr:
     words = (
         title.str.to_lowercase()
         .str.replace_all(r"['’`]", "")
-        .str.replace_all(r"[^\p{L}\p{M}]+", " ")  # numbers go too, so 12oz becomes oz
+        # numbers go too, so 12oz becomes oz
+        .str.replace_all(r"[^\p{L}\p{M}]+", " ")
         .str.strip_chars()
         .str.split(" ")
     )
@@ -111,7 +113,8 @@ def duplicate_groups(frame: pl.DataFrame, *, max_titles_per_link: int = 20) -> p
     size = n_titles + n_links
     graph = coo_array((np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(size, size))
     component = connected_components(graph, directed=False)[1][:n_titles]  # (n_titles,)
-    names = table["own"].unique().sort().to_list()  # dense ranks count in this order
+    # dense ranks count in this order
+    names = table["own"].unique().sort().to_list()
     hashes = np.array([blake2b(name.encode(), digest_size=8).hexdigest() for name in names])
     smallest = (
         pl.DataFrame({"component": component, "hash": hashes})

@@ -27,7 +27,8 @@ _MAGIC = {
     b"SQLite format 3": "an SQLite database",
 }
 
-_BYTE_ORDER_MARKS = {  # longest first: UTF-32's begins with UTF-16's
+# longest first: UTF-32's begins with UTF-16's
+_BYTE_ORDER_MARKS = {
     b"\xff\xfe\x00\x00": "utf-32-le",
     b"\x00\x00\xfe\xff": "utf-32-be",
     b"\xef\xbb\xbf": "utf-8",
@@ -48,9 +49,11 @@ _SEPARATORS = {
     "，": "full-width commas ('，')",
     " ": "blanks",
 }
-_USUAL = ";\t|"  # taken for separators whatever the columns are called
+# taken for separators whatever the columns are called
+_USUAL = ";\t|"
 
-_OPENS = ("", *_SEPARATORS)  # a quote behind anything else is text: 5" pipe
+# a quote behind anything else is text: 5" pipe
+_OPENS = ("", *_SEPARATORS)
 
 _SEP_LINE = re.compile(r'\s*"?\s*sep\s*=\s*(?P<mark>\\t|[^"\w])?\s*"?[\s,;|]*', re.IGNORECASE)
 
@@ -98,7 +101,8 @@ def first_line_problem(path: Path, needed: Sequence[str]) -> str | None:
     lines, bare_return, open_quote = _records(text)
     if not any(line.strip() for line in lines):
         return "the file holds nothing but blank lines; expected a header and one row per line under it"
-    wrong, advice, kept = [], [], []  # what is wrong; what to do, and how to save the file
+    # what is wrong; what to do, and how to save the file
+    wrong, advice, kept = [], [], []
     if encoding != "utf-8":
         wrong.append(f"the text is {encoding[:6].upper()}, not UTF-8")
     elif not _is_utf8(head[start:]):
@@ -140,7 +144,8 @@ def _encoding(head: bytes) -> tuple[str | None, int]:
     for mark, name in _BYTE_ORDER_MARKS.items():
         if head.startswith(mark):
             return name, len(mark)
-    first = head.lstrip(b"\r\n").partition(b"\n")[0]  # a NUL in a later line is that row's own matter
+    # a NUL in a later line is that row's own matter
+    first = head.lstrip(b"\r\n").partition(b"\n")[0]
     if b"\x00" not in first:
         return "utf-8", 0
     even, odd = head[0:100:2], head[1:100:2]
@@ -159,7 +164,8 @@ def _is_utf8(head: bytes) -> bool:
     try:
         line.decode("utf-8")
     except UnicodeDecodeError as error:
-        return len(line) == len(head) and error.reason == "unexpected end of data"  # the sample ends within a letter
+        # the sample ends within a letter
+        return len(line) == len(head) and error.reason == "unexpected end of data"
     return True
 
 
@@ -197,7 +203,8 @@ def _records(text: str) -> tuple[list[str], bool, bool]:
             start, place = end, end
             continue
         place += 1
-    if quoted and len(records) == 0:  # where the quotes do not match, the line alone is judged
+    # where the quotes do not match, the line alone is judged
+    if quoted and len(records) == 0:
         return [re.split(r"[\r\n]", text, maxsplit=1)[0]], False, True
     if start < len(text) and len(records) <= _LINES_ABOVE:
         records.append(text[start:])
@@ -225,7 +232,8 @@ def _known(line: str, separator: str, needed: Sequence[str]) -> int:
 
 def _other_separator(line: str, needed: Sequence[str]) -> str | None:
     """The separator of a header, where it is no comma."""
-    best = max(_SEPARATORS, key=lambda mark: _known(line, mark, needed))  # the first of equals: the comma
+    # the first of equals: the comma
+    best = max(_SEPARATORS, key=lambda mark: _known(line, mark, needed))
     if best == "," and not _known(line, ",", needed) and len(_fields(line, ",")) == 1:
         best = max(_USUAL, key=lambda mark: len(_fields(line, mark)))
         return best if len(_fields(line, best)) > 1 else None

@@ -66,7 +66,8 @@ def stratified_folds(
     strata = price_bins(prices, bins)  # (n,)
     n_strata = int(strata.max()) + 1
     fold = np.full(n, -1, dtype=np.int8)
-    counts = np.zeros((n_splits, n_strata))  # rows of each fold and bin so far
+    # rows of each fold and bin so far
+    counts = np.zeros((n_splits, n_strata))
     target = np.bincount(strata, minlength=n_strata) / n_splits  # (n_strata,)
 
     if groups is not None:
@@ -88,7 +89,8 @@ def stratified_folds(
 
     for stratum in range(n_strata):
         rows = rng.permutation(np.flatnonzero((strata == stratum) & (fold < 0)))
-        places = _fill(counts[:, stratum], counts.sum(axis=1), len(rows), rng)  # rows that each fold takes
+        # rows that each fold takes
+        places = _fill(counts[:, stratum], counts.sum(axis=1), len(rows), rng)
         fold[rows] = np.repeat(np.arange(n_splits, dtype=np.int8), places)
         counts[:, stratum] += places
     return fold

@@ -57,7 +57,8 @@ def split_links(field: str) -> list[str]:
     if re.match(_PLAIN, text):
         return [text]
     while (plain := _ENTITY.sub(lambda match: html.unescape(match[0]), text)) != text:
-        text = plain  # some feeds escape twice
+        # some feeds escape twice
+        text = plain
     items = _items(text) if text[:1] in ("[", "(", "{", '"', "<", "=", "!") else []
     if items:
         return list(dict.fromkeys(link for item in items for link in split_links(item)))
@@ -87,7 +88,8 @@ def tidy_links(column: pl.Series) -> tuple[pl.Series, int]:
     tuple of Series of shape (n,) and int
         Null where a field holds no link.
     """
-    column = column.cast(pl.String)  # without a single link it may be of no type
+    # without a single link it may be of no type
+    column = column.cast(pl.String)
     doubtful = column.filter(column.is_not_null() & ~column.str.contains(_PLAIN))
     if not len(doubtful):
         return column, 0

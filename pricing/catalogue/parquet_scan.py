@@ -102,7 +102,8 @@ def read_parquet_table(path: Path) -> pl.DataFrame:
     for name, column in zip(table.column_names, table.columns, strict=True):
         values = _decoded(column.combine_chunks())
         if pa.types.is_decimal(values.type) and values.type.scale == 0:
-            values = values.cast(pa.large_string())  # ids of more digits than a double holds
+            # ids of more digits than a double holds
+            values = values.cast(pa.large_string())
         number = pa.types.is_decimal(values.type) or pa.types.is_float16(values.type)
         series.append(pl.Series(name, _numbers(values) if number else values))
     return pl.DataFrame(series)
@@ -147,7 +148,8 @@ def _typed(batch: pa.RecordBatch, wanted: list[str]) -> ParquetBatch:
         text = values.cast(pa.large_string())
         try:
             text.validate(full=True)
-        except pa.ArrowInvalid:  # slow, and rare: every value by itself
+        except pa.ArrowInvalid:
+            # slow, and rare: every value by itself
             text, places = _replaced(text)
             broken.update(places)
         series.append(pl.Series(name, text, pl.String).fill_null("") if name != "price" else pl.Series(name, text))

@@ -73,7 +73,8 @@ def _character(match: re.Match[str]) -> str:
     entity = match.group().rstrip(";") + ";"
     # a title in capitals has "&NBSP;"
     found = html.unescape(entity) if html.unescape(entity) != entity else html.unescape(entity.lower())
-    return " " if found in _LINE_ENDS else found  # "&#10;" begins no line of the catalogue's format
+    # "&#10;" begins no line of the catalogue's format
+    return " " if found in _LINE_ENDS else found
 
 
 def _made_plain(texts: pl.Series) -> pl.Series:

@@ -15,8 +15,10 @@ NO_PRICE = "no price"
 """Kind of the rows that are refused for having no price at all."""
 
 _POSITIVE = "expected a positive number such as 4.99"
-_DEAREST = 1e15  # beyond it squared errors and reports overflow, and no currency goes there
-_NO_PRICE = ("", "nan", "null")  # and no other word: "free" or "n/a" may be meant as a price
+# beyond it squared errors and reports overflow, and no currency goes there
+_DEAREST = 1e15
+# and no other word: "free" or "n/a" may be meant as a price
+_NO_PRICE = ("", "nan", "null")
 # what spreadsheets and dataframes write where there is no value
 _NO_ID = ("nan", "null", "none", "na", "n/a", "#n/a", "<na>", "nat", "#ref!", "#name?", "#value!", "undefined")
 _TOTALS = ("total", "totals", "grand total", "subtotal", "sum", "summe", "gesamt")

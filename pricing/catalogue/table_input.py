@@ -91,7 +91,8 @@ def _of_pandas(frame: Any) -> pa.Table:
 def _plain(column: pa.ChunkedArray) -> pa.Array:
     """Return one array; text is large_string, as which libraries' types of text are equal."""
     values = column.combine_chunks()
-    if isinstance(values, pa.ChunkedArray):  # of several chunks that are too large for one
+    # of several chunks that are too large for one
+    if isinstance(values, pa.ChunkedArray):
         return values
     if isinstance(values, pa.DictionaryArray):
         values = values.dictionary_decode()

@@ -101,7 +101,8 @@ def _choose(archive: Path, members: list[Member]) -> dict[str, Member]:
         path = PurePosixPath(member[0].replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or (path.parts and path.parts[0].endswith(":")):
             raise DownloadError(f"{archive}: member {member[0]!r} would be unpacked elsewhere; the archive is refused")
-        if path.name.lower() in found:  # Train.csv, TEST.CSV: case says nothing, and our names are in lower case
+        # Train.csv, TEST.CSV: case says nothing, and our names are in lower case
+        if path.name.lower() in found:
             found[path.name.lower()].append(member)
     chosen = {}
     for name, candidates in found.items():

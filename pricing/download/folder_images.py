@@ -154,7 +154,8 @@ class _Parts(NamedTuple):
             return cls("", "", "")
         if parts.scheme in ("http", "https"):
             return cls(parts.netloc.lower(), parts.path, parts.query)
-        return cls("", first.replace("\\", "/"), "")  # backslashes are Windows'
+        # backslashes are Windows'
+        return cls("", first.replace("\\", "/"), "")
 
     @property
     def name(self) -> str:

@@ -137,7 +137,8 @@ def _fetched(record: ImageRecord | None, file: Path) -> list[float]:
         return [record.fetched]
     try:
         return [file.stat().st_mtime]
-    except OSError:  # gone since the table was written
+    except OSError:
+        # gone since the table was written
         return []
 
 

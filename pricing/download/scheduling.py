@@ -186,7 +186,8 @@ class Scheduler:
     def _dispatch(self) -> None:
         now = time.monotonic()
         while self._waiting:
-            if self._waiting[0].done():  # cancelled
+            # cancelled
+            if self._waiting[0].done():
                 self._waiting.popleft()
                 continue
             job = None if self._unfinished == 0 else self._next(now)

@@ -23,7 +23,8 @@ COMMON_ONLY = "image/jpeg,image/png"
 """Asked for after an image in a format that is not taken: some servers send their newest one to any ``*/*``."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _LONGEST_VALIDATOR = 500
-_REASONS = {  # the first that fits
+# the first that fits
+_REASONS = {
     aiohttp.ClientProxyConnectionError: "proxy", aiohttp.ClientConnectorDNSError: "dns",
     aiohttp.ClientConnectorError: "connect", aiohttp.ConnectionTimeoutError: "connect_timeout",
     TimeoutError: "timeout", aiohttp.ClientPayloadError: "body_cut_short", aiohttp.InvalidURL: "bad_url",

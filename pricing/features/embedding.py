@@ -60,7 +60,8 @@ class EmbeddingCache:
         found = {}
         with closing(self._open()) as database:
             every = list(by_key)
-            for start in range(0, len(every), 500):  # SQLite's limit of parameters was 999
+            # SQLite's limit of parameters was 999
+            for start in range(0, len(every), 500):
                 keys = every[start : start + 500]
                 marks = ",".join("?" * len(keys))
                 for key, vector in database.execute(f"SELECT text, vector FROM vectors WHERE text IN ({marks})", keys):
@@ -183,7 +184,8 @@ class TextEmbedder:
         """(b, width) float32 of b texts of at most ``length`` tokens."""
         ids = torch.zeros(self.config.batch, length, dtype=torch.int64)  # (B, T), unused rows included
         mask = torch.zeros(self.config.batch, length, dtype=torch.int64)
-        mask[:, 0] = 1  # an unused row attends to its padding rather than to nothing
+        # an unused row attends to its padding rather than to nothing
+        mask[:, 0] = 1
         for row, text in enumerate(tokens):
             ids[row, : len(text)] = torch.tensor(text)
             mask[row, : len(text)] = 1

@@ -35,7 +35,8 @@ from pricing.features.tfidf import TfidfSpace
 from pricing.store.artifacts import read_json, write_json
 from pricing.store.tables import reading
 
-if TYPE_CHECKING:  # torch takes seconds to import, and only one of the spaces needs it
+# torch takes seconds to import, and only one of the spaces needs it
+if TYPE_CHECKING:
     from pricing.features.embedding import TextEmbedder
 
 #: rows in work at a time: a row's features depend on its own text alone, and memory on this

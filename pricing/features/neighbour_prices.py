@@ -138,7 +138,8 @@ def summarise(
 
 def _median(values: np.ndarray, count: np.ndarray) -> np.ndarray:
     """Row medians of the first ``count`` of the sorted values; NaN where there are none."""
-    ordered = np.sort(values, axis=1)  # NaN last
+    # NaN last
+    ordered = np.sort(values, axis=1)
     rows = np.arange(len(values))
     lower, upper = ordered[rows, np.maximum(count - 1, 0) // 2], ordered[rows, np.minimum(count // 2, count - 1)]
     return (lower + upper) / 2

@@ -176,5 +176,6 @@ def normalized_title(text: pl.Expr) -> pl.Expr:
     text = text.str.to_lowercase().str.replace_many(list(_SIGNS), list(_SIGNS.values()))
     for pattern in _POUNDS:
         text = text.str.replace_all(pattern, "$1 lb $2")
-    text = text.str.replace_all(in_ascii(rf"\b(?:one|{_FEW}) (\(\d{{1,2}}\))"), "$1")  # "two (2)" says it twice
+    # "two (2)" says it twice
+    text = text.str.replace_all(in_ascii(rf"\b(?:one|{_FEW}) (\(\d{{1,2}}\))"), "$1")
     return plain_numbers(text.str.replace_all(" {2,}", " "))

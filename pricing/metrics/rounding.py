@@ -22,7 +22,8 @@ _FINEST = 6
 # Share of the prices that must be whole multiples of the smallest unit. A few prices in cents make a catalogue one in
 # cents; a tenth in half cents (4.255, averages and conversions of a marketplace) make none in tenths of a cent.
 _SHARE_BELOW_DEFAULT, _SHARE = 0.95, 0.8
-_CONTEXT = Context(prec=700)  # all digits of any float, and of its rounding
+# all digits of any float, and of its rounding
+_CONTEXT = Context(prec=700)
 
 
 def catalogue_decimals(prices: Floats) -> int:

@@ -131,7 +131,8 @@ def _torn_groups(table: pl.DataFrame, decimals: int) -> list[Finding]:
     """Near-duplicates of one amount whose prices are far apart: no model can price them all."""
     # two sizes of a product have two prices with good reason; where no amount is stated, none is known to differ
     amount = pl.col("amount").cast(pl.Float64).fill_nan(None) if "amount" in table.columns else pl.lit(None, pl.Float64)
-    unit = ["unit"] if "unit" in table.columns else []  # five grams are not five pieces
+    # five grams are not five pieces
+    unit = ["unit"] if "unit" in table.columns else []
     groups = (
         table.group_by("group", amount.round_sig_figs(3).alias("amount"), *unit)
         .agg(pl.len().alias("rows"), pl.col("price").min().alias("low"), pl.col("price").max().alias("high"),

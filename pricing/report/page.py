@@ -20,7 +20,7 @@ from pricing.errors import InputError
 from pricing.metrics.price_metrics import calculate_metrics_by_quantile, evaluate_predictions
 from pricing.metrics.rounding import shown_price
 from pricing.metrics.segments import SEGMENTS
-from pricing.report.feature_words import feature_words
+from pricing.report.feature_words import PAGE_WORDS, feature_words
 from pricing.report.findings import data_findings
 from pricing.report.plots import mean_importance
 from pricing.report.run_folder import RunFolder, read_run_folder
@@ -33,37 +33,6 @@ from pricing.store.artifacts import read_json
 
 logger = logging.getLogger(__name__)
 
-_CAPTIONS = {
-    "predictions": "Predicted against listed price, and their ratio. A point above the line is a product predicted too "
-    "high: it is listed below what it looks like. All axes are logarithmic.",
-    "error_distribution": "The stack's error (right of 1 the prediction is higher than the listed price), and the "
-    "share of products within an error.",
-    "error_by_price": "Where the error sits: SMAPE and bias of each model in parts of equal size by listed price. "
-    "Above 0 % the predictions are high.",
-    "calibration": "Products predicted alike, and their listed prices, which are higher than predicted above the line.",
-    "error_by_category": "Error by category: clusters of similar texts, named by the words that set them apart. "
-    "Bias above 0 % means that the predictions are high.",
-    "comparables": "The worst errors, one product per line, among the listed prices of similar products. Where the "
-    "rings gather at what the product looks like and not at its listed price, check that price.",
-    "weights": "How much of each member is in the stack: least squares of the stack's log price on theirs.",
-    "importance": "Mean share of the gain over tree members and folds.",
-    "search": "Every trial of the search for settings, in order.",
-    "training_curves": "How the members learnt: one line per fold, and per network where a member is several.",
-}
-
-
-_COUNTS = {
-    "rows": "products",
-    "rejected": "rows left out",
-    "without_text": "without text",
-    "without_image_link": "without image link",
-    "distinct_image_links": "distinct image links",
-    "repeated_texts": "text of an earlier product",
-    "several_image_links": "several image links, the first is used",
-    "empty_rows": "empty rows, skipped",
-    "cut_texts": "texts too long, cut",
-    "unpriced": "without a price, priced",
-}
 _QUANTILES = {"q000": "minimum", "q050": "median", "q100": "maximum", "mean": "mean"}
 
 
@@ -216,7 +185,7 @@ def _quantiles(rows: pl.DataFrame | None) -> list[dict[str, float]]:
 def _inlined(plots: Path) -> dict[str, dict[str, str]]:
     """Every plot of the page as a data URI, with its caption."""
     return {
-        path.stem: {"data": data_uri(path.read_bytes(), "png"), "caption": _CAPTIONS[path.stem]}
+        path.stem: {"data": data_uri(path.read_bytes(), "png"), "caption": PAGE_WORDS["captions"][path.stem]}
         for path in sorted(plots.glob("*.png"))
     }
 
@@ -230,10 +199,11 @@ def _drivers(importance: pl.DataFrame | None) -> list[dict[str, Any]]:
 
 def _catalogue(summary: Mapping[str, Any]) -> dict[str, list[tuple[Any, ...]]]:
     """The catalogue's counts of train and test, quantiles of the prices, and whatever else is known, as lines."""
+    words = PAGE_WORDS["counts"]
     parts = [part if isinstance(part, Mapping) else {} for part in (summary.get("train"), summary.get("test"))]
-    keys = [key for key in dict.fromkeys([*_COUNTS, *parts[0], *parts[1]]) if any(_is_count(p.get(key)) for p in parts)]
+    keys = [key for key in dict.fromkeys([*words, *parts[0], *parts[1]]) if any(_is_count(p.get(key)) for p in parts)]
     shown = [[f"{part[key]:,}" if _is_count(part.get(key)) else "" for part in parts] for key in keys]
-    counts = [(_COUNTS.get(key, key.replace("_", " ")), *cells) for key, cells in zip(keys, shown, strict=True)]
+    counts = [(words.get(key, key.replace("_", " ")), *cells) for key, cells in zip(keys, shown, strict=True)]
     prices = summary.get("price") or {}
     ordered = sorted(prices, key=lambda key: (key == "mean", key))
     quantiles = [(_QUANTILES.get(key, f"{key[1:].lstrip('0')} % cost less"), float(prices[key])) for key in ordered]

@@ -57,7 +57,8 @@ def plot_predictions(price: Floats, predicted: Floats, *, title: str = "Stack on
     right.axhline(0, color="black", linewidth=1)
     right.set(xscale="log", xlabel="predicted price", ylabel="predicted / listed price")
     right.set_title("Above 1 the prediction is too high", loc="left", fontsize=11)
-    right.set_ylim(-1.05 * limit, 1.05 * limit)  # as far up as down, so that a bias is seen
+    # as far up as down, so that a bias is seen
+    right.set_ylim(-1.05 * limit, 1.05 * limit)
     ratio_ticks(right.yaxis, limit)
     price_ticks(left.xaxis, low, high)
     price_ticks(left.yaxis, low, high)
@@ -217,7 +218,8 @@ def plot_training_curves(curves: pl.DataFrame) -> Figure:
         few = True
         for (split, _), line in sorted(lines.items(), key=lambda item: (str(item[0][0]), str(item[0][1]))):
             training = str(split).startswith("train")
-            name = str(split).split("_")[0]  # several networks of a fold are valid_0, valid_1
+            # several networks of a fold are valid_0, valid_1
+            name = str(split).split("_")[0]
             few = few and len(line) < 30
             axis.plot(
                 line["round"], line["value"], color=GREY if training else BLUE, alpha=0.8, linewidth=1.2,

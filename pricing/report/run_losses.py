@@ -120,7 +120,8 @@ def image_losses(images: Mapping[str, Any], *, listed: str = "missing_images.csv
     found = [Loss("warning" if lost > _WARN_SHARE * requested else "note", what)]
     hosts = {str(host): _counts(counts) for host, counts in (images.get("hosts_lost") or {}).items()}
     if len(hosts) == 1 and lost == requested == sum(sum(counts.values()) for counts in hosts.values()):
-        return found  # the host of all of them says nothing new
+        # the host of all of them says nothing new
+        return found
     largest = sorted(hosts.items(), key=lambda item: (-sum(item[1].values()), item[0]))
     for host, counts in largest[:_SHOWN_HOSTS]:
         found.append(Loss("warning", f"{host} gave none of {sum(counts.values()):,} images{_reasons(counts)}."))

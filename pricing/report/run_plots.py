@@ -46,7 +46,8 @@ def draw_plots(run_dir: Path, config: ReportConfig, inline: Path) -> None:
         if name in _FILE_ONLY:
             continue
         if config.dpi > _INLINE_DPI:
-            figure.set_layout_engine("none")  # as it was laid out for the file: half of the time goes into that
+            # as it was laid out for the file: half of the time goes into that
+            figure.set_layout_engine("none")
             save_figure(figure, inline / file.name, _INLINE_DPI)
         else:
             (inline / file.name).write_bytes(file.read_bytes())

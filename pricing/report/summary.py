@@ -10,7 +10,8 @@ from pricing.metrics.rounding import DEFAULT_DECIMALS, shown_price
 from pricing.report.run_losses import Loss, run_losses
 from pricing.store.artifacts import read_json
 
-console = Console(markup=False)  # a path may hold brackets
+# a path may hold brackets
+console = Console(markup=False)
 
 
 def print_summary(output: Path) -> None:

@@ -115,7 +115,8 @@ def _comparables(
     catalogue: Path, folds: Path, features: FeatureSet, products: pl.DataFrame, wanted: pl.Series
 ) -> pl.DataFrame:
     """`COMPARABLES`: the nearest training products of those wanted; never one of the same near-duplicate group."""
-    if features.nearest is None:  # no space to compare them in
+    # no space to compare them in
+    if features.nearest is None:
         return pl.DataFrame(schema=COMPARABLES)
     parts = pl.read_parquet(folds / "folds.parquet").select("sample_id", "part")
     prices = pl.read_parquet(catalogue / LABELLED).select("sample_id", "price")

@@ -130,14 +130,16 @@ def fill_output(output: Path, mark: str = RUN) -> Iterator[Path]:
     made = not output.exists()
     # inside, so that moving into place is a rename even where the output is a mount or a link to another disk
     output.mkdir(parents=True, exist_ok=True)
-    for left in output.glob(f"{_PARTIAL}*"):  # by a process that was killed
+    # by a process that was killed
+    for left in output.glob(f"{_PARTIAL}*"):
         if time.time() - left.stat().st_mtime > _ABANDONED:
             shutil.rmtree(left, ignore_errors=True)
     new = output / f"{_PARTIAL}{uuid.uuid4().hex}"
     new.mkdir()
     try:
         yield new
-        apply_umask(new)  # copies keep the permissions of what they were copied from
+        # copies keep the permissions of what they were copied from
+        apply_umask(new)
         _put_in_place(new, output, mark)
     finally:
         shutil.rmtree(new, ignore_errors=True)

@@ -156,16 +156,19 @@ def _read(path: Path, needed: tuple[str, ...]) -> PredictionTable:
             if problem := first_line_problem(path, needed):
                 raise PredictionsError(f"{path}: {problem}")
             table = pl.read_csv(path, infer_schema=False, null_values="")
-            table = table.filter(~pl.all_horizontal(pl.all().is_null()))  # spreadsheets leave them at a file's end
+            # spreadsheets leave them at a file's end
+            table = table.filter(~pl.all_horizontal(pl.all().is_null()))
             header = [name or "" for name in pl.read_csv(path, has_header=False, n_rows=1, infer_schema=False).row(0)]
     except (*UNREADABLE, UnicodeDecodeError) as error:
-        if "more fields" in str(error):  # R's write.table gives the row numbers no name at all
+        # R's write.table gives the row numbers no name at all
+        if "more fields" in str(error):
             found = "has rows of more fields than its header; a row number without a name? Write the file without it"
             raise PredictionsError(f"{path}: {found}") from None
         reason = " ".join(str(error).split())
         raise PredictionsError(f"{path}: cannot be read ({reason}); expected a CSV or .parquet file") from None
     twice = sorted({name for name in header if name.strip() and header.count(name) > 1})
-    if twice:  # the second one would be read under a name of polars' own, as a model of its own
+    # the second one would be read under a name of polars' own, as a model of its own
+    if twice:
         raise PredictionsError(
             f"{path}: column {twice[0]!r} is there more than once; a model has one name and one column"
         )

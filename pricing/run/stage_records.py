@@ -60,7 +60,8 @@ def describe_networks(members: Mapping[str, Mapping[str, Path]]) -> dict[str, An
     networks: dict[str, Any] = {}
     for name, made in members.items():
         records = [read_json(output / "member.json") for output in made.values()]
-        if not records or "precision" not in records[0]:  # no network
+        # no network
+        if not records or "precision" not in records[0]:
             continue
         found: dict[str, Any] = {"precision": ", ".join(sorted({record["precision"] for record in records}))}
         for key in ("parameters", "trainable_parameters", "lora_share"):
@@ -79,7 +80,8 @@ def copy_searches(searches: Mapping[str, Path], folder: Path) -> None:
 
 def copy_rejected(catalogue: Path, output: Path) -> None:
     """Leave ``rejected.csv`` (file, row, sample_id, reason) in an output folder, if bad rows were to be left out."""
-    (output / "rejected.csv").unlink(missing_ok=True)  # an earlier stage's
+    # an earlier stage's
+    (output / "rejected.csv").unlink(missing_ok=True)
     if (catalogue / "rejected.csv").exists():
         shutil.copy(catalogue / "rejected.csv", output / "rejected.csv")
 

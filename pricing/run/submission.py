@@ -135,7 +135,8 @@ def _write_predicted(
             f"{ensemble / 'test.parquet'}: has {len(predicted)} products, the test has {len(wanted)}; "
             f"{len(missing)} missing{_example(missing)}, {len(extra)} unknown{_example(extra)}; build the run again"
         )
-    with np.errstate(over="ignore"):  # an overflow becomes inf, which is refused with its id
+    # an overflow becomes inf, which is refused with its id
+    with np.errstate(over="ignore"):
         price = log_to_price(joined["stack"].to_numpy())[rows]
     ids = joined["sample_id"][rows] if ids is None else ids
     statistics = write_submission(ids, price, config, destination)

@@ -9,11 +9,11 @@ import csv
 import hashlib
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
@@ -36,6 +36,7 @@ BROKEN = 0.015
 
 _TRAIN, _TEST = 0, 1
 _GOOD, _ABSENT, _CUT, _PAGE, _UNLINKED = range(5)
+_COLUMNS = ("sample_id", "catalog_content", "image_link", "price")
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,6 @@ class _Chunk:
 
 @dataclass
 class _Tally:
-    rows: int = 0
     readable: int = 0
     error: float = 0.0
 
@@ -151,40 +151,38 @@ def _write(folder: Path, rows: int, test_rows: int, seed: int, images: bool, bas
     if drawings is not None:
         drawings.mkdir()
     tally = _Tally()
-    _write_part(folder, _TRAIN, rows, seed, drawings, base, tally)
-    _write_part(folder, _TEST, test_rows, seed, drawings, base, _Tally())
-    share = tally.readable / tally.rows
+    _write_files(folder, {"train.csv": _COLUMNS}, _rows(_TRAIN, rows, seed, drawings, base, tally))
+    test = _rows(_TEST, test_rows, seed, drawings, base, _Tally())
+    _write_files(folder, {"test.csv": _COLUMNS[:3], "test_truth.csv": ("sample_id", "price")}, test)
+    share = tally.readable / rows
     blind = formula.bayes_floor(0.0)
     floor = {
         "smape": formula.bayes_floor(share) if images else blind,
         "smape_without_images": blind,
-        "smape_of_the_drawn_noise": tally.error / tally.rows,
+        "smape_of_the_drawn_noise": tally.error / rows,
         "readable": share if images else 0.0,
         "noise": formula.NOISE,
     }
     write_json(folder / "floor.json", floor)
 
 
-def _write_part(folder: Path, part: int, rows: int, seed: int, drawings: Path | None, base: str, tally: _Tally) -> None:
-    name = "test.csv" if part == _TEST else "train.csv"
-    truth = (folder / "test_truth.csv").open("w", encoding="utf-8", newline="") if part == _TEST else None
-    try:
-        with (folder / name).open("w", encoding="utf-8", newline="") as stream:
-            _write_rows(stream, truth, part, rows, seed, drawings, base, tally)
-    finally:
-        if truth is not None:
-            truth.close()
+def _write_files(folder: Path, files: Mapping[str, Sequence[str]], rows: Iterator[dict[str, object]]) -> None:
+    """Write CSV files, named with their columns, side by side."""
+    with ExitStack() as stack:
+        streams = [stack.enter_context((folder / name).open("w", encoding="utf-8", newline="")) for name in files]
+        writers = [csv.DictWriter(stream, columns, extrasaction="ignore", lineterminator="\n")
+                   for stream, columns in zip(streams, files.values(), strict=True)]  # fmt: skip
+        for writer in writers:
+            writer.writeheader()
+        for row in rows:
+            for writer in writers:
+                writer.writerow(row)
 
 
-def _write_rows(
-    stream: IO[str], truth: IO[str] | None, part: int, rows: int, seed: int, drawings: Path | None, base: str,
-    tally: _Tally,
-) -> None:  # fmt: skip
-    writer = csv.writer(stream, lineterminator="\n")
-    answers = csv.writer(truth, lineterminator="\n") if truth is not None else None
-    writer.writerow(["sample_id", "catalog_content", "image_link", *([] if answers else ["price"])])
-    if answers:
-        answers.writerow(["sample_id", "price"])
+def _rows(
+    part: int, rows: int, seed: int, drawings: Path | None, base: str, tally: _Tally
+) -> Iterator[dict[str, object]]:
+    """Draw the rows of one part, and their images."""
     point = formula.expected_smape(formula.GRADES)[1]
     effects = np.array(formula.GRADES)
     for number, chunk in enumerate(_chunks(part, rows, seed)):
@@ -192,7 +190,6 @@ def _write_rows(
         readable = (chunk.state == _GOOD) if drawings is not None else np.zeros(CHUNK, dtype=bool)
         best = chunk.formula + np.where(readable, 0.0, point - effects[chunk.grade])
         errors = smape_rows(chunk.log_price, best)[:count]
-        tally.rows += count
         tally.readable += int(readable[:count].sum())
         tally.error += float(errors.sum())
         prices = np.round(np.exp(chunk.log_price), 2)
@@ -204,10 +201,8 @@ def _write_rows(
             shown = (int(chunk.category[row]), int(chunk.grade[row]))
             file = _file_name(state, *shown, seed, part, number, image)
             link = "" if state == _UNLINKED else base + file
-            price = repr(float(prices[row]))
-            writer.writerow([ident, write_content(chunk.products[row]), link, *([] if answers else [price])])
-            if answers:
-                answers.writerow([ident, price])
+            values = (ident, write_content(chunk.products[row]), link, repr(float(prices[row])))
+            yield dict(zip(_COLUMNS, values, strict=True))
             if drawings is not None and image not in drawn:
                 drawn.add(image)
                 rng = np.random.default_rng([seed, part, number, 1 + image])
@@ -264,7 +259,8 @@ def _draw_chunk(rng: np.random.Generator) -> _Chunk:
 
     variant = rng.random(n) < VARIANTS
     variant[0] = False
-    origin = np.maximum.accumulate(np.where(variant, 0, np.arange(n)))  # the product that a variant repeats
+    # the product that a variant repeats
+    origin = np.maximum.accumulate(np.where(variant, 0, np.arange(n)))
     category, brand, words, title_dice = category[origin], brand[origin], words[origin], title_dice[origin]
     shelves = [formula.CATEGORIES[kind].sizes for kind in category]
     size = np.array([sizes[int(d * len(sizes))] for sizes, d in zip(shelves, size_dice, strict=True)])
@@ -317,13 +313,6 @@ def _count(folder: Path) -> int:
 def _info(folder: Path, rows: int, test_rows: int, images: bool) -> SampleInfo:
     floor_file = folder / "floor.json"
     return SampleInfo(
-        folder=folder,
-        train=folder / "train.csv",
-        test=folder / "test.csv",
-        truth=folder / "test_truth.csv",
-        floor_file=floor_file,
-        images=folder / "images" if images else None,
-        rows=rows,
-        test_rows=test_rows,
-        floor=float(read_json(floor_file)["smape"]),
-    )
+        folder, folder / "train.csv", folder / "test.csv", folder / "test_truth.csv", floor_file,
+        folder / "images" if images else None, rows, test_rows, float(read_json(floor_file)["smape"]),
+    )  # fmt: skip

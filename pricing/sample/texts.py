@@ -123,7 +123,8 @@ def write_content(product: Product) -> str:
     t, d = product.title_dice, product.dice
     kind, flavour, style = _pick(PRODUCTS[product.category], t[0]), _pick(FLAVOURS, t[1]), _pick(STYLES, t[2])
     line = _pick(_FIRST, t[3]) + _pick(_LAST, t[4]) + " " if t[5] < 0.7 else ""
-    hidden = int(t[6] * 10) if t[6] < 0.2 else -1  # this quality word stands in a bullet point instead of the name
+    # this quality word stands in a bullet point instead of the name
+    hidden = int(t[6] * 10) if t[6] < 0.2 else -1
     spelled = [word.upper() if t[7] < 0.1 else word for word in product.words]
     named = [word for place, word in enumerate(spelled) if place != hidden]
     told = [word for place, word in enumerate(spelled) if place == hidden]

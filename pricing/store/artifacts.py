@@ -191,7 +191,8 @@ class ArtifactStore:
     ) -> Reference:  # fmt: skip
         partial = self.root / ".partial" / f"{stage}-{key}-{uuid.uuid4().hex}"
         lock = self._lock(partial.name)
-        lock.acquire()  # or prune would take it for abandoned
+        # or prune would take it for abandoned
+        lock.acquire()
         partial.mkdir(parents=True)
         started = time.time()
         try:
@@ -209,7 +210,8 @@ class ArtifactStore:
         finally:
             shutil.rmtree(partial, ignore_errors=True)
             lock.release()
-            Path(lock.lock_file).unlink(missing_ok=True)  # nobody waits for this one
+            # nobody waits for this one
+            Path(lock.lock_file).unlink(missing_ok=True)
 
     @contextmanager
     def _alone(self, stage: str, key: str) -> Iterator[None]:
@@ -218,7 +220,8 @@ class ArtifactStore:
             lock.acquire(timeout=0)
         except Timeout:
             logger.info("another run is making %s %s; waiting for it", stage, key)
-            lock.acquire()  # the kernel frees it when that process ends, however it does
+            # the kernel frees it when that process ends, however it does
+            lock.acquire()
         try:
             yield
         finally:
@@ -237,14 +240,16 @@ class ArtifactStore:
         final = self.path(made)
         final.parent.mkdir(parents=True, exist_ok=True)
         try:
-            partial.rename(final)  # never replaces a folder that holds something
+            # never replaces a folder that holds something
+            partial.rename(final)
         except OSError:
             if found := self.find(made.stage, made.key):
                 return found
             if not final.exists():
                 raise
             aside = partial.with_name(partial.name + "-old")
-            final.rename(aside)  # damaged
+            # damaged
+            final.rename(aside)
             shutil.rmtree(aside, ignore_errors=True)
             partial.rename(final)
         return made
@@ -297,7 +302,8 @@ class ArtifactStore:
     def _abandoned(self, partial: Path) -> bool:
         try:
             with self._lock(partial.name).acquire(timeout=0):
-                return partial.exists()  # its run may have ended since it was listed
+                # its run may have ended since it was listed
+                return partial.exists()
         except Timeout:
             return False
 
@@ -365,6 +371,7 @@ def _peak_rss() -> int:
 def _rusage_peak() -> int:
     try:
         import resource
-    except ImportError:  # not on Windows
+    except ImportError:
+        # not on Windows
         return 0
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

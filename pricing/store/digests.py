@@ -28,7 +28,8 @@ def remembered_digest(path: Path, folder: Path) -> str:
     path = path.absolute()
     record = folder / f"{hashlib.sha256(str(path).encode()).hexdigest()[:32]}.json"
     before = _state(path)
-    with suppress(OSError, ValueError, KeyError, TypeError):  # there is none, or it is damaged
+    # there is none, or it is damaged
+    with suppress(OSError, ValueError, KeyError, TypeError):
         known = read_json(record)
         if known["state"] == before and max(before[-2:]) + _RACY < int(known["hashed"]):
             return str(known["sha256"])

@@ -37,7 +37,8 @@ def sweep(paths: PathsConfig, keep: Sequence[Path]) -> tuple[int, int]:
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{run}: is no run folder ({type(error).__name__}); nothing was removed") from None
     removed, size = ArtifactStore(paths.store).prune(keys)
-    for record in paths.records.glob("*"):  # files of other names are left alone
+    # files of other names are left alone
+    for record in paths.records.glob("*"):
         named = re.fullmatch(r"(\w+)-([0-9a-f]{32})", record.name)
         if named and not paths.store.joinpath(*named.groups()).exists():
             record.unlink(missing_ok=True)

@@ -130,7 +130,8 @@ class _Explanation:
         if made[0]["parts"] == made[1]["parts"]:
             return [f"{line}: made again from the same inputs, with another outcome"]
         below = self.of(made[0], made[1])
-        return [line, *(f"  {one}" for one in below)] if below else []  # all its reasons have been said
+        # all its reasons have been said
+        return [line, *(f"  {one}" for one in below)] if below else []
 
     def _made(self, value: Any) -> Record | None:
         if value is None:
@@ -198,7 +199,8 @@ def setting_label(step: str, slot: str, name: str) -> str:
     first, _, rest = name.partition(".")
     if first == "config":
         return f"setting {'.'.join(part for part in (SECTIONS.get(step, step), rest) if part)}"
-    if first == "settings":  # of the member that the slot names
+    # of the member that the slot names
+    if first == "settings":
         return f"setting {'.'.join(part for part in ('members', slot.rpartition('-')[0] or slot, rest) if part)}"
     if first in ("folds", "holdout", "seed", "tuning", "report", "submission"):
         return f"setting {name}"
