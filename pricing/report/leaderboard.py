@@ -36,6 +36,18 @@ def leaderboard(metrics: Mapping[str, Any], stages: Iterable[Mapping[str, Any]])
     return pl.DataFrame(table, schema=schema, orient="row")
 
 
+def model_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The constant, members from the worst on, plain mean, stack and noise floor, as far as they were judged."""
+    ranked = sorted(metrics.get("models", {}).items(), key=lambda item: -float(item[1].get("oof_smape", 0)))
+    rows = [{"name": "constant price", "kind": "baseline", **metrics.get("constant", {})}]
+    rows += [{"name": name, "kind": "member", **figures} for name, figures in ranked]
+    rows += [{"name": "plain mean", "kind": "baseline", **metrics.get("mean", {})}]
+    rows += [{"name": "stack", "kind": "stack", **metrics.get("stack", {})}]
+    rows += [{"name": "noise floor", "kind": "baseline", "holdout_smape": metrics.get("floor", {}).get("smape")}]
+    rows = [{"oof_smape": None, "holdout_smape": None, **row} for row in rows]
+    return [row for row in rows if row["oof_smape"] is not None or row["holdout_smape"] is not None]
+
+
 def _seconds(stages: Iterable[Mapping[str, Any]]) -> dict[str, float]:
     found: dict[str, float] = {}
     for record in stages:

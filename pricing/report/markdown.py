@@ -4,21 +4,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pricing.report.leaderboard import model_rows
 from pricing.report.run_losses import run_losses
 
 
 def models_table(metrics: Mapping[str, Any]) -> str:
-    """SMAPE out of fold and on the hold-out: constant, base models (worst first), mean, stack, noise floor."""
-    models = metrics.get("models", {})
-    ordered = sorted(models, key=lambda name: -float(models[name].get("oof_smape", 0)))
-    entries = [("constant", metrics.get("constant", {}))]
-    entries += [(name, models[name]) for name in ordered]
-    entries += [("plain mean", metrics.get("mean", {})), ("**stack**", metrics.get("stack", {}))]
-    rows = [
-        (name, _figure(item.get("oof_smape")), _figure(item.get("holdout_smape"))) for name, item in entries if item
-    ]
-    if "floor" in metrics:
-        rows.append(("noise floor", "", _figure(metrics["floor"].get("smape"))))
+    """SMAPE out of fold and on the hold-out of `model_rows`."""
+    rows = [(row["name"], _figure(row["oof_smape"]), _figure(row["holdout_smape"])) for row in model_rows(metrics)]
     return markdown_table(("model", "out of fold, SMAPE %", "hold-out, SMAPE %"), rows)
 
 

@@ -22,6 +22,7 @@ from pricing.metrics.rounding import shown_price
 from pricing.metrics.segments import SEGMENTS
 from pricing.report.feature_words import PAGE_WORDS, feature_words
 from pricing.report.findings import data_findings
+from pricing.report.leaderboard import model_rows
 from pricing.report.plots import mean_importance
 from pricing.report.run_folder import RunFolder, read_run_folder
 from pricing.report.run_losses import run_losses
@@ -134,21 +135,12 @@ def build_page(run_dir: Path, config: ReportConfig, plots: Path) -> None:
 
 
 def _models(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Rows of the table of models: baseline first, then from the worst to the stack; bar lengths in percent."""
-    models = metrics.get("models", {})
-    names = sorted(models, key=lambda name: -float(models[name].get("oof_smape", 0)))
-    rows = [{"name": "constant price", "kind": "baseline", **metrics.get("constant", {})}]
-    rows += [{"name": name, "kind": "member", **models[name]} for name in names]
-    rows += [{"name": "plain mean", "kind": "baseline", **metrics.get("mean", {})}]
-    rows += [{"name": "stack", "kind": "stack", **metrics.get("stack", {})}]
-    if "floor" in metrics:
-        rows.append({"name": "noise floor", "kind": "baseline", "holdout_smape": metrics["floor"].get("smape")})
-    kept = []
-    for row in rows:
-        figures = [row.get("oof_smape"), row.get("holdout_smape")]
-        shown = next((value for value in reversed(figures) if value is not None), None)
-        if shown is not None:
-            kept.append({"oof_smape": None, "holdout_smape": None, "weight": None, **row, "shown": shown})
+    """`model_rows` with the figure shown, of the hold-out if there is one, and the length of its bar in percent."""
+    rows = model_rows(metrics)
+    kept = [
+        {"weight": None, **row, "shown": row["oof_smape"] if row["holdout_smape"] is None else row["holdout_smape"]}
+        for row in rows
+    ]
     longest = max((row["shown"] for row in kept), default=1.0) or 1.0
     return [{**row, "bar": round(100 * row["shown"] / longest, 2)} for row in kept]
 

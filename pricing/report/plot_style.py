@@ -38,6 +38,13 @@ def new_figure(width: float, height: float, columns: int = 1, rows: int = 1) -> 
     return figure, axes
 
 
+def name_axis(axis: Axes, title: str, legend: str = "") -> None:
+    """Set a title, and where ``legend`` gives its place, a legend."""
+    axis.set_title(title, loc="left", fontsize=11)
+    if legend:
+        axis.legend(frameon=False, fontsize=8, loc=legend)
+
+
 def _price_axis(axis: Any) -> None:
     axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0), numticks=12))
     axis.set_minor_formatter(NullFormatter())

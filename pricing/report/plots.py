@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from pricing.metrics.price_metrics import smape_per_row
-from pricing.report.plot_style import BLUE, GREY, RED, SKY, line_style, new_figure, price_ticks, ratio_ticks
+from pricing.report.plot_style import BLUE, GREY, RED, SKY, line_style, name_axis, new_figure, price_ticks, ratio_ticks
 
 Floats = NDArray[np.float64]
 
@@ -52,11 +52,10 @@ def plot_predictions(price: Floats, predicted: Floats, *, title: str = "Stack on
     left.plot(line, line / 2, color=RED, linewidth=1, linestyle="--")
     left.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high),
              xlabel="listed price", ylabel="predicted price")  # fmt: skip
-    left.legend(frameon=False, loc="upper left")
-    left.set_title(title, loc="left", fontsize=11)
+    name_axis(left, title, "upper left")
     right.axhline(0, color="black", linewidth=1)
     right.set(xscale="log", xlabel="predicted price", ylabel="predicted / listed price")
-    right.set_title("Above 1 the prediction is too high", loc="left", fontsize=11)
+    name_axis(right, "Above 1 the prediction is too high")
     # as far up as down, so that a bias is seen
     right.set_ylim(-1.05 * limit, 1.05 * limit)
     ratio_ticks(right.yaxis, limit)
@@ -89,8 +88,7 @@ def plot_error_distribution(price: Floats, predictions: Mapping[str, Floats]) ->
     left.set(xlabel="predicted / listed price, the outer 1 % left out", ylabel="products")
     left.yaxis.set_major_locator(MaxNLocator(6, integer=True))
     ratio_ticks(left.xaxis, limit)
-    left.set_title(f"Error of the {main}: right of 1 predicted too high", loc="left", fontsize=11)
-    left.legend(frameon=False)
+    name_axis(left, f"Error of the {main}: right of 1 predicted too high", "best")
     ranked = np.arange(1, len(price) + 1) / len(price) * 100
     for number, (name, values) in enumerate(predictions.items()):
         relative = np.sort(np.abs(values - price) / price) * 100
@@ -98,8 +96,7 @@ def plot_error_distribution(price: Floats, predictions: Mapping[str, Floats]) ->
     right.set(
         xlim=(0, 100), ylim=(0, 100), xlabel="absolute error, % of the listed price", ylabel="products within it, %"
     )
-    right.set_title("Share of products within an error", loc="left", fontsize=11)
-    right.legend(frameon=False, fontsize=8, loc="lower right")
+    name_axis(right, "Share of products within an error", "lower right")
     return figure
 
 
@@ -131,9 +128,8 @@ def plot_error_by_price(price: Floats, predictions: Mapping[str, Floats], *, bin
         axis.set(xscale="log", xlabel="listed price (median of the part)", ylabel=label)
         price_ticks(axis.xaxis, min(centres), max(centres) * 1.001)
     left.set_ylim(bottom=0)
-    left.set_title("Error by price", loc="left", fontsize=11)
-    right.set_title("Bias by price: above 0 predictions are high", loc="left", fontsize=11)
-    left.legend(frameon=False, fontsize=8)
+    name_axis(right, "Bias by price: above 0 predictions are high")
+    name_axis(left, "Error by price", "best")
     return figure
 
 
@@ -152,8 +148,7 @@ def plot_calibration(price: Floats, predicted: Floats, *, bins: int = 12) -> Fig
     axis.set(xscale="log", yscale="log", xlabel="predicted price", ylabel="listed price")
     price_ticks(axis.xaxis, *line)
     price_ticks(axis.yaxis, *line)
-    axis.set_title("Calibration", loc="left", fontsize=11)
-    axis.legend(frameon=False, fontsize=8, loc="upper left")
+    name_axis(axis, "Calibration", "upper left")
     return figure
 
 
@@ -170,7 +165,7 @@ def plot_importance(importance: pl.DataFrame, *, top: int = 20) -> Figure:
     axis.barh(shares["feature"].to_list(), (100 * shares["share"]).to_list(), color=BLUE)
     axis.set(xlabel="share of the gain, %")
     axis.grid(visible=False, axis="y")
-    axis.set_title("What drives the trees' prices", loc="left", fontsize=11)
+    name_axis(axis, "What drives the trees' prices")
     return figure
 
 
@@ -194,7 +189,7 @@ def plot_weights(weights: Mapping[str, float], *, title: str = "Weights of the m
     axis.axvline(0, color="black", linewidth=0.8)
     axis.margins(x=0.12)
     axis.grid(visible=False, axis="y")
-    axis.set_title(title, loc="left", fontsize=11)
+    name_axis(axis, title)
     return figure
 
 
@@ -229,8 +224,7 @@ def plot_training_curves(curves: pl.DataFrame) -> Figure:
             named.add(name)
         axis.set(xlabel="epoch" if few else "round", ylabel=_METRICS.get(metric, metric))
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        axis.set_title(member, loc="left", fontsize=11)
-        axis.legend(frameon=False, fontsize=8)
+        name_axis(axis, member, "best")
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
     return figure
@@ -261,6 +255,5 @@ def plot_searches(searches: list[dict[str, Any]]) -> Figure:
         axis.set_ylim(low - 0.1 * (high - low) - 0.05, high + 0.1 * (high - low) + 0.05)
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axis.set(xlabel="trial", ylabel="SMAPE of the folds judged, percent")
-        axis.set_title(search["member"], loc="left", fontsize=11)
-        axis.legend(frameon=False, fontsize=8)
+        name_axis(axis, search["member"], "best")
     return figure

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from pricing.metrics.rounding import DEFAULT_DECIMALS, shown_price
-from pricing.report.plot_style import BLUE, GREY, ORANGE, RED, new_figure, price_ticks
+from pricing.report.plot_style import BLUE, GREY, ORANGE, RED, name_axis, new_figure, price_ticks
 from pricing.report.shown_products import ShownProduct
 
 _KNOWN_SIGNS = frozenset("–—‘’“”•…™")
@@ -32,13 +32,13 @@ def plot_error_by_segment(
     left.barh(place, [item["smape"] for _, item in ordered], color=BLUE, height=0.7)
     left.set_yticks(place, names, fontsize=8)
     left.set(xlabel="SMAPE, %")
-    left.set_title(f"{title} (products)", loc="left", fontsize=11)
+    name_axis(left, f"{title} (products)")
     bias = [item["bias"] for _, item in ordered]
     right.barh(place, bias, color=[RED if value > 0 else ORANGE for value in bias], height=0.7)
     right.set_yticks(place, [""] * len(names))
     right.axvline(0, color="black", linewidth=0.8)
     right.set(xlabel="bias of the predictions, %")
-    right.set_title("Predicted low (left), high (right)", loc="left", fontsize=11)
+    name_axis(right, "Predicted low (left), high (right)")
     for axis in (left, right):
         axis.grid(visible=False, axis="y")
     return figure

@@ -282,7 +282,7 @@ def test_timeline_measures_the_overlap() -> None:
 def test_markdown(run_dir: Path) -> None:
     metrics, run = (json.loads((run_dir / name).read_text()) for name in ("metrics.json", "run.json"))
     table = models_table(metrics).splitlines()
-    assert table[2].startswith("| constant |")
+    assert table[2].startswith("| constant price |")
     assert table[-1] == "| noise floor |  | 6.00 |"
     assert len({line.count("|") for line in table}) == 1
     assert "| catalogue | 2.0 | yes |" in stages_table(run)
