@@ -84,13 +84,9 @@ def open_session(config: ImagesConfig, rules: HostRules) -> aiohttp.ClientSessio
 
 
 async def fetch_once(
-    session: aiohttp.ClientSession,
-    url: URL,
-    config: ImagesConfig,
-    *,
-    accept: str | None = None,
+    session: aiohttp.ClientSession, url: URL, config: ImagesConfig, *, accept: str | None = None,
     known: ImageRecord | None = None,
-) -> Answer | Redirect | Unchanged:
+) -> Answer | Redirect | Unchanged:  # fmt: skip
     """Ask once, without following redirects.
 
     Parameters

@@ -57,14 +57,9 @@ class Amounts:
 
 
 def summarise(
-    neighbours: Neighbours,
-    log_price: np.ndarray,
-    labelled: Amounts,
-    queries: Amounts,
-    sharpness: float,
-    elasticity: float,
-    bandwidth: float,
-) -> dict[str, np.ndarray]:
+    neighbours: Neighbours, log_price: np.ndarray, labelled: Amounts, queries: Amounts, sharpness: float,
+    elasticity: float, bandwidth: float,
+) -> dict[str, np.ndarray]:  # fmt: skip
     """What the neighbours cost.
 
     Parameters

@@ -90,15 +90,9 @@ def _by_group(
 
 
 def compare_predictions(
-    y_true: ArrayLike,
-    pred_a: ArrayLike,
-    pred_b: ArrayLike,
-    *,
-    resamples: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-    groups: ArrayLike | None = None,
-) -> Comparison:
+    y_true: ArrayLike, pred_a: ArrayLike, pred_b: ArrayLike, *, resamples: int = 1000, level: float = 0.95,
+    seed: int = 0, groups: ArrayLike | None = None,
+) -> Comparison:  # fmt: skip
     """Compare two sets of predicted prices on the same rows by the bootstrap of their row-wise SMAPE difference.
 
     Pairing takes out what both models find hard, so that the interval is much narrower than those of the two figures.

@@ -118,13 +118,9 @@ def reads_images(config: PricingConfig) -> bool:
 
 
 def fetch_images(
-    frame: pl.DataFrame,
-    config: ImagesConfig,
-    source: ImageSource,
-    image_folder: Path,
-    *,
+    frame: pl.DataFrame, config: ImagesConfig, source: ImageSource, image_folder: Path, *,
     progress: ProgressCallback | None = None,
-) -> Images:
+) -> Images:  # fmt: skip
     """Fetch the images of new products; those that failed are marked in the table.
 
     Parameters

@@ -27,15 +27,9 @@ _NAMED = 20
 
 
 def stack_predictions(
-    oof: Path,
-    test: Path,
-    output: Path,
-    config: EnsembleConfig,
-    seed: int,
-    *,
-    submission: SubmissionConfig | None = None,
-    threads: int = 1,
-) -> dict[str, Any]:
+    oof: Path, test: Path, output: Path, config: EnsembleConfig, seed: int, *,
+    submission: SubmissionConfig | None = None, threads: int = 1,
+) -> dict[str, Any]:  # fmt: skip
     """Stack out-of-fold predictions and price the test rows.
 
     Parameters
