@@ -9,35 +9,10 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
+from pricing.features.vocabulary import VOCABULARY
+
 #: claims that are the same in every catalogue: name -> alternatives
-CLAIMS: dict[str, tuple[str, ...]] = {
-    "gluten_free": ("gluten free", "glutenfree", "certified gluten"),
-    "vegan": ("vegan", "plant based"),
-    "kosher": ("kosher", "pareve"),
-    "halal": ("halal",),
-    "keto": ("keto", "low carb", "paleo"),
-    "non_gmo": ("non gmo", "nongmo", "gmo free"),
-    "sugar_free": ("sugar free", "no sugar", "zero sugar", "unsweetened"),
-    "dairy_free": ("dairy free", "lactose free"),
-    "decaf": ("decaf", "decaffeinated", "caffeine free"),
-    "fair_trade": ("fair trade", "rainforest alliance"),
-    "raw": ("raw", "cold pressed", "unfiltered"),
-    "protein": ("protein",),
-    "gift": ("gift", "gifts", "gift box", "gift basket"),
-    "variety": ("variety", "assortment", "assorted", "sampler", "variety pack"),
-    "freeze_dried": ("freeze dried", "dehydrated"),
-    "single_serve": ("single serve", "k cup", "k cups", "pods", "capsules", "individually wrapped"),
-    "loose": ("loose", "loose leaf"),
-    "extract": ("extract", "concentrate", "essential oil"),
-    "supplement": ("supplement", "vitamin", "probiotic", "collagen"),
-    "spice": ("spice", "seasoning", "rub", "saffron", "vanilla beans"),
-    "refill": ("refill", "canister"),
-    "frozen": ("frozen", "refrigerated"),
-    "baby": ("baby", "toddler", "infant"),
-    "pet": ("dog", "cat", "pet"),
-    "made_in_italy": ("italian", "made in italy"),
-    "japanese": ("japanese", "japan", "matcha"),
-}
+CLAIMS: dict[str, list[str]] = VOCABULARY["claims"]
 
 
 def normalized_words(text: pl.Expr) -> pl.Expr:

@@ -8,39 +8,13 @@ has. The language is the one whose function words the text uses most; a product'
 import polars as pl
 
 from pricing.features.keywords import flag_words, normalized_words
+from pricing.features.vocabulary import VOCABULARY
 
 NUMERIC = ("word_flavours", "word_forms", "word_english_share", "word_other_language")
 CATEGORICAL = ("flavour", "form", "language")
 
-FLAVOURS = (
-    "almond", "apple", "banana", "barbecue", "bbq", "berry", "blueberry", "buffalo", "butter", "caramel", "cheddar",
-    "cheese", "cherry", "chili", "chocolate", "cinnamon", "citrus", "coconut", "coffee", "cookie", "cranberry", "curry",
-    "dark chocolate", "fruit punch", "garlic", "ginger", "grape", "grapefruit", "green tea", "habanero", "hazelnut",
-    "honey", "jalapeno", "lemon", "lemonade", "lime", "mango", "maple", "matcha", "milk chocolate", "mint", "mocha",
-    "mustard", "onion", "orange", "original", "peach", "peanut butter", "pepper", "peppermint", "pineapple", "plain",
-    "pomegranate", "pumpkin", "ranch", "raspberry", "salted", "sea salt", "sesame", "sour cream", "spicy", "strawberry",
-    "teriyaki", "tropical", "truffle", "turmeric", "unflavored", "vanilla", "watermelon", "white chocolate",
-)  # fmt: skip
-FORMS = (
-    "bag", "baking mix", "bar", "bars", "beans", "biscuits", "bites", "bottle", "bread", "broth", "butter", "cake",
-    "can", "candy", "capsules", "cereal", "chips", "coffee", "concentrate", "cookies", "crackers", "cream",
-    "creamer", "dressing", "drink", "drink mix", "drops", "energy drink", "extract", "flakes", "flour", "flowers",
-    "fruit snacks", "gift basket", "gift box", "granola", "ground", "gum", "gummies", "honey", "jam", "jar",
-    "jelly", "jerky", "juice", "k cup", "k cups", "kernels", "leaves", "loose leaf", "marinade", "milk", "mix",
-    "noodles", "nuts", "oil", "olives", "paste", "pasta", "pods", "popcorn", "powder", "pretzels", "pudding",
-    "puree", "rice", "rub", "salsa", "salt", "sauce", "seasoning", "seeds", "shampoo", "snack", "soap", "soda",
-    "soup", "spice", "sprinkles", "sticks", "sugar", "supplement", "syrup", "tablets", "tea", "tea bags", "vinegar",
-    "wafers", "water", "whole bean",
-)  # fmt: skip
-#: words that hold sentences together, a language each
-LANGUAGES = {
-    "en": ("the", "and", "of", "with", "for", "is", "our", "to", "your", "from", "are", "this", "that"),
-    "es": ("de", "la", "el", "los", "las", "con", "y", "para", "una", "del", "por", "su"),
-    "fr": ("le", "les", "des", "du", "et", "une", "avec", "pour", "sur", "dans", "est", "au"),
-    "de": ("der", "die", "das", "und", "mit", "ein", "eine", "f\u00fcr", "von", "ist", "den", "zu"),
-    "it": ("di", "il", "gli", "alla", "della", "che", "dei", "un", "nel", "sono", "pi\u00f9"),
-    "pt": ("do", "da", "os", "com", "uma", "n\u00e3o", "em", "dos", "para", "mais", "as", "ao"),
-}
+FLAVOURS, FORMS = tuple(VOCABULARY["flavours"]), tuple(VOCABULARY["forms"])
+LANGUAGES: dict[str, list[str]] = VOCABULARY["languages"]
 #: characters of a text that are read for its language
 LANGUAGE_CHARACTERS = 2_000
 

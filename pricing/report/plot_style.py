@@ -6,7 +6,7 @@ another and no display is needed. Colours are Okabe and Ito's, told apart by col
 """
 
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -38,7 +38,7 @@ def new_figure(width: float, height: float, columns: int = 1, rows: int = 1) -> 
     return figure, axes
 
 
-def name_axis(axis: Axes, title: str, legend: str = "") -> None:
+def name_axis(axis: Axes, title: str, legend: Literal["", "best", "upper left", "lower right"] = "") -> None:
     """Set a title, and where ``legend`` gives its place, a legend."""
     axis.set_title(title, loc="left", fontsize=11)
     if legend:

@@ -2,7 +2,8 @@
 
 A stage's cache key must change when its code does and only then. The code is hashed as a syntax tree without
 docstrings, so comments, formatting and documentation change nothing; the modules are the stage's entry module and
-every pricing module that it imports, directly or not, lazily or not. Its folder does not count: editing one member
+every pricing module that it imports, directly or not, lazily or not. A module's own data, NAME.toml beside NAME.py, is
+part of it. Its folder does not count: editing one member
 trains one member.
 """
 
@@ -78,7 +79,9 @@ def _module(name: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
             elif _exists(target):
                 inside.add(target)
     _strip_docstrings(tree)
-    digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    data = _source(name).with_suffix(".toml")
+    content = ast.dump(tree) + (data.read_text(encoding="utf-8") if data.exists() else "")
+    digest = hashlib.sha256(content.encode()).hexdigest()
     return digest, tuple(sorted(inside)), tuple(sorted(outside - set(sys.stdlib_module_names)))
 
 

@@ -166,6 +166,17 @@ def test_comments_and_docstrings_are_not_code() -> None:
     assert digest("def f(x):\n    return x + 2\n") != plain
 
 
+def test_a_list_of_words_is_part_of_the_module_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codehash, "PACKAGE_ROOT", tmp_path)
+    (tmp_path / "words.py").write_text("A = 1\n", encoding="utf-8")
+
+    def digest(words: str) -> str:
+        (tmp_path / "words.toml").write_text(words, encoding="utf-8")
+        return codehash._module.__wrapped__("pricing.words")[0]
+
+    assert digest('a = ["b"]') == digest('a = ["b"]') != digest('a = ["c"]')
+
+
 def test_a_step_knows_the_code_behind_it() -> None:
     entries = "pricing.members.train_fold", "pricing.members.lightgbm"
     code = codehash.code_digests(*entries)
