@@ -3,8 +3,7 @@
 A stage's cache key must change when its code does and only then. The code is hashed as a syntax tree without
 docstrings, so comments, formatting and documentation change nothing; the modules are the stage's entry module and
 every pricing module that it imports, directly or not, lazily or not. A module's own data, NAME.toml beside NAME.py, is
-part of it. Its folder does not count: editing one member
-trains one member.
+part of it. Its folder does not count: editing one member trains one member.
 """
 
 import ast
