@@ -19,15 +19,13 @@ _BULLET = r"(?m)^ ?Bullet Point ?\d* ?:[^\n]*"
 _DESCRIPTION = r"(?ms)^ ?Product Description ?: ?(.*?)(?:^ ?(?:Value|Unit) ?:|\z)"
 
 
-def split_sections(frame: pl.DataFrame, column: str = "catalog_content") -> pl.DataFrame:
+def split_sections(frame: pl.DataFrame) -> pl.DataFrame:
     """Split catalogue texts into their parts.
 
     Parameters
     ----------
     frame : DataFrame
-        n rows with a String column ``column``; nulls count as empty texts.
-    column : str
-        Name of that column.
+        n rows with a String column ``catalog_content``; nulls count as empty texts.
 
     Returns
     -------
@@ -38,7 +36,7 @@ def split_sections(frame: pl.DataFrame, column: str = "catalog_content") -> pl.D
         ``unit`` (String as written, null where none or "None"), ``value_written`` and ``unit_written`` (String, what
         the lines say; null where there are none). Missing parts are empty strings.
     """
-    content = frame.select(plain_text(pl.col(column).fill_null("")).alias("text"))
+    content = frame.select(plain_text(pl.col("catalog_content").fill_null("")).alias("text"))
     text = pl.col("text")
     parts = content.select(
         "text",

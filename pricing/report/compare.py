@@ -70,7 +70,7 @@ class RunComparison:
         return "\n\n".join(parts) + "\n"
 
 
-def compare_runs(a: Path, b: Path, *, resamples: int = 2000, seed: int = 0) -> RunComparison:
+def compare_runs(a: Path, b: Path) -> RunComparison:
     """Compare two run folders.
 
     Raises
@@ -98,7 +98,7 @@ def compare_runs(a: Path, b: Path, *, resamples: int = 2000, seed: int = 0) -> R
     kinds = [run.get("folds", {}).get("kind") for run in records]
     if recorded and kinds[0] != kinds[1]:
         notes.append(f"Folds differ ({kinds[0]} and {kinds[1]}): only the hold-out's figures can be compared.")
-    paired, note = _paired(*runs, resamples, seed)
+    paired, note = _paired(*runs)
     notes += [note] if note else []
     return RunComparison(
         config, record, recorded, {key: (figures[0].get(key), figures[1].get(key)) for key in keys}, paired, notes
@@ -122,7 +122,7 @@ def differences(old: Any, new: Any, path: str = "") -> dict[str, tuple[Any, Any]
     return found
 
 
-def _paired(a: RunFolder, b: RunFolder, resamples: int, seed: int) -> tuple[Comparison | None, str]:
+def _paired(a: RunFolder, b: RunFolder) -> tuple[Comparison | None, str]:
     """The common hold-out rows; the common out-of-fold rows where neither run has a hold-out."""
     part, left, right = "hold-out", a.holdout, b.holdout
     if left is None and right is None:
@@ -139,7 +139,7 @@ def _paired(a: RunFolder, b: RunFolder, resamples: int, seed: int) -> tuple[Comp
     if not len(same):
         return None, " ".join(notes)
     compared = compare_predictions(
-        same["price"].to_numpy(), same["stack"].to_numpy(), same["stack_b"].to_numpy(), resamples=resamples, seed=seed,
+        same["price"].to_numpy(), same["stack"].to_numpy(), same["stack_b"].to_numpy(), resamples=2000,
         groups=_groups(a, same["sample_id"]),
     )  # fmt: skip
     return compared, " ".join(notes)

@@ -100,7 +100,7 @@ def plot_error_distribution(price: Floats, predictions: Mapping[str, Floats]) ->
     return figure
 
 
-def plot_error_by_price(price: Floats, predictions: Mapping[str, Floats], *, bins: int = 10) -> Figure:
+def plot_error_by_price(price: Floats, predictions: Mapping[str, Floats]) -> Figure:
     """SMAPE and bias of each model in parts of the catalogue by listed price, lowest to highest.
 
     Parameters
@@ -109,10 +109,9 @@ def plot_error_by_price(price: Floats, predictions: Mapping[str, Floats], *, bin
         Listed prices.
     predictions : mapping of str to ndarray of shape (n,)
         Predicted prices.
-    bins : int
-        Maximum number of parts of equal size; there are fewer where a part would have less than ten products.
     """
-    bins = max(2, min(bins, len(price) // 10))
+    # ten parts of equal size, fewer where a part would have less than ten products
+    bins = max(2, min(10, len(price) // 10))
     figure, (left, right) = new_figure(9.5, 4.2, columns=2)
     edges = np.quantile(price, np.linspace(0, 1, bins + 1)[1:-1])
     part = np.searchsorted(edges, price, side="left")
@@ -133,10 +132,10 @@ def plot_error_by_price(price: Floats, predictions: Mapping[str, Floats], *, bin
     return figure
 
 
-def plot_calibration(price: Floats, predicted: Floats, *, bins: int = 12) -> Figure:
+def plot_calibration(price: Floats, predicted: Floats) -> Figure:
     """Listed prices of products that were predicted alike: median and middle half against the prediction."""
     figure, (axis,) = new_figure(5.2, 4.6)
-    edges = np.quantile(predicted, np.linspace(0, 1, bins + 1)[1:-1])
+    edges = np.quantile(predicted, np.linspace(0, 1, 12 + 1)[1:-1])
     part = np.searchsorted(edges, predicted, side="left")
     parts = np.unique(part)
     x = np.array([np.median(predicted[part == p]) for p in parts])
@@ -152,7 +151,7 @@ def plot_calibration(price: Floats, predicted: Floats, *, bins: int = 12) -> Fig
     return figure
 
 
-def plot_importance(importance: pl.DataFrame, *, top: int = 20) -> Figure:
+def plot_importance(importance: pl.DataFrame) -> Figure:
     """What drives prices: mean gain share over members and folds of the most important features.
 
     Parameters
@@ -160,7 +159,7 @@ def plot_importance(importance: pl.DataFrame, *, top: int = 20) -> Figure:
     importance : DataFrame
         ``member``, ``feature``, ``importance``; shares are taken within each member.
     """
-    shares = mean_importance(importance).head(top).reverse()
+    shares = mean_importance(importance).head(20).reverse()
     figure, (axis,) = new_figure(7.0, max(2.2, 0.27 * len(shares) + 0.9))
     axis.barh(shares["feature"].to_list(), (100 * shares["share"]).to_list(), color=BLUE)
     axis.set(xlabel="share of the gain, %")
@@ -179,7 +178,7 @@ def mean_importance(importance: pl.DataFrame) -> pl.DataFrame:
     return found.sort("share", "feature", descending=[True, False])
 
 
-def plot_weights(weights: Mapping[str, float], *, title: str = "Weights of the members") -> Figure:
+def plot_weights(weights: Mapping[str, float]) -> Figure:
     """Weights as bars, largest on top; negative ones are what a linear stack takes back."""
     ordered = sorted(weights.items(), key=lambda item: item[1])
     figure, (axis,) = new_figure(6.0, max(1.8, 0.34 * len(ordered) + 0.9))
@@ -189,7 +188,7 @@ def plot_weights(weights: Mapping[str, float], *, title: str = "Weights of the m
     axis.axvline(0, color="black", linewidth=0.8)
     axis.margins(x=0.12)
     axis.grid(visible=False, axis="y")
-    name_axis(axis, title)
+    name_axis(axis, "Weights of the members")
     return figure
 
 

@@ -14,17 +14,15 @@ from pricing.report.shown_products import ShownProduct
 _KNOWN_SIGNS = frozenset("–—‘’“”•…™")
 
 
-def plot_error_by_segment(
-    segments: Mapping[str, Mapping[str, float]], *, title: str = "Error by category", top: int = 15
-) -> Figure:
-    """SMAPE and bias of the largest segments, worst on top.
+def plot_error_by_category(segments: Mapping[str, Mapping[str, float]]) -> Figure:
+    """SMAPE and bias of the 15 largest categories, worst on top.
 
     Parameters
     ----------
     segments : mapping of str to mapping
         Name to metrics (``smape``, ``bias`` in percent, ``rows``).
     """
-    largest = sorted(segments.items(), key=lambda item: -item[1]["rows"])[:top]
+    largest = sorted(segments.items(), key=lambda item: -item[1]["rows"])[:15]
     ordered = sorted(largest, key=lambda item: item[1]["smape"])
     names = [f"{_short(name, 34)} ({int(item['rows']):,})" for name, item in ordered]
     figure, (left, right) = new_figure(9.5, max(2.4, 0.3 * len(names) + 1.1), columns=2)
@@ -32,7 +30,7 @@ def plot_error_by_segment(
     left.barh(place, [item["smape"] for _, item in ordered], color=BLUE, height=0.7)
     left.set_yticks(place, names, fontsize=8)
     left.set(xlabel="SMAPE, %")
-    name_axis(left, f"{title} (products)")
+    name_axis(left, "Error by category (products)")
     bias = [item["bias"] for _, item in ordered]
     right.barh(place, bias, color=[RED if value > 0 else ORANGE for value in bias], height=0.7)
     right.set_yticks(place, [""] * len(names))

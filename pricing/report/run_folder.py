@@ -13,6 +13,7 @@ from pricing.errors import ArtifactError
 from pricing.metrics.rounding import DEFAULT_DECIMALS
 from pricing.metrics.segments import segment_metrics
 from pricing.store.artifacts import read_json
+from pricing.store.tables import read_table, reading
 
 logger = logging.getLogger(__name__)
 
@@ -86,13 +87,8 @@ def read_run_folder(path: Path) -> RunFolder:
 def _record(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
-    try:
-        record = read_json(path)
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path}: cannot be read ({error})") from None
-    if not isinstance(record, dict):
-        raise ArtifactError(f"{path}: expected an object, got {type(record).__name__}")
-    return record
+    with reading(path, "a JSON object"):
+        return dict(read_json(path))
 
 
 def _table(path: Path, columns: list[str]) -> pl.DataFrame | None:
@@ -100,10 +96,7 @@ def _table(path: Path, columns: list[str]) -> pl.DataFrame | None:
     if not path.exists():
         logger.info("%s is not there", path)
         return None
-    try:
-        table = pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise ArtifactError(f"{path}: cannot be read ({error})") from None
+    table = read_table(path)
     missing = sorted(set(columns) - set(table.columns))
     if missing:
         raise ArtifactError(f"{path}: lacks the columns {', '.join(missing)}")

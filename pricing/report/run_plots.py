@@ -80,7 +80,7 @@ def _of_products(folder: RunFolder, count: int) -> Makers:
     makers: Makers = {}
     worst = worst_products(folder, folder.judged, count)
     if categories := folder.segments().get("category"):
-        makers["error_by_category"] = lambda: product_plots.plot_error_by_segment(categories)
+        makers["error_by_category"] = lambda: product_plots.plot_error_by_category(categories)
     if worst:
         makers["worst"] = lambda: product_plots.plot_worst(worst, folder.decimals)
     if any(product.comparables for product in worst):

@@ -9,7 +9,7 @@ import os
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -148,9 +148,9 @@ def _write_predicted(
     return statistics
 
 
-def intervals_file(submission: Path) -> Path:
-    """The file of the intervals that belongs to a submission: ``submission_intervals.csv`` beside submission.csv."""
-    return submission.with_name(f"{submission.stem}_intervals.csv")
+def beside(submission: Path, what: Literal["intervals", "comparables", "rejected"]) -> Path:
+    """A file that belongs to a submission: ``prices_intervals.csv`` beside prices.csv."""
+    return submission.with_name(f"{submission.stem}_{what}.csv")
 
 
 def write_intervals(
@@ -169,7 +169,7 @@ def write_intervals(
     ends : mapping of str to ndarray of shape (n,)
         Prices at the intervals' ends: ``low_80``, ``high_80``, ``low_95``, ``high_95``.
     submission : Path
-        The submission; see `intervals_file`.
+        The submission; see `beside`.
 
     Raises
     ------
@@ -185,7 +185,7 @@ def write_intervals(
                 f"{name} is {values[first]} for the price {price[first]} of product {ids[first]}; expected a finite "
                 "positive end of an interval around it"
             )
-    destination = intervals_file(submission)
+    destination = beside(submission, "intervals")
     decimals = _decimals(config)
     rounded = {
         name: round_around(price, values, decimals, upper=name.startswith("high")) for name, values in ends.items()
@@ -196,11 +196,6 @@ def write_intervals(
     return destination
 
 
-def comparables_file(submission: Path) -> Path:
-    """The file of the comparables that belongs to a submission: ``prices_comparables.csv`` beside prices.csv."""
-    return submission.with_name(f"{submission.stem}_comparables.csv")
-
-
 def write_comparables(comparables: pl.DataFrame, config: SubmissionConfig, submission: Path) -> Path:
     """Write the products that each priced product is most like beside a submission, prices rounded; atomic.
 
@@ -209,15 +204,10 @@ def write_comparables(comparables: pl.DataFrame, config: SubmissionConfig, submi
     comparables : DataFrame
         As `pricing.features.comparables.find_comparables` gives them.
     submission : Path
-        The submission; see `comparables_file`.
+        The submission; see `beside`.
     """
     price = round_prices(comparables["price"].to_numpy(), _decimals(config))
-    return _write_beside(comparables.with_columns(price=price), comparables_file(submission))
-
-
-def rejected_file(submission: Path) -> Path:
-    """The file of the rows left out that belongs to a submission: ``prices_rejected.csv`` beside prices.csv."""
-    return submission.with_name(f"{submission.stem}_rejected.csv")
+    return _write_listed(comparables.with_columns(price=price), beside(submission, "comparables"))
 
 
 def write_rejected(rejected: pl.DataFrame, submission: Path) -> Path:
@@ -228,9 +218,9 @@ def write_rejected(rejected: pl.DataFrame, submission: Path) -> Path:
     rejected : DataFrame
         As `pricing.catalogue.reading.rejected_table` gives it.
     submission : Path
-        The submission; see `rejected_file`.
+        The submission; see `beside`.
     """
-    return _write_beside(rejected, rejected_file(submission))
+    return _write_listed(rejected, beside(submission, "rejected"))
 
 
 def write_submission(
@@ -271,19 +261,14 @@ def write_submission(
             f"{ids[int(bad[0])]}; nothing was written"
         )
     # what belongs to earlier prices would mislead beside these
-    for beside in (intervals_file(destination), comparables_file(destination), rejected_file(destination)):
-        beside.unlink(missing_ok=True)
+    for what in ("intervals", "comparables", "rejected"):
+        beside(destination, what).unlink(missing_ok=True)
     rounded = round_prices(price, _decimals(config))
     _write_csv(pl.DataFrame({"sample_id": ids, config.price_column: rounded}), destination)
     price = rounded.cast(pl.Float64).to_numpy()
     statistics: dict[str, float | int] = {"rows": len(price)}
     if len(price):
-        statistics |= {
-            "min": float(price.min()),
-            "median": float(np.median(price)),
-            "mean": float(price.mean()),
-            "max": float(price.max()),
-        }
+        statistics |= {name: float(getattr(np, name)(price)) for name in ("min", "median", "mean", "max")}
     logger.info("%s: %s", destination.name, ", ".join(f"{key} {value:.6g}" for key, value in statistics.items()))
     return statistics
 
@@ -292,7 +277,7 @@ def _decimals(config: SubmissionConfig) -> int:
     return DEFAULT_DECIMALS if config.decimals is None else config.decimals
 
 
-def _write_beside(table: pl.DataFrame, destination: Path) -> Path:
+def _write_listed(table: pl.DataFrame, destination: Path) -> Path:
     _write_csv(table, destination)
     logger.info("%s: %d rows", destination.name, table.height)
     return destination

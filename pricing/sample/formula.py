@@ -131,15 +131,13 @@ def log_price_without_noise(
     )
 
 
-def expected_smape(offsets: tuple[float, ...], noise: float = NOISE) -> tuple[float, float]:
-    """Least expected SMAPE where log price is an even mixture of normals.
+def expected_smape(offsets: tuple[float, ...]) -> tuple[float, float]:
+    """Least expected SMAPE where log price is an even mixture of normals of the standard deviation `NOISE`.
 
     Parameters
     ----------
     offsets : tuple of float
         Centres of the mixture, in log price.
-    noise : float
-        Standard deviation of each part, in log price.
 
     Returns
     -------
@@ -148,8 +146,8 @@ def expected_smape(offsets: tuple[float, ...], noise: float = NOISE) -> tuple[fl
     point : float
         The prediction that reaches it, in log price.
     """
-    x = np.linspace(-8 * noise, 8 * noise, 4001)  # (4001,), the trapezoid rule's error is far below 1e-4 here
-    weight = np.exp(-0.5 * (x / noise) ** 2)
+    x = np.linspace(-8 * NOISE, 8 * NOISE, 4001)  # (4001,), the trapezoid rule's error is far below 1e-4 here
+    weight = np.exp(-0.5 * (x / NOISE) ** 2)
     weight /= weight.sum()
     centres = np.array(offsets)[:, None]  # (g, 1)
     points = np.linspace(min(offsets), max(offsets), 301 if len(set(offsets)) > 1 else 1)
@@ -158,6 +156,6 @@ def expected_smape(offsets: tuple[float, ...], noise: float = NOISE) -> tuple[fl
     return costs[best], float(points[best])
 
 
-def bayes_floor(readable: float, noise: float = NOISE) -> float:
+def bayes_floor(readable: float) -> float:
     """Bayes-optimal SMAPE in percent of a catalogue in which the share `readable` of the rows has a whole image."""
-    return readable * expected_smape((0.0,), noise)[0] + (1 - readable) * expected_smape(GRADES, noise)[0]
+    return readable * expected_smape((0.0,))[0] + (1 - readable) * expected_smape(GRADES)[0]

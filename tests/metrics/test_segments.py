@@ -15,7 +15,7 @@ from pricing.metrics.price_metrics import calculate_smape
 from pricing.metrics.segments import product_categories, product_segments, segment_metrics
 from pricing.report.feature_words import feature_words
 from pricing.report.findings import data_findings
-from pricing.report.product_plots import plot_comparables, plot_error_by_segment, plot_worst
+from pricing.report.product_plots import plot_comparables, plot_error_by_category, plot_worst
 from pricing.report.run_folder import COMPARABLES, RunFolder
 from pricing.report.shown_products import Comparable, ShownProduct, listed_position, worst_products
 
@@ -211,7 +211,7 @@ def test_findings_name_what_is_odd_and_only_that() -> None:
 
 def test_product_plots_draw_any_text() -> None:
     products = [shown(200, 10, [9, 10, 11]), shown(3, 4, [])]
-    for figure in (plot_comparables(products), plot_worst(products), plot_error_by_segment(
+    for figure in (plot_comparables(products), plot_worst(products), plot_error_by_category(
         {"a long name of a category that must be cut": {"rows": 9, "smape": 40.0, "bias": -3.0}})):  # fmt: skip
         figure.canvas.draw()
         assert figure.axes

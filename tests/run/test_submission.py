@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 from pricing.config.ensemble import SubmissionConfig
 from pricing.errors import ArtifactError, PredictionsError
 from pricing.run.submission import (
-    comparables_file,
+    beside,
     create_submission,
     create_unpriced,
-    intervals_file,
     write_comparables,
     write_intervals,
     write_rejected,
@@ -121,7 +120,7 @@ def test_intervals_stand_beside_the_submission(tmp_path: Path) -> None:
     )
     target = tmp_path / "out" / "s.csv"
     create_submission(*paths, SubmissionConfig(price_column="price", intervals=True, decimals=3), target)
-    with intervals_file(target).open(encoding="utf-8", newline="") as file:
+    with beside(target, "intervals").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert sorted(path.name for path in target.parent.iterdir()) == ["s.csv", "s_intervals.csv"]
     assert [row["sample_id"] for row in rows] == ["a", "b"]
@@ -167,7 +166,7 @@ def test_impossible_intervals_are_refused(tmp_path: Path, ends: dict[str, list[f
     config = SubmissionConfig(price_column="price")
     with pytest.raises(PredictionsError, match=words):
         write_intervals(pl.Series(["a", "b"]), np.array([2.0, 3.0]), arrays, config, tmp_path / "s.csv")
-    assert not intervals_file(tmp_path / "s.csv").exists()
+    assert not beside(tmp_path / "s.csv", "intervals").exists()
 
 
 def test_files_of_earlier_prices_go_with_them(tmp_path: Path) -> None:
@@ -177,11 +176,11 @@ def test_files_of_earlier_prices_go_with_them(tmp_path: Path) -> None:
     write_submission(ids, price, SubmissionConfig(), target)
     write_intervals(ids, price, ends, SubmissionConfig(), target)
     write_comparables(pl.DataFrame({"sample_id": ids, "price": [9.5]}), SubmissionConfig(), target)
-    assert comparables_file(target).read_text() == "sample_id,price\na,9.50\n"
+    assert beside(target, "comparables").read_text() == "sample_id,price\na,9.50\n"
     write_rejected(pl.DataFrame({"sample_id": ids, "reason": ["a total"]}), target)
     (tmp_path / "other_intervals.csv").write_text("mine")
     with pytest.raises(PredictionsError):
         write_submission(ids, -price, SubmissionConfig(), target)
-    assert intervals_file(target).exists()
+    assert beside(target, "intervals").exists()
     write_submission(ids, price, SubmissionConfig(), target)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other_intervals.csv", "prices.csv"]
