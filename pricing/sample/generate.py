@@ -282,7 +282,7 @@ def _draw_chunk(rng: np.random.Generator) -> _Chunk:
 def _code_digest() -> str:
     here = Path(__file__).parent
     digest = hashlib.sha256()
-    for name in ("drawing.py", "formula.py", "generate.py", "texts.py"):
+    for name in ("drawing.py", "formula.py", "generate.py", "texts.py", "texts.toml"):
         digest.update((here / name).read_bytes())
     return digest.hexdigest()
 

@@ -3,63 +3,14 @@
 Nothing here but the brand, the quality words and the quantity bears on the price.
 """
 
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import resources
+from typing import Any
 
-PRODUCTS = {
-    "coffee": ("Ground Coffee", "Whole Bean Coffee", "Espresso Beans", "Breakfast Blend Coffee", "Decaf Coffee"),
-    "tea": ("Green Tea Bags", "Black Tea Bags", "Herbal Tea Bags", "Chai Tea Bags", "White Tea Bags"),
-    "chocolate": ("Dark Chocolate Bar", "Milk Chocolate Bar", "Chocolate Truffles", "Cocoa Nibs", "Pralines"),
-    "oil": ("Olive Oil", "Avocado Oil", "Sesame Oil", "Sunflower Oil", "Walnut Oil"),
-    "sauce": ("Hot Sauce", "Barbecue Sauce", "Soy Sauce", "Pepper Sauce", "Taco Sauce"),
-    "nuts": ("Roasted Almonds", "Cashews", "Mixed Nuts", "Pistachios", "Pecan Halves"),
-}
-FLAVOURS = (
-    "Classic", "Vanilla", "Smoky", "Citrus", "Caramel", "Ginger", "Lemon", "Cinnamon", "Sea Salt", "Chili", "Honey",
-    "Maple", "Mint", "Berry", "Cherry", "Coconut", "Rosemary", "Garlic", "Peach", "Orange", "Mocha", "Toffee",
-)  # fmt: skip
-STYLES = (
-    "Mild", "Bold", "Smooth", "Rich", "Light", "Dark", "Crunchy", "Mellow", "Fresh", "Original", "Sweet", "Spicy",
-    "Slow Made", "Old Town", "Harbor", "Sunrise", "Evening", "Mountain", "Valley", "Garden",
-)  # fmt: skip
-_FIRST = ("Bel", "Cor", "Dal", "Fen", "Gra", "Hol", "Lin", "Mar", "Nor", "Os", "Pra", "Ro", "Sel", "Tor", "Ul", "Ver")
-_LAST = ("ado", "anne", "bury", "cast", "dene", "elle", "field", "ia", "ley", "mont", "ora", "rick", "stone", "wick")
-_BULLETS = (
-    "Great for sharing with family and friends",
-    "Made in small batches with care",
-    "Kosher, gluten free and non-GMO",
-    "Resealable to keep every serving fresh",
-    "A pantry staple for breakfast, lunch and dinner",
-    "No artificial colors, flavors or preservatives",
-    "Makes a thoughtful gift for the holidays",
-    "Perfect at home, at the office or on the road",
-    "Store in a cool, dry place",
-    "Balanced taste that everyone at the table enjoys",
-    "Ready to use straight from the pack",
-    "Vegan and dairy free",
-    "Packed in a facility that also handles tree nuts, soy and wheat",
-    "Trusted by cooks since 1974",
-)
-_QUALITY_BULLETS = (
-    "{word} {product}, chosen for its taste",
-    "{word} quality that you can rely on",
-    "Our {word} recipe, unchanged for years",
-)
-_SENTENCES = (
-    "Bring home {product} from {brand} and taste the difference.",
-    "We select every ingredient by hand and check each batch twice.",
-    "Whether you cook every day or once a week, this belongs in your kitchen.",
-    "The {flavour} notes come through from the first bite to the last.",
-    "Pair it with cheese, fruit or fresh bread.",
-    "Our family has been doing this for three generations.",
-    "Packaging may vary; the content stays the same.",
-    "Questions? Our team is happy to help.",
-)
-_UNIT_SPELLINGS = {
-    "Ounce": ("Ounce", "Ounce", "Ounce", "ounce", "oz"),
-    "Fl Oz": ("Fl Oz", "Fl Oz", "Fl Oz", "fl oz", "FL Oz"),
-    "Count": ("Count", "Count", "Count", "count", "Count"),
-}
+_PHRASES: dict[str, Any] = tomllib.loads((resources.files("pricing.sample") / "texts.toml").read_text(encoding="utf-8"))
+_BULLETS, _SENTENCES = _PHRASES["bullets"], _PHRASES["sentences"]
 
 
 @dataclass(frozen=True)
@@ -121,8 +72,9 @@ def write_content(product: Product) -> str:
     lines, and about 4 % of the texts have no such lines (never both); bullet points and description come and go.
     """
     t, d = product.title_dice, product.dice
-    kind, flavour, style = _pick(PRODUCTS[product.category], t[0]), _pick(FLAVOURS, t[1]), _pick(STYLES, t[2])
-    line = _pick(_FIRST, t[3]) + _pick(_LAST, t[4]) + " " if t[5] < 0.7 else ""
+    kind = _pick(_PHRASES["products"][product.category], t[0])
+    flavour, style = _pick(_PHRASES["flavours"], t[1]), _pick(_PHRASES["styles"], t[2])
+    line = _pick(_PHRASES["line_beginnings"], t[3]) + _pick(_PHRASES["line_ends"], t[4]) + " " if t[5] < 0.7 else ""
     # this quality word stands in a bullet point instead of the name
     hidden = int(t[6] * 10) if t[6] < 0.2 else -1
     spelled = [word.upper() if t[7] < 0.1 else word for word in product.words]
@@ -136,7 +88,7 @@ def write_content(product: Product) -> str:
     if d[1] >= 0.08 or not with_value:
         quantity = spell_quantity(product.size, product.pack, product.unit, d[2], d[3])
         name += (" - " if d[4] < 0.15 else ", ") + quantity
-    bullets = [_pick(_QUALITY_BULLETS, d[5]).format(word=word, product=kind.lower()) for word in told]
+    bullets = [_pick(_PHRASES["quality_bullets"], d[5]).format(word=word, product=kind.lower()) for word in told]
     if d[6] < 0.8:
         start, step = int(d[7] * len(_BULLETS)), 1 + 2 * int(d[8] * 3)
         bullets += [_BULLETS[(start + step * place) % len(_BULLETS)] for place in range(1 + int(d[9] * 5))]
@@ -150,6 +102,6 @@ def write_content(product: Product) -> str:
     if with_value:
         lines += [
             f"Value: {round(product.size * product.pack, 2)}",
-            f"Unit: {_pick(_UNIT_SPELLINGS[product.unit], d[13])}",
+            f"Unit: {_pick(_PHRASES['unit_spellings'][product.unit], d[13])}",
         ]
     return "\n".join(lines) + "\n"
