@@ -29,9 +29,13 @@ class Verbosity(Enum):
 
 @contextmanager
 def show_progress(
-    progress: RunProgress, log: Callable[[str], object], *listeners: tuple[float, Callable[[Moment], None]],
-    verbosity: Verbosity = Verbosity.NORMAL, console: Console | None = None, seconds: float = LINE_SECONDS,
-) -> Iterator[None]:  # fmt: skip
+    progress: RunProgress,
+    log: Callable[[str], object],
+    *listeners: tuple[float, Callable[[Moment], None]],
+    verbosity: Verbosity = Verbosity.NORMAL,
+    console: Console | None = None,
+    seconds: float = LINE_SECONDS,
+) -> Iterator[None]:
     """Show how a run is going until the block ends.
 
     Parameters

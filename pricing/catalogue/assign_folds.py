@@ -38,9 +38,14 @@ def assign_folds(catalogue: Path, folds: FoldsConfig, holdout: HoldoutConfig, se
     frame = pl.read_parquet(catalogue / LABELLED)
     groups = duplicate_groups(frame, max_titles_per_link=folds.max_titles_per_link)
     table = make_folds(
-        frame, groups, kind=folds.kind, n_splits=folds.n_splits, bins=folds.price_bins, holdout=holdout.fraction,
+        frame,
+        groups,
+        kind=folds.kind,
+        n_splits=folds.n_splits,
+        bins=folds.price_bins,
+        holdout=holdout.fraction,
         seed=seed,
-    )  # fmt: skip
+    )
     check_folds("the catalogue", table, folds, holdout)
     table.write_parquet(out / "folds.parquet")
     sizes = groups.value_counts()["count"]

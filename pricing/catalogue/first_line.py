@@ -13,23 +13,42 @@ _SAMPLE = 65_536
 _LINES_ABOVE = 20
 
 _MAGIC = {
-    b"PK\x03\x04": "a zip archive or an Excel workbook", b"\xd0\xcf\x11\xe0": "an Excel workbook",
-    b"\x1f\x8b": "a gzip archive", b"BZh": "a bzip2 archive", b"\xfd7zXZ": "an xz archive",
-    b"7z\xbc\xaf": "a 7z archive", b"\x28\xb5\x2f\xfd": "a zstd archive", b"PAR1": "Parquet", b"%PDF": "a PDF",
-    b"\x89PNG": "an image", b"\xff\xd8\xff": "an image", b"SQLite format 3": "an SQLite database",
-}  # fmt: skip
+    b"PK\x03\x04": "a zip archive or an Excel workbook",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook",
+    b"\x1f\x8b": "a gzip archive",
+    b"BZh": "a bzip2 archive",
+    b"\xfd7zXZ": "an xz archive",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"\x28\xb5\x2f\xfd": "a zstd archive",
+    b"PAR1": "Parquet",
+    b"%PDF": "a PDF",
+    b"\x89PNG": "an image",
+    b"\xff\xd8\xff": "an image",
+    b"SQLite format 3": "an SQLite database",
+}
 
 # longest first: UTF-32's begins with UTF-16's
 _BYTE_ORDER_MARKS = {
-    b"\xff\xfe\x00\x00": "utf-32-le", b"\x00\x00\xfe\xff": "utf-32-be", b"\xef\xbb\xbf": "utf-8",
-    b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be",
-}  # fmt: skip
+    b"\xff\xfe\x00\x00": "utf-32-le",
+    b"\x00\x00\xfe\xff": "utf-32-be",
+    b"\xef\xbb\xbf": "utf-8",
+    b"\xff\xfe": "utf-16-le",
+    b"\xfe\xff": "utf-16-be",
+}
 
 _SEPARATORS = {
-    ",": "commas", ";": "semicolons (';')", "\t": "tabs", "|": "vertical bars ('|')", "\x01": "the control character 1",
-    "\x1f": "the control character 31", "^": "carets ('^')", "~": "tildes ('~')", ":": "colons (':')",
-    "，": "full-width commas ('，')", " ": "blanks",
-}  # fmt: skip
+    ",": "commas",
+    ";": "semicolons (';')",
+    "\t": "tabs",
+    "|": "vertical bars ('|')",
+    "\x01": "the control character 1",
+    "\x1f": "the control character 31",
+    "^": "carets ('^')",
+    "~": "tildes ('~')",
+    ":": "colons (':')",
+    "，": "full-width commas ('，')",
+    " ": "blanks",
+}
 # taken for separators whatever the columns are called
 _USUAL = ";\t|"
 

@@ -119,9 +119,15 @@ def _fill(height: np.ndarray, total: np.ndarray, rows: int, rng: np.random.Gener
 
 
 def make_folds(
-    frame: pl.DataFrame, groups: pl.Series, *, kind: Literal["grouped", "random"], n_splits: int, bins: int,
-    holdout: float, seed: int,
-) -> pl.DataFrame:  # fmt: skip
+    frame: pl.DataFrame,
+    groups: pl.Series,
+    *,
+    kind: Literal["grouped", "random"],
+    n_splits: int,
+    bins: int,
+    holdout: float,
+    seed: int,
+) -> pl.DataFrame:
     """Hold-out and folds of labelled rows.
 
     The hold-out is made of whole groups whatever the kind of folds.

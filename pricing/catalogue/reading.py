@@ -41,9 +41,12 @@ class ReadingNotes:
     def counts(self) -> dict[str, Any]:
         """Return the counts as summary.json and run.json have them."""
         return {
-            "rejected": sum(self.left_out.values()), "rejected_reasons": self.left_out, "empty_rows": self.empty_rows,
-            "cut_texts": self.cut_texts, "several_image_links": self.several_image_links,
-        }  # fmt: skip
+            "rejected": sum(self.left_out.values()),
+            "rejected_reasons": self.left_out,
+            "empty_rows": self.empty_rows,
+            "cut_texts": self.cut_texts,
+            "several_image_links": self.several_image_links,
+        }
 
     def skipped(self) -> str:
         """Say which rows were skipped and which texts cut; "" where none was."""
@@ -77,9 +80,13 @@ class Catalogue:
 
 
 def stream_catalogue_file(
-    source: Path | pa.Table, *, labelled: bool, on_bad_rows: OnBadRows = "refuse",
-    on_unpriced_rows: OnUnpricedRows = "refuse", notes: ReadingNotes | None = None,
-) -> Iterator[tuple[pl.DataFrame, list[Rejected]]]:  # fmt: skip
+    source: Path | pa.Table,
+    *,
+    labelled: bool,
+    on_bad_rows: OnBadRows = "refuse",
+    on_unpriced_rows: OnUnpricedRows = "refuse",
+    notes: ReadingNotes | None = None,
+) -> Iterator[tuple[pl.DataFrame, list[Rejected]]]:
     """Read one catalogue file, or a table, batch by batch and check it.
 
     Needed columns are sample_id, catalog_content and, for a labelled file, price. A missing or empty image_link is
@@ -139,9 +146,12 @@ def stream_catalogue_file(
 
 
 def read_catalogue_file(
-    source: Path | pa.Table, *, labelled: bool, on_bad_rows: OnBadRows = "refuse",
+    source: Path | pa.Table,
+    *,
+    labelled: bool,
+    on_bad_rows: OnBadRows = "refuse",
     on_unpriced_rows: OnUnpricedRows = "refuse",
-) -> Catalogue:  # fmt: skip
+) -> Catalogue:
     """Read one catalogue file or table whole; parameters and errors are those of `stream_catalogue_file`."""
     schema = {name: dtype for name, dtype in SCHEMA.items() if labelled or name != "price"}
     frames, rejected, notes = [pl.DataFrame(schema=schema)], [], ReadingNotes()

@@ -85,9 +85,14 @@ class ResumableImageDownloader:
     """
 
     def __init__(
-        self, config: ImagesConfig, work: Path, *, source: ImageSource | None = None, threads: int | None = None,
+        self,
+        config: ImagesConfig,
+        work: Path,
+        *,
+        source: ImageSource | None = None,
+        threads: int | None = None,
         progress: ProgressCallback | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.config = config
         self.work = work
         self.source = ImageSource.web() if source is None else source

@@ -55,9 +55,12 @@ class ImageFailure(DownloadError):
 def status_failure(status: int, retry_after: str | None = None) -> ImageFailure:
     """Failure for an HTTP answer that is neither an image nor a redirect."""
     return ImageFailure(
-        f"http_{status}", f"the server answered {status}", transient=status >= 500 or status in RETRIED_STATUSES,
-        retry_after=parse_retry_after(retry_after), throttled=status in THROTTLING_STATUSES,
-    )  # fmt: skip
+        f"http_{status}",
+        f"the server answered {status}",
+        transient=status >= 500 or status in RETRIED_STATUSES,
+        retry_after=parse_retry_after(retry_after),
+        throttled=status in THROTTLING_STATUSES,
+    )
 
 
 def parse_retry_after(value: str | None, now: float | None = None) -> float | None:

@@ -20,9 +20,14 @@ from pricing.store.artifacts import write_json
 logger = logging.getLogger(__name__)
 
 SCHEMA = {
-    "image_link": pl.String, "file": pl.String, "sha256": pl.String, "width": pl.Int32, "height": pl.Int32,
-    "status": pl.String, "reason": pl.String,
-}  # fmt: skip
+    "image_link": pl.String,
+    "file": pl.String,
+    "sha256": pl.String,
+    "width": pl.Int32,
+    "height": pl.Int32,
+    "status": pl.String,
+    "reason": pl.String,
+}
 """Columns of images.parquet."""
 
 
@@ -52,9 +57,14 @@ def _rows(catalogue: Path, *columns: str) -> pl.LazyFrame:
 
 
 def collect_images(
-    catalogue: Path, config: ImagesConfig, origin: str, fetched: Mapping[str, Any] | None, image_folder: Path,
-    source: ImageSource, out: Path,
-) -> None:  # fmt: skip
+    catalogue: Path,
+    config: ImagesConfig,
+    origin: str,
+    fetched: Mapping[str, Any] | None,
+    image_folder: Path,
+    source: ImageSource,
+    out: Path,
+) -> None:
     """Write what is there of the catalogue's images.
 
     Parameters

@@ -25,9 +25,14 @@ _MAX_REDIRECTS = 5
 
 
 def fetch_data(
-    url: str, destination: Path, sha256: str | None = None, *, retries: int = 8, backoff_base: float = 1.0,
+    url: str,
+    destination: Path,
+    sha256: str | None = None,
+    *,
+    retries: int = 8,
+    backoff_base: float = 1.0,
     progress: Callable[[int, int | None], None] | None = None,
-) -> list[Path]:  # fmt: skip
+) -> list[Path]:
     """Fetch an archive and leave ``train.csv`` and ``test.csv`` in a folder.
 
     The archive gathers beside them as ``.download.part``; a later call with the same URL goes on where it ended. The

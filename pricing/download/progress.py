@@ -147,9 +147,14 @@ class ProgressMeter:
     def summary(self, requests: int) -> ShardReport:
         """The report at the end."""
         return ShardReport(
-            requested=self.total, present=self.present, reused=self.reused, failed=dict(sorted(self.failed.items())),
-            requests=requests, seconds=time.monotonic() - self._start, state=f"{self._state:064x}",
-        )  # fmt: skip
+            requested=self.total,
+            present=self.present,
+            reused=self.reused,
+            failed=dict(sorted(self.failed.items())),
+            requests=requests,
+            seconds=time.monotonic() - self._start,
+            state=f"{self._state:064x}",
+        )
 
     def add(self, record: ImageRecord) -> None:
         """Count one outcome of this run."""

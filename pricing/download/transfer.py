@@ -84,9 +84,13 @@ def open_session(config: ImagesConfig, rules: HostRules) -> aiohttp.ClientSessio
 
 
 async def fetch_once(
-    session: aiohttp.ClientSession, url: URL, config: ImagesConfig, *, accept: str | None = None,
+    session: aiohttp.ClientSession,
+    url: URL,
+    config: ImagesConfig,
+    *,
+    accept: str | None = None,
     known: ImageRecord | None = None,
-) -> Answer | Redirect | Unchanged:  # fmt: skip
+) -> Answer | Redirect | Unchanged:
     """Ask once, without following redirects.
 
     Parameters

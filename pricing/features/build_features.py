@@ -16,9 +16,15 @@ logger = logging.getLogger(__name__)
 
 
 def build_features(
-    catalogue: Path, folds: Path, config: FeaturesConfig, seed: int, out: Path, *, threads: int = 1,
+    catalogue: Path,
+    folds: Path,
+    config: FeaturesConfig,
+    seed: int,
+    out: Path,
+    *,
+    threads: int = 1,
     work: Path | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Engineer the features of all rows, fitted on the rows outside the hold-out (training part and unlabelled rows).
 
     Parameters

@@ -18,9 +18,16 @@ logger = logging.getLogger(__name__)
 
 
 def build_price_features(
-    catalogue: Path, folds: Path, features: Path, config: PriceFeaturesConfig, fold: int | None, seed: int, out: Path,
-    *, threads: int = 1,
-) -> None:  # fmt: skip
+    catalogue: Path,
+    folds: Path,
+    features: Path,
+    config: PriceFeaturesConfig,
+    fold: int | None,
+    seed: int,
+    out: Path,
+    *,
+    threads: int = 1,
+) -> None:
     """Write features that read the prices of one fold's ``train`` rows, and the ridge's own prediction.
 
     Parameters

@@ -100,9 +100,16 @@ class TextEmbedder:
     """
 
     def __init__(
-        self, config: EmbeddingConfig, encoder: Any, tokenizer: Any, sha256: str, name: str, *,
-        cache: Path | None = None, threads: int = 1,
-    ) -> None:  # fmt: skip
+        self,
+        config: EmbeddingConfig,
+        encoder: Any,
+        tokenizer: Any,
+        sha256: str,
+        name: str,
+        *,
+        cache: Path | None = None,
+        threads: int = 1,
+    ) -> None:
         self.config = config
         self.threads = threads
         self.precision = cpu_precision() if config.precision == "auto" else config.precision

@@ -52,9 +52,12 @@ class FeatureSchema:
     def to_json(self) -> str:
         """JSON with sorted keys, so that equal schemas are equal bytes."""
         record = {
-            "numeric": list(self.numeric), "categorical": list(self.categorical), "tfidf_columns": self.tfidf_columns,
-            "spaces": [list(space) for space in self.spaces], "embedding": self.embedding,
-        }  # fmt: skip
+            "numeric": list(self.numeric),
+            "categorical": list(self.categorical),
+            "tfidf_columns": self.tfidf_columns,
+            "spaces": [list(space) for space in self.spaces],
+            "embedding": self.embedding,
+        }
         return json.dumps(record, indent=1, sort_keys=True) + "\n"
 
     @classmethod

@@ -57,9 +57,14 @@ class Amounts:
 
 
 def summarise(
-    neighbours: Neighbours, log_price: np.ndarray, labelled: Amounts, queries: Amounts, sharpness: float,
-    elasticity: float, bandwidth: float,
-) -> dict[str, np.ndarray]:  # fmt: skip
+    neighbours: Neighbours,
+    log_price: np.ndarray,
+    labelled: Amounts,
+    queries: Amounts,
+    sharpness: float,
+    elasticity: float,
+    bandwidth: float,
+) -> dict[str, np.ndarray]:
     """What the neighbours cost.
 
     Parameters

@@ -91,9 +91,13 @@ class NearestRows:
             self._dense = np.ascontiguousarray(rows.T, dtype=np.float64)
 
     def search(
-        self, queries: sparse.csr_matrix | np.ndarray, k: int, query_groups: np.ndarray | None = None,
-        learning_groups: np.ndarray | None = None, threads: int = 1,
-    ) -> Neighbours:  # fmt: skip
+        self,
+        queries: sparse.csr_matrix | np.ndarray,
+        k: int,
+        query_groups: np.ndarray | None = None,
+        learning_groups: np.ndarray | None = None,
+        threads: int = 1,
+    ) -> Neighbours:
         """The k nearest of n query rows of length 1.
 
         Parameters

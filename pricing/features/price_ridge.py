@@ -143,10 +143,15 @@ class PriceRidge:
     def save(self, folder: Path) -> None:
         """Write ridge.json and ridge.npz."""
         record = {
-            "alpha": self.alpha, "tabular_weight": self.design.tabular_weight,
-            "interaction_weight": self.design.interaction_weight, "numeric": self.design.numeric,
-            "categories": self.design.categories, "intercept": self.intercept, "low": self.low, "high": self.high,
-        }  # fmt: skip
+            "alpha": self.alpha,
+            "tabular_weight": self.design.tabular_weight,
+            "interaction_weight": self.design.interaction_weight,
+            "numeric": self.design.numeric,
+            "categories": self.design.categories,
+            "intercept": self.intercept,
+            "low": self.low,
+            "high": self.high,
+        }
         write_json(folder / "ridge.json", record)
         np.savez(folder / "ridge.npz", coef=self.coef, mean=self.design.mean, scale=self.design.scale)
 

@@ -88,9 +88,14 @@ def _by_group(
 
 
 def compare_predictions(
-    y_true: ArrayLike, pred_a: ArrayLike, pred_b: ArrayLike, *, resamples: int = 1000, seed: int = 0,
+    y_true: ArrayLike,
+    pred_a: ArrayLike,
+    pred_b: ArrayLike,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
     groups: ArrayLike | None = None,
-) -> Comparison:  # fmt: skip
+) -> Comparison:
     """Compare two sets of predicted prices on the same rows by the bootstrap of their row-wise SMAPE difference.
 
     Pairing takes out what both models find hard, so that the interval is much narrower than those of the two figures.

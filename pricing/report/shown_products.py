@@ -163,11 +163,16 @@ def worst_products(folder: RunFolder, rows: pl.DataFrame | None, count: int) -> 
         prices = [row[name] for name in members]
         found.append(
             ShownProduct(
-                id=row["sample_id"], title=row.get("title") or "(no text)", price=row["price"], predicted=row["stack"],
-                text=(row.get("catalog_content") or "")[:_TEXT], members=(min(prices), max(prices)) if prices else None,
-                image=_image(folder.path, row["sample_id"]), comparables=_comparables(folder, row["sample_id"]),
+                id=row["sample_id"],
+                title=row.get("title") or "(no text)",
+                price=row["price"],
+                predicted=row["stack"],
+                text=(row.get("catalog_content") or "")[:_TEXT],
+                members=(min(prices), max(prices)) if prices else None,
+                image=_image(folder.path, row["sample_id"]),
+                comparables=_comparables(folder, row["sample_id"]),
             )
-        )  # fmt: skip
+        )
     return found
 
 

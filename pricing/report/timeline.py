@@ -58,9 +58,12 @@ def timeline(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             }
         )
     return {
-        "lanes": list(lanes.values()), "seconds": last - first if known else 0.0, "overlap": _overlap(*busy.values()),
-        "cached": sum(lane["cached"] for lane in lanes.values()), "runs": sum(lane["runs"] for lane in lanes.values()),
-    }  # fmt: skip
+        "lanes": list(lanes.values()),
+        "seconds": last - first if known else 0.0,
+        "overlap": _overlap(*busy.values()),
+        "cached": sum(lane["cached"] for lane in lanes.values()),
+        "runs": sum(lane["runs"] for lane in lanes.values()),
+    }
 
 
 def _moment(value: Any) -> float | None:

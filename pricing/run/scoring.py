@@ -118,9 +118,13 @@ def reads_images(config: PricingConfig) -> bool:
 
 
 def fetch_images(
-    frame: pl.DataFrame, config: ImagesConfig, source: ImageSource, image_folder: Path, *,
+    frame: pl.DataFrame,
+    config: ImagesConfig,
+    source: ImageSource,
+    image_folder: Path,
+    *,
     progress: ProgressCallback | None = None,
-) -> Images:  # fmt: skip
+) -> Images:
     """Fetch the images of new products; those that failed are marked in the table.
 
     Parameters

@@ -27,9 +27,15 @@ _NAMED = 20
 
 
 def stack_predictions(
-    oof: Path, test: Path, output: Path, config: EnsembleConfig, seed: int, *,
-    submission: SubmissionConfig | None = None, threads: int = 1,
-) -> dict[str, Any]:  # fmt: skip
+    oof: Path,
+    test: Path,
+    output: Path,
+    config: EnsembleConfig,
+    seed: int,
+    *,
+    submission: SubmissionConfig | None = None,
+    threads: int = 1,
+) -> dict[str, Any]:
     """Stack out-of-fold predictions and price the test rows.
 
     Parameters

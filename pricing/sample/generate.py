@@ -85,9 +85,13 @@ class _Tally:
 
 
 def generate_sample(
-    folder: Path, rows: int = 1500, test_rows: int = 500, seed: int = 0, images: bool = True,
+    folder: Path,
+    rows: int = 1500,
+    test_rows: int = 500,
+    seed: int = 0,
+    images: bool = True,
     image_base_url: str = IMAGE_BASE_URL,
-) -> SampleInfo:  # fmt: skip
+) -> SampleInfo:
     """Write a sample catalogue, or take the one that is there if it was made from the same parameters and code.
 
     The folder gets train.csv, test.csv, test_truth.csv, images/ (JPEG, named as the links end), floor.json and
@@ -269,13 +273,17 @@ def _draw_chunk(rng: np.random.Generator) -> _Chunk:
     names, brands = list(formula.WORDS), list(formula.BRANDS)
     products = [
         Product(
-            category=formula.CATEGORIES[category[i]].name, brand=brands[brand[i]],
-            unit=formula.CATEGORIES[category[i]].unit, size=float(size[i]), pack=int(pack[i]),
+            category=formula.CATEGORIES[category[i]].name,
+            brand=brands[brand[i]],
+            unit=formula.CATEGORIES[category[i]].unit,
+            size=float(size[i]),
+            pack=int(pack[i]),
             words=[name for name, there in zip(names, words[i], strict=True) if there],
-            title_dice=title_dice[i].tolist(), dice=dice[i].tolist(),
+            title_dice=title_dice[i].tolist(),
+            dice=dice[i].tolist(),
         )
         for i in order
-    ]  # fmt: skip
+    ]
     return _Chunk(log_price[order], exact[order], grade[order], category[order], image[order], state[order], products)
 
 
