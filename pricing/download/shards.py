@@ -16,16 +16,9 @@ logger = logging.getLogger(__name__)
 
 
 def download_shard(
-    catalogue: Path,
-    shard: int,
-    shards: int,
-    before: Mapping[str, Any] | None,
-    config: ImagesConfig,
-    source: ImageSource,
-    image_folder: Path,
-    threads: int,
-    say: Callable[[str], object] = lambda _: None,
-) -> dict[str, Any]:
+    catalogue: Path, shard: int, shards: int, before: Mapping[str, Any] | None, config: ImagesConfig,
+    source: ImageSource, image_folder: Path, threads: int, say: Callable[[str], object] = lambda _: None,
+) -> dict[str, Any]:  # fmt: skip
     """Fetch one shard of a catalogue's images; its result is not cached, because the manifest knows what is there.
 
     Shards take turns, so that the limits on requests in flight hold over all of them and a full disk stops them all.
@@ -66,15 +59,10 @@ def download_shard(
 
 
 def fetch_shard(
-    links: list[str],
-    config: ImagesConfig,
-    work: Path,
-    *,
-    source: ImageSource,
-    sample_ids: Mapping[str, Sequence[str]] | None = None,
-    threads: int | None = None,
+    links: list[str], config: ImagesConfig, work: Path, *, source: ImageSource,
+    sample_ids: Mapping[str, Sequence[str]] | None = None, threads: int | None = None,
     progress: ProgressCallback | None = None,
-) -> ShardReport:
+) -> ShardReport:  # fmt: skip
     """Fetch some images into the work folder; what is there already is not fetched again.
 
     Parameters

@@ -13,63 +13,20 @@ from numpy.typing import NDArray
 from pricing.metrics.price_metrics import metrics_by_group
 
 SEGMENTS: Mapping[str, str] = {
-    "category": "category",
-    "brand_frequency": "brand",
-    "image_there": "image",
-    "pack": "pack",
-}
+    "category": "category", "brand_frequency": "brand", "image_there": "image", "pack": "pack",
+}  # fmt: skip
 """Column of the products' table to what the reader calls it."""
 
 _BRANDS = (
-    (0, "brand unknown"),
-    (9, "brand of under 10 products"),
-    (39, "brand of 10 to 39"),
-    (np.inf, "brand of 40 or more"),
-)
+    (0, "brand unknown"), (9, "brand of under 10 products"), (39, "brand of 10 to 39"), (np.inf, "brand of 40 or more"),
+)  # fmt: skip
 _PACKS = ((1, "single"), (6, "pack of 2 to 6"), (np.inf, "pack of 7 or more"))
 _SHOWN_WORDS = 3
 _EMPTY_WORDS = (
-    "and",
-    "bag",
-    "bottle",
-    "box",
-    "case",
-    "count",
-    "each",
-    "for",
-    "free",
-    "from",
-    "fluid",
-    "gallon",
-    "gram",
-    "grams",
-    "inch",
-    "item",
-    "kg",
-    "large",
-    "lbs",
-    "liter",
-    "litre",
-    "made",
-    "new",
-    "ounce",
-    "ounces",
-    "oz",
-    "pack",
-    "packs",
-    "per",
-    "piece",
-    "pieces",
-    "pound",
-    "pounds",
-    "set",
-    "size",
-    "small",
-    "the",
-    "value",
-    "with",
-    "your",
-)
+    "and", "bag", "bottle", "box", "case", "count", "each", "for", "free", "from", "fluid", "gallon", "gram", "grams",
+    "inch", "item", "kg", "large", "lbs", "liter", "litre", "made", "new", "ounce", "ounces", "oz", "pack", "packs",
+    "per", "piece", "pieces", "pound", "pounds", "set", "size", "small", "the", "value", "with", "your",
+)  # fmt: skip
 """Words that say how much there is, or nothing; no category is called by them."""
 
 

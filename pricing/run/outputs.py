@@ -23,21 +23,10 @@ PARTS = "parts"
 
 
 def write_outputs(
-    catalogue: Path,
-    folds: Path,
-    features: Path,
-    images: Path | None,
-    prepared: Mapping[str, Path],
-    ensemble: Path,
-    price_features: Mapping[str, Path],
-    members: Mapping[str, Mapping[str, Path]],
-    searches: Mapping[str, Path],
-    report: ReportConfig,
-    submission: SubmissionConfig,
-    seed: int,
-    image_folder: Path,
-    out: Path,
-) -> None:
+    catalogue: Path, folds: Path, features: Path, images: Path | None, prepared: Mapping[str, Path], ensemble: Path,
+    price_features: Mapping[str, Path], members: Mapping[str, Mapping[str, Path]], searches: Mapping[str, Path],
+    report: ReportConfig, submission: SubmissionConfig, seed: int, image_folder: Path, out: Path,
+) -> None:  # fmt: skip
     """Write submission, figures, plots and a model folder that prices the next catalogue; same input, same bytes.
 
     Parameters
