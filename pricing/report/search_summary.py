@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from pricing.errors import ArtifactError
 from pricing.store.artifacts import read_json
-from pricing.store.tables import reading
 
 _SHOWN = 4
 """Settings named in the table, the most important first."""
@@ -26,12 +26,14 @@ def read_searches(folder: Path) -> list[dict[str, Any]]:
     """
     found = []
     for path in sorted(folder.glob("search/*.json")):
-        with reading(path, "a record of a search"):
+        try:
             record = read_json(path)
             shares = sorted(record["importances"].items(), key=lambda item: (-item[1], item[0]))
             names = [*shares, *((name, None) for name in sorted(record["params"]) if name not in dict(shares))]
             important = [(name, record["params"][name], share) for name, share in names[:_SHOWN]]
             kept = {name: record[name] for name in ("member", "smape", "default_smape", "params", "trials")}
             float(kept["smape"]), [(trial["state"], trial["number"], trial["smape"]) for trial in kept["trials"]]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ArtifactError(f"{path}: is no record of a search ({error!r}); tune again") from None
         found.append({**kept, "important": important})
     return found
