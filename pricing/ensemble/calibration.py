@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from pricing.ensemble.nested_folds import cross_fitted
+from pricing.ensemble.nested_folds import Ints, Mask, cross_fitted
 from pricing.ensemble.simplex_weights import beyond_luck
 from pricing.errors import ArtifactError
 from pricing.metrics.smape import Floats, smape_of_logs, smape_rows
@@ -91,7 +90,7 @@ def fit_calibration(kind: str, log_pred: Floats, log_true: Floats) -> Calibratio
 
 
 def choose_calibration(
-    kinds: tuple[str, ...], log_pred: Floats, log_true: Floats, folds: NDArray[np.int64]
+    kinds: tuple[str, ...], log_pred: Floats, log_true: Floats, folds: Ints
 ) -> tuple[Calibration, Floats, dict[str, float]]:
     """The calibration that helps out of fold, fitted on all rows; the identity where none does.
 
@@ -121,7 +120,7 @@ def choose_calibration(
     best, best_adjusted = "none", log_pred
     for kind in kinds:
 
-        def apply(learn: NDArray[np.bool_], out: NDArray[np.bool_], kind: str = kind) -> Floats:
+        def apply(learn: Mask, out: Mask, kind: str = kind) -> Floats:
             return fit_calibration(kind, log_pred[learn], log_true[learn]).apply(log_pred[out])
 
         adjusted = cross_fitted(folds, apply)

@@ -25,9 +25,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pricing.ensemble.nested_folds import cross_fitted
+from pricing.ensemble.nested_folds import Ints, Mask, cross_fitted
 from pricing.ensemble.simplex_weights import beyond_luck
 from pricing.ensemble.spread import SpreadModel, fit_spread
 from pricing.errors import ArtifactError
@@ -168,7 +167,7 @@ def fit_decision(members: Floats, log_pred: Floats, log_true: Floats, kept: tupl
 
 
 def choose_decision(
-    members: Floats, log_pred: Floats, log_true: Floats, folds: NDArray[np.int64], kept: tuple[int, ...]
+    members: Floats, log_pred: Floats, log_true: Floats, folds: Ints, kept: tuple[int, ...]
 ) -> tuple[Decision, dict[str, float]]:
     """The decision where it helps out of fold by more than its standard error, fitted on all rows; else none.
 
@@ -188,7 +187,7 @@ def choose_decision(
         Cross-fitted SMAPE without it (``none``) and with it (``smape_optimal``).
     """
 
-    def apply(learn: NDArray[np.bool_], out: NDArray[np.bool_]) -> Floats:
+    def apply(learn: Mask, out: Mask) -> Floats:
         fitted = fit_decision(members[learn], log_pred[learn], log_true[learn], kept)
         return fitted.apply(members[out], log_pred[out])
 

@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pricing.ensemble.nested_folds import cross_fitted
+from pricing.ensemble.nested_folds import Ints, Mask, cross_fitted
 from pricing.ensemble.spread import SpreadModel, fit_spread
 from pricing.errors import ArtifactError
 from pricing.metrics.interval_levels import LEVELS
@@ -80,9 +79,7 @@ class Intervals:
         return cls(SpreadModel.from_dict(record["spread"], count), quantiles, coverage)
 
 
-def fit_intervals(
-    members: Floats, log_pred: Floats, log_true: Floats, folds: NDArray[np.int64], kept: tuple[int, ...]
-) -> Intervals:
+def fit_intervals(members: Floats, log_pred: Floats, log_true: Floats, folds: Ints, kept: tuple[int, ...]) -> Intervals:
     """Fit spread and quantiles on predictions that did not see their own rows.
 
     Parameters
@@ -98,7 +95,7 @@ def fit_intervals(
     """
     residuals = log_true - log_pred
 
-    def standardise(learn: NDArray[np.bool_], out: NDArray[np.bool_]) -> Floats:
+    def standardise(learn: Mask, out: Mask) -> Floats:
         spread = fit_spread(members[learn], log_pred[learn], residuals[learn], kept)
         return residuals[out] / spread.predict(members[out], log_pred[out])
 

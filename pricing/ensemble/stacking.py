@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from pricing.catalogue.fewest_rows import FEWEST_ROWS
@@ -25,13 +24,11 @@ from pricing.ensemble.decision import Decision, choose_decision
 from pricing.ensemble.intervals import fit_intervals
 from pricing.ensemble.learners import Level1, best_constant, fit_level_1
 from pricing.ensemble.linear import LinearModel
-from pricing.ensemble.nested_folds import cross_fitted, nesting_folds
+from pricing.ensemble.nested_folds import Ints, Mask, cross_fitted, nesting_folds
 from pricing.ensemble.simplex_weights import optimise_weights
 from pricing.ensemble.stack import Ensemble
 from pricing.errors import PredictionsError
 from pricing.metrics.smape import Floats, smape_of_logs
-
-Ints = NDArray[np.int64]
 
 _MARGIN = 0.3
 """ln(1.35): how far outside of the learnt log prices a prediction may lie."""
@@ -183,7 +180,7 @@ def _choose(
         learners[f"member {names[j]}"], predictions[f"member {names[j]}"] = single, members[:, j]
     table = np.column_stack(list(predictions.values()))
 
-    def blend(learn: NDArray[np.bool_], out: NDArray[np.bool_]) -> Floats:
+    def blend(learn: Mask, out: Mask) -> Floats:
         return table[out] @ optimise_weights(table[learn], log_price[learn], starts=config.weight_starts, seed=seed)
 
     predictions["blend"] = cross_fitted(folds, blend)

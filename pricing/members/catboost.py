@@ -126,15 +126,14 @@ class CatBoostModel(TreeModel):
     file = "model.cbm"
     magic = b"CBM1"
 
-    def predict_target(self, values: Values, threads: int) -> Floats:
+    def predict_target(self, values: Values, threads: int) -> Any:
         """See `TreeModel.predict_target`."""
         rows = _pool(values, self.encoder)
-        raw = self.booster.predict(rows, prediction_type="RawFormulaVal", thread_count=threads)
-        return np.asarray(raw, dtype=np.float64)
+        return self.booster.predict(rows, prediction_type="RawFormulaVal", thread_count=threads)
 
-    def gains(self) -> Floats:
+    def gains(self) -> Any:
         """Return the prediction values change of each column, ndarray of shape (p,): the cheap kin of the gain."""
-        found = np.asarray(self.booster.get_feature_importance(type="PredictionValuesChange"), dtype=np.float64)
+        found = self.booster.get_feature_importance(type="PredictionValuesChange")
         # its order: numbers, terms, categories
         split, terms = len(self.encoder.numeric), len(self.encoder.terms)
         return np.concatenate([found[:split], found[split + terms :], found[split : split + terms]])

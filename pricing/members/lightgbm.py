@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 from pydantic import Field
 
 from pricing.members.trees.boosted import BoostedMember
@@ -14,7 +13,6 @@ from pricing.members.trees.objectives import lgb_smape_eval, lgb_smape_objective
 from pricing.members.trees.target import Target
 from pricing.members.trees.tree_model import TrainedModel, TreeModel, curves_table, refused
 from pricing.members.trees.tree_settings import Objective, TreeSettings
-from pricing.metrics.smape import Floats
 
 
 class LightGBMSettings(TreeSettings):
@@ -147,13 +145,13 @@ class LightGBMModel(TreeModel):
     file = "model.txt"
     magic = b"tree\n"
 
-    def predict_target(self, values: Values, threads: int) -> Floats:
+    def predict_target(self, values: Values, threads: int) -> Any:
         """See `TreeModel.predict_target`."""
-        return np.asarray(self.booster.predict(values, num_threads=threads), dtype=np.float64)
+        return self.booster.predict(values, num_threads=threads)
 
-    def gains(self) -> Floats:
+    def gains(self) -> Any:
         """Return the total gain of each column, ndarray of shape (p,)."""
-        return np.asarray(self.booster.feature_importance("gain"), dtype=np.float64)
+        return self.booster.feature_importance("gain")
 
     def write_booster(self, path: Path) -> None:
         """Write LightGBM's text format."""

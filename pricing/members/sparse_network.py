@@ -84,7 +84,7 @@ class SparseMLPEnsemble:
 
     def __init__(self, config: SparseMLPSettings) -> None:
         self.config = config
-        self.networks: list[SparseMLP] = []
+        self.networks = nn.ModuleList()
         self.kept = np.empty(0, np.int64)
         self.mean, self.std = 0.0, 1.0
         self.curves: list[dict[str, Any]] = []
@@ -102,9 +102,9 @@ class SparseMLPEnsemble:
         """
         config = self.config
         self.kept = np.unique(terms.indices).astype(np.int64)
-        terms = self._known(terms)
+        terms = terms[:, self.kept]
         if valid is not None:
-            valid = self._known(valid[0]), valid[1], valid[2]
+            valid = valid[0][:, self.kept], valid[1], valid[2]
         self.mean, self.std = float(log_price.mean()), float(log_price.std() or 1.0)
         target = torch.from_numpy(((log_price - self.mean) / self.std).astype(np.float32))
         for number in range(config.seeds):
@@ -145,7 +145,7 @@ class SparseMLPEnsemble:
             optimizer.step()
 
     @torch.inference_mode()
-    def _predict_one(self, network: SparseMLP, matrix: sparse.csr_matrix, numbers: np.ndarray) -> np.ndarray:
+    def _predict_one(self, network: nn.Module, matrix: sparse.csr_matrix, numbers: np.ndarray) -> np.ndarray:
         network.eval()
         # a bag of terms is added up row by row; the rest are products, whose last bits depend on how many rows there
         # are, so they are of double precision, and `predict` rounds the difference of some 1e-15 away
@@ -161,29 +161,22 @@ class SparseMLPEnsemble:
 
         A row's price is the same to the last bit whatever other rows stand beside it.
         """
-        terms = self._known(terms)
+        terms = terms[:, self.kept]
         each = [self._predict_one(net, _view(terms, number), numbers) for number, net in enumerate(self.networks)]
         return np.asarray(np.round(np.mean(each, axis=0), 8))
 
     def count_parameters(self) -> int:
         """Return the number of parameters of all networks."""
-        return sum(parameter.numel() for network in self.networks for parameter in network.parameters())
-
-    def _known(self, terms: sparse.csr_matrix) -> sparse.csr_matrix:
-        """The terms that the training rows had."""
-        return terms[:, self.kept]
+        return sum(parameter.numel() for parameter in self.networks.parameters())
 
     def save(self, folder: Path) -> None:
         """Write the networks' tensors and their shape into an existing folder."""
-        state = {
-            # exact: these rows were rounded to float16 when the training ended
-            f"{number}.{name}": tensor.half() if name == TERMS else tensor
-            for number, network in enumerate(self.networks)
-            for name, tensor in network.state_dict().items()
-        }
+        # exact: these rows were rounded to float16 when the training ended
+        tensors = self.networks.state_dict()
+        state = {name: tensor.half() if name.endswith(TERMS) else tensor for name, tensor in tensors.items()}
         state["kept"] = torch.from_numpy(self.kept.astype(np.int32))
         save_tensors(state, folder / "networks.safetensors")
-        first = self.networks[0].numbers
+        first: Any = self.networks[0].numbers
         record = {"config": self.config.model_dump(mode="json"), "mean": self.mean, "std": self.std}
         write_json(folder / "networks.json", record | {"numbers": first.in_features if first is not None else 0})
 
@@ -203,11 +196,10 @@ class SparseMLPEnsemble:
             ensemble = cls(config)
             ensemble.kept = state.pop("kept").numpy().astype(np.int64)
             ensemble.mean, ensemble.std = float(record["mean"]), float(record["std"])
-            for number in range(config.seeds):
-                network = SparseMLP(len(ensemble.kept), record["numbers"], config.hidden, config.dropout)
-                prefix = f"{number}."
-                network.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
-                ensemble.networks.append(network.eval())
+            shape = len(ensemble.kept), record["numbers"], config.hidden, config.dropout
+            ensemble.networks.extend(SparseMLP(*shape) for _ in range(config.seeds))
+            ensemble.networks.load_state_dict(state)
+            ensemble.networks.eval()
         return ensemble
 
 

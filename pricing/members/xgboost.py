@@ -7,7 +7,6 @@ import warnings
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 from pydantic import Field
 
 from pricing.libraries import check_one_distribution
@@ -163,16 +162,15 @@ class XGBoostModel(TreeModel):
     file = "model.json"
     magic = b'{"'
 
-    def predict_target(self, values: Values, threads: int) -> Floats:
+    def predict_target(self, values: Values, threads: int) -> Any:
         """See `TreeModel.predict_target`."""
         self.booster.set_param({"nthread": threads})
-        rows = _rows(values, self.encoder, threads)
-        return np.asarray(self.booster.predict(rows, output_margin=True), dtype=np.float64)
+        return self.booster.predict(_rows(values, self.encoder, threads), output_margin=True)
 
-    def gains(self) -> Floats:
+    def gains(self) -> Any:
         """Return the total gain of each column, ndarray of shape (p,)."""
         scores = self.booster.get_score(importance_type="total_gain")
-        return np.array([float(scores.get(f"f{position}", 0.0)) for position in range(len(self.encoder.names))])
+        return [scores.get(f"f{position}", 0.0) for position in range(len(self.encoder.names))]
 
     def write_booster(self, path: Path) -> None:
         """Write XGBoost's JSON format."""

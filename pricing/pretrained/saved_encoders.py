@@ -42,7 +42,7 @@ class SavedEncoders:
     """
 
     folder: Path
-    records: Mapping[str, dict[str, Any] | None]
+    records: Mapping[str, Any]
 
     @classmethod
     def save(cls, text: str | None, image: str | None, folder: Path) -> "SavedEncoders":
@@ -61,7 +61,7 @@ class SavedEncoders:
             An encoder cannot be found; names the ways out.
         """
         folder.mkdir()
-        records: dict[str, dict[str, Any] | None] = {"text": None, "image": None}
+        records: dict[str, Any] = {"text": None, "image": None}
         with torch.random.fork_rng(devices=[]):
             # a checkpoint without a pooler gets a random one: the same in every run
             torch.manual_seed(0)
@@ -106,7 +106,6 @@ class SavedEncoders:
             Its folder is missing.
         """
         record = self.records[kind]
-        assert record is not None
         path = _folder(self.folder, record)
         if not path.is_dir():
             raise WeightsError(
@@ -117,7 +116,6 @@ class SavedEncoders:
 
     def _checked(self, kind: Kind, encoder: nn.Module) -> nn.Module:
         record = self.records[kind]
-        assert record is not None
         found = tensors_sha256(encoder.state_dict())
         # another encoder's prices look like prices too
         if found != record["sha256"]:

@@ -130,9 +130,8 @@ def load_text_encoder(source: Source) -> nn.Module:
 def load_image_encoder(source: Source) -> nn.Module:
     """The image encoder of timm without its classifier, in float32, in evaluation mode."""
     if source.origin == "package":
-        assert source.path is not None
         model: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-        tensors = list(torch.load(source.path, map_location="cpu", weights_only=True).values())
+        tensors = list(torch.load(str(source.path), map_location="cpu", weights_only=True).values())
         state = model.state_dict()
         if [tuple(t.shape) for t in tensors] != [tuple(t.shape) for t in state.values()]:
             raise WeightsError(f"{source.path}: tensors do not fit tf_efficientnet_lite0; reinstall the package")

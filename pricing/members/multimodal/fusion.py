@@ -33,8 +33,8 @@ class CrossModalAttention(nn.Module):
         self.image_to_text = nn.MultiheadAttention(hidden, heads, dropout=dropout, batch_first=True)
 
     def forward(
-        self, text: torch.Tensor, text_mask: torch.Tensor, image: torch.Tensor, *, need_weights: bool = False
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        self, text: torch.Tensor, text_mask: torch.Tensor, image: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Attend both ways.
 
         Parameters
@@ -45,21 +45,16 @@ class CrossModalAttention(nn.Module):
             True where there is a token.
         image : (B, P, D)
             Patches (learnt missing embeddings where there is no image).
-        need_weights : bool
-            Return the attention weights, averaged over heads.
 
         Returns
         -------
         text : (B, T, D)
         image : (B, P, D)
-        weights : (B, T, P) and (B, P, T), or None
         """
         t, i = self.norm_text(text), self.norm_image(image)
-        from_image, w_image = self.text_to_image(t, i, i, need_weights=need_weights)  # (B, T, D), (B, T, P)
-        from_text, w_text = self.image_to_text(
-            i, t, t, key_padding_mask=~text_mask, need_weights=need_weights
-        )  # (B, P, D), (B, P, T)
-        return text + from_image, image + from_text, w_image, w_text
+        from_image, _ = self.text_to_image(t, i, i, need_weights=False)  # (B, T, D)
+        from_text, _ = self.image_to_text(i, t, t, key_padding_mask=~text_mask, need_weights=False)  # (B, P, D)
+        return text + from_image, image + from_text
 
 
 class GatedFusion(nn.Module):

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from pricing.errors import SchemaError
 from pricing.members.multimodal.encoders import ImageTower, TextTower
 from pricing.members.multimodal.fusion import CrossModalAttention, GatedFusion, masked_mean
 from pricing.members.multimodal.settings import FusionConfig
@@ -113,7 +112,7 @@ class OptimizedMultimodalModel(nn.Module):
             text, image = self._drop_modalities(text, image, batch.image_mask)
             if self.cross is not None:
                 assert text_mask is not None
-                text, image, _, _ = self.cross(text, text_mask, image)
+                text, image = self.cross(text, text_mask, image)
         if text is not None and text_mask is not None:
             vectors.append(masked_mean(text, text_mask))  # (B, D)
         if image is not None:
@@ -133,18 +132,14 @@ class OptimizedMultimodalModel(nn.Module):
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
     def _text(self, batch: Batch) -> torch.Tensor | None:
-        if self.text is None:
+        if self.text is None or batch.tokens is None or batch.mask is None:
             return None
-        if batch.tokens is None or batch.mask is None:
-            raise SchemaError("the model reads text, the batch has none")
         return self.text_projection(self.text(batch.tokens, batch.mask))  # (B, T, H) -> (B, T, D)
 
     def _image(self, batch: Batch) -> torch.Tensor | None:
-        if self.image is None:
-            return None
         mask = batch.image_mask
-        if mask is None:
-            raise SchemaError("the model reads images, the batch has none")
+        if self.image is None or mask is None:
+            return None
         if batch.images is None or not len(batch.images):
             # (B, 1, D): a batch without any image
             return self.missing_image.expand(len(mask), 1, -1)

@@ -1,7 +1,6 @@
 """Parameter groups, learning rate schedule and numeric precision of the training loop."""
 
 import re
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,12 +21,10 @@ class Precision:
     name: Literal["fp32", "bf16", "fp16"]
     device: str
 
-    def autocast(self) -> AbstractContextManager[Any]:
+    def autocast(self) -> torch.autocast:
         """Context for the forward pass."""
-        if self.name == "fp32":
-            return nullcontext()
-        kind = torch.bfloat16 if self.name == "bf16" else torch.float16
-        return torch.autocast(self.device, dtype=kind)
+        kind = torch.float16 if self.name == "fp16" else torch.bfloat16
+        return torch.autocast(self.device, dtype=kind, enabled=self.name != "fp32")
 
     def scaler(self) -> "torch.amp.GradScaler":
         """Gradient scaler; only fp16 needs one, else it does nothing."""

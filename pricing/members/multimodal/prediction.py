@@ -8,6 +8,7 @@ rows, and there are as many images as rows, blank ones included: see docs/decisi
 import copy
 import sys
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -98,18 +99,15 @@ def predict_with_tta(
     """
     total = predict(model, dataset, precision, batch_size=batch_size, workers=workers)
     seen = np.ones(len(dataset))
-    if dataset.text is not None:
-        for number in range(1, int(dataset.text.counts.max(initial=1))):
-            rows = np.flatnonzero(dataset.text.counts > number)
-            other = copy.copy(dataset)
-            other.text = dataset.text.window(number)
-            total += predict(model, other, precision, rows=rows, batch_size=batch_size, workers=workers)
-            seen[rows] += 1
-    if isinstance(dataset.images, ImageFiles):
-        rows = np.flatnonzero(dataset.images.present)
-        for number in range(1, views):
-            other = copy.copy(dataset)
-            other.images = dataset.images.view(number)
-            total += predict(model, other, precision, rows=rows, batch_size=batch_size, workers=workers)
-            seen[rows] += 1
+    more: list[tuple[np.ndarray, str, Any]] = []
+    if (text := dataset.text) is not None:
+        windows = range(1, int(text.counts.max(initial=1)))
+        more += [(np.flatnonzero(text.counts > number), "text", text.window(number)) for number in windows]
+    if isinstance(images := dataset.images, ImageFiles):
+        more += [(np.flatnonzero(images.present), "images", images.view(number)) for number in range(1, views)]
+    for rows, name, source in more:
+        other = copy.copy(dataset)
+        setattr(other, name, source)
+        total += predict(model, other, precision, rows=rows, batch_size=batch_size, workers=workers)
+        seen[rows] += 1
     return total / seen

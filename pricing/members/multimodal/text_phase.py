@@ -4,10 +4,11 @@ The recipe of the challenge's third place: an encoder that has to explain the pr
 one that may lean on numbers and neighbours from its first step.
 """
 
+from typing import Any
+
 import torch
 from torch import nn
 
-from pricing.errors import SchemaError
 from pricing.members.multimodal.encoders import TextTower
 from pricing.members.multimodal.fusion import masked_mean
 from pricing.members.multimodal.network import Batch
@@ -39,7 +40,7 @@ class TextPriceModel(nn.Module):
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """Log prices (B,) float32."""
-        if batch.tokens is None or batch.mask is None:
-            raise SchemaError("the model reads text, the batch has none")
-        pooled = masked_mean(self.text(batch.tokens, batch.mask), batch.mask)  # (B, T, H) -> (B, H)
+        tokens: Any = batch.tokens
+        mask: Any = batch.mask
+        pooled = masked_mean(self.text(tokens, mask), mask)  # (B, T, H) -> (B, H)
         return self.bias + self.scale * self.head(pooled).squeeze(-1).float()

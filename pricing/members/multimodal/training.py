@@ -94,26 +94,33 @@ def train_neural_network(
         return run.finish()
 
 
+@dataclass
 class _Run:
-    def __init__(
-        self, model: nn.Module, train: AmazonMLDataset, valid: AmazonMLDataset | None, config: TrainingConfig,
-        checkpoints: CheckpointConfig, work: Path, seed: int, device: torch.device, workers: int, fingerprint: str,
-    ) -> None:  # fmt: skip
+    model: nn.Module
+    train: AmazonMLDataset
+    valid: AmazonMLDataset | None
+    config: TrainingConfig
+    checkpoints: CheckpointConfig
+    work: Path
+    seed: int
+    device: torch.device
+    workers: int
+    fingerprint: str
+
+    def __post_init__(self) -> None:
+        model, train, valid, config = self.model, self.train, self.valid, self.config
         if train.target is None or (valid is not None and valid.target is None):
             raise TrainingError("rows without prices were given to the training; expected labelled rows")
-        self.model, self.train, self.valid, self.config = model, train, valid, config
-        self.device, self.workers, self.seed, self.ranks = device, workers, seed, Ranks()
-        self.kind, self.minutes, self.fingerprint = checkpoints.kind, checkpoints.minutes, fingerprint
-        self.precision = choose_precision(config.precision, device)
+        self.ranks = Ranks()
+        self.precision = choose_precision(config.precision, self.device)
         self.scaler = self.precision.scaler()
         self.optimizer = make_optimizer(model, config)
         self.ema = ModelEMA(model, config.ema_decay) if config.ema_decay else None
         self.loss = make_loss(config.loss, "sum")
-        self.loader = get_dataloader(
-            train, config.batch_size, shuffle=True, seed=seed, workers=workers, ranks=self.ranks
-        )
+        options: dict[str, Any] = {"seed": self.seed, "workers": self.workers, "ranks": self.ranks}
+        self.loader = get_dataloader(train, config.batch_size, shuffle=True, **options)
         self.sampler: BucketSampler = self.loader.batch_sampler  # type: ignore[assignment]
-        self.manager = CheckpointManager(work, checkpoints.keep)
+        self.manager = CheckpointManager(self.work, self.checkpoints.keep)
         self.steps_per_epoch = math.ceil(len(self.sampler) / config.accumulation)
         self.total_steps = self.steps_per_epoch * config.epochs
         self.epoch = self.batch = self.step = self.bad_epochs = self.skipped = 0
@@ -123,7 +130,7 @@ class _Run:
         self.saved_at = time.monotonic()
         self.network = self.ranks.wrap(model)
         # each process draws its own dropout
-        torch.manual_seed(seed + self.ranks.rank)
+        torch.manual_seed(self.seed + self.ranks.rank)
 
     # -- checkpoints
 
@@ -145,7 +152,7 @@ class _Run:
     def save(self) -> None:
         state = self.state()
         if self.ranks.first:
-            self.manager.save_checkpoint(state, self.step, kind=self.kind)
+            self.manager.save_checkpoint(state, self.step, kind=self.checkpoints.kind)
         self.saved_at = time.monotonic()
 
     def resume(self) -> None:
@@ -216,7 +223,7 @@ class _Run:
                 losses.clear()
                 self.optimizer_step(loss)
                 self.epoch_loss += loss * rows if math.isfinite(loss) else 0.0
-                due = self.ranks.first and time.monotonic() - self.saved_at > 60 * self.minutes
+                due = self.ranks.first and time.monotonic() - self.saved_at > 60 * self.checkpoints.minutes
                 stopping, saving = self.ranks.sum([float(stop.is_set()), float(due)], self.device)
                 if stopping:
                     self.save()

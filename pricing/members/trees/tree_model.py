@@ -65,11 +65,11 @@ class TreeModel(ABC):
     magic: ClassVar[bytes]
 
     @abstractmethod
-    def predict_target(self, values: Values, threads: int) -> Floats:
+    def predict_target(self, values: Values, threads: int) -> Any:
         """Return what the trees predict of n encoded rows, ndarray of shape (n,); see `Target`."""
 
     @abstractmethod
-    def gains(self) -> Floats:
+    def gains(self) -> Any:
         """Return the gain of each column in the encoder's order, ndarray of shape (p,)."""
 
     @abstractmethod
@@ -109,11 +109,11 @@ class TreeModel(ABC):
         """Predict log prices of rows that ``encoder`` has encoded, shape (n, p)."""
         if values.shape[0] == 0:
             return np.empty(0)
-        return self.target.log_price(self.predict_target(values, threads), values, self.encoder)
+        return self.target.log_price(np.asarray(self.predict_target(values, threads), np.float64), values, self.encoder)
 
     def importance(self) -> pl.DataFrame:
         """Return ``feature`` and ``importance``: its share of the total gain, largest first; all 0 without splits."""
-        gains = self.gains()
+        gains = np.asarray(self.gains(), np.float64)
         total = gains.sum()
         table = pl.DataFrame({"feature": self.encoder.names, "importance": gains / total if total > 0 else gains})
         return table.sort(["importance", "feature"], descending=[True, False])

@@ -89,10 +89,14 @@ def test_attention_attends() -> None:
     """Regression on a fault of public models: over a single key the softmax is always 1, and nothing is attended to."""
     model = toy_model().eval()
     batch = random_batch(3, 7, [True, True, False])
-    weights: list[torch.Tensor] = []
     assert model.cross is not None
-    cross = model.cross.forward
-    model.cross.forward = lambda *inputs: (found := cross(*inputs, need_weights=True), weights.extend(found[2:]))[0]  # type: ignore[method-assign]
+    both = model.cross.text_to_image, model.cross.image_to_text
+    weights: list[torch.Tensor] = []
+    for attention in both:
+        attention.register_forward_pre_hook(
+            lambda _, args, given: (args, given | {"need_weights": True}), with_kwargs=True
+        )
+        attention.register_forward_hook(lambda _, args, found: weights.append(found[1]))
     with torch.inference_mode():
         model(batch)
     over_patches, over_tokens = weights
