@@ -18,9 +18,14 @@ from pricing.metrics.smape import Floats, smape_of_logs
 
 
 def describe_training(
-    trained: TrainedEnsemble, members: Mapping[str, Floats], price: Floats, *,
-    resamples: int, seed: int, groups: Any = None,
-) -> dict[str, Any]:  # fmt: skip
+    trained: TrainedEnsemble,
+    members: Mapping[str, Floats],
+    price: Floats,
+    *,
+    resamples: int,
+    seed: int,
+    groups: Any = None,
+) -> dict[str, Any]:
     """The out-of-fold part of metrics.json; SMAPE in percent.
 
     Parameters
@@ -94,9 +99,17 @@ def member_weights(members: Mapping[str, Floats], stack: Floats) -> dict[str, fl
 
 
 def describe_holdout(
-    metrics: dict[str, Any], members: Mapping[str, Floats], stack: Floats, price: Floats, constant: float, groups: Any,
-    intervals: Mapping[str, Floats], *, resamples: int, seed: int,
-) -> None:  # fmt: skip
+    metrics: dict[str, Any],
+    members: Mapping[str, Floats],
+    stack: Floats,
+    price: Floats,
+    constant: float,
+    groups: Any,
+    intervals: Mapping[str, Floats],
+    *,
+    resamples: int,
+    seed: int,
+) -> None:
     """Add the hold-out's figures to what `describe_training` returned.
 
     The interval resamples whole groups of near-duplicates: their errors are not independent.

@@ -20,9 +20,17 @@ logger = logging.getLogger(__name__)
 
 
 def fit_ensemble(
-    catalogue: Path, folds: Path, members: dict[str, list[Path]], refits: dict[str, Path], config: EnsembleConfig,
-    seed: int, out: Path, *, floor: dict[str, Any] | None = None, threads: int = 1,
-) -> None:  # fmt: skip
+    catalogue: Path,
+    folds: Path,
+    members: dict[str, list[Path]],
+    refits: dict[str, Path],
+    config: EnsembleConfig,
+    seed: int,
+    out: Path,
+    *,
+    floor: dict[str, Any] | None = None,
+    threads: int = 1,
+) -> None:
     """Stack the base models and measure the stack on rows that nothing was fitted on.
 
     Parameters

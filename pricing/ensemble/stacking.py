@@ -92,9 +92,15 @@ class TrainedEnsemble:
 
 
 def train_ensemble(
-    members: Floats, log_price: Floats, folds: Ints, names: tuple[str, ...], config: EnsembleConfig, seed: int, *,
+    members: Floats,
+    log_price: Floats,
+    folds: Ints,
+    names: tuple[str, ...],
+    config: EnsembleConfig,
+    seed: int,
+    *,
     threads: int = 1,
-) -> TrainedEnsemble:  # fmt: skip
+) -> TrainedEnsemble:
     """Train the stack on out-of-fold log prices.
 
     Parameters
@@ -169,9 +175,15 @@ def _cross_fitted(fits: dict[tuple[int, ...], Level1], members: Floats, folds: I
 
 
 def _choose(
-    columns: Floats, members: Floats, log_price: Floats, folds: Ints, fitted: Level1, names: tuple[str, ...],
-    config: EnsembleConfig, seed: int,
-) -> Choice:  # fmt: skip
+    columns: Floats,
+    members: Floats,
+    log_price: Floats,
+    folds: Ints,
+    fitted: Level1,
+    names: tuple[str, ...],
+    config: EnsembleConfig,
+    seed: int,
+) -> Choice:
     """Choose between the learners and their blend by cross-fitted SMAPE, then the calibration, then the decision."""
     learners = dict(fitted.models)
     predictions = {name: columns[:, j] for j, name in enumerate(learners)}

@@ -68,9 +68,15 @@ def catboost_params(settings: CatBoostSettings, *, seed: int, threads: int) -> d
 
 
 def train_catboost(
-    train: Matrix, valid: Matrix | None, encoder: TableEncoder, settings: CatBoostSettings, *,
-    seed: int = 0, threads: int = 1, rounds: int | None = None,
-) -> TrainedModel:  # fmt: skip
+    train: Matrix,
+    valid: Matrix | None,
+    encoder: TableEncoder,
+    settings: CatBoostSettings,
+    *,
+    seed: int = 0,
+    threads: int = 1,
+    rounds: int | None = None,
+) -> TrainedModel:
     """Train CatBoost on log prices, stopped at the best mean absolute error of log price.
 
     SMAPE in Python would cost more than the trees. Parameters and errors are those of the other boosting libraries'

@@ -78,9 +78,15 @@ def lightgbm_params(settings: LightGBMSettings, *, rows: int, seed: int, threads
 
 
 def train_lightgbm(
-    train: Matrix, valid: Matrix | None, encoder: TableEncoder, settings: LightGBMSettings, *,
-    seed: int = 0, threads: int = 1, rounds: int | None = None,
-) -> TrainedModel:  # fmt: skip
+    train: Matrix,
+    valid: Matrix | None,
+    encoder: TableEncoder,
+    settings: LightGBMSettings,
+    *,
+    seed: int = 0,
+    threads: int = 1,
+    rounds: int | None = None,
+) -> TrainedModel:
     """Train LightGBM on log prices.
 
     Parameters

@@ -126,9 +126,13 @@ def read_test_ids(catalogue: Path) -> pl.Series:
 
 
 def read_member(
-    name: str, fold_outputs: list[Path], refit: Path | None, train: LabelledRows, holdout_ids: pl.Series,
+    name: str,
+    fold_outputs: list[Path],
+    refit: Path | None,
+    train: LabelledRows,
+    holdout_ids: pl.Series,
     test_ids: pl.Series,
-) -> MemberPredictions:  # fmt: skip
+) -> MemberPredictions:
     """Assemble one member from its fold outputs.
 
     Raises

@@ -90,9 +90,14 @@ class SparseMLPEnsemble:
         self.curves: list[dict[str, Any]] = []
 
     def fit(
-        self, terms: sparse.csr_matrix, numbers: np.ndarray, log_price: np.ndarray, seed: int, *,
+        self,
+        terms: sparse.csr_matrix,
+        numbers: np.ndarray,
+        log_price: np.ndarray,
+        seed: int,
+        *,
         valid: tuple[sparse.csr_matrix, np.ndarray, np.ndarray] | None = None,
-    ) -> "SparseMLPEnsemble":  # fmt: skip
+    ) -> "SparseMLPEnsemble":
         """Train on terms (n, V), numbers (n, F) float32 and log prices (n,); ``valid`` is only scored.
 
         Raises
@@ -128,9 +133,15 @@ class SparseMLPEnsemble:
         return self
 
     def _epoch(
-        self, network: SparseMLP, optimizer: torch.optim.Optimizer, matrix: sparse.csr_matrix, numbers: np.ndarray,
-        target: torch.Tensor, batch_size: int, rng: np.random.Generator,
-    ) -> None:  # fmt: skip
+        self,
+        network: SparseMLP,
+        optimizer: torch.optim.Optimizer,
+        matrix: sparse.csr_matrix,
+        numbers: np.ndarray,
+        target: torch.Tensor,
+        batch_size: int,
+        rng: np.random.Generator,
+    ) -> None:
         network.train()
         order = rng.permutation(matrix.shape[0])
         for start in range(0, len(order), batch_size):

@@ -21,11 +21,24 @@ logger = logging.getLogger(__name__)
 
 
 def train_fold(
-    member: str, catalogue: Path, folds: Path, features: Path, settings: MemberSettings, fold: int | None, seed: int,
-    out: Path, *, price_features: Path | None = None, images: Path | None = None, prepared: Path | None = None,
-    tuned: Path | None = None, fold_models: Sequence[Path] = (), image_folder: Path | None = None,
-    threads: int = 1, resume: Path | None = None,
-) -> None:  # fmt: skip
+    member: str,
+    catalogue: Path,
+    folds: Path,
+    features: Path,
+    settings: MemberSettings,
+    fold: int | None,
+    seed: int,
+    out: Path,
+    *,
+    price_features: Path | None = None,
+    images: Path | None = None,
+    prepared: Path | None = None,
+    tuned: Path | None = None,
+    fold_models: Sequence[Path] = (),
+    image_folder: Path | None = None,
+    threads: int = 1,
+    resume: Path | None = None,
+) -> None:
     """Train one member on one fold and predict the rows that it did not learn from.
 
     Parameters

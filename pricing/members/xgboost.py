@@ -83,9 +83,15 @@ def xgboost_params(settings: XGBoostSettings, *, rows: int, seed: int, threads: 
 
 
 def train_xgboost(
-    train: Matrix, valid: Matrix | None, encoder: TableEncoder, settings: XGBoostSettings, *,
-    seed: int = 0, threads: int = 1, rounds: int | None = None,
-) -> TrainedModel:  # fmt: skip
+    train: Matrix,
+    valid: Matrix | None,
+    encoder: TableEncoder,
+    settings: XGBoostSettings,
+    *,
+    seed: int = 0,
+    threads: int = 1,
+    rounds: int | None = None,
+) -> TrainedModel:
     """Train XGBoost on log prices, stopped at the best validation SMAPE.
 
     Parameters and errors are those of the other boosting libraries' ``train_*``, and ConfigError as

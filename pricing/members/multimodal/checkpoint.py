@@ -51,9 +51,14 @@ class CheckpointManager:
             scratch.unlink(missing_ok=True)
 
     def save_checkpoint(
-        self, state: Mapping[str, Any], step: int, *,
-        kind: Kind = "full", metric: float | None = None, best: bool = False,
-    ) -> Path:  # fmt: skip
+        self,
+        state: Mapping[str, Any],
+        step: int,
+        *,
+        kind: Kind = "full",
+        metric: float | None = None,
+        best: bool = False,
+    ) -> Path:
         """Write a checkpoint atomically, then delete old ones.
 
         Parameters

@@ -43,9 +43,15 @@ class AmazonMLDataset(Dataset[Any]):
     """
 
     def __init__(
-        self, rows: pl.DataFrame, features: pl.DataFrame, *, text: TextInput | None = None,
-        images: ImageInput | None = None, training: bool = False, seed: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        rows: pl.DataFrame,
+        features: pl.DataFrame,
+        *,
+        text: TextInput | None = None,
+        images: ImageInput | None = None,
+        training: bool = False,
+        seed: int = 0,
+    ) -> None:
         self.ids = rows["sample_id"]
         self.tabular = torch.from_numpy(merge_by_id(self.ids, features))
         self.target = (
@@ -120,9 +126,16 @@ class BucketSampler(Sampler[list[int]]):
     """
 
     def __init__(
-        self, lengths: Sequence[int] | np.ndarray, batch_size: int, *,
-        shuffle: bool, seed: int = 0, chunk: int | None = None, rank: int = 0, size: int = 1,
-    ) -> None:  # fmt: skip
+        self,
+        lengths: Sequence[int] | np.ndarray,
+        batch_size: int,
+        *,
+        shuffle: bool,
+        seed: int = 0,
+        chunk: int | None = None,
+        rank: int = 0,
+        size: int = 1,
+    ) -> None:
         self.lengths = np.asarray(lengths)
         self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
         self.chunk = chunk or int(np.clip(len(self.lengths) // batch_size // 4, *CHUNK))
@@ -175,9 +188,15 @@ def collate(items: list[dict[str, Any]]) -> Batch:
 
 
 def get_dataloader(
-    dataset: AmazonMLDataset, batch_size: int, *, shuffle: bool, seed: int = 0, workers: int = 0,
-    ranks: Ranks | None = None, batches: list[list[int]] | None = None,
-) -> "DataLoader[Batch]":  # fmt: skip
+    dataset: AmazonMLDataset,
+    batch_size: int,
+    *,
+    shuffle: bool,
+    seed: int = 0,
+    workers: int = 0,
+    ranks: Ranks | None = None,
+    batches: list[list[int]] | None = None,
+) -> "DataLoader[Batch]":
     """Batches of like length in a fixed order; its ``batch_sampler`` is a `BucketSampler` that resumes at any position.
 
     Parameters

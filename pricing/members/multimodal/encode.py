@@ -28,9 +28,13 @@ logger = logging.getLogger(__name__)
 
 
 def encode_catalogue(
-    catalogue: Path, images: Path | None, settings: MultimodalSettings, image_folder: Path | None, out: Path,
+    catalogue: Path,
+    images: Path | None,
+    settings: MultimodalSettings,
+    image_folder: Path | None,
+    out: Path,
     threads: int = 1,
-) -> None:  # fmt: skip
+) -> None:
     """Save the encoders, and run their frozen parts over all texts and images of the catalogue.
 
     Parameters
@@ -167,9 +171,13 @@ def _encode_texts(
 
 @torch.inference_mode()
 def _encode_images(
-    links: Sequence[str], files: Mapping[str, Path], parts: EncoderParts, out: Path | None, device: torch.device,
+    links: Sequence[str],
+    files: Mapping[str, Path],
+    parts: EncoderParts,
+    out: Path | None,
+    device: torch.device,
     precision: Precision,
-) -> tuple[np.ndarray, list[str], dict[str, Any]]:  # fmt: skip
+) -> tuple[np.ndarray, list[str], dict[str, Any]]:
     settings = parts.settings
     encoder, shape = parts.image  # (P, C)
     encoder.to(device).requires_grad_(False)

@@ -60,9 +60,15 @@ def fit_network(
 
 
 def _fit_rank(
-    device: torch.device, inputs: FoldInputs, fold: int | None, settings: MultimodalSettings, seed: int,
-    epochs: int | None, work: Path, out: Path,
-) -> None:  # fmt: skip
+    device: torch.device,
+    inputs: FoldInputs,
+    fold: int | None,
+    settings: MultimodalSettings,
+    seed: int,
+    epochs: int | None,
+    work: Path,
+    out: Path,
+) -> None:
     """`fit_network` in one of several processes, the first of which writes the network."""
     network, description = _fit_here(FoldRows.read(inputs, fold), settings, seed, epochs, work, device)
     if Ranks().first:
@@ -124,9 +130,14 @@ def _initialise_output(network: TrainedNetwork, rows: Rows) -> None:
 
 
 def _train_text(
-    towers: Towers, data: tuple[AmazonMLDataset, AmazonMLDataset | None], rows: Rows, settings: MultimodalSettings,
-    training: TrainingConfig, work: Path, loop: dict[str, Any],
-) -> TrainingResult:  # fmt: skip
+    towers: Towers,
+    data: tuple[AmazonMLDataset, AmazonMLDataset | None],
+    rows: Rows,
+    settings: MultimodalSettings,
+    training: TrainingConfig,
+    work: Path,
+    loop: dict[str, Any],
+) -> TrainingResult:
     """Phase one: train the text tower in place."""
     assert towers.text is not None
     learn, judged = (None if one is None else _without_images(one) for one in data)

@@ -148,9 +148,11 @@ class ImageFiles:
     """
 
     def __init__(
-        self, paths: Sequence[Path | None], plain: Callable[[Image.Image], Any],
+        self,
+        paths: Sequence[Path | None],
+        plain: Callable[[Image.Image], Any],
         augmented: Callable[[Image.Image], Any] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.paths, self.plain, self.augmented = list(paths), plain, augmented
         self.present = np.array([path is not None for path in paths], dtype=bool)
         self.number = 0

@@ -26,9 +26,14 @@ from pricing.pretrained.text import shape_batches
 
 @torch.inference_mode()
 def predict(
-    model: nn.Module, dataset: AmazonMLDataset, precision: Precision, *,
-    rows: np.ndarray | None = None, batch_size: int = 32, workers: int = 0,
-) -> np.ndarray:  # fmt: skip
+    model: nn.Module,
+    dataset: AmazonMLDataset,
+    precision: Precision,
+    *,
+    rows: np.ndarray | None = None,
+    batch_size: int = 32,
+    workers: int = 0,
+) -> np.ndarray:
     """Log prices (n,) float64, in the data set's order; processes that train together share the rows.
 
     A row's price is the same to the last bit whatever other rows stand beside it.
@@ -87,9 +92,14 @@ def _filled(batch: Batch, size: int, shape: tuple[int, ...] | None) -> Batch:
 
 
 def predict_with_tta(
-    model: nn.Module, dataset: AmazonMLDataset, precision: Precision, views: int, *,
-    batch_size: int = 32, workers: int = 0,
-) -> np.ndarray:  # fmt: skip
+    model: nn.Module,
+    dataset: AmazonMLDataset,
+    precision: Precision,
+    views: int,
+    *,
+    batch_size: int = 32,
+    workers: int = 0,
+) -> np.ndarray:
     """Mean log price (n,) over what can be seen of a row.
 
     That is: the plain view; the further windows of a text that is longer than one (see

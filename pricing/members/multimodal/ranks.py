@@ -140,9 +140,15 @@ def _hand_on(lines: Any) -> None:
 
 
 def _enter(
-    rank: int, processes: int, kind: str, threads: int, meeting: str, lines: Any,
-    function: Callable[..., None], args: tuple[Any, ...],
-) -> None:  # fmt: skip
+    rank: int,
+    processes: int,
+    kind: str,
+    threads: int,
+    meeting: str,
+    lines: Any,
+    function: Callable[..., None],
+    args: tuple[Any, ...],
+) -> None:
     if rank == 0:
         logging.getLogger("pricing").addHandler(QueueHandler(lines))
         logging.getLogger("pricing").setLevel(logging.INFO)

@@ -55,10 +55,18 @@ class TrainingResult:
 
 
 def train_neural_network(
-    model: nn.Module, train: AmazonMLDataset, valid: AmazonMLDataset | None, config: TrainingConfig,
-    checkpoints: CheckpointConfig, work: Path, *,
-    seed: int = 0, device: torch.device | None = None, workers: int = 0, fingerprint: str = "",
-) -> TrainingResult:  # fmt: skip
+    model: nn.Module,
+    train: AmazonMLDataset,
+    valid: AmazonMLDataset | None,
+    config: TrainingConfig,
+    checkpoints: CheckpointConfig,
+    work: Path,
+    *,
+    seed: int = 0,
+    device: torch.device | None = None,
+    workers: int = 0,
+    fingerprint: str = "",
+) -> TrainingResult:
     """Train a model in place; it ends with the best epoch's averaged weights (the last epoch's without ``valid``).
 
     Parameters

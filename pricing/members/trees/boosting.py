@@ -38,10 +38,16 @@ class GBDTResult:
 
 
 def train_gbdt_models(
-    table: pl.DataFrame, log_price: Floats, parts: Mapping[str, NDArray[np.bool_]],
-    settings: Mapping[str, TreeSettings] | None = None, *, tfidf: sparse.csr_matrix | None = None,
-    seed: int = 0, threads: int = 1, rounds: int | None = None,
-) -> dict[str, GBDTResult]:  # fmt: skip
+    table: pl.DataFrame,
+    log_price: Floats,
+    parts: Mapping[str, NDArray[np.bool_]],
+    settings: Mapping[str, TreeSettings] | None = None,
+    *,
+    tfidf: sparse.csr_matrix | None = None,
+    seed: int = 0,
+    threads: int = 1,
+    rounds: int | None = None,
+) -> dict[str, GBDTResult]:
     """Train boosting libraries on one fold.
 
     Parameters

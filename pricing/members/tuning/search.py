@@ -39,9 +39,15 @@ STEP = 200.0
 
 
 def optimize(
-    member: type[BoostedMember], folds: Sequence[EncodedFold], settings: TreeSettings, tuning: TuningConfig, *,
-    seed: int = 0, work: Path, threads: int = 1,
-) -> SearchResult:  # fmt: skip
+    member: type[BoostedMember],
+    folds: Sequence[EncodedFold],
+    settings: TreeSettings,
+    tuning: TuningConfig,
+    *,
+    seed: int = 0,
+    work: Path,
+    threads: int = 1,
+) -> SearchResult:
     """Search a member's settings.
 
     Parameters
@@ -124,9 +130,14 @@ def _enqueue_defaults(study: Any, settings: dict[str, Any]) -> None:
 
 
 def _objective(
-    member: type[BoostedMember], folds: Sequence[EncodedFold], settings: TreeSettings, space: Space, *,
-    seed: int, threads: int,
-) -> Callable[[Any], float]:  # fmt: skip
+    member: type[BoostedMember],
+    folds: Sequence[EncodedFold],
+    settings: TreeSettings,
+    space: Space,
+    *,
+    seed: int,
+    threads: int,
+) -> Callable[[Any], float]:
     import optuna
 
     judged = [(fold, fold.valid) for fold in folds if fold.valid is not None]

@@ -16,9 +16,19 @@ from pricing.store.artifacts import key_of, key_parts
 
 
 def tune_member(
-    member: str, catalogue: Path, folds: Path, features: Path, price_features: Sequence[Path], settings: TreeSettings,
-    tuning: TuningConfig, seed: int, inputs_digest: str, out: Path, work: Path, threads: int = 1,
-) -> None:  # fmt: skip
+    member: str,
+    catalogue: Path,
+    folds: Path,
+    features: Path,
+    price_features: Sequence[Path],
+    settings: TreeSettings,
+    tuning: TuningConfig,
+    seed: int,
+    inputs_digest: str,
+    out: Path,
+    work: Path,
+    threads: int = 1,
+) -> None:
     """Search one member's settings by out-of-fold SMAPE; the hold-out is never looked at.
 
     Parameters
