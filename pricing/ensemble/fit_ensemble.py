@@ -87,9 +87,16 @@ def fit_ensemble(
     ends = judged.predict_intervals(held, stack)
     if len(holdout.price):
         describe_holdout(
-            metrics, held, stack, holdout.price, best_constant(log_price), holdout.groups.to_numpy(), ends,
-            resamples=config.bootstrap, seed=seed,
-        )  # fmt: skip
+            metrics,
+            held,
+            stack,
+            holdout.price,
+            best_constant(log_price),
+            holdout.groups.to_numpy(),
+            ends,
+            resamples=config.bootstrap,
+            seed=seed,
+        )
     prices = {name: log_to_price(values) for name, values in held.items()}
     prices |= {"stack": log_to_price(stack)} | {name: log_to_price(values) for name, values in ends.items()}
     pl.DataFrame({"sample_id": holdout.ids, "price": holdout.price, **prices}).write_parquet(out / "holdout.parquet")
@@ -102,6 +109,9 @@ def fit_ensemble(
     write_json(out / "metrics.json", metrics)
     logger.info(
         "stack of %d members on %d rows: %s, calibration %s, decision %s, nested out-of-fold SMAPE %.2f, hold-out %s",
-        len(names), len(train.price), *(metrics["stack"][name] for name in ("choice", "calibration", "decision")),
-        metrics["stack"]["oof_smape"], f"{metrics['holdout']['smape']:.2f}" if "holdout" in metrics else "none",
-    )  # fmt: skip
+        len(names),
+        len(train.price),
+        *(metrics["stack"][name] for name in ("choice", "calibration", "decision")),
+        metrics["stack"]["oof_smape"],
+        f"{metrics['holdout']['smape']:.2f}" if "holdout" in metrics else "none",
+    )

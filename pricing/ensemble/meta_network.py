@@ -129,8 +129,14 @@ class NetworkModel:
             return "a weight is not finite"
         nets, inputs, hidden = self.layers["w1"].shape if self.layers["w1"].ndim == 3 else (0, 0, 0)
         bins = len(self.atoms)
-        wanted = {"w1": (nets, inputs, hidden), "b1": (nets, 1, hidden), "w2": (nets, hidden, hidden),
-                  "b2": (nets, 1, hidden), "w3": (nets, hidden, bins), "b3": (nets, 1, bins)}  # fmt: skip
+        wanted = {
+            "w1": (nets, inputs, hidden),
+            "b1": (nets, 1, hidden),
+            "w2": (nets, hidden, hidden),
+            "b2": (nets, 1, hidden),
+            "w3": (nets, hidden, bins),
+            "b3": (nets, 1, bins),
+        }
         shapes = {name: values.shape for name, values in self.layers.items()}
         fits = shapes == wanted and inputs == len(self.members) + 1 == len(self.centre) == len(self.scale)
         known = all(0 <= one < len(self.base.coefficients) for one in self.members)

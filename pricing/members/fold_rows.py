@@ -72,10 +72,12 @@ class Rows:
         """Return the rows under a mask of shape (n,)."""
         chosen = pl.Series(mask)
         return replace(
-            self, frame=self.frame.filter(chosen), features=self.features.take(mask),
+            self,
+            frame=self.frame.filter(chosen),
+            features=self.features.take(mask),
             price=self.price.filter(chosen) if self.price.width else self.price,
             ridge=self.ridge[mask] if len(self.ridge) else self.ridge,
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True)

@@ -121,9 +121,13 @@ def train_lightgbm(
     feature_name = [f"f{position}" for position in range(len(encoder.names))]
     categorical = list(range(len(encoder.numeric), len(encoder.columns)))
     dataset = lgb.Dataset(
-        train.values, target.learnt(train, encoder), feature_name=feature_name, categorical_feature=categorical,
-        params=params, free_raw_data=True,
-    )  # fmt: skip
+        train.values,
+        target.learnt(train, encoder),
+        feature_name=feature_name,
+        categorical_feature=categorical,
+        params=params,
+        free_raw_data=True,
+    )
     sets, names = [dataset], ["train"]
     if valid is not None:
         sets.append(lgb.Dataset(valid.values, target.learnt(valid, encoder), reference=dataset, params=params))

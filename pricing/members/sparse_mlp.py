@@ -93,9 +93,11 @@ class SparseMLPMember(Member[SparseMLPSettings]):
         """Return the networks' size and validation curves."""
         settings, size = self.ensemble.config, self.ensemble.count_parameters()
         record = {
-            "params": settings.model_dump(mode="json"), "parameters": size, "trainable_parameters": size,
+            "params": settings.model_dump(mode="json"),
+            "parameters": size,
+            "trainable_parameters": size,
             "precision": "fp32",
-        }  # fmt: skip
+        }
         return Description(settings.epochs, record, self.ensemble.curves)
 
     def _numbers(self, rows: "Rows") -> "np.ndarray":

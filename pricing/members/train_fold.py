@@ -89,16 +89,29 @@ def train_fold(
     write_curves(out, made.curves)
     if made.importance is not None:
         made.importance.write_parquet(out / "importance.parquet")
-    record = {"member": chosen.name, "fold": fold, "best_round": made.best_round, "valid_smape": smape,
-              "rows": len(rows.train), "params": settings.model_dump(mode="json"), **made.record}  # fmt: skip
+    record = {
+        "member": chosen.name,
+        "fold": fold,
+        "best_round": made.best_round,
+        "valid_smape": smape,
+        "rows": len(rows.train),
+        "params": settings.model_dump(mode="json"),
+        **made.record,
+    }
     write_json(out / "member.json", record)
     if resume is not None:
         # checkpoints of finished folds only fill the disk
         shutil.rmtree(resume, ignore_errors=True)
     logger.info(
-        "%s, %s: %d rows, best round %s%s; %.1f s on %d threads", chosen.name, fold_words(fold), len(rows.train),
-        made.best_round, "" if smape is None else f", SMAPE {smape:.2f}", time.perf_counter() - started, threads,
-    )  # fmt: skip
+        "%s, %s: %d rows, best round %s%s; %.1f s on %d threads",
+        chosen.name,
+        fold_words(fold),
+        len(rows.train),
+        made.best_round,
+        "" if smape is None else f", SMAPE {smape:.2f}",
+        time.perf_counter() - started,
+        threads,
+    )
 
 
 def with_tuned(settings: SettingsT, name: str, tuned: Path | None) -> SettingsT:

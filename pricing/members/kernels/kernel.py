@@ -89,10 +89,11 @@ class ProductKernel(nn.Module):
         words = torch.from_numpy((left.terms @ right.terms.T).toarray().astype(np.float64))  # (n, m) cosines
         amount = _squared_distance(left.numbers[:, self.amounts], right.numbers[:, self.amounts])
         near = {
-            name: size[f"group_{name}"].square() / len(columns)
+            name: size[f"group_{name}"].square()
+            / len(columns)
             * _squared_distance(left.numbers[:, columns], right.numbers[:, columns])
             for name, columns in self.columns.items()
-        }  # fmt: skip
+        }
         otherwise = sum((value for name, value in near.items() if name != "price"), torch.zeros_like(words))
         total = words * (size["words"] + size["words_amount"] * torch.exp(-amount / (2 * size["amount_scale"] ** 2)))
         total = total + size["numbers"] * torch.exp(-otherwise / 2)

@@ -164,7 +164,7 @@ def rng_state() -> dict[str, Any]:
         "python": [version, torch.tensor(internal, dtype=torch.int64), gauss],
         "numpy": [str(kind), torch.from_numpy(words), int(position), int(has_gauss), float(cached)],
         "torch": torch.get_rng_state(),
-    }  # fmt: skip
+    }
     if torch.cuda.is_available():
         state["cuda"] = list(torch.cuda.get_rng_state_all())
     return state

@@ -60,10 +60,12 @@ def encode_catalogue(
     """
     device = prepare_torch(settings.device, threads)
     columns = ["sample_id", "catalog_content", "image_link"]
-    frame = pl.concat([
-        read_table(catalogue / f"{split}.parquet").select(columns).with_columns(split=pl.lit(split))
-        for split in SPLITS
-    ])  # fmt: skip
+    frame = pl.concat(
+        [
+            read_table(catalogue / f"{split}.parquet").select(columns).with_columns(split=pl.lit(split))
+            for split in SPLITS
+        ]
+    )
     found = None
     if images is not None and image_folder is not None:
         found = Images(read_table(images / "images.parquet"), image_folder)
@@ -107,8 +109,11 @@ def encode_rows(
     settings = parts.settings
     precision = choose_precision(settings.training.precision, device)
     record: dict[str, Any] = {
-        "text": None, "image": None, "precision": precision.name, "encoders": dict(parts.encoders.records),
-    }  # fmt: skip
+        "text": None,
+        "image": None,
+        "precision": precision.name,
+        "encoders": dict(parts.encoders.records),
+    }
     arrays: dict[str, np.ndarray] = {}
     none = pl.lit(-1, pl.Int64)
     rows = frame.select("split", "sample_id", text_row=none, text_windows=none, image_row=none)

@@ -92,9 +92,11 @@ def _fit_here(
     judged = None if valid is None else network.dataset(valid, seed=seed)
     training = settings.training if epochs is None else settings.training.model_copy(update={"epochs": epochs})
     loop: dict[str, Any] = {
-        "seed": seed, "device": device, "workers": settings.workers,
+        "seed": seed,
+        "device": device,
+        "workers": settings.workers,
         "fingerprint": _fingerprint(rows, settings, seed, training.epochs),
-    }  # fmt: skip
+    }
     first = None
     if training.text_epochs:
         first = _train_text(towers, (learn, judged), train, settings, training, work / "text", loop)

@@ -224,9 +224,15 @@ def image_transform(encoder: nn.Module, side: int, *, training: bool) -> Callabl
     data.pop("crop_mode", None)
     if training:
         return timm.data.create_transform(
-            **data, is_training=True, scale=(0.7, 1.0), ratio=(0.9, 1.1), hflip=0.5, color_jitter=0.1,
-            auto_augment=None, re_prob=0.0,
-        )  # fmt: skip
+            **data,
+            is_training=True,
+            scale=(0.7, 1.0),
+            ratio=(0.9, 1.1),
+            hflip=0.5,
+            color_jitter=0.1,
+            auto_augment=None,
+            re_prob=0.0,
+        )
     return timm.data.create_transform(**data, is_training=False, crop_mode="squash")
 
 

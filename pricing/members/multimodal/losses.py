@@ -100,8 +100,11 @@ class _SmoothL1(LogLoss):
 
 
 LOSSES: dict[str, type[LogLoss]] = {
-    "huber_smape": HuberSMAPELoss, "focal_smape": FocalSMAPELoss, "l1": _L1, "smooth_l1": _SmoothL1,
-}  # fmt: skip
+    "huber_smape": HuberSMAPELoss,
+    "focal_smape": FocalSMAPELoss,
+    "l1": _L1,
+    "smooth_l1": _SmoothL1,
+}
 
 
 def make_loss(name: str, reduction: str = "mean") -> LogLoss:

@@ -53,8 +53,10 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Adam
     skip (whose start is a fitted model) are not decayed. Each group keeps its peak rate under "peak".
     """
     layers = _text_layers(model) | _image_layers(model)
-    top = {tower: max((n for name, n in layers.items() if name.startswith(tower)), default=0)
-           for tower in ("text", "image")}  # fmt: skip
+    top = {
+        tower: max((n for name, n in layers.items() if name.startswith(tower)), default=0)
+        for tower in ("text", "image")
+    }
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
