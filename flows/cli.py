@@ -9,28 +9,25 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from flows import inspection, score_command
-from flows.options import (
-    PATHS,
+from pricing.command import inspection, other_commands, score_command
+from pricing.command.options import (
     AllowHost,
     Artifacts,
     Images,
     Intervals,
     Mirror,
-    OnBadPredictions,
     OnBadRows,
     Output,
     Preset,
     PriceColumn,
     Setting,
-    StackOutput,
     StageOutput,
     Test,
     Train,
     build_overrides,
     images_text,
 )  # fmt: skip
-from flows.verbosity import Quiet, Verbose, chosen
+from pricing.command.verbosity import Quiet, Verbose, chosen
 from pricing.errors import PricingError
 from pricing.report.summary import print_stage, print_summary
 from pricing.run.output_folder import check_output, check_stage_output
@@ -41,16 +38,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Learn what products cost from their text and images, and price new ones.")  # fmt: skip
-app.add_typer(score_command.app)
-app.add_typer(inspection.app)
-console = Console(markup=False)  # a path may hold brackets
+for commands in (score_command, inspection, other_commands):
+    app.add_typer(commands.app)
 DemoRows = Annotated[int, typer.Option(min=50, help="Number of training rows; a third as many are priced.")]
-Oof = Annotated[
-    Path, typer.Option(help="CSV or Parquet: sample_id, price, and per model a column of prices predicted out of fold.")
-]
-TestPredictions = Annotated[
-    Path, typer.Option(help="CSV or Parquet: sample_id and the same models' prices of new rows.")
-]
 _MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 """A full disk, a folder that is not ours: nothing that a traceback would explain."""
 
@@ -123,46 +113,6 @@ def stage(
             name, train=train, output=output, test=test, preset=preset, images=source, overrides=overrides
         )  # fmt: skip
     print_stage(output, made["run"], made["metrics"])
-
-
-@app.command("fetch-data")
-def fetch_data(
-    url: Annotated[str, typer.Argument(help="Address of a zip or tar archive: http://, https:// or s3://BUCKET/KEY.")],
-    sha256: Annotated[str | None, typer.Option(help="SHA-256 that the archive must have, in hexadecimal.")] = None,
-    data: Annotated[Path, typer.Option(help="Folder that train.csv and test.csv are unpacked into.")] = PATHS.data,
-) -> None:
-    """Download an archive and unpack train.csv and test.csv."""
-    from pricing.download.fetch_data import fetch_data as fetch
-    from pricing.download.progress_display import byte_progress
-
-    with byte_progress(console.print) as show:
-        files = fetch(url, data, sha256, progress=show)
-    for path in files:
-        console.print(str(path))
-
-
-@app.command()
-def ensemble(
-    oof: Oof, test_predictions: TestPredictions, output: StackOutput,
-    preset: Preset = "cpu", setting: Setting = None, price_column: PriceColumn = None, intervals: Intervals = False,
-    on_bad_predictions: OnBadPredictions = None,
-    quiet: Quiet = False, verbose: Verbose = False,
-) -> None:  # fmt: skip
-    """Stack the out-of-fold predictions of any models."""
-    from pricing.configuration import load_config
-    from pricing.run.standalone import stack_predictions
-
-    laid = build_overrides(setting, price_column=price_column, intervals=intervals)
-    if on_bad_predictions:
-        laid["ensemble.on_bad_predictions"] = on_bad_predictions
-    config = load_config(preset, laid)
-    metrics = stack_predictions(
-        oof, test_predictions, output, config.ensemble, config.seed, submission=config.submission,
-        threads=config.resources.available(),
-    )  # fmt: skip
-    for line in metrics["warnings"]:
-        console.print(line, markup=False, soft_wrap=True)
-    console.print(f"nested out-of-fold SMAPE {metrics['stack']['oof_smape']:.2f}; {output / 'submission.csv'}")
 
 
 def _run(

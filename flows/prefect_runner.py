@@ -13,7 +13,7 @@ from prefect.logging.configuration import ensure_logging_setup
 from prefect.task_runners import ProcessPoolTaskRunner
 from prefect.utilities.engine import collect_task_run_inputs_sync
 
-from flows.verbosity import chosen
+from pricing.command.verbosity import chosen
 from pricing.members.contract import Lane
 from pricing.plan.execute import Runtime
 from pricing.plan.local_runner import lane_processes
@@ -23,11 +23,8 @@ from pricing.plan.step import Step
 from pricing.plan.workers import prepare_worker
 from pricing.run_display import show_progress
 from tasks.caching import placed
-from tasks.logs import shorten_expected_errors
-from tasks.progress_artifact import PUBLISH_SECONDS, progress_artifact
+from tasks.run_page import PUBLISH_SECONDS, progress_artifact, shorten_expected_errors
 from tasks.stage_tasks import TASKS
-
-__all__ = ["lane_runner", "run_with_prefect"]
 
 
 def run_with_prefect(opened: OpenedRun) -> FinishedPlan:
@@ -50,7 +47,7 @@ def run_with_prefect(opened: OpenedRun) -> FinishedPlan:
             arrows: dict[str, set[RunInput]] = {
                 "step": {*collect_task_run_inputs_sync([futures[needed] for needed in step.needs()])}
             }
-            task = placed(TASKS[step.name], step, runtime)
+            task = placed(TASKS[step.stage], step, runtime)
             future = runners[lane].submit(task, {"step": resolved, "runtime": runtime}, dependencies=arrows)
             futures[step] = future
             return future

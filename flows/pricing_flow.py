@@ -10,7 +10,7 @@ from prefect.utilities.callables import parameter_schema
 
 from flows.reaching import lost_server
 from flows.server import local_server
-from tasks.logs import shorten_expected_errors
+from tasks.run_page import shorten_expected_errors
 
 P = ParamSpec("P")
 R = TypeVar("R")

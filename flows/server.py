@@ -1,18 +1,11 @@
 """The server of a run: the one that is configured, or a temporary one of this process."""
 
 import os
-import subprocess
-import sys
-import time
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
-import psutil
+from pricing.plan.parent import ending_together
 
-from pricing.plan.parent import wait_for_end_of
-
-MARK = "PRICING_COMMAND"
 VARIABLE = "PREFECT_API_URL"
 
 
@@ -39,7 +32,7 @@ def local_server() -> Iterator[None]:
         return
     from prefect.logging.handlers import APILogHandler
 
-    with _ending_together(), TemporaryServer() as server, _named(server.api_url):
+    with ending_together(), TemporaryServer() as server, _named(server.api_url):
         try:
             yield
         finally:
@@ -60,35 +53,3 @@ def _named(address: str) -> Iterator[None]:
     finally:
         del os.environ[VARIABLE]
         refresh_global_settings_context()
-
-
-@contextmanager
-def _ending_together() -> Iterator[None]:
-    """Let all that is started in the block end with this process, even if it is killed; the server would go on.
-
-    The server's number is not known before it answers, and a kill may come earlier: what is started carries a mark.
-    """
-    os.environ[MARK] = uuid.uuid4().hex
-    command = [sys.executable, "-m", "flows.server", str(os.getpid()), os.environ[MARK]]
-    null = subprocess.DEVNULL  # an inherited pipe would stay open after the command
-    watcher = subprocess.Popen(command, start_new_session=True, stdin=null, stdout=null, stderr=null)
-    try:
-        yield
-    finally:
-        del os.environ[MARK]  # what a notebook starts later is its own
-        watcher.terminate()
-        watcher.wait()
-
-
-def watch(parent: int, mark: str) -> None:
-    """Wait until the process that started this one has ended, then end what carries its mark."""
-    wait_for_end_of(parent)
-    time.sleep(1)  # what was being started at that moment carries the mark by now
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if process.pid != os.getpid() and process.environ().get(MARK) == mark:
-                process.terminate()
-
-
-if __name__ == "__main__":
-    watch(int(sys.argv[1]), sys.argv[2])

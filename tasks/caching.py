@@ -25,8 +25,6 @@ from pricing.plan.local_runner import RETRY_SECONDS
 from pricing.plan.step import Step
 from pricing.store.artifacts import Reference
 
-__all__ = ["placed", "step_task"]
-
 SERIALIZER = JSONSerializer(object_decoder=None)
 
 
@@ -66,15 +64,13 @@ def step_task(function: Callable[[Step, Runtime], dict[str, Any]]) -> Task[Any, 
 
 
 def placed(task: Task[Any, Any], step: Step, runtime: Runtime) -> Task[Any, Any]:
-    """Return a task as a step wants it: cached in this store's records, or tried again after a pause."""
-    if step.retries:  # with jitter, so that shards do not come back together
+    """Return a task under a step's name: cached in this store's records, or tried again after a pause."""
+    if not step.cached:  # with jitter, so that shards do not come back together
         return task.with_options(
-            retries=step.retries, retry_delay_seconds=list(RETRY_SECONDS), retry_jitter_factor=0.5
+            name=step.name, retries=step.retries, retry_delay_seconds=list(RETRY_SECONDS), retry_jitter_factor=0.5
         )  # fmt: skip
-    if not step.cached:
-        return task
     runtime.paths.records.mkdir(parents=True, exist_ok=True)
     return task.with_options(
-        cache_policy=StepPolicy(), persist_result=True, result_serializer=SERIALIZER,
+        name=step.name, cache_policy=StepPolicy(), persist_result=True, result_serializer=SERIALIZER,
         result_storage=runtime.paths.records,
     )  # fmt: skip

@@ -20,9 +20,10 @@ LOOSE = 6
 
 GROUND = "store", "config", "metrics", "errors"
 ARROWS: dict[str, tuple[str, ...]] = {
-    "flows": ("tasks", "pricing", "pricer", "plan", "run", "report", "configuration", "members", "download", "sample",
-              "catalogue", "run_display", "run_progress", *GROUND),
+    "flows": ("tasks", "command", "plan", "run", "report", "configuration", "members", "download", "sample",
+              "run_display", "run_progress", *GROUND),
     "tasks": ("plan", "run_progress", *GROUND),
+    "command": ("pricing", "run", "report", "configuration", "download", "run_display", "run_progress", *GROUND),
     "pricing": ("pricer", "configuration", "errors"),
     "pricer": ("plan", "run", "report", "configuration", "members", "download", "catalogue", "run_display",
                "run_progress", *GROUND),

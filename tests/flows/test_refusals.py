@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows import cli, options
+from flows import cli
+from pricing.command import options
 from pricing.configuration import load_config
 from pricing.download.sources import ImageSource
 from pricing.errors import ConfigError, InputError, PricingError

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.options import (
+from pricing.command.options import (
     PATHS,
     AllowHost,
     Artifacts,
@@ -20,7 +20,7 @@ from flows.options import (
     build_overrides,
     images_text,
 )
-from flows.verbosity import Quiet, Verbose, chosen
+from pricing.command.verbosity import Quiet, Verbose, chosen
 from pricing.report.summary import print_losses
 from pricing.run.output_folder import check_file
 

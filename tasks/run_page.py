@@ -1,13 +1,13 @@
-"""A run's progress on its Artifacts page."""
+"""What a run shows: the lines of its log, and its progress on its Artifacts page."""
 
+import logging
 from collections.abc import Callable
 from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
+from pricing.errors import PricingError
 from pricing.run_progress import Moment
-
-__all__ = ["PUBLISH_SECONDS", "progress_artifact"]
 
 PUBLISH_SECONDS = 5.0
 """Seconds between two updates; one costs some 15 ms here and as much at the server."""
@@ -28,3 +28,19 @@ def progress_artifact(key: str) -> Callable[[Moment], None]:
         update_progress_artifact(artifact, 100.0 * (moment.share or 0.0), description=str(moment))
 
     return publish
+
+
+class _ExpectedErrors(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], PricingError):
+            record.exc_info = None  # the message has it already
+        return True
+
+
+_EXPECTED = _ExpectedErrors()
+
+
+def shorten_expected_errors() -> None:
+    """One line for an error that the user can mend; Prefect would log fifty of traceback, which are for bugs."""
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(name).addFilter(_EXPECTED)

@@ -1,0 +1,1 @@
+"""The commands that start no Prefect, and the options that all commands share; `flows.cli` puts them together."""
