@@ -114,6 +114,14 @@ class Server:
         logs = self.post("logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}, "limit": 200})
         return [log["message"] for log in logs]
 
+    def said_until(self, run: str, last: str) -> list[str]:
+        """The run's log lines once this one is among them: the process sends them after the run's state."""
+        until = time.monotonic() + DEADLINE
+        while not any(last in line for line in self.said(run)):
+            assert time.monotonic() < until, self.said(run)
+            time.sleep(0.3)
+        return self.said(run)
+
     def task_states(self, run: str) -> dict[str, str]:
         tasks = self.post("task_runs/filter", {"flow_runs": {"id": {"any_": [run]}}, "sort": "EXPECTED_START_TIME_ASC"})
         return {task["name"]: task["state_name"] for task in tasks}
@@ -206,7 +214,7 @@ def test_a_deployed_run_is_checked_before_any_work(server: Server, tmp_path: Pat
     failed = server.wait_for(run, "FAILED")
     assert "absent.csv" in failed["state"]["message"]
     assert not server.task_states(run)
-    said = server.said(run)
+    said = server.said_until(run, "Engine execution exited")
     assert any("absent.csv" in line for line in said)
     assert not any("Traceback" in line for line in said), "\n".join(said)
     assert not (tmp_path / "out").exists()
