@@ -6,12 +6,14 @@ mixed forms here. All are computed in float32 whatever the model's precision: ``
 differences in fp16 and bf16.
 """
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 
-class LogLoss(nn.Module):
+class LogLoss(nn.Module, ABC):
     """A loss of the difference of log prices, in float32.
 
     Parameters
@@ -31,9 +33,9 @@ class LogLoss(nn.Module):
             return loss
         return loss.sum() if self.reduction == "sum" else loss.mean()
 
+    @abstractmethod
     def rows(self, difference: torch.Tensor) -> torch.Tensor:
         """Losses (B,) of the differences (B,)."""
-        raise NotImplementedError
 
 
 class HuberSMAPELoss(LogLoss):
