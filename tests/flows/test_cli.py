@@ -58,8 +58,9 @@ def test_bad_input_is_one_line_and_exit_2(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("run", "--train", "t.csv", "--output", "o", "--set", "folds.kindd=grouped"), ("why", "gbdt"),
-     ("report", "--run", "absent"), ("score", "--run", "absent", "--catalogue", "c.csv", "--output", "p.csv")],
+    [("run", "--train", "t.csv", "--output", "o", "--set", "folds.kindd=grouped"),
+     ("why", "gbdt", "--artifacts", "absent"), ("report", "--run", "absent"),
+     ("score", "--run", "absent", "--catalogue", "c.csv", "--output", "p.csv")],
 )  # fmt: skip
 def test_wrong_requests_exit_2_without_a_traceback(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     done = pricing(*arguments, check=False)
