@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -199,7 +199,9 @@ def _nearest(location: tuple[int | str, ...]) -> str:
     """The known keys beside an unknown one, the likeliest first."""
     section: Any = PricingConfig
     for name in location[:-1]:
-        section = section.model_fields[str(name)].annotation
+        asked = section.model_fields[str(name)].annotation
+        # a section that may be missing is "Section | None"
+        section = next(kind for kind in (*get_args(asked), asked) if kind is not type(None))
     known = list(section.model_fields)
     likely = get_close_matches(str(location[-1]), known, n=1)
     return f"; did you mean {likely[0]}?" if likely else f"; there are {', '.join(known)}"

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator
 
 from pricing.config.base import Section
+from pricing.config.columns import CHALLENGE, ColumnsConfig
 
 _HEADER = r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$"
 """One line of printable ASCII: a line break in a header would begin another one."""
@@ -19,6 +20,22 @@ class CatalogueConfig(Section):
     on_unpriced_rows: Literal["refuse", "price"] = "refuse"
     """Rows to learn from whose price is empty, NaN or null: treat them as bad rows, or learn nothing from them and
     write their predicted prices to unpriced.csv."""
+    columns: ColumnsConfig | None = None
+    """Roles of the columns. None reads sample_id, catalog_content, image_link and price."""
+    separator: str | None = Field(None, min_length=1, max_length=1)
+    """Sign between the fields of a CSV file. None detects a comma, semicolon, tab or vertical bar."""
+    encoding: Literal["utf-8", "utf-16", "cp1252"] | None = None
+    """Encoding of a CSV or JSON file. None detects UTF-8 and UTF-16; cp1252 is read only where it is set."""
+    decimal_mark: Literal[".", ","] | None = None
+    """Decimal mark of prices and numbers that are written as text. None detects it, and refuses prices that both
+    readings fit."""
+    currency: str | None = Field(None, pattern="^[A-Z]{3}$")
+    """Currency of the prices, as three letters such as EUR. None takes it from the prices, where they name one."""
+
+    @property
+    def roles(self) -> ColumnsConfig:
+        """The columns' roles: those set, or the challenge's."""
+        return self.columns or CHALLENGE
 
 
 class HoldoutConfig(Section):
