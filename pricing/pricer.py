@@ -118,8 +118,8 @@ class Pricer:
         """
         from pricing.plan.local_runner import run_locally
 
-        tables = self.config.paths.work / "tables"
-        files = as_file(train, tables), None if test is None else as_file(test, tables)
+        tables, roles = self.config.paths.work / "tables", self.config.catalogue.roles
+        files = as_file(train, tables, roles), None if test is None else as_file(test, tables, roles)
         self._finished = run_locally(*files, self.config, ImageSource.of(images), floor=floor)
         self._folder, self._model = self._finished.outputs, None
         return self
@@ -272,7 +272,7 @@ class Pricer:
         return reads_images(self.config)
 
     def _products(self, products: Any) -> pl.DataFrame:
-        return read_products(products, self.config.catalogue.on_bad_rows).frame
+        return read_products(products, self.config.catalogue).frame
 
     def _images(self, frame: pl.DataFrame, images: str | Path | None) -> "Images | None":
         if not self.reads_images:

@@ -10,13 +10,11 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from pricing.catalogue.links import tidy_links
-from pricing.catalogue.reading import SCHEMA, ReadingNotes, Rejected, rejected_table, stream_catalogue_file
+from pricing.catalogue.reading import ReadingNotes, Rejected, catalogue_schema, rejected_table, stream_catalogue_file
 from pricing.catalogue.split import LABELLED, UNLABELLED, UNPRICED
 from pricing.config.catalogue import CatalogueConfig
 from pricing.errors import CatalogueError
 from pricing.store.artifacts import write_json
-
-_ASKED = {name: dtype for name, dtype in SCHEMA.items() if name != "price"}
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +33,8 @@ def read_catalogue(train: Path, test: Path | None, config: CatalogueConfig, out:
         Rows to price.
     config : CatalogueConfig
     out : Path
-        Empty folder. Gets labelled.parquet (sample_id, catalog_content, image_link, price), unlabelled.parquet (the
+        Empty folder. Gets labelled.parquet (sample_id, catalog_content, image_link, the declared
+        columns of `pricing.catalogue.roles.declared_types`, price), unlabelled.parquet (the
         same without price; no rows without a test file), summary.json and, when quarantining, rejected.csv;
         unpriced.parquet (as unlabelled.parquet), when rows without a price are priced. In unlabelled.parquet such a row
         has another sample_id where the test file has a row of its id.
@@ -81,13 +80,11 @@ def _write_train(path: Path, config: CatalogueConfig, out: Path, notes: ReadingN
     """Check the labelled file and write its good rows, batch by batch; the rows left out."""
     rejected: list[Rejected] = []
     with ExitStack() as stack:
-        train = stack.enter_context(_writer(out / LABELLED, SCHEMA))
+        train = stack.enter_context(_writer(out / LABELLED, catalogue_schema(config, True)))
         unpriced = None
         if config.on_unpriced_rows == "price":
-            unpriced = stack.enter_context(_writer(out / UNPRICED, _ASKED))
-        for good, bad in stream_catalogue_file(
-            path, labelled=True, on_bad_rows=config.on_bad_rows, on_unpriced_rows=config.on_unpriced_rows, notes=notes
-        ):
+            unpriced = stack.enter_context(_writer(out / UNPRICED, catalogue_schema(config, False)))
+        for good, bad in stream_catalogue_file(path, labelled=True, config=config, notes=notes):
             notes.several_image_links += tidy_links(good["image_link"])[1]
             _write(train, good.filter(pl.col("price").is_not_null()))
             if unpriced is not None:
@@ -102,9 +99,9 @@ def _write_test(
     """Check the file to price and write its good rows, then those without a price; the rows left out, and its own."""
     rejected: list[Rejected] = []
     rows, known = 0, pl.Series("sample_id", [], pl.String)
-    with _writer(out / UNLABELLED, _ASKED) as test:
+    with _writer(out / UNLABELLED, catalogue_schema(config, False)) as test:
         if path is not None:
-            for good, bad in stream_catalogue_file(path, labelled=False, on_bad_rows=config.on_bad_rows, notes=notes):
+            for good, bad in stream_catalogue_file(path, labelled=False, config=config, notes=notes):
                 notes.several_image_links += tidy_links(good["image_link"])[1]
                 _write(test, good)
                 rows += good.height

@@ -49,15 +49,15 @@ def parquet_columns(path: Path) -> list[str]:
         raise _unreadable(path, error) from None
 
 
-def scan_parquet(path: Path, wanted: list[str], rows: int) -> Iterator[ParquetBatch]:
+def scan_parquet(path: Path, wanted: dict[str, str], rows: int) -> Iterator[ParquetBatch]:
     """Read wanted columns batch by batch.
 
     Parameters
     ----------
     path : Path
         An existing file.
-    wanted : list of str
-        Names among `parquet_columns`, each there once.
+    wanted : dict of str to str
+        Name by role to name among `parquet_columns`, where each stands once.
     rows : int
         Maximum number of rows per batch.
 
@@ -68,21 +68,21 @@ def scan_parquet(path: Path, wanted: list[str], rows: int) -> Iterator[ParquetBa
     """
     try:
         with pq.ParquetFile(path) as file:
-            yield from _checked(str(path), file.schema_arrow, file.iter_batches(rows, columns=wanted), wanted)
+            yield from _checked(str(path), file.schema_arrow, file.iter_batches(rows, columns=_once(wanted)), wanted)
     except UNREADABLE as error:
         raise _unreadable(path, error) from None
 
 
-def scan_table(name: str, table: pa.Table, wanted: list[str], rows: int) -> Iterator[ParquetBatch]:
+def scan_table(name: str, table: pa.Table, wanted: dict[str, str], rows: int) -> Iterator[ParquetBatch]:
     """As `scan_parquet`, of a table in memory; ``name`` stands for it in messages."""
-    yield from _checked(name, table.schema, table.select(wanted).to_batches(max_chunksize=rows), wanted)
+    yield from _checked(name, table.schema, table.select(_once(wanted)).to_batches(max_chunksize=rows), wanted)
 
 
 def _checked(
-    source: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch], wanted: list[str]
+    source: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch], wanted: dict[str, str]
 ) -> Iterator[ParquetBatch]:
-    for name in wanted:
-        _check_type(source, name, _plain(schema.field(name).type))
+    for role, name in wanted.items():
+        _check_type(source, role, name, _plain(schema.field(name).type))
     for batch in batches:
         yield _typed(batch, wanted)
 
@@ -125,25 +125,39 @@ def _is_text(dtype: pa.DataType) -> bool:
     return bool(pa.types.is_string(dtype) or pa.types.is_large_string(dtype) or pa.types.is_string_view(dtype))
 
 
-def _check_type(source: str, name: str, dtype: pa.DataType) -> None:
+_NUMERIC = ("price", "number", "amount")
+"""Roles whose values may be numbers of any kind."""
+
+
+def _once(wanted: dict[str, str]) -> list[str]:
+    """The columns to read, each once, whatever its roles."""
+    return list(dict.fromkeys(wanted.values()))
+
+
+def _check_type(source: str, role: str, name: str, dtype: pa.DataType) -> None:
+    role = role.partition(":")[0]
     good = _is_text(dtype) or pa.types.is_null(dtype)
     whole = pa.types.is_integer(dtype) or (pa.types.is_decimal(dtype) and dtype.scale == 0)
-    if name == "sample_id":
-        good, expected = good or whole, "text or whole numbers"
-    elif name == "price":
+    if role in ("id", "category", "group"):
+        good, expected = good or whole or (role != "id" and pa.types.is_boolean(dtype)), "text or whole numbers"
+    elif role in _NUMERIC:
         good, expected = good or whole or pa.types.is_floating(dtype) or pa.types.is_decimal(dtype), "numbers"
+        good = good or (role == "number" and pa.types.is_boolean(dtype))
+    elif role == "time":
+        good, expected = good or whole or pa.types.is_temporal(dtype), "dates, times or text"
     else:
         expected = "text"
     if not good:
         raise CatalogueError(f"{source}: column {name} has type {dtype}, expected {expected}; convert it")
 
 
-def _typed(batch: pa.RecordBatch, wanted: list[str]) -> ParquetBatch:
+def _typed(batch: pa.RecordBatch, wanted: dict[str, str]) -> ParquetBatch:
     series, broken = [], set()
-    for name in wanted:
+    for role, name in wanted.items():
+        kind = role.partition(":")[0]
         values = _decoded(batch.column(name))
-        if name == "price" and not _is_text(values.type):
-            series.append(pl.Series(name, _numbers(values), pl.Float64))
+        if kind in _NUMERIC and not _is_text(values.type):
+            series.append(pl.Series(role, _numbers(values), pl.Float64))
             continue
         text = values.cast(pa.large_string())
         try:
@@ -152,7 +166,7 @@ def _typed(batch: pa.RecordBatch, wanted: list[str]) -> ParquetBatch:
             # slow, and rare: every value by itself
             text, places = _replaced(text)
             broken.update(places)
-        series.append(pl.Series(name, text, pl.String).fill_null("") if name != "price" else pl.Series(name, text))
+        series.append(pl.Series(role, text, pl.String).fill_null("") if kind != "price" else pl.Series(role, text))
     return ParquetBatch(pl.DataFrame(series), sorted(broken))
 
 

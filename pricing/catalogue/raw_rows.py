@@ -11,16 +11,14 @@ import pyarrow as pa
 from pricing.catalogue.csv_scan import NOT_UTF8, scan_csv
 from pricing.catalogue.first_line import first_line_problem
 from pricing.catalogue.parquet_scan import ParquetBatch, parquet_columns, scan_parquet, scan_table
+from pricing.catalogue.roles import raw_columns, role_name
+from pricing.config.columns import ColumnsConfig
 from pricing.errors import CatalogueError
 
-SCHEMA = {"sample_id": pl.String, "catalog_content": pl.String, "image_link": pl.String, "price": pl.Float64}
-"""Columns of a read catalogue; the last one for labelled files only."""
 BATCH_ROWS = 20_000
 """Rows that are in memory at a time ..."""
 BATCH_CHARACTERS = 50_000_000
 """... or fewer, where they hold this much text."""
-
-_NEEDED = ("sample_id", "catalog_content")
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,8 @@ class RawBatch:
     """Some rows of a file, in file order."""
 
     frame: pl.DataFrame
-    """The wanted columns (text; the price as it is in a Parquet file), ``row`` and ``line`` (null for Parquet)."""
+    """The columns of `pricing.catalogue.roles.raw_columns`, by role: text; price, numbers and amounts of a Parquet file
+    as they are. ``row``, and ``line`` (null for Parquet). A column that is missing, and may be, is not there."""
     broken: list[Rejected] = field(default_factory=list)
     """Rows among them whose structure is broken."""
     empty: int = 0
@@ -58,7 +57,7 @@ def source_name(source: Path | pa.Table, *, short: bool = False) -> str:
     return "the table"
 
 
-def raw_batches(source: Path | pa.Table, labelled: bool) -> Iterator[RawBatch]:
+def raw_batches(source: Path | pa.Table, labelled: bool, roles: ColumnsConfig) -> Iterator[RawBatch]:
     """Read a catalogue file or table batch by batch.
 
     Parameters
@@ -67,6 +66,8 @@ def raw_batches(source: Path | pa.Table, labelled: bool) -> Iterator[RawBatch]:
         ``.csv`` (UTF-8) or ``.parquet``; a table in memory is judged as Parquet.
     labelled : bool
         Whether a price is needed.
+    roles : ColumnsConfig
+        Roles of the columns.
 
     Raises
     ------
@@ -75,19 +76,19 @@ def raw_batches(source: Path | pa.Table, labelled: bool) -> Iterator[RawBatch]:
     """
     if not isinstance(source, Path):
         name = source_name(source)
-        wanted = _check_columns(name, source.column_names, labelled)
-        return _typed_batches(name, scan_table(name, source, wanted, BATCH_ROWS))
-    if check_file(source, labelled) == "csv":
-        return _csv_batches(source, labelled)
-    wanted = _check_columns(str(source), parquet_columns(source), labelled)
-    return _typed_batches(source.name, scan_parquet(source, wanted, BATCH_ROWS))
+        wanted = _check_columns(name, source.column_names, labelled, roles)
+        return _typed_batches(name, scan_table(name, source, wanted, BATCH_ROWS), roles)
+    if check_file(source, labelled, roles) == "csv":
+        return _csv_batches(source, labelled, roles)
+    wanted = _check_columns(str(source), parquet_columns(source), labelled, roles)
+    return _typed_batches(source.name, scan_parquet(source, wanted, BATCH_ROWS), roles)
 
 
-def _csv_batches(path: Path, labelled: bool) -> Iterator[RawBatch]:
+def _csv_batches(path: Path, labelled: bool, roles: ColumnsConfig) -> Iterator[RawBatch]:
     header, records = scan_csv(path, BATCH_CHARACTERS)
-    wanted = _check_columns(str(path), header, labelled)
-    places = [header.index(name) for name in wanted]
-    at_id = header.index("sample_id")
+    wanted = _check_columns(str(path), header, labelled, roles)
+    places = [header.index(name) for name in wanted.values()]
+    at_id = header.index(roles.id)
     columns: list[list[str]] = [[] for _ in wanted]
     rows: list[int] = []
     lines: list[int] = []
@@ -119,16 +120,15 @@ def _csv_batches(path: Path, labelled: bool) -> Iterator[RawBatch]:
         yield batch()
 
 
-def _typed_batches(name: str, batches: Iterator[ParquetBatch]) -> Iterator[RawBatch]:
-    start = 1
+def _typed_batches(name: str, batches: Iterator[ParquetBatch], roles: ColumnsConfig) -> Iterator[RawBatch]:
+    start, at_id = 1, role_name("id", roles.id)
     for batch in batches:
         frame = batch.frame.with_columns(
             row=pl.int_range(start, start + pl.len(), dtype=pl.Int64), line=pl.lit(None, dtype=pl.Int64)
         )
         start += frame.height
         broken = [
-            Rejected(name, frame["row"][place], None, frame["sample_id"][place][:100], *NOT_UTF8)
-            for place in batch.broken
+            Rejected(name, frame["row"][place], None, frame[at_id][place][:100], *NOT_UTF8) for place in batch.broken
         ]
         there = ~_holds_nothing(batch.frame)
         kept = frame.filter(there & ~pl.col("row").is_in([entry.row for entry in broken]))
@@ -146,12 +146,13 @@ def _holds_nothing(frame: pl.DataFrame) -> pl.Expr:
     return pl.all_horizontal(blank)
 
 
-def _needed(labelled: bool) -> tuple[str, ...]:
-    """Columns without which a file cannot be used."""
-    return (*_NEEDED, "price") if labelled else _NEEDED
+def _needed(roles: ColumnsConfig, labelled: bool) -> list[str]:
+    """Columns without which a file cannot be used: of the roles id, title, text and, to learn from, price."""
+    texts = [roles.title] if roles.title else roles.text
+    return [roles.id, *texts, *([roles.price] if labelled else [])]
 
 
-def check_file(path: Path, labelled: bool) -> Literal["csv", "parquet"]:
+def check_file(path: Path, labelled: bool, roles: ColumnsConfig) -> Literal["csv", "parquet"]:
     """Return a file's type, without reading more than its beginning.
 
     Raises
@@ -169,7 +170,9 @@ def check_file(path: Path, labelled: bool) -> Literal["csv", "parquet"]:
     try:
         with path.open("rb") as stream:
             head = stream.read(4)
-        problem = None if suffix == ".parquet" or head == b"PAR1" else first_line_problem(path, _needed(labelled))
+        problem = (
+            None if suffix == ".parquet" or head == b"PAR1" else first_line_problem(path, _needed(roles, labelled))
+        )
     except OSError as error:
         raise CatalogueError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
     if not head:
@@ -186,17 +189,17 @@ def check_file(path: Path, labelled: bool) -> Literal["csv", "parquet"]:
     return "parquet" if suffix == ".parquet" else "csv"
 
 
-def _check_columns(source: str, columns: list[str], labelled: bool) -> list[str]:
-    """The columns to read, in the order of SCHEMA."""
-    needed = _needed(labelled)
+def _check_columns(source: str, columns: list[str], labelled: bool, roles: ColumnsConfig) -> dict[str, str]:
+    """The columns to read that are there: name by role to name in the file."""
+    needed = _needed(roles, labelled)
     missing = [name for name in needed if name not in columns]
     if missing:
         raise CatalogueError(
             f"{source}: missing columns {', '.join(missing)}; found {', '.join(columns[:20]) or 'none'}; "
-            f"expected {', '.join(needed)} and, if there are images, image_link"
+            f"expected {', '.join(needed)} and, if there are images, {', '.join(roles.image) or 'image_link'}"
         )
-    wanted = [name for name in SCHEMA if name in columns and (labelled or name != "price")]
-    twice = [name for name in wanted if columns.count(name) > 1]
+    wanted = {role: name for role, name in raw_columns(roles, labelled).items() if name in columns}
+    twice = [name for name in wanted.values() if columns.count(name) > 1]
     if twice:
         raise CatalogueError(f"{source}: column {twice[0]} stands more than once in the header; keep one of them")
     return wanted

@@ -3,16 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
 
-from pricing.catalogue.raw_rows import SCHEMA, Rejected, raw_batches, source_name
-from pricing.catalogue.row_checks import NO_PRICE, TEXT_CHARACTERS, OnUnpricedRows, RowChecker
+from pricing.catalogue.raw_rows import Rejected, raw_batches, source_name
+from pricing.catalogue.roles import declared_types
+from pricing.catalogue.row_checks import NO_PRICE, TEXT_CHARACTERS, RowChecker
+from pricing.config.catalogue import CatalogueConfig
 from pricing.errors import CatalogueError
-
-OnBadRows = Literal["refuse", "quarantine"]
 
 _NAMED_ROWS = 5
 
@@ -66,8 +66,7 @@ class Catalogue:
     Attributes
     ----------
     frame : pl.DataFrame
-        sample_id String, catalog_content String (never null), image_link String or null, and price Float64 for a
-        labelled file; rows in file order.
+        As `catalogue_schema`; texts are never null, image links may be; rows in file order.
     rejected : list of Rejected
         Rows left out, in file order; empty unless ``on_bad_rows="quarantine"``.
     notes : ReadingNotes
@@ -79,20 +78,25 @@ class Catalogue:
     notes: ReadingNotes = field(default_factory=ReadingNotes)
 
 
+def catalogue_schema(config: CatalogueConfig, labelled: bool) -> dict[str, pl.DataType]:
+    """Return the columns of a read catalogue and their types; the price, of labelled files alone, is the last one."""
+    texts = dict.fromkeys(("sample_id", "catalog_content", "image_link"), pl.String())
+    return {**texts, **declared_types(config.roles), **({"price": pl.Float64()} if labelled else {})}
+
+
 def stream_catalogue_file(
     source: Path | pa.Table,
     *,
     labelled: bool,
-    on_bad_rows: OnBadRows = "refuse",
-    on_unpriced_rows: OnUnpricedRows = "refuse",
+    config: CatalogueConfig | None = None,
     notes: ReadingNotes | None = None,
 ) -> Iterator[tuple[pl.DataFrame, list[Rejected]]]:
     """Read one catalogue file, or a table, batch by batch and check it.
 
-    Needed columns are sample_id, catalog_content and, for a labelled file, price. A missing or empty image_link is
-    null, an empty text is "". Other columns are ignored, a price in an unlabelled file too. Prices are kept as they
-    are, float artefacts included; ids are text with surrounding blanks removed. A text is cut after 1,000,000
-    characters. Rows without any value are skipped: they hold nothing, at a file's end (Excel's ``,,,``) or within it.
+    Needed are the columns of the roles id, title or text and, for a labelled file, price. A missing or empty image_link
+    is null, an empty text is "". Columns without a role are ignored, a price in an unlabelled file too. Prices
+    are kept as they are, float artefacts included; ids are text with surrounding blanks removed. A text is cut after
+    1,000,000 characters. Rows without any value are skipped, at a file's end (Excel's ``,,,``) or within it.
 
     Parameters
     ----------
@@ -100,11 +104,10 @@ def stream_catalogue_file(
         ``.csv`` (UTF-8) or ``.parquet``; a table in memory is judged as Parquet.
     labelled : bool
         Whether the rows have prices to learn from.
-    on_bad_rows : {"refuse", "quarantine"}
-        Refuse the file, naming the first bad rows, or go on without them.
-    on_unpriced_rows : {"refuse", "price"}
-        Whether a row of a labelled file whose price is empty, NaN or null is a bad row, or a good one with the price
-        null. No other word counts as no price.
+    config : CatalogueConfig, optional
+        The columns' roles. ``on_bad_rows``: refuse the file, naming the first bad rows, or go on without them.
+        ``on_unpriced_rows``: whether a row of a labelled file whose price is empty, NaN or null is a bad row, or a good
+        one with the price null. No other word counts as no price.
     notes : ReadingNotes, optional
         Is filled while the file is read.
 
@@ -120,11 +123,12 @@ def stream_catalogue_file(
         A file that is missing, empty, without data rows, of another type, or without a needed column; bad rows when
         refusing, at the file's end, so that all of them are counted; no good row when quarantining.
     """
-    checker = RowChecker(source_name(source, short=True), labelled, on_unpriced_rows)
+    config = config or CatalogueConfig()
+    checker = RowChecker(source_name(source, short=True), labelled, config)
     notes = ReadingNotes() if notes is None else notes
     good_rows = bad_rows = 0
     named: list[Rejected] = []
-    for batch in raw_batches(source, labelled):
+    for batch in raw_batches(source, labelled, config.roles):
         good, bad = checker.check(batch)
         good_rows += good.height
         bad_rows += len(bad)
@@ -133,31 +137,23 @@ def stream_catalogue_file(
         notes.cut_texts = checker.cut_texts
         for entry in bad:
             notes.left_out[entry.kind] = notes.left_out.get(entry.kind, 0) + 1
-        if on_bad_rows == "quarantine" or not bad_rows:
+        if config.on_bad_rows == "quarantine" or not bad_rows:
             yield good, bad
     notes.left_out = dict(sorted(notes.left_out.items(), key=lambda item: (-item[1], item[0])))
     name = source_name(source)
     if good_rows + bad_rows == 0:
         raise CatalogueError(f"{name}: there are no data rows under the header; expected one product per row")
-    if bad_rows and on_bad_rows == "refuse":
+    if bad_rows and config.on_bad_rows == "refuse":
         raise CatalogueError(_refusal(name, named, notes))
     if good_rows == 0:
         raise CatalogueError(f"{name}: no usable row is left; {_refusal(name, named, notes)}")
 
 
-def read_catalogue_file(
-    source: Path | pa.Table,
-    *,
-    labelled: bool,
-    on_bad_rows: OnBadRows = "refuse",
-    on_unpriced_rows: OnUnpricedRows = "refuse",
-) -> Catalogue:
+def read_catalogue_file(source: Path | pa.Table, *, labelled: bool, config: CatalogueConfig | None = None) -> Catalogue:
     """Read one catalogue file or table whole; parameters and errors are those of `stream_catalogue_file`."""
-    schema = {name: dtype for name, dtype in SCHEMA.items() if labelled or name != "price"}
-    frames, rejected, notes = [pl.DataFrame(schema=schema)], [], ReadingNotes()
-    for good, bad in stream_catalogue_file(
-        source, labelled=labelled, on_bad_rows=on_bad_rows, on_unpriced_rows=on_unpriced_rows, notes=notes
-    ):
+    config = config or CatalogueConfig()
+    frames, rejected, notes = [pl.DataFrame(schema=catalogue_schema(config, labelled))], [], ReadingNotes()
+    for good, bad in stream_catalogue_file(source, labelled=labelled, config=config, notes=notes):
         frames.append(good)
         rejected += bad
     return Catalogue(pl.concat(frames), rejected, notes)

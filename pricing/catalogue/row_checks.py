@@ -1,13 +1,13 @@
 """Judging the values of catalogue rows, and finding ids that repeat, over a file of any length."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import polars as pl
 
-from pricing.catalogue.raw_rows import SCHEMA, RawBatch, Rejected
-
-OnUnpricedRows = Literal["refuse", "price"]
+from pricing.catalogue.raw_rows import RawBatch, Rejected
+from pricing.catalogue.roles import GROUP, TIME, composed_text, declared_types, raw_columns, role_name
+from pricing.config.catalogue import CatalogueConfig
+from pricing.config.columns import ColumnsConfig
 
 TEXT_CHARACTERS = 1_000_000
 """Maximum number of characters of a product's text; the rest of a longer one (an image written into it) is cut off."""
@@ -44,8 +44,9 @@ class RowChecker:
         Name of the file, for the rejected rows.
     labelled : bool
         Whether the rows have prices.
-    on_unpriced_rows : {"refuse", "price"}
-        Whether a row of a labelled file without a price is a bad row, or a good one whose price is null.
+    config : CatalogueConfig
+        The columns' roles; whether a row of a labelled file without a price is a bad row, or a good one whose price is
+        null.
 
     Attributes
     ----------
@@ -53,17 +54,18 @@ class RowChecker:
         Rows so far whose text was longer than `TEXT_CHARACTERS` and was cut.
     """
 
-    def __init__(self, file: str, labelled: bool, on_unpriced_rows: OnUnpricedRows = "refuse") -> None:
+    def __init__(self, file: str, labelled: bool, config: CatalogueConfig) -> None:
         self._file = file
         self._labelled = labelled
-        self._unpriced_are_good = on_unpriced_rows == "price"
+        self._roles = config.roles
+        self._unpriced_are_good = config.on_unpriced_rows == "price"
         self._seen = pl.DataFrame(schema={"sample_id": pl.String, "first": pl.Int64})
         self.cut_texts = 0
 
     def check(self, batch: RawBatch) -> tuple[pl.DataFrame, list[Rejected]]:
         """Typed good rows of a batch, and its bad ones with the first reason of each, both in file order."""
-        frame = _typed(batch.frame, self._labelled)
-        faults = _faults(self._labelled, self._unpriced_are_good)
+        frame = _typed(batch.frame, self._labelled, self._roles)
+        faults = _faults(self._labelled, self._unpriced_are_good, self._roles)
         frame = frame.with_columns(
             pl.coalesce(*(pl.when(fault.there).then(fault.said) for fault in faults)).alias("reason"),
             pl.coalesce(*(pl.when(fault.there).then(pl.lit(fault.kind)) for fault in faults)).alias("kind"),
@@ -90,18 +92,28 @@ class RowChecker:
         ]
         price = [pl.col("number").alias("price")] if self._labelled else []
         return (
-            good.select("sample_id", "catalog_content", "image_link", *price),
+            good.select("sample_id", "catalog_content", "image_link", *declared_types(self._roles), *price),
             sorted([*batch.broken, *rejected], key=lambda entry: entry.row),
         )
 
 
-def _typed(frame: pl.DataFrame, labelled: bool) -> pl.DataFrame:
-    link = pl.col("image_link").str.strip_chars() if "image_link" in frame.columns else pl.lit("")
-    frame = frame.with_columns(
-        pl.col("sample_id").str.strip_chars(),
+def _typed(frame: pl.DataFrame, labelled: bool, roles: ColumnsConfig) -> pl.DataFrame:
+    """The catalogue's columns of raw ones; the number beside the price as it was found."""
+    there = frame.columns
+    missing = [pl.lit(None, pl.String).alias(name) for name in raw_columns(roles, labelled) if name not in there]
+    frame = frame.with_columns(missing)
+    links = [pl.col(role_name("image", column)).str.strip_chars() for column in roles.image]
+    written = [pl.when(one != "").then(one) for one in links]
+    link = pl.concat_str(*written, separator="\n", ignore_nulls=True) if written else pl.lit("")
+    declared = {name: _declared(name, dtype, roles) for name, dtype in declared_types(roles).items()}
+    frame = frame.select(
+        "row", "line",
+        pl.col(role_name("id", roles.id)).str.strip_chars().alias("sample_id"),
+        composed_text(roles).alias("catalog_content"),
         pl.when(link == "").then(None).otherwise(link).cast(pl.String).alias("image_link"),
-        (pl.col("catalog_content").str.len_chars() > TEXT_CHARACTERS).alias("cut"),
-    )
+        *(value.alias(name) for name, value in declared.items()),
+        *([pl.col(role_name("price", roles.price)).alias("price")] if labelled else []),
+    ).with_columns((pl.col("catalog_content").str.len_chars() > TEXT_CHARACTERS).alias("cut"))  # fmt: skip
     if frame["cut"].any():
         frame = frame.with_columns(pl.col("catalog_content").str.slice(0, TEXT_CHARACTERS))
     if not labelled:
@@ -113,21 +125,23 @@ def _typed(frame: pl.DataFrame, labelled: bool) -> pl.DataFrame:
     return frame.with_columns(unpriced.alias("unpriced"), pl.when(~unpriced).then(value).alias("number"))
 
 
-def _faults(labelled: bool, unpriced_are_good: bool) -> list[_Fault]:
+def _faults(labelled: bool, unpriced_are_good: bool, roles: ColumnsConfig) -> list[_Fault]:
     """What may be wrong with a row, the first thing first."""
     name = pl.col("sample_id").str.strip_chars("\ufeff\" '").str.to_lowercase()
     text = pl.col("catalog_content").str.strip_chars("\ufeff\" '").str.to_lowercase()
     nothing_else = (text == "") & pl.col("image_link").is_null()
+    shown_id = roles.id.replace("{", "{{").replace("}", "}}")
+    headers = [column.lower() for column in roles.named()]
     faults = [
-        _Fault("the header again", (name == "sample_id") | (name.is_in([*SCHEMA]) & text.is_in([*SCHEMA])),
+        _Fault("the header again", (name == roles.id.lower()) | (name.is_in(headers) & text.is_in(headers)),
                pl.lit("it is the header again; remove the row")),
         _Fault("Excel's sep= line", name.str.contains(r"^sep\s*=.?$") & nothing_else,
                pl.lit("it is Excel's sep= line; remove the row")),
         _Fault("a total", name.str.strip_chars(" :").is_in(_TOTALS) & nothing_else,
                pl.lit("it is a total, and no product; remove the row")),
-        _Fault("no sample_id", pl.col("sample_id") == "", pl.lit("sample_id is empty; give each product an id")),
+        _Fault("no sample_id", pl.col("sample_id") == "", pl.lit(f"{roles.id} is empty; give each product an id")),
         _Fault("no sample_id", name.is_in(_NO_ID),
-               pl.format("sample_id {} stands for no value; give each product an id", "sample_id")),
+               pl.format(f"{shown_id} {{}} stands for no value; give each product an id", "sample_id")),
     ]  # fmt: skip
     if labelled:
         shown, value, advice = pl.col("price").cast(pl.String).fill_null(""), pl.col("number"), pl.lit(_POSITIVE)
@@ -143,3 +157,17 @@ def _faults(labelled: bool, unpriced_are_good: bool) -> list[_Fault]:
             _Fault("price is above 1e15", value > _DEAREST, pl.format("price {} is above 1e15; {}", shown, advice)),
         ]  # fmt: skip
     return faults
+
+
+def _declared(name: str, dtype: pl.DataType, roles: ColumnsConfig) -> pl.Expr:
+    """A declared column's values, of the raw ones."""
+    if name == GROUP:
+        return pl.col(role_name("group", str(roles.group))).cast(pl.String).fill_null("").str.strip_chars()
+    if name == TIME:
+        return pl.col(role_name("time", str(roles.time))).str.to_datetime(strict=False)
+    value = pl.col(name)
+    return (
+        value.cast(dtype, strict=False)
+        if dtype == pl.Float64()
+        else value.cast(pl.String).fill_null("").str.strip_chars()
+    )

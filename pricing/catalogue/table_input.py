@@ -9,12 +9,14 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pricing.catalogue.reading import SCHEMA, Catalogue, OnBadRows, read_catalogue_file
+from pricing.catalogue.reading import Catalogue, read_catalogue_file
+from pricing.config.catalogue import CatalogueConfig
+from pricing.config.columns import CHALLENGE, ColumnsConfig
 from pricing.errors import CatalogueError
 from pricing.store.artifacts import file_digest
 
 
-def as_file(source: Any, folder: Path) -> Path:
+def as_file(source: Any, folder: Path, roles: ColumnsConfig = CHALLENGE) -> Path:
     """Return a path as it is; write a table as a Parquet file that is named by its content.
 
     Parameters
@@ -23,6 +25,8 @@ def as_file(source: Any, folder: Path) -> Path:
         Equal tables make one file, whatever library they are of.
     folder : Path
         Where the file is written; made where it is missing.
+    roles : ColumnsConfig
+        Roles of the columns.
 
     Raises
     ------
@@ -31,20 +35,20 @@ def as_file(source: Any, folder: Path) -> Path:
     """
     if isinstance(source, str | os.PathLike):
         return Path(source)
-    table = _as_arrow(source)
+    table = _as_arrow(source, roles)
     folder.mkdir(parents=True, exist_ok=True)
     beside = folder / f".{uuid.uuid4().hex}"
     pq.write_table(table, beside, compression="zstd")
     return beside.replace(folder / f"table-{file_digest(beside)[:32]}.parquet")
 
 
-def read_products(source: Any, on_bad_rows: OnBadRows = "refuse") -> Catalogue:
+def read_products(source: Any, config: CatalogueConfig | None = None) -> Catalogue:
     """Read products to price, of a file or a table; a table is checked row by row like a file, and no file is written.
 
     Parameters
     ----------
     source : path, or polars DataFrame, pandas DataFrame or pyarrow Table
-    on_bad_rows : {"refuse", "quarantine"}
+    config : CatalogueConfig, optional
         As in `pricing.catalogue.reading.stream_catalogue_file`.
 
     Raises
@@ -52,23 +56,25 @@ def read_products(source: Any, on_bad_rows: OnBadRows = "refuse") -> Catalogue:
     CatalogueError
         As `as_file` and `pricing.catalogue.reading.stream_catalogue_file`.
     """
-    given = Path(source) if isinstance(source, str | os.PathLike) else _as_arrow(source)
-    return read_catalogue_file(given, labelled=False, on_bad_rows=on_bad_rows)
+    config = config or CatalogueConfig()
+    given = Path(source) if isinstance(source, str | os.PathLike) else _as_arrow(source, config.roles)
+    return read_catalogue_file(given, labelled=False, config=config)
 
 
-def _as_arrow(source: Any) -> pa.Table:
+def _as_arrow(source: Any, roles: ColumnsConfig) -> pa.Table:
     """Return the columns that are read, as few Arrow types; all others stay by their names alone."""
+    read = roles.named()
     if isinstance(source, pl.DataFrame):
-        others = [name for name in source.columns if name not in SCHEMA]
+        others = [name for name in source.columns if name not in read]
         table = source.drop(others).to_arrow()
     elif isinstance(source, pa.Table):
-        others = [name for name in source.column_names if name not in SCHEMA]
+        others = [name for name in source.column_names if name not in read]
         table = source.drop_columns(others)
     elif type(source).__module__.partition(".")[0] == "pandas" and hasattr(source, "columns"):
-        named = [name for name in source.index.names if name in SCHEMA and name not in source.columns]
+        named = [name for name in source.index.names if name in read and name not in source.columns]
         rows = source.reset_index(named) if named else source
-        others = [str(name) for name in rows.columns if name not in SCHEMA]
-        table = _of_pandas(rows[[name for name in rows.columns if name in SCHEMA]])
+        others = [str(name) for name in rows.columns if name not in read]
+        table = _of_pandas(rows[[name for name in rows.columns if name in read]])
     else:
         raise CatalogueError(
             f"a catalogue is a path, or a polars, pandas or pyarrow table; got {type(source).__qualname__}"

@@ -108,7 +108,7 @@ class OpenedRun:
         train, test = Path(train).absolute(), test and Path(test).absolute()
         for path, labelled in ((train, True), (test, False)):
             if path is not None:
-                check_file(path, labelled)  # before it is hashed
+                check_file(path, labelled, config.catalogue.roles)  # before it is hashed
         reading = make_plan(config, train, test, source).steps[0]
         runtime = Runtime(absolute_paths(config), 1, source)
         read = Reference.model_validate(execute(reading, runtime))

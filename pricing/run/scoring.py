@@ -86,7 +86,7 @@ def score_file(
     PricingError
         The file, an image source or the disk is at fault; nothing is written.
     """
-    read = read_catalogue_file(catalogue, labelled=False, on_bad_rows=config.catalogue.on_bad_rows)
+    read = read_catalogue_file(catalogue, labelled=False, config=config.catalogue)
     frame, images, losses = read.frame, None, []
     if reads_images(config):
         check_folder(config.paths.artifacts, "--artifacts")

@@ -10,6 +10,8 @@ from pricing.catalogue.reading import read_catalogue_file
 from pricing.config.catalogue import CatalogueConfig
 from pricing.errors import CatalogueError
 
+QUARANTINE = CatalogueConfig(on_bad_rows="quarantine")
+
 CASES = Path(__file__).parent / "cases"
 HEADER = "sample_id,catalog_content,image_link,price\n"
 SETTING = 'setting catalogue.on_unpriced_rows="price"'
@@ -33,7 +35,7 @@ def test_the_header_again_is_no_product() -> None:
     path = CASES / "header_again_test.csv"
     with pytest.raises(CatalogueError, match=r"1 bad row: row 13 \(line 62\), id 'sample_id': it is the header again"):
         read_catalogue_file(path, labelled=False)
-    read = read_catalogue_file(path, labelled=False, on_bad_rows="quarantine")
+    read = read_catalogue_file(path, labelled=False, config=QUARANTINE)
     assert "sample_id" not in read.frame["sample_id"].to_list()
     assert read.notes.left_out == {"the header again": 1}
 
@@ -62,7 +64,7 @@ def test_rows_that_are_no_products_are_named_in_any_file(tmp_path: Path, row: st
     path = write(tmp_path, f"{HEADER}1,tea,,2\n{row}\n2,jam,,3\n")
     with pytest.raises(CatalogueError, match=r"1 bad row: row 2 \(line 3\), id "):
         read_catalogue_file(path, labelled=labelled)
-    read = read_catalogue_file(path, labelled=labelled, on_bad_rows="quarantine")
+    read = read_catalogue_file(path, labelled=labelled, config=QUARANTINE)
     assert read.frame["sample_id"].to_list() == ["1", "2"]
     assert read.notes.left_out == {kind: 1}
 
@@ -83,7 +85,7 @@ def test_empty_rows_hold_nothing_and_are_counted(tmp_path: Path) -> None:
     path = write(tmp_path, f'{HEADER}1,tea,,2\n,,,\n,\n" ",,,\n2,jam,,free\n')
     with pytest.raises(CatalogueError, match=r"row 5 \(line 6\), id '2'"):
         read_catalogue_file(path, labelled=True)
-    read = read_catalogue_file(path, labelled=True, on_bad_rows="quarantine")
+    read = read_catalogue_file(path, labelled=True, config=QUARANTINE)
     assert (read.notes.empty_rows, read.frame.height) == (3, 1)
     # something in a column that is not read is still something
     path = write(tmp_path, "sample_id,catalog_content,note\n1,tea,\n,,ask Jo\n")
@@ -105,7 +107,7 @@ def test_a_row_without_a_price_is_refused_with_the_setting_that_prices_it(tmp_pa
     with pytest.raises(CatalogueError) as caught:
         read_catalogue_file(path, labelled=True)
     assert SETTING in str(caught.value)
-    frame = read_catalogue_file(path, labelled=True, on_unpriced_rows="price").frame
+    frame = read_catalogue_file(path, labelled=True, config=CatalogueConfig(on_unpriced_rows="price")).frame
     assert frame["price"].to_list() == [2.0, None]
 
 
@@ -113,7 +115,7 @@ def test_a_row_without_a_price_is_refused_with_the_setting_that_prices_it(tmp_pa
 def test_a_wrong_price_is_no_missing_one(tmp_path: Path, price: str) -> None:
     path = write(tmp_path, f"{HEADER}1,tea,,2\n2,jam,,{price}\n")
     with pytest.raises(CatalogueError) as caught:
-        read_catalogue_file(path, labelled=True, on_unpriced_rows="price")
+        read_catalogue_file(path, labelled=True, config=CatalogueConfig(on_unpriced_rows="price"))
     assert SETTING not in str(caught.value)
     assert "--on-bad-rows quarantine (setting catalogue.on_bad_rows)" in str(caught.value)
 

@@ -12,7 +12,10 @@ import pytest
 
 from pricing.catalogue import parquet_scan, raw_rows, row_checks
 from pricing.catalogue.reading import Catalogue, read_catalogue_file
+from pricing.config.catalogue import CatalogueConfig
 from pricing.errors import CatalogueError
+
+QUARANTINE = CatalogueConfig(on_bad_rows="quarantine")
 
 CASES = Path(__file__).parent / "cases"
 PRICES = ["19.90", "4.99", "1234.56"]  # 19.90 and 1234.56 come out of Arrow's own cast of decimals as other doubles
@@ -96,7 +99,7 @@ def test_a_text_that_is_not_utf8_is_a_bad_row(tmp_path: Path) -> None:
     offsets, letters = pa.py_buffer(b"\0\0\0\0\1\0\0\0\3\0\0\0\4\0\0\0"), pa.py_buffer(b"x\xff\xfez")
     with pytest.raises(CatalogueError, match=r"1 bad row: row 2, id 'b': it is not UTF-8"):
         read_columns(tmp_path, catalog_content=pa.Array.from_buffers(pa.string(), 3, [None, offsets, letters]))
-    read = read_catalogue_file(tmp_path / "t.parquet", labelled=True, on_bad_rows="quarantine")
+    read = read_catalogue_file(tmp_path / "t.parquet", labelled=True, config=QUARANTINE)
     assert read.frame["sample_id"].to_list() == ["a", "c"]
 
 
@@ -178,5 +181,5 @@ def test_a_field_beyond_memory_says_so(tmp_path: Path, csv_limit: None, monkeypa
     path, _ = write_both(tmp_path, ["tea", "jam," * 300, "salt"])
     with pytest.raises(CatalogueError, match=r"id '1': a text is longer than 1,000 characters \(1,\d\d\d were read"):
         read_catalogue_file(path, labelled=True)
-    read = read_catalogue_file(path, labelled=True, on_bad_rows="quarantine")
+    read = read_catalogue_file(path, labelled=True, config=QUARANTINE)
     assert read.frame["sample_id"].to_list() == ["0", "2"]

@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricing.catalogue import raw_rows, reading
+from pricing.catalogue import raw_rows
 from pricing.catalogue.ingest import read_catalogue
-from pricing.catalogue.reading import read_catalogue_file
+from pricing.catalogue.reading import catalogue_schema, read_catalogue_file
 from pricing.config.catalogue import CatalogueConfig
 from pricing.errors import CatalogueError
+
+QUARANTINE = CatalogueConfig(on_bad_rows="quarantine")
 
 HEADER = b"sample_id,catalog_content,image_link,price\n"
 GOOD = b"1,Item Name: tea,http://x.invalid/1.jpg,4.5\n"
@@ -65,7 +67,7 @@ def test_quarantine_keeps_exactly_the_rows_around_it(tmp_path: Path, case: str) 
     row, number, reason = BAD_ROWS[case]
     path = write(tmp_path, HEADER + GOOD + row + b'3,"Item Name: c\nUnit: Oz\n",,5\n4,d,,6\n')
     (tmp_path / "out").mkdir()
-    read_catalogue(path, None, CatalogueConfig(on_bad_rows="quarantine"), tmp_path / "out")
+    read_catalogue(path, None, QUARANTINE, tmp_path / "out")
     frame = pl.read_parquet(tmp_path / "out" / "labelled.parquet")
     assert frame["sample_id"].to_list() == ["1", "3", "4"]
     assert frame["catalog_content"][1] == "Item Name: c\nUnit: Oz\n"
@@ -102,7 +104,7 @@ def test_a_file_that_cannot_be_used(tmp_path: Path, name: str, content: bytes, w
     path = write(tmp_path, content, name)
     for mode in ("refuse", "quarantine"):
         with pytest.raises(CatalogueError) as caught:
-            read_catalogue_file(path, labelled=True, on_bad_rows=mode)  # type: ignore[arg-type]
+            read_catalogue_file(path, labelled=True, config=CatalogueConfig(on_bad_rows=mode))
         assert name in str(caught.value)
         assert words in str(caught.value)
 
@@ -124,7 +126,7 @@ def test_mark_crlf_extra_columns_and_missing_link(tmp_path: Path) -> None:
     body = b'\xef\xbb\xbfextra,sample_id,catalog_content,price\r\nq,7,"a ""b""\r\nc, d",4.890000000000001\r\n,8,,1\r\n'
     frame = read_catalogue_file(write(tmp_path, body), labelled=True).frame
     assert frame.rows() == [("7", 'a "b"\r\nc, d', None, 4.890000000000001), ("8", "", None, 1.0)]
-    assert dict(frame.schema) == dict(reading.SCHEMA)
+    assert dict(frame.schema) == catalogue_schema(CatalogueConfig(), True)
 
 
 def test_an_odd_quote_inside_an_unquoted_field_is_text(tmp_path: Path) -> None:
@@ -140,7 +142,7 @@ def test_the_test_file_needs_no_price_and_ignores_one(tmp_path: Path) -> None:
 def test_a_bad_row_that_was_dropped_does_not_make_its_id_a_duplicate(tmp_path: Path) -> None:
     """The id 2 has a bad price first and a good one later: the good row is the only one, and stays."""
     path = write(tmp_path, HEADER + b"2,a,,0\n2,b,,3\n")
-    read = read_catalogue_file(path, labelled=True, on_bad_rows="quarantine")
+    read = read_catalogue_file(path, labelled=True, config=QUARANTINE)
     assert read.frame["price"].to_list() == [3.0]
     assert [entry.row for entry in read.rejected] == [1]
 
@@ -205,9 +207,9 @@ def test_a_file_is_judged_as_one_however_it_is_cut(
         patch.setattr(raw_rows, "BATCH_ROWS", size)
         if not kept:
             with pytest.raises(CatalogueError, match="no usable row is left"):
-                read_catalogue_file(path, labelled=True, on_bad_rows="quarantine")
+                read_catalogue_file(path, labelled=True, config=QUARANTINE)
             return
-        read = read_catalogue_file(path, labelled=True, on_bad_rows="quarantine")
+        read = read_catalogue_file(path, labelled=True, config=QUARANTINE)
     assert read.frame.rows() == [(name, "t", None, float(rows[number - 1][1])) for name, number in kept.items()]
     assert [entry.row for entry in read.rejected] == [number for number, _ in bad]
     assert all(word in entry.reason for entry, (_, word) in zip(read.rejected, bad, strict=True))

@@ -70,7 +70,7 @@ def test_bad_rows_of_a_table_are_named(library: Any) -> None:
         CatalogueError, match=r"^the table: 1 bad row: row 4, id '3': duplicate id, first used in row 3"
     ):
         read_products(library(twice))
-    read = read_products(library(twice), "quarantine")
+    read = read_products(library(twice), CatalogueConfig(on_bad_rows="quarantine"))
     assert read.frame.height == 3
     assert [(entry.file, entry.row, entry.kind) for entry in read.rejected] == [("the table", 4, "duplicate id")]
     with pytest.raises(CatalogueError, match=r"^the table: there are no data rows"):
