@@ -13,6 +13,7 @@ from pricing.command import inspection, other_commands, score_command
 from pricing.command.options import (
     AllowHost,
     Artifacts,
+    Columns,
     Images,
     Intervals,
     Mirror,
@@ -50,11 +51,10 @@ def run(
     train: Train, output: Output, test: Test = None, images: Images = None, image_mirror: Mirror = None,
     preset: Preset = "cpu", setting: Setting = None, artifacts: Artifacts = None,
     allow_host: AllowHost = None, on_bad_rows: OnBadRows = None, price_column: PriceColumn = None,
-    intervals: Intervals = False,
-    quiet: Quiet = False, verbose: Verbose = False,
+    intervals: Intervals = False, columns: Columns = None, quiet: Quiet = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Learn from a catalogue and price another one."""
-    overrides = build_overrides(setting, artifacts, allow_host, on_bad_rows, price_column, intervals)
+    overrides = build_overrides(setting, artifacts, allow_host, on_bad_rows, price_column, intervals, columns)
     _run(train, output, test, preset, images_text(images, image_mirror), overrides)
 
 
@@ -91,11 +91,10 @@ def stage(
     train: Train, output: StageOutput, test: Test = None, images: Images = None, image_mirror: Mirror = None,
     preset: Preset = "cpu", setting: Setting = None, artifacts: Artifacts = None,
     allow_host: AllowHost = None, on_bad_rows: OnBadRows = None, price_column: PriceColumn = None,
-    intervals: Intervals = False,
-    quiet: Quiet = False, verbose: Verbose = False,
+    intervals: Intervals = False, columns: Columns = None, quiet: Quiet = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Run one stage, and before it the stages that it needs."""
-    overrides = build_overrides(setting, artifacts, allow_host, on_bad_rows, price_column, intervals)
+    overrides = build_overrides(setting, artifacts, allow_host, on_bad_rows, price_column, intervals, columns)
     source = images_text(images, image_mirror)
     if name is Stage.SUBMISSION:  # needs everything before it
         _run(train, output, test, preset, source, overrides)

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from pricing.config.base import Section
 from pricing.config.catalogue import CatalogueConfig, FoldsConfig, HoldoutConfig, ImagesConfig
+from pricing.config.columns import ColumnsConfig
 from pricing.config.ensemble import EnsembleConfig, ReportConfig, SubmissionConfig
 from pricing.config.features import FeaturesConfig
 from pricing.config.paths import PathsConfig
@@ -118,6 +119,32 @@ def load_config(preset: str = "demo", overrides: Mapping[str, Any] | Iterable[st
     return _validated({"preset": preset, **_merge(below, above)})
 
 
+def read_columns(source: ColumnsConfig | Mapping[str, Any] | str | Path) -> dict[str, Any]:
+    """Read the roles of a catalogue's columns; returns every role, as `load_config` takes ``catalogue.columns``.
+
+    Parameters
+    ----------
+    source : ColumnsConfig, mapping, str or Path
+        Roles, or a TOML file of them: the keys of `ColumnsConfig`, by themselves or below ``[catalogue.columns]``.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read, a role is unknown, or the roles contradict one another.
+    """
+    if isinstance(source, ColumnsConfig):
+        return source.model_dump()
+    named = not isinstance(source, Mapping)
+    tree = _read_toml(Path(source)) if isinstance(source, str | Path) else source
+    if isinstance(tree.get("catalogue"), Mapping) and set(tree) == {"catalogue"}:
+        tree = tree["catalogue"].get("columns", {})
+    try:
+        return _validated({"catalogue": {"columns": tree}}).catalogue.roles.model_dump()
+    except ConfigError as error:
+        found = str(error).removeprefix("configuration refused: ").replace("catalogue.columns.", "")
+        raise ConfigError(f"{source if named else 'columns'}: {found}") from None
+
+
 def _validated(tree: Mapping[str, Any]) -> PricingConfig:
     try:
         return PricingConfig.model_validate(tree)
@@ -214,6 +241,10 @@ def _read_preset(preset: str) -> dict[str, Any]:
         if preset not in preset_names():
             raise ConfigError(f"no preset {preset!r}; there are {', '.join(preset_names())}, or give a .toml file")
         source = Path(str(resources.files("pricing") / "presets" / f"{preset}.toml"))
+    return _read_toml(source)
+
+
+def _read_toml(source: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(source.read_text(encoding="utf-8"))
     except OSError as error:
@@ -222,16 +253,23 @@ def _read_preset(preset: str) -> dict[str, Any]:
         raise ConfigError(f"{source}: is not valid TOML ({error})") from None
 
 
-def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay settings over a tree, section by section; keys are nested, dotted (``{"folds.n_splits": 3}``) or both."""
+_NAMES = ("catalogue", "columns", "amount")
+"""Section whose keys are a catalogue's columns, which may hold dots."""
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any], at: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Lay settings over a tree, section by section; keys are nested, dotted (``{"folds.n_splits": 3}``) or both.
+
+    ``at`` is where the tree stands in the whole one. A column's name is never split.
+    """
     merged = dict(below)
     for key, value in above.items():
-        name, _, rest = str(key).partition(".")
+        name, _, rest = (str(key), "", "") if at == _NAMES else str(key).partition(".")
         under = merged.get(name)
         if rest:
-            if not isinstance(merged.get(name, {}), Mapping):
+            if not isinstance(under, Mapping | None):
                 raise ConfigError(f"setting {key!r}: {name} is a value, not a section")
             value = {rest: value}
         section = isinstance(value, Mapping)
-        merged[name] = _merge(under if isinstance(under, Mapping) else {}, value) if section else value
+        merged[name] = _merge(under if isinstance(under, Mapping) else {}, value, (*at, name)) if section else value
     return merged

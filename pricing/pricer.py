@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any, Self
 import polars as pl
 
 from pricing.catalogue.table_input import as_file, read_products
-from pricing.configuration import PricingConfig, load_config
+from pricing.configuration import PricingConfig, load_config, read_columns
 from pricing.download.sources import ImageSource
-from pricing.errors import ConfigError, InputError
+from pricing.errors import InputError
+from pricing.features.fields import check_units
 from pricing.report.leaderboard import leaderboard
 from pricing.run.model_folder import find_model, read_model_record
 from pricing.run.output_folder import MODEL, fill_output
 from pricing.store.artifacts import read_json, write_json
 
 if TYPE_CHECKING:
+    from pricing.config.columns import ColumnsConfig
     from pricing.download.images import Images
     from pricing.plan.results import FinishedPlan
     from pricing.run.model import RunModel
@@ -41,8 +43,9 @@ class Pricer:
         Settings to start from: demo, cpu, best, full, or the path of a TOML file.
     settings : dict, optional
         Settings laid over the preset, by dotted keys.
-    columns : None
-        Reserved for the roles of other columns; anything else is refused.
+    columns : dict, ColumnsConfig, str or Path, optional
+        Roles of the catalogue's columns, or a TOML file of them: the setting ``catalogue.columns``, over which it wins.
+        By default the columns are sample_id, catalog_content, image_link and price.
     artifacts : str or Path
         Folder of all that is made and read again. The setting ``paths.artifacts`` wins over it.
 
@@ -54,7 +57,7 @@ class Pricer:
     Raises
     ------
     ConfigError
-        A setting is unknown or impossible.
+        A setting, a role or a unit is unknown or impossible.
 
     Examples
     --------
@@ -62,6 +65,12 @@ class Pricer:
     >>> pricer = Pricer("cpu", {"seed": 1, "members.lightgbm.rounds": 500})
     >>> pricer.config.members.lightgbm.rounds
     500
+
+    A shop's own columns are named by their roles:
+
+    >>> shop = Pricer("cpu", columns={"id": "sku", "title": "title", "category": ["brand"], "amount": {"kilos": "kg"}})
+    >>> shop.config.catalogue.columns.category
+    ('brand',)
 
     Training takes minutes. Files are CSV or Parquet, and tables of polars, pandas or pyarrow do as well::
 
@@ -74,15 +83,14 @@ class Pricer:
     """
 
     def __init__(
-        self, preset: str = "cpu", settings: dict[str, Any] | None = None, columns: None = None,
-        artifacts: str | Path = "artifacts",
+        self, preset: str = "cpu", settings: dict[str, Any] | None = None,
+        columns: "dict[str, Any] | ColumnsConfig | str | Path | None" = None, artifacts: str | Path = "artifacts",
     ) -> None:  # fmt: skip
+        laid = {"paths.artifacts": str(artifacts), **(settings or {})}
         if columns is not None:
-            raise ConfigError(
-                f"columns is {columns!r}; roles of other columns cannot be given yet, so name yours sample_id, "
-                "catalog_content, image_link and price"
-            )
-        self._start(load_config(preset, {"paths.artifacts": str(artifacts), **(settings or {})}))
+            laid["catalogue.columns"] = read_columns(columns)
+        self._start(load_config(preset, laid))
+        check_units(self.config.catalogue.roles.amount)
 
     def _start(self, config: PricingConfig, folder: Path | None = None) -> None:
         self.config = config

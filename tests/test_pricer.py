@@ -14,6 +14,7 @@ import pytest
 
 import pricing
 from pricing import ConfigError, InputError, Pricer
+from pricing.config.columns import ColumnsConfig
 from pricing.configuration import PricingConfig
 from pricing.download.sources import ImageSource
 from pricing.errors import ArtifactError, CatalogueError
@@ -89,8 +90,41 @@ def test_settings_are_laid_over_a_preset(tmp_path: Path) -> None:
     assert Pricer(str(preset)).config.seed == 3
     with pytest.raises(ConfigError, match="seeed: unknown key; did you mean seed"):
         Pricer(settings={"seeed": 1})
-    with pytest.raises(ConfigError, match="roles of other columns cannot be given yet"):
-        Pricer(columns={"brand": "brand"})  # type: ignore[arg-type]
+
+
+def test_columns_are_a_dict_roles_or_a_file(tmp_path: Path) -> None:
+    named = {"id": "sku", "title": "title", "category": ["brand"], "amount": {"net.weight": "kg"}}
+    roles = ColumnsConfig.model_validate(named)
+    file = tmp_path / "columns.toml"
+    text = 'id = "sku"\ntitle = "title"\ncategory = ["brand"]\namount = {"net.weight" = "kg"}\n'
+    file.write_text(text)
+    below = tmp_path / "below.toml"
+    below.write_text(f"[catalogue.columns]\n{text}")
+    for given in (named, roles, file, str(file), below):
+        assert Pricer(columns=given).config.catalogue.columns == roles
+    settings = {"catalogue.columns": {"id": "asin", "text": ["about"], "group": "family"}}
+    assert Pricer(settings=settings, columns=named).config.catalogue.columns == roles, "columns wins"
+    assert Pricer(settings=settings).config.catalogue.roles.id == "asin"
+    assert Pricer().config.catalogue.roles.id == "sample_id"
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"id": "sku", "titel": "t"}, "columns: titel: unknown key; did you mean title"),
+        ({"brand": "brand"}, "columns: id: Field required"),
+        ({"id": "sku", "title": "t", "amount": {"weight": "stones"}}, "column 'weight' has the unit 'stones'.* kg, "),
+        ("absent.toml", r"absent\.toml: cannot be read"),
+        ("broken.toml", r"broken\.toml: is not valid TOML"),
+        ("odd.toml", r"odd\.toml: .*column 'sku' is the id and text too"),
+    ],
+)
+def test_roles_that_cannot_be_are_refused_at_once(columns: Any, said: str, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("broken.toml").write_text("id = sku")
+    Path("odd.toml").write_text('id = "sku"\ntext = ["sku"]')
+    with pytest.raises(ConfigError, match=said):
+        Pricer(columns=columns)
 
 
 def test_fit_takes_paths_and_tables(plans: list[FakePlan], small_run: SmallRun, tmp_path: Path) -> None:

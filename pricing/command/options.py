@@ -6,14 +6,16 @@ from typing import Annotated, Any
 import typer
 
 from pricing.config.paths import PathsConfig
-from pricing.configuration import parse_settings
+from pricing.configuration import parse_settings, read_columns
 from pricing.download.sources import ImageSource
 from pricing.errors import InputError
 
 PATHS = PathsConfig()
 
-Train = Annotated[Path, typer.Option(help="CSV or Parquet: sample_id, catalog_content, image_link, price.")]
-Test = Annotated[Path | None, typer.Option(help="CSV or Parquet to price: the columns of --train without price.")]
+Train = Annotated[
+    Path, typer.Option(help="Catalogue with prices: sample_id, catalog_content, image_link, price, or see --columns.")
+]
+Test = Annotated[Path | None, typer.Option(help="Catalogue to price: the columns of --train without price.")]
 Output = Annotated[Path, typer.Option(help="Folder for submission, report, metrics and model.")]
 StageOutput = Annotated[Path, typer.Option(help="Folder for run.json and metrics.json; for submission, the whole run.")]
 StackOutput = Annotated[Path, typer.Option(help="Folder for the submission, metrics and the fitted stack.")]
@@ -25,6 +27,9 @@ Artifacts = Annotated[
 ]
 Preset = Annotated[str, typer.Option(help="Settings to start from: demo, cpu, best, full, or a TOML file.")]
 Setting = Annotated[list[str] | None, typer.Option("--set", help="One setting, such as folds.n_splits=3; repeatable.")]
+Columns = Annotated[
+    Path | None, typer.Option(help="TOML file of the columns' roles, as `pricing columns` proposes it.")
+]
 Images = Annotated[
     Path | None,
     typer.Option(help="Folder with the images, found by the end of their link or by sample_id; nothing is fetched."),
@@ -53,12 +58,13 @@ Comparables = Annotated[
 def build_overrides(
     settings: list[str] | None, artifacts: Path | None = None, allow: list[str] | None = None,
     on_bad_rows: str | None = None, price_column: str | None = None, intervals: bool = False,
+    columns: Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """The command line's options as settings to lay over a preset; an option wins over the same ``--set``."""
     options = {
         "paths.artifacts": str(artifacts) if artifacts else None, "images.allow_hosts": allow or None,
         "catalogue.on_bad_rows": on_bad_rows, "submission.price_column": price_column,
-        "submission.intervals": intervals or None,
+        "submission.intervals": intervals or None, "catalogue.columns": columns and read_columns(columns),
     }  # fmt: skip
     return parse_settings(settings or []) | {name: value for name, value in options.items() if value}
 

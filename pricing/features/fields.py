@@ -4,15 +4,19 @@ A Value is read by the titles' own rules of numbers (`pricing.features.numbers`)
 with grams and 1.25 with kilograms. A Unit is looked up as it is written, then without its brackets.
 """
 
+from collections.abc import Mapping
+
 import polars as pl
 
+from pricing.errors import ConfigError
 from pricing.features.numbers import NUMBER, plain_numbers
-from pricing.features.units import SPELLINGS
+from pricing.features.units import SPELLINGS, UNITS
 
 #: how a missing value or unit is written
 NOTHING = ("", "none", "nan", "null", "n/a", "na", "-")
 
 _CHAIN = rf"{NUMBER}(?: ?[x/] ?{NUMBER})*"
+_TEXTS = {"column": pl.String, "unit": pl.String}
 #: what may stand around a value's number, and a unit of its own behind it
 _WRITTEN = rf"^(?:net |about |approx\.? |ca\.? |~ ?)?({_CHAIN})[ \-]?([a-z#].*)?$"
 
@@ -32,6 +36,27 @@ def spelled_unit(unit: pl.Expr) -> pl.Expr:
     """Name of a unit without brackets, in lower case; null where it is not known."""
     tidy = unit.str.replace_all(r"[.,;:_\s]+", " ").str.strip_chars()
     return tidy.replace_strict(SPELLINGS, default=None, return_dtype=pl.String)
+
+
+def check_units(amounts: Mapping[str, str]) -> None:
+    """Refuse columns of amounts whose unit is not known.
+
+    Parameters
+    ----------
+    amounts : mapping of str to str
+        Column to its unit: ``catalogue.columns.amount``.
+
+    Raises
+    ------
+    ConfigError
+        It is not; names the column and the known units.
+    """
+    units = pl.DataFrame({"column": list(amounts), "unit": list(amounts.values())}, schema_overrides=_TEXTS)
+    for column, unit in units.filter(unit_name(pl.col("unit")).is_null()).rows():
+        raise ConfigError(
+            f"catalogue.columns.amount: column {column!r} has the unit {unit!r}, which is not known; give one of "
+            f"{', '.join(UNITS)}, or declare the column as a number"
+        )
 
 
 def missing(written: pl.Expr) -> pl.Expr:

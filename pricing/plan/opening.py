@@ -13,6 +13,7 @@ from pricing.configuration import PricingConfig
 from pricing.download.fetch import catalogue_links
 from pricing.download.sources import ImageSource
 from pricing.errors import ConfigError
+from pricing.features.fields import check_units
 from pricing.members.contract import Lane
 from pricing.members.registry import member_class
 from pricing.plan.dag import Plan, make_plan
@@ -34,9 +35,10 @@ def check_machine(config: PricingConfig) -> None:
     Raises
     ------
     InputError
-        Nothing can be written to the artifacts folder, or a library is installed twice.
+        Nothing can be written to the artifacts folder, a library is installed twice, or a unit is unknown.
     """
     check_folder(config.paths.artifacts, "--artifacts")
+    check_units(config.catalogue.roles.amount)
     for name, settings in config.members.enabled().items():
         member_class(name).check(settings)  # not first after an hour of features
 

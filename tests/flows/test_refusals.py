@@ -136,6 +136,25 @@ def test_a_price_column_that_is_another_column(command: str, name: str) -> None:
         refused(*COMMANDS[command], "--output", "out", "--price-column", name)
 
 
+COLUMNS = 'id = "sku"\ntitle = "name"\namount = {"net.weight" = "%s"}\n'
+
+
+@pytest.mark.parametrize("command", ["run", "stage", "submission"])
+def test_roles_that_cannot_be(tmp_path: Path, command: str) -> None:
+    (tmp_path / "good.toml").write_text(COLUMNS % "kg")
+    (tmp_path / "bad.toml").write_text(COLUMNS % "stones")
+    for file, said in (("good", "absent.csv: there is no such file"), ("bad", "known"), ("absent", "cannot be read")):
+        with pytest.raises(InputError, match=said):
+            refused(*COMMANDS[command], "--output", "out", "--columns", f"{file}.toml")
+
+
+def test_the_option_wins_over_settings_role_by_role(tmp_path: Path) -> None:
+    (tmp_path / "columns.toml").write_text(COLUMNS % "kg")
+    settings = ['catalogue.columns.id="asin"', 'catalogue.columns.amount={"a.b"="g"}']
+    roles = load_config("demo", options.build_overrides(settings, columns=Path("columns.toml"))).catalogue.roles
+    assert (roles.id, roles.title, roles.amount) == ("sku", "name", {"a.b": "g", "net.weight": "kg"})
+
+
 @pytest.mark.parametrize("command", ["run", "stage", "submission"])
 def test_a_missing_catalogue(command: str) -> None:
     with pytest.raises(InputError, match=r"absent\.csv: there is no such file"):
