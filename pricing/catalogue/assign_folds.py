@@ -1,6 +1,7 @@
 """The second step of a run: near-duplicates, the hold-out, the folds."""
 
 import logging
+from datetime import datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,14 @@ def assign_folds(catalogue: Path, folds: FoldsConfig, holdout: HoldoutConfig, se
     seed : int
         Seed of the folds; the hold-out is the same for every seed.
     out : Path
-        Empty folder. Gets folds.parquet (sample_id, group, part, fold; catalogue order) and summary.json.
+        Empty folder. Gets folds.parquet (sample_id, group, part, fold; catalogue order) and summary.json, which has
+        ``latest`` where the catalogue has times: the hold-out's ``share`` of the rows, ``since`` when each of its
+        groups has a row, and the number of ``rows_without_time`` among those that are learnt from.
 
     Raises
     ------
     CatalogueError
-        Too few products for the number of folds and the hold-out, or all of one price.
+        Too few products for the number of folds and the hold-out, all of one price, or too few with a time.
     """
     check_learnable("the catalogue", catalogue, folds, holdout)
     frame = pl.read_parquet(catalogue / LABELLED)
@@ -45,6 +48,7 @@ def assign_folds(catalogue: Path, folds: FoldsConfig, holdout: HoldoutConfig, se
         bins=folds.price_bins,
         holdout=holdout.fraction,
         seed=seed,
+        times=frame["time"] if "time" in frame.columns else None,
     )
     check_folds("the catalogue", table, folds, holdout)
     table.write_parquet(out / "folds.parquet")
@@ -56,8 +60,21 @@ def assign_folds(catalogue: Path, folds: FoldsConfig, holdout: HoldoutConfig, se
         "rows_sharing_a_group": int(sizes.filter(sizes > 1).sum()),
         "parts": _balance(table.with_columns(frame["price"])),
     }
+    if "time" in frame.columns:
+        summary["latest"] = _latest(table.with_columns(frame["time"]))
     write_json(out / "summary.json", summary)
     logger.info("folds: %d rows in %d groups, the largest of %d", frame.height, len(sizes), summary["largest_group"])
+
+
+def _latest(table: pl.DataFrame) -> dict[str, Any]:
+    """Describe a hold-out that is the latest part, and say so in the log."""
+    held, learnt = (table.filter(pl.col("part") == part) for part in ("holdout", "train"))
+    since: datetime = held.group_by("group").agg(pl.col("time").max())["time"].min()  # type: ignore[assignment]
+    shown = since.date().isoformat() if since.time() == time() else since.isoformat(sep=" ")
+    share, undated = held.height / table.height, learnt["time"].null_count()
+    logger.info("hold-out: the latest %.0f %%, from %s on; %d rows without a time are learnt from",
+                100 * share, shown, undated)  # fmt: skip
+    return {"share": share, "since": shown, "rows_without_time": undated}
 
 
 def _balance(table: pl.DataFrame) -> dict[str, Any]:

@@ -74,13 +74,14 @@ def title_keys(content: pl.Series) -> pl.Series:
 def duplicate_groups(frame: pl.DataFrame, *, max_titles_per_link: int = 20) -> pl.Series:
     """Group every row with its near-duplicates.
 
-    Two rows belong together when they share an image_link or a title (:func:`title_keys`), directly or through others.
-    A link under more than `max_titles_per_link` different titles is a placeholder ("no image"), and joins nothing.
+    Two rows belong together when they share an image_link, a title (:func:`title_keys`) or a declared group, directly
+    or through others. A link under more than `max_titles_per_link` different titles is a placeholder ("no image"), and
+    joins nothing.
 
     Parameters
     ----------
     frame : pl.DataFrame
-        sample_id, catalog_content, image_link; n rows.
+        sample_id, catalog_content, image_link and, where a column of groups is declared, group_key; n rows.
     max_titles_per_link : int
         More titles than that make a link a placeholder.
 
@@ -100,17 +101,20 @@ def duplicate_groups(frame: pl.DataFrame, *, max_titles_per_link: int = 20) -> p
     table = table.with_columns(pl.coalesce("key", pl.format("id {}", "sample_id")).alias("own"))
     titles = table["own"].rank("dense").cast(pl.Int64).to_numpy() - 1  # (n,)
     n_titles = int(titles.max()) + 1
-    links = (
-        table.select("image_link", pl.Series("title", titles))
+    edges = (
+        table.select(pl.Series("title", titles), key=pl.format("link {}", "image_link"))
         .drop_nulls()
         .unique()
-        .filter(pl.col("title").n_unique().over("image_link") <= max_titles_per_link)
-        .with_columns((pl.col("image_link").rank("dense").cast(pl.Int64) - 1).alias("link"))
+        .filter(pl.col("title").n_unique().over("key") <= max_titles_per_link)
     )
-    n_links = links["link"].n_unique()
-    # a graph of titles and links; its components are the groups
-    rows, columns = links["title"].to_numpy(), links["link"].to_numpy() + n_titles
-    size = n_titles + n_links
+    if "group_key" in frame.columns:
+        name = pl.col("group_key").str.strip_chars()
+        known = frame.with_columns(pl.Series("title", titles)).filter(name != "")
+        declared = known.select("title", key=pl.format("group {}", name))
+        edges = pl.concat([edges, declared.unique()])
+    # a graph of titles, and links and declared groups; its components are the groups
+    rows, columns = edges["title"].to_numpy(), edges["key"].rank("dense").cast(pl.Int64).to_numpy() - 1 + n_titles
+    size = n_titles + edges["key"].n_unique()
     graph = coo_array((np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(size, size))
     component = connected_components(graph, directed=False)[1][:n_titles]  # (n_titles,)
     # dense ranks count in this order

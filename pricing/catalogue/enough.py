@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from pricing.catalogue.duplicates import title_keys
 from pricing.catalogue.fewest_rows import FEWEST_ROWS
-from pricing.catalogue.folds import holdout_size
+from pricing.catalogue.holdout import holdout_size
 from pricing.catalogue.split import LABELLED
 from pricing.config.catalogue import FoldsConfig, HoldoutConfig
 from pricing.errors import CatalogueError

@@ -1,35 +1,12 @@
 """The hold-out part and the cross-validation folds."""
 
-from hashlib import blake2b
 from typing import Literal
 
 import numpy as np
 import polars as pl
 
+from pricing.catalogue.holdout import holdout_groups, latest_groups
 from pricing.errors import CatalogueError
-
-
-def holdout_groups(groups: pl.Series, fraction: float) -> set[str]:
-    """The near-duplicate groups that are held out: those with the lowest hash of their name.
-
-    No seed takes part, so every run over the same catalogue holds out the same products, and one more product moves
-    at most the group at the border.
-
-    Parameters
-    ----------
-    groups : pl.Series
-        Group of each row, String, (n,).
-    fraction : float
-        Share of the groups, rounded to a whole number of groups, at least one.
-    """
-    names = groups.unique().to_list()
-    names.sort(key=lambda name: blake2b(name.encode(), digest_size=8, person=b"hold-out").digest())
-    return set(names[: holdout_size(len(names), fraction)])
-
-
-def holdout_size(groups: int, fraction: float) -> int:
-    """Return how many of so many near-duplicate groups are held out: the nearest whole number, at least one."""
-    return max(1, round(fraction * groups))
 
 
 def price_bins(prices: np.ndarray, bins: int) -> np.ndarray:
@@ -127,6 +104,7 @@ def make_folds(
     bins: int,
     holdout: float,
     seed: int,
+    times: pl.Series | None = None,
 ) -> pl.DataFrame:
     """Hold-out and folds of labelled rows.
 
@@ -143,9 +121,11 @@ def make_folds(
     n_splits, bins : int
         Folds, and price quantiles they are balanced over.
     holdout : float
-        Share of the groups held out.
+        Share of the groups held out; of the rows, where there are times.
     seed : int
         Seed of the folds; the hold-out does not depend on it.
+    times : pl.Series, optional
+        Time of each row, (n,), null where none is known. The latest groups are then held out.
 
     Returns
     -------
@@ -155,9 +135,10 @@ def make_folds(
     Raises
     ------
     CatalogueError
-        There are fewer groups to learn from than folds, or a fold would stay empty.
+        There are fewer groups to learn from than folds, a fold would stay empty, or too few rows have a time.
     """
-    held = groups.is_in(list(holdout_groups(groups, holdout))).to_numpy() if frame.height else np.zeros(0, dtype=bool)
+    named = holdout_groups(groups, holdout) if times is None else latest_groups(groups, times, holdout)
+    held = groups.is_in(list(named)).to_numpy() if frame.height else np.zeros(0, dtype=bool)
     learn = np.flatnonzero(~held)
     units = groups.gather(learn).n_unique() if kind == "grouped" else len(learn)
     if units < n_splits:

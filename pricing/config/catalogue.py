@@ -42,7 +42,8 @@ class HoldoutConfig(Section):
     """The part that no model, tuner, calibrator or weight ever sees."""
 
     fraction: float = Field(0.15, gt=0.0, lt=0.5)
-    """Share of the near-duplicate groups that is held out, chosen by a hash of the group."""
+    """Share of the near-duplicate groups that is held out, chosen by a hash of the group. Where catalogue.columns names
+    a time, the share of the rows that is held out, the latest ones."""
     refit: bool = False
     """After the hold-out's figure is taken, train one more model a member on all labelled rows."""
 

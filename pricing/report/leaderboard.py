@@ -55,3 +55,13 @@ def _seconds(stages: Iterable[Mapping[str, Any]]) -> dict[str, float]:
         name = "stack" if record["name"] == "ensemble" else record["label"].split(" ")[-1].rpartition("-")[0]
         found[name] = found.get(name, 0.0) + record["seconds"]
     return found
+
+
+def latest_words(metrics: Mapping[str, Any]) -> str:
+    """Say which part a hold-out by time is; "" where it is chosen by a hash, or there is none."""
+    latest = metrics.get("holdout", {}).get("latest")
+    if not latest:
+        return ""
+    undated = latest["rows_without_time"]
+    said = f"the latest {100 * latest['share']:.0f} %, from {latest['since']} on"
+    return said + (f" ({undated:,} rows without a time are learnt from)" if undated else "")

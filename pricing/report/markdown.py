@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pricing.report.leaderboard import model_rows
+from pricing.report.leaderboard import latest_words, model_rows
 from pricing.report.run_losses import run_losses
 
 
@@ -32,6 +32,8 @@ def run_markdown(metrics: Mapping[str, Any], run: Mapping[str, Any]) -> str:
             f"Hold-out SMAPE **{holdout['smape']:.2f} %** (95 % interval {holdout['smape_low']:.2f} to "
             f"{holdout['smape_high']:.2f}, {int(holdout['rows'])} products)"
         )
+    if latest := latest_words(metrics):
+        parts.append(f"Hold-out: {latest}.")
     if losses := run_losses(run):
         lines = "\n".join(f"- **{loss.severity}**: {_plain(loss.what)}" for loss in losses)
         parts += ["## What was lost", lines]

@@ -22,7 +22,7 @@ from pricing.metrics.rounding import shown_price
 from pricing.metrics.segments import SEGMENTS
 from pricing.report.feature_words import PAGE_WORDS, feature_words
 from pricing.report.findings import data_findings
-from pricing.report.leaderboard import model_rows
+from pricing.report.leaderboard import latest_words, model_rows
 from pricing.report.plots import mean_importance
 from pricing.report.run_folder import RunFolder, read_run_folder
 from pricing.report.run_losses import run_losses
@@ -97,6 +97,7 @@ def build_page(run_dir: Path, config: ReportConfig, plots: Path) -> None:
         "metrics": folder.metrics,
         "run": folder.run,
         "part": folder.part,
+        "latest": latest_words(folder.metrics),
         "losses": run_losses(folder.run),
         "models": _models(folder.metrics),
         "scores": _scores(rows),

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pricing.metrics.rounding import DEFAULT_DECIMALS, shown_price
+from pricing.report.leaderboard import latest_words
 from pricing.report.run_losses import Loss, run_losses
 from pricing.store.artifacts import read_json
 
@@ -19,6 +20,8 @@ def print_summary(output: Path) -> None:
     metrics = read_json(output / "metrics.json")
     record = read_json(output / "run.json")
     console.print(models_table(metrics))
+    if latest := latest_words(metrics):
+        console.print(f"hold-out: {latest}", highlight=False, soft_wrap=True)
     console.print(stages_table(record["stages"]))
     priced = record["submission"]
     if priced and priced["rows"]:

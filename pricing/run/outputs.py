@@ -61,7 +61,7 @@ def write_outputs(
     (out / "evaluation").mkdir()
     found = None if images is None else Images(read_table(images / "images.parquet"), image_folder)
     write_evaluation(out / "evaluation", catalogue, folds, features, found, ensemble, members, report, seed)
-    write_json(out / "metrics.json", _metrics(ensemble, out / "evaluation", submission))
+    write_json(out / "metrics.json", _metrics(ensemble, folds, out / "evaluation", submission))
     copy_searches(searches, out / "evaluation")
     copy_rejected(catalogue, out)
     copy_missing_images(images, out)
@@ -80,12 +80,14 @@ def write_outputs(
     draw_plots(out, report, parts / "plots")
 
 
-def _metrics(ensemble: Path, evaluation: Path, submission: SubmissionConfig) -> dict[str, Any]:
-    """The ensemble step's figures, the hold-out's by segment, and what rounding does to the stack's."""
+def _metrics(ensemble: Path, folds: Path, evaluation: Path, submission: SubmissionConfig) -> dict[str, Any]:
+    """The ensemble step's figures, the hold-out's by segment and its time, and what rounding does to the stack's."""
     metrics = read_json(ensemble / "metrics.json")
     rows = pl.read_parquet(evaluation / "holdout.parquet")
     if len(rows):
         metrics["holdout"]["segments"] = segment_metrics(rows, pl.read_parquet(evaluation / "products.parquet"))
+        if latest := read_json(folds / "summary.json").get("latest"):
+            metrics["holdout"]["latest"] = latest
     judged = ("holdout", rows) if len(rows) else ("oof", pl.read_parquet(evaluation / "oof.parquet"))
     price, stack = (judged[1][name].cast(pl.Float64).to_numpy() for name in ("price", "stack"))
     metrics["rounding"] = measure_rounding(price, stack, submission, judged[0])

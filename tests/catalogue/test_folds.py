@@ -1,6 +1,8 @@
 """Near-duplicate groups, the hold-out and the folds."""
 
+import json
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import networkx as nx
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from pricing.catalogue.assign_folds import assign_folds
 from pricing.catalogue.duplicates import duplicate_groups, normalise_title, title_keys
 from pricing.catalogue.folds import make_folds, stratified_folds
+from pricing.catalogue.holdout import latest_groups
 from pricing.catalogue.ingest import read_catalogue
 from pricing.config.catalogue import CatalogueConfig, FoldsConfig, HoldoutConfig
 from pricing.errors import CatalogueError
@@ -72,6 +75,23 @@ def test_a_placeholder_image_joins_nothing() -> None:
     frame = catalogue([f"Item Name: {word} spread" for word in words], ["http://x.invalid/none.jpg"] * 10)
     assert duplicate_groups(frame, max_titles_per_link=9).n_unique() == 10
     assert duplicate_groups(frame, max_titles_per_link=10).n_unique() == 1
+
+
+def test_a_declared_group_joins_rows_and_chains_with_titles_and_links() -> None:
+    """One family in three variants under other names; an empty name of a family joins nothing."""
+    frame = catalogue(
+        ["Item Name: oak table", "Item Name: oak chair", "Item Name: ash lamp", "Item Name: oak chair, 2 pieces",
+         "Item Name: elm shelf", "Item Name: fir bench"],
+        [None, None, "http://x.invalid/1", None, "http://x.invalid/1", None],
+    )  # fmt: skip
+    plain = duplicate_groups(frame).to_list()
+    groups = duplicate_groups(frame.with_columns(group_key=pl.Series(["F1", "F1 ", "F1", "", "", None]))).to_list()
+    assert len(set(groups[:5])) == 1
+    assert groups[5] == plain[5] != groups[0]
+    # a family of one row changes no name, and neither does a link that reads like one
+    alone = frame.with_columns(group_key=pl.Series(["http://x.invalid/1", *"abcde"]))
+    assert duplicate_groups(alone).to_list() == plain
+    assert duplicate_groups(frame.with_columns(group_key=pl.lit(None, pl.String))).to_list() == plain
 
 
 rows = st.lists(
@@ -153,6 +173,69 @@ def test_hold_out_survives_shuffling_and_one_more_product() -> None:
     longer = folds_of(more, pl.concat([groups, pl.Series(["ffff"])]))
     moved = set(longer.filter(pl.col("part") == "holdout")["sample_id"]) ^ held
     assert len(set(groups.filter(frame["sample_id"].is_in(list(moved))))) <= 2
+
+
+def dated(frame: pl.DataFrame, seed: int = 0, days: int = 40) -> pl.Series:
+    """A day of 2025 for each row."""
+    day = np.random.default_rng(seed).integers(days, size=frame.height)
+    return pl.Series("time", [datetime(2025, 1, 1) + timedelta(int(number)) for number in day])
+
+
+@given(rows=st.integers(20, 300), seed=st.integers(0, 9), days=st.sampled_from([1, 3, 40]), gap=st.booleans())
+def test_the_hold_out_of_a_catalogue_with_times_is_its_latest_part(rows: int, seed: int, days: int, gap: bool) -> None:
+    frame, groups = synthetic(rows, seed)
+    times = dated(frame, seed, days)
+    if gap:
+        times = times.to_frame().select(pl.when(pl.int_range(pl.len()) % 5 > 0).then("time")).to_series()
+    named = latest_groups(groups, times, 0.15)
+    table = pl.DataFrame({"group": groups, "time": times, "held": groups.is_in(list(named))})
+    of_groups = table.group_by("group", "held").agg(pl.len(), pl.col("time").max())
+    held, learnt = of_groups.filter("held"), of_groups.filter(~pl.col("held"))
+    assert held["time"].null_count() == 0
+    latest = table.filter(~pl.col("held"))["time"].max()
+    assert latest is None or held["time"].min() >= latest  # type: ignore[operator]
+    # one group more or fewer would be no nearer to the share
+    aim, got = 0.15 * rows, held["len"].sum()
+    smallest = learnt.filter(pl.col("time") == latest)["len"]
+    assert got - aim <= held.filter(pl.col("time") == pl.col("time").min())["len"].max() / 2 or held.height == 1
+    assert not len(smallest) or aim - got <= smallest.max() / 2  # type: ignore[operator]
+
+
+def test_the_latest_part_is_the_same_for_every_seed_and_order_and_folds_stay_even() -> None:
+    frame, groups = synthetic(3000)
+    times = dated(frame)
+
+    def parts(order: np.ndarray, seed: int) -> pl.DataFrame:
+        made = make_folds(frame[order], groups.gather(order), kind="grouped", n_splits=5, bins=10, holdout=0.15,
+                          seed=seed, times=times.gather(order))  # fmt: skip
+        return made.sort("sample_id")
+
+    one, two = parts(np.arange(3000), 0), parts(np.random.default_rng(1).permutation(3000), 7)
+    assert one["part"].to_list() == two["part"].to_list()
+    sizes = one.filter(pl.col("part") == "train")["fold"].value_counts()["count"]
+    assert sizes.max() - sizes.min() <= 10  # type: ignore[operator]
+    assert (one["part"] == "holdout").mean() == pytest.approx(0.15, abs=0.01)
+
+
+def test_the_cut_is_said_and_few_times_are_refused(tmp_path: Path) -> None:
+    frame, groups = synthetic(400)
+    times = pl.Series("time", [datetime(2025, 1, 1) + timedelta(hours=12 * number) for number in range(400)])
+    times = times.to_frame().select(pl.when(pl.int_range(pl.len()) > 9).then("time")).to_series()
+    labelled = frame.with_columns(catalog_content=pl.format("Item Name: oak table {}x", groups), time=times,
+                                  image_link=pl.lit(None, pl.String))  # fmt: skip
+    for place, table in (("dated", labelled), ("plain", labelled.drop("time"))):
+        (tmp_path / place / "out").mkdir(parents=True)
+        table.write_parquet(tmp_path / place / "labelled.parquet")
+        assign_folds(tmp_path / place, FoldsConfig(kind="random"), HoldoutConfig(), 0, tmp_path / place / "out")
+    summary = json.loads((tmp_path / "dated" / "out" / "summary.json").read_text())
+    held = pl.read_parquet(tmp_path / "dated" / "out" / "folds.parquet").filter(pl.col("part") == "holdout")
+    ends = held.join(labelled, on="sample_id").group_by("group").agg(pl.col("time").max())["time"]
+    assert summary["latest"]["since"] == ends.min().isoformat(sep=" ").removesuffix(" 00:00:00")  # type: ignore
+    assert summary["latest"]["share"] == len(held) / 400
+    assert 0 <= summary["latest"]["rows_without_time"] <= 10
+    assert "latest" not in json.loads((tmp_path / "plain" / "out" / "summary.json").read_text())
+    with pytest.raises(CatalogueError, match=r"150 of 400 rows have a time, expected at least 50%.*no column as time"):
+        latest_groups(groups, times.head(160).extend_constant(None, 240), 0.15)
 
 
 def test_random_folds_split_groups_and_are_exactly_even() -> None:

@@ -294,6 +294,20 @@ def test_markdown(run_dir: Path) -> None:
     assert markdown_table(("a",), [("x|y\nz",)]).splitlines()[-1] == "| x\\|y z |"
 
 
+def test_a_hold_out_by_time_is_said_with_its_date(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = Path(shutil.copytree(run_dir, tmp_path / "run"))
+    metrics = json.loads((copy / "metrics.json").read_text())
+    metrics["holdout"]["latest"] = {"share": 0.1496, "since": "2025-11-01", "rows_without_time": 0}
+    (copy / "metrics.json").write_text(json.dumps(metrics))
+    print_summary(copy)
+    assert "hold-out: the latest 15 %, from 2025-11-01 on\n" in capsys.readouterr().out
+    assert "Hold-out: the latest 15 %, from 2025-11-01 on." in run_markdown(metrics, {"stages": []})
+    print_summary(run_dir)
+    assert "the latest" not in capsys.readouterr().out
+
+
 def test_the_terminal_ends_with_what_was_lost(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     print_summary(run_dir)
     lines = capsys.readouterr().out.splitlines()

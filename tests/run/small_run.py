@@ -71,6 +71,8 @@ def make_small_run(root: Path) -> SmallRun:
             "sample_id": labelled["sample_id"], "group": [f"g{group}" for group in groups],
             "part": np.where(held, "holdout", "train"), "fold": np.where(held, -1, groups % 3).astype(np.int8),
         }).write_parquet(out / "folds.parquet")  # fmt: skip
+        latest = {"share": 0.2, "since": "2025-11-01", "rows_without_time": 3}
+        (out / "summary.json").write_text(json.dumps({"latest": latest}))
 
     def write_images(out: Path) -> None:
         files = [f"aa/{sample_id}.jpg" if number % 2 else None for number, sample_id in enumerate(frame["sample_id"])]

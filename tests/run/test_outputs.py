@@ -47,6 +47,7 @@ def test_everything_that_others_read_is_there(small_run: SmallRun, outputs: Path
     metrics = json.loads((outputs / "metrics.json").read_text())
     assert set(metrics["models"]) == {"ridge", "shifted"}
     assert metrics["holdout"]["segments"]["pack"]
+    assert metrics["holdout"]["latest"]["since"] == "2025-11-01"
     assert metrics["rounding"]["decimals"] == record["decimals"] == 2
     with (outputs / "submission.csv").open(encoding="utf-8", newline="") as stream:
         assert [row["sample_id"] for row in csv.DictReader(stream)] == small_run.frame["sample_id"].to_list()
@@ -105,6 +106,7 @@ def test_what_belongs_to_one_run_is_added_in_the_users_folder(outputs: Path, tmp
     assert set(left) == added | {name for name in kept if not name.startswith(("parts/", "artifact.json"))}
     assert all(left[name] == kept[name] for name in set(left) - added)
     page = (output / "report.html").read_text()
+    assert "the latest 20 %, from 2025-11-01 on (3 rows without a time are learnt from)" in page
     assert page.count("data:image/png") == len(list((outputs / "parts" / "plots").iterdir()))
     # and again, as `pricing report` does it
     (output / "report.html").unlink()
