@@ -4,14 +4,15 @@ A currency is its ISO 4217 code. A sign that several currencies share ("$", "kr"
 meant is not guessed, and such a catalogue is shown with the sign that it has.
 """
 
-CODES = frozenset(
-    "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF "
-    "CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG "
-    "HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA "
-    "MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD "
-    "RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX "
-    "USD UYU UZS VES VND VUV WST XAF XCD XOF XPF YER ZAR ZMW ZWG".split()
-)
+_MONEY = """
+AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CLP CNY
+COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR
+IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR
+MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD
+SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VES VND VUV WST XAF XCD XOF
+XPF YER ZAR ZMW ZWG
+"""
+CODES = frozenset(_MONEY.split())
 """Codes of ISO 4217 that are money in use."""
 
 _DOLLARS = "USD AUD BBD BMD BND BSD BZD CAD FJD GYD HKD JMD KYD LRD NAD NZD SBD SGD SRD TTD TWD XCD"
@@ -35,8 +36,8 @@ _SPELLINGS = {
     "c$": "CAD", "can$": "CAD", "au$": "AUD", "a$": "AUD", "nz$": "NZD", "hk$": "HKD", "sg$": "SGD", "s$": "SGD",
     "nt$": "TWD", "mx$": "MXN", "r$": "BRL", "dollar": "$", "dollars": "$", "＄": "$", "￥": "¥", "￡": "GBP",
     "￦": "KRW", "元": "CNY", "rmb": "CNY", "円": "JPY", "sfr": "CHF", "fr": "CHF", "stg": "GBP",
-    "rs": "Rs", "₨": "Rs", "rs/-": "Rs", "руб": "RUB", "р": "RUB", "грн": "UAH", "tl": "TRY", "lei": "RON", "leu": "RON",
-    "лв": "BGN", "rm": "MYR", "rp": "IDR", "r": "ZAR", "s/": "PEN", "din": "RSD", "ft": "HUF",
+    "rs": "Rs", "₨": "Rs", "rs/-": "Rs", "руб": "RUB", "р": "RUB", "грн": "UAH", "tl": "TRY", "lei": "RON",
+    "leu": "RON", "лв": "BGN", "rm": "MYR", "rp": "IDR", "r": "ZAR", "s/": "PEN", "din": "RSD", "ft": "HUF",
     "kc": "CZK", "zl": "PLN", "kr": "kr", "skr": "SEK", "nkr": "NOK", "dkr": "DKK", "đ": "VND",
 }  # fmt: skip
 

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from pricing.catalogue.written_numbers import DecimalMark, is_plain, read_written
 from pricing.errors import CatalogueError
 
-AROUND = [("", ""), ("$", ""), ("", " EUR"), ("", "\xa0€"), ("CHF ", ""), ("Rs.", ""), ("kr ", ""), ("", " kr."), ("£ ", "")]
+AROUND = [
+    ("", ""),
+    ("$", ""),
+    ("", " EUR"),
+    ("", "\xa0€"),
+    ("CHF ", ""),
+    ("Rs.", ""),
+    ("kr ", ""),
+    ("", " kr."),
+]
 # name of a style to its mark and to what parts thousands
 STYLES = {
     "plain": (".", ""), "English": (".", ","), "Swiss": (".", "'"), "Swiss, typeset": (".", "’"), "blank": (".", " "),
