@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import polars as pl
 
+from pricing.catalogue.renaming import check_renaming
 from pricing.catalogue.table_input import as_file, read_products
+from pricing.config.columns import ColumnsConfig
 from pricing.configuration import PricingConfig, load_config, read_columns
 from pricing.download.sources import ImageSource
 from pricing.errors import InputError
@@ -17,12 +19,13 @@ from pricing.run.output_folder import MODEL, fill_output
 from pricing.store.artifacts import read_json, write_json
 
 if TYPE_CHECKING:
-    from pricing.config.columns import ColumnsConfig
     from pricing.download.images import Images
     from pricing.plan.results import FinishedPlan
     from pricing.run.model import RunModel
     from pricing.run.scoring import ScoredFile
 
+Columns = dict[str, Any] | ColumnsConfig | str | Path
+"""Roles of a catalogue's columns, or a TOML file of them."""
 _SCORING: dict[str, Any] = {
     "images.allow_hosts": (), "images.proxy": None, "catalogue.on_bad_rows": "refuse", "submission.intervals": False,
     "resources.cores": None,
@@ -83,8 +86,8 @@ class Pricer:
     """
 
     def __init__(
-        self, preset: str = "cpu", settings: dict[str, Any] | None = None,
-        columns: "dict[str, Any] | ColumnsConfig | str | Path | None" = None, artifacts: str | Path = "artifacts",
+        self, preset: str = "cpu", settings: dict[str, Any] | None = None, columns: Columns | None = None,
+        artifacts: str | Path = "artifacts",
     ) -> None:  # fmt: skip
         laid = {"paths.artifacts": str(artifacts), **(settings or {})}
         if columns is not None:
@@ -92,8 +95,10 @@ class Pricer:
         self._start(load_config(preset, laid))
         check_units(self.config.catalogue.roles.amount)
 
-    def _start(self, config: PricingConfig, folder: Path | None = None) -> None:
+    def _start(self, config: PricingConfig, folder: Path | None = None, names: ColumnsConfig | None = None) -> None:
         self.config = config
+        self._names = names
+        """Roles as the files to price call their columns, where they are not those of the configuration."""
         self._folder = folder
         """Of a run, or its model alone."""
         self._finished: FinishedPlan | None = None
@@ -207,7 +212,7 @@ class Pricer:
 
         return score_file(
             self._loaded, Path(catalogue), Path(output), self.config, ImageSource.of(images), comparables=comparables,
-            **display,
+            names=self._names, **display,
         )  # fmt: skip
 
     def save(self, folder: str | Path) -> None:
@@ -227,8 +232,9 @@ class Pricer:
 
     @classmethod
     def load(
-        cls, folder: str | Path, settings: dict[str, Any] | None = None, artifacts: str | Path = "artifacts"
-    ) -> Self:
+        cls, folder: str | Path, settings: dict[str, Any] | None = None, artifacts: str | Path = "artifacts",
+        columns: Columns | None = None,
+    ) -> Self:  # fmt: skip
         """Take up what `save` or a run left.
 
         Parameters
@@ -241,6 +247,9 @@ class Pricer:
             are not taken from the run.
         artifacts : str or Path
             Folder that fetched images are kept in.
+        columns : dict, ColumnsConfig, str or Path, optional
+            Roles as the products to price call their columns, where they have other names than those that the model
+            was trained with: as many in each role, in the same order.
 
         Raises
         ------
@@ -248,6 +257,8 @@ class Pricer:
             The folder holds no model.
         ArtifactError
             The model is of another version.
+        ConfigError
+            The columns are not the model's under other names.
         """
         model = find_model(Path(folder))
         read_model_record(model)
@@ -257,7 +268,10 @@ class Pricer:
             raise InputError(f"{model}: is no model folder ({type(error).__name__}); give a run's --output") from None
         pricer = cls.__new__(cls)
         laid = {**_SCORING, "paths.artifacts": str(artifacts), **(settings or {})}
-        pricer._start(config.with_settings(laid), Path(folder))
+        names = None if columns is None else ColumnsConfig.model_validate(read_columns(columns))
+        if names is not None:
+            check_renaming(names, config.catalogue.roles)
+        pricer._start(config.with_settings(laid), Path(folder), names)
         return pricer
 
     def write(self, output: str | Path) -> None:
@@ -280,7 +294,7 @@ class Pricer:
         return reads_images(self.config)
 
     def _products(self, products: Any) -> pl.DataFrame:
-        return read_products(products, self.config.catalogue).frame
+        return read_products(products, self.config.catalogue, self._names).frame
 
     def _images(self, frame: pl.DataFrame, images: str | Path | None) -> "Images | None":
         if not self.reads_images:

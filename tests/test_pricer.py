@@ -274,6 +274,22 @@ def test_a_file_is_priced_as_the_run_priced_it(
     assert scored.comparables.exists()
 
 
+def test_a_loaded_model_prices_a_table_with_other_names(fitted: Pricer, small_run: SmallRun, tmp_path: Path) -> None:
+    fitted.save(tmp_path / "model")
+    names = {"id": "asin", "text": ["about"], "image": ["photo"]}
+    loaded = Pricer.load(tmp_path / "model", OFF, columns=names)
+    other = small_run.frame.select(asin="sample_id", about="catalog_content", photo="image_link")
+    expected = fitted.predict(small_run.frame)
+    assert loaded.predict(other).equals(expected)
+    other.write_csv(tmp_path / "other.csv")
+    loaded.price_file(tmp_path / "other.csv", tmp_path / "prices.csv")
+    assert pl.read_csv(tmp_path / "prices.csv")["sample_id"].equals(expected["sample_id"])
+    with pytest.raises(CatalogueError, match="missing columns asin, about"):
+        loaded.predict(small_run.frame)
+    with pytest.raises(ConfigError, match="category names brand, and the model was trained with none"):
+        Pricer.load(tmp_path / "model", columns={**names, "category": ["brand"]})
+
+
 def test_images_are_looked_at_where_the_models_read_them(
     plans: list[FakePlan], small_run: SmallRun, tmp_path: Path
 ) -> None:

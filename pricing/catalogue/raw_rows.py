@@ -12,7 +12,7 @@ from pricing.catalogue.csv_scan import NOT_UTF8, scan_csv
 from pricing.catalogue.first_line import first_line_problem
 from pricing.catalogue.parquet_scan import ParquetBatch, parquet_columns, scan_parquet, scan_table
 from pricing.catalogue.roles import raw_columns, role_name
-from pricing.config.columns import ColumnsConfig
+from pricing.config.columns import CHALLENGE, ColumnsConfig
 from pricing.errors import CatalogueError
 
 BATCH_ROWS = 20_000
@@ -147,7 +147,12 @@ def _holds_nothing(frame: pl.DataFrame) -> pl.Expr:
 
 
 def _needed(roles: ColumnsConfig, labelled: bool) -> list[str]:
-    """Columns without which a file cannot be used: of the roles id, title, text and, to learn from, price."""
+    """Columns without which a file cannot be used: of the roles id, title, text and, to learn from, price.
+
+    To learn from, every column that a shop's roles name must be there; the challenge's image_link need not.
+    """
+    if labelled and roles != CHALLENGE:
+        return roles.named()
     texts = [roles.title] if roles.title else roles.text
     return [roles.id, *texts, *([roles.price] if labelled else [])]
 

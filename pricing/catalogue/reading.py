@@ -9,9 +9,11 @@ import polars as pl
 import pyarrow as pa
 
 from pricing.catalogue.raw_rows import Rejected, raw_batches, source_name
+from pricing.catalogue.renaming import model_names
 from pricing.catalogue.roles import declared_types
 from pricing.catalogue.row_checks import NO_PRICE, TEXT_CHARACTERS, RowChecker
 from pricing.config.catalogue import CatalogueConfig
+from pricing.config.columns import ColumnsConfig
 from pricing.errors import CatalogueError
 
 _NAMED_ROWS = 5
@@ -149,14 +151,22 @@ def stream_catalogue_file(
         raise CatalogueError(f"{name}: no usable row is left; {_refusal(name, named, notes)}")
 
 
-def read_catalogue_file(source: Path | pa.Table, *, labelled: bool, config: CatalogueConfig | None = None) -> Catalogue:
-    """Read one catalogue file or table whole; parameters and errors are those of `stream_catalogue_file`."""
+def read_catalogue_file(
+    source: Path | pa.Table, *, labelled: bool, config: CatalogueConfig | None = None,
+    names: ColumnsConfig | None = None,
+) -> Catalogue:  # fmt: skip
+    """Read one catalogue file or table whole; parameters and errors are those of `stream_catalogue_file`.
+
+    ``names`` are the roles as the file calls its columns, where it has other names than ``config``, whose names the
+    read catalogue has.
+    """
     config = config or CatalogueConfig()
-    frames, rejected, notes = [pl.DataFrame(schema=catalogue_schema(config, labelled))], [], ReadingNotes()
-    for good, bad in stream_catalogue_file(source, labelled=labelled, config=config, notes=notes):
+    asked = config.model_copy(update={"columns": names or config.columns})
+    frames, rejected, notes = [pl.DataFrame(schema=catalogue_schema(asked, labelled))], [], ReadingNotes()
+    for good, bad in stream_catalogue_file(source, labelled=labelled, config=asked, notes=notes):
         frames.append(good)
         rejected += bad
-    return Catalogue(pl.concat(frames), rejected, notes)
+    return Catalogue(pl.concat(frames).rename(model_names(asked.roles, config.roles)), rejected, notes)
 
 
 def rejected_table(rejected: list[Rejected]) -> pl.DataFrame:

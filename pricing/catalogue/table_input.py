@@ -42,7 +42,7 @@ def as_file(source: Any, folder: Path, roles: ColumnsConfig = CHALLENGE) -> Path
     return beside.replace(folder / f"table-{file_digest(beside)[:32]}.parquet")
 
 
-def read_products(source: Any, config: CatalogueConfig | None = None) -> Catalogue:
+def read_products(source: Any, config: CatalogueConfig | None = None, names: ColumnsConfig | None = None) -> Catalogue:
     """Read products to price, of a file or a table; a table is checked row by row like a file, and no file is written.
 
     Parameters
@@ -50,6 +50,8 @@ def read_products(source: Any, config: CatalogueConfig | None = None) -> Catalog
     source : path, or polars DataFrame, pandas DataFrame or pyarrow Table
     config : CatalogueConfig, optional
         As in `pricing.catalogue.reading.stream_catalogue_file`.
+    names : ColumnsConfig, optional
+        As in `pricing.catalogue.reading.read_catalogue_file`.
 
     Raises
     ------
@@ -57,8 +59,8 @@ def read_products(source: Any, config: CatalogueConfig | None = None) -> Catalog
         As `as_file` and `pricing.catalogue.reading.stream_catalogue_file`.
     """
     config = config or CatalogueConfig()
-    given = Path(source) if isinstance(source, str | os.PathLike) else _as_arrow(source, config.roles)
-    return read_catalogue_file(given, labelled=False, config=config)
+    given = Path(source) if isinstance(source, str | os.PathLike) else _as_arrow(source, names or config.roles)
+    return read_catalogue_file(given, labelled=False, config=config, names=names)
 
 
 def _as_arrow(source: Any, roles: ColumnsConfig) -> pa.Table:

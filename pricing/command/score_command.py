@@ -25,17 +25,22 @@ from pricing.report.summary import print_losses
 from pricing.run.output_folder import check_file
 
 app = typer.Typer()
+Columns = Annotated[
+    Path | None,
+    typer.Option(help="TOML file of the run's roles under the names that --catalogue has for its columns."),
+]
 console = Console(markup=False, soft_wrap=True)  # a path may hold brackets
 
 
 @app.command()
 def score(
     run_dir: Annotated[Path, typer.Option("--run", help="A run's output folder, or its model folder.")],
-    catalogue: Annotated[Path, typer.Option(help="CSV or Parquet to price: sample_id, catalog_content, image_link.")],
+    catalogue: Annotated[Path, typer.Option(help="Catalogue to price, with the columns that the run learned from.")],
     output: Annotated[Path, typer.Option(help="CSV file that the prices are written to.")], images: Images = None,
     image_mirror: Mirror = None, image_proxy: ImageProxy = None, allow_host: AllowHost = None,
     artifacts: Artifacts = None, price_column: PriceColumn = None, intervals: Intervals = False,
-    comparables: Comparables = 0, on_bad_rows: OnBadRows = None, quiet: Quiet = False, verbose: Verbose = False,
+    comparables: Comparables = 0, on_bad_rows: OnBadRows = None, columns: Columns = None,
+    quiet: Quiet = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Price new products with a finished run."""
     from pricing import Pricer
@@ -48,7 +53,7 @@ def score(
     settings = build_overrides(None, None, allow_host, on_bad_rows, price_column, intervals)
     if image_proxy:
         settings["images.proxy"] = image_proxy
-    pricer = Pricer.load(run_dir, settings, artifacts or PATHS.artifacts)
+    pricer = Pricer.load(run_dir, settings, artifacts or PATHS.artifacts, columns)
     source, progress = images_text(images, image_mirror), RunProgress()
     if source and not pricer.reads_images:
         console.print("the run's models read no images; none were fetched")

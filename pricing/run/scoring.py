@@ -12,6 +12,7 @@ import polars as pl
 from pricing.catalogue.reading import read_catalogue_file, rejected_table
 from pricing.catalogue.split import UNLABELLED
 from pricing.config.catalogue import ImagesConfig
+from pricing.config.columns import ColumnsConfig
 from pricing.configuration import PricingConfig
 from pricing.download.fetch import catalogue_links, collect_images, ids_by_link
 from pricing.download.images import Images
@@ -58,7 +59,7 @@ class ScoredFile:
 def score_file(
     load: Callable[[], RunModel], catalogue: Path, output: Path, config: PricingConfig, source: ImageSource, *,
     comparables: int = 0, progress: RunProgress | None = None, shown: AbstractContextManager[object] | None = None,
-    images_shown: AbstractContextManager[ProgressCallback | None] | None = None,
+    images_shown: AbstractContextManager[ProgressCallback | None] | None = None, names: ColumnsConfig | None = None,
 ) -> ScoredFile:  # fmt: skip
     """Price a catalogue file and write the prices, with the files that belong beside them.
 
@@ -80,13 +81,15 @@ def score_file(
         Told of the pricing.
     shown, images_shown : context manager, optional
         Shows the progress while the products are priced; shows the download and gives what is told of it.
+    names : ColumnsConfig, optional
+        Roles as the file calls its columns, where it has other names than those of the run.
 
     Raises
     ------
     PricingError
         The file, an image source or the disk is at fault; nothing is written.
     """
-    read = read_catalogue_file(catalogue, labelled=False, config=config.catalogue)
+    read = read_catalogue_file(catalogue, labelled=False, config=config.catalogue, names=names)
     frame, images, losses = read.frame, None, []
     if reads_images(config):
         check_folder(config.paths.artifacts, "--artifacts")
