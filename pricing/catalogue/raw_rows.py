@@ -198,6 +198,11 @@ def _check_columns(source: str, columns: list[str], labelled: bool, roles: Colum
     """The columns to read that are there: name by role to name in the file."""
     needed = _needed(roles, labelled)
     missing = [name for name in needed if name not in columns]
+    if missing and roles != CHALLENGE:
+        raise CatalogueError(
+            f"{source}: missing columns {', '.join(missing)}, which the roles name (catalogue.columns, --columns); "
+            f"found {', '.join(columns[:20]) or 'none'}; correct the roles, or give a file that has them"
+        )
     if missing:
         raise CatalogueError(
             f"{source}: missing columns {', '.join(missing)}; found {', '.join(columns[:20]) or 'none'}; "
