@@ -5,15 +5,26 @@ This scan walks the file once, strictly and in bounded memory, and finds the nex
 """
 
 import csv
+import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import BinaryIO
 
+from pricing.catalogue.file_form import FileForm
+from pricing.config.columns import ColumnsConfig
 from pricing.errors import CatalogueError
 
-NOT_UTF8 = ("it is not UTF-8 (it may be Windows-1252 or Latin-1); save the file as UTF-8", "not UTF-8")
+NOT_UTF8 = (
+    'it is not UTF-8 (it may be Windows-1252 or Latin-1); save the file as UTF-8, or set catalogue.encoding="cp1252"',
+    "not UTF-8",
+)
 """What is wrong with a row of another encoding, and the kind of it."""
+
+# of a price as shops write it: "12,99 EUR", "$1,299.00"
+_PRICE = re.compile(r"[^\d\s]{0,4}\s?[\d.,' ]*\d[\d.,' ]*-?\s?[^\d\s]{0,4}")
+# a line takes a few times the longest field's bytes; one without end (of a packed file) would fill the memory
+_LINE = 4
 
 
 @dataclass(frozen=True)
@@ -85,13 +96,21 @@ class _Lines:
         return all(good for _, good in self.taken)
 
 
-def scan_csv(path: Path, longest: int) -> tuple[list[str], Iterator[Record]]:
+def scan_csv(
+    stream: BinaryIO, name: str, form: FileForm, roles: ColumnsConfig, longest: int
+) -> tuple[list[str], Iterator[Record]]:
     """Walk a CSV file strictly.
 
     Parameters
     ----------
-    path : Path
-        UTF-8, comma separated, quotes doubled inside quoted fields; a byte order mark and CRLF are fine.
+    stream : file
+        UTF-8 bytes behind the byte order mark, quotes doubled inside quoted fields; CRLF is fine.
+    name : str
+        The file in messages.
+    form : FileForm
+        Its separator, lines above the header and own encoding.
+    roles : ColumnsConfig
+        Columns by which a product is known again after a broken row.
     longest : int
         Maximum number of characters of a field; a longer one makes its record a broken one.
 
@@ -105,36 +124,42 @@ def scan_csv(path: Path, longest: int) -> tuple[list[str], Iterator[Record]]:
     Raises
     ------
     CatalogueError
-        The file is empty or its header is not readable UTF-8 CSV.
+        The file is empty or its header is not readable CSV; also while it is walked, where a line has no end.
     """
-    lines = _Lines(_raw_lines(path))
+    lines = _Lines(_raw_lines(stream, name, _LINE * longest))
+    for _ in range(form.lines_above):
+        next(lines, None)
     # of the whole process, and 131,072 by itself: less than a description with an image written into it
     csv.field_size_limit(longest)
+    at = form.lines_above + 1
+    lines.begin()
     try:
-        header = next(csv.reader(lines, strict=True))
+        header = next(csv.reader(lines, delimiter=form.separator or ",", strict=True))
     except StopIteration:
-        raise CatalogueError(f"{path}: the file is empty; expected a header line and one product a row") from None
+        raise CatalogueError(f"{name}: the file is empty; expected a header line and one product a row") from None
     except csv.Error as error:
-        raise CatalogueError(f"{path}, line 1: the header cannot be read ({error}); is this a CSV file?") from None
+        raise CatalogueError(f"{name}, line {at}: the header cannot be read ({error}); is this a CSV file?") from None
     if not lines.well_encoded:
-        raise CatalogueError(f"{path}, line 1: not UTF-8; save the file as UTF-8 CSV")
-    return [name.strip().removeprefix("\ufeff").strip() for name in header], _records(lines, header)
+        raise CatalogueError(f"{name}, line {at}: not UTF-8; save the file as UTF-8 CSV")
+    header = [column.strip().removeprefix("\ufeff").strip() for column in header]
+    return header, _records(lines, header, form, roles)
 
 
-def _raw_lines(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as stream:
-        mark = stream.read(3)
-        if mark != b"\xef\xbb\xbf":
-            stream.seek(0)
-        yield from stream
+def _raw_lines(stream: BinaryIO, name: str, longest: int) -> Iterator[bytes]:
+    number = 0
+    while line := stream.readline(longest):
+        number += 1
+        if len(line) == longest:
+            raise CatalogueError(f"{name}, line {number}: it has more than {longest:,} bytes; is this a CSV file?")
+        yield line
 
 
-def _records(lines: _Lines, header: list[str]) -> Iterator[Record]:
+def _records(lines: _Lines, header: list[str], form: FileForm, roles: ColumnsConfig) -> Iterator[Record]:
     width = len(header)
-    names = [name.strip() for name in header]
+    separator = form.separator or ","
     row = 0
     recovering = False
-    reader = csv.reader(lines, strict=True)
+    reader = csv.reader(lines, delimiter=separator, strict=True)
     while True:
         lines.begin()
         line = lines.number + 1
@@ -145,10 +170,10 @@ def _records(lines: _Lines, header: list[str]) -> Iterator[Record]:
             return
         except csv.Error as error:
             text = lines.taken[0][0]
-            values = [text.split(",", 1)[0].strip('"').strip()]
+            values = [text.split(separator, 1)[0].strip('"').strip()]
             problem, kind = _explain(error, sum(len(taken) for taken, _ in lines.taken))
             lines.back_to_second_line()
-            reader = csv.reader(lines, strict=True)
+            reader = csv.reader(lines, delimiter=separator, strict=True)
             # still inside the broken record
             if recovering:
                 continue
@@ -162,21 +187,28 @@ def _records(lines: _Lines, header: list[str]) -> Iterator[Record]:
             row += 1
             yield Record(row, line, [])
             continue
-        if recovering and not _plausible(names, values):
+        if recovering and not _plausible(header, values, roles):
             if len(lines.taken) > 1:
                 lines.back_to_second_line()
-                reader = csv.reader(lines, strict=True)
+                reader = csv.reader(lines, delimiter=separator, strict=True)
             continue
         recovering = False
         row += 1
         if not lines.well_encoded:
-            problem, kind = NOT_UTF8
+            problem, kind = not_text(form.encoding)
         elif len(values) != width:
-            problem = (
-                f"it has {len(values)} fields, expected {width}; quote every text that holds commas or line breaks"
-            )
+            problem = f"it has {len(values)} fields, expected {width}; quote every text that holds separators or " \
+                "line breaks"
             kind = "another number of fields"
         yield Record(row, line, values, problem, kind)
+
+
+def not_text(encoding: str | None) -> tuple[str, str]:
+    """Return what is wrong with a row that is no text in its file's encoding, and the kind of it."""
+    if encoding in (None, "utf-8"):
+        return NOT_UTF8
+    shown = encoding.removesuffix("-le").removesuffix("-be").upper()
+    return f"it is not {shown}; save the file as UTF-8", f"not {shown}"
 
 
 def _explain(error: csv.Error, read: int) -> tuple[str, str]:
@@ -199,19 +231,19 @@ def _explain(error: csv.Error, read: int) -> tuple[str, str]:
     )
 
 
-def _plausible(names: list[str], values: list[str]) -> bool:
+def _plausible(names: list[str], values: list[str], roles: ColumnsConfig) -> bool:
     """Whether a record read after a broken one is a product, and not a piece of the broken one's text."""
     if len(values) != len(names):
         return False
     fields = dict(zip(names, values, strict=True))
-    number = fields.get("sample_id", "")
+    number = fields.get(roles.id, "")
     if not number or number != number.strip() or any(blank in number for blank in " \t\r\n"):
         return False
-    if any(blank in fields.get("image_link", "").strip() for blank in " \t\r\n"):
+    if any(blank in fields.get(name, "").strip() for name in roles.image for blank in " \t\r\n"):
         return False
-    if "price" in fields:
+    if roles.price in fields and not _PRICE.fullmatch(fields[roles.price].strip()):
         try:
-            float(fields["price"])
+            float(fields[roles.price])
         except ValueError:
             return False
     return True

@@ -3,12 +3,15 @@
 A CSV parser reads any bytes as something, and then complains of what it made out of them. This judges the bytes.
 """
 
+import json
 import re
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
+
+from pricing.catalogue.file_form import SEPARATORS, FileForm
 
 # more than any header; a header of 1,000 columns has some 20,000 bytes
-_SAMPLE = 65_536
+SAMPLE = 65_536
 # a title, a comment and some blank lines are found above a header, not more
 _LINES_ABOVE = 20
 
@@ -36,11 +39,8 @@ _BYTE_ORDER_MARKS = {
     b"\xfe\xff": "utf-16-be",
 }
 
-_SEPARATORS = {
-    ",": "commas",
-    ";": "semicolons (';')",
-    "\t": "tabs",
-    "|": "vertical bars ('|')",
+# others are named where they are found, and read where they are set
+_OTHERS = {
     "\x01": "the control character 1",
     "\x1f": "the control character 31",
     "^": "carets ('^')",
@@ -49,8 +49,7 @@ _SEPARATORS = {
     "，": "full-width commas ('，')",
     " ": "blanks",
 }
-# taken for separators whatever the columns are called
-_USUAL = ";\t|"
+_SEPARATORS = {**SEPARATORS, **_OTHERS}
 
 # a quote behind anything else is text: 5" pipe
 _OPENS = ("", *_SEPARATORS)
@@ -63,90 +62,118 @@ def content_problem(head: bytes) -> str | None:
     return next((what for magic, what in _MAGIC.items() if head.startswith(magic)), None)
 
 
-def first_line_problem(path: Path, needed: Sequence[str]) -> str | None:
-    """Return what is wrong with the beginning of a text table and what to change, in one line.
+def read_first_lines(
+    head: bytes, form: FileForm, needed: Sequence[str], separator: str | None = None, encoding: str | None = None
+) -> tuple[FileForm, str | None]:
+    """Find out how a text table is written.
 
-    UTF-8 with and without a byte order mark, lines that end with LF, CRLF or CRCRLF, and quoted fields are fine.
-    Blank lines, a title or a comment above the header are not: the header is the first line.
+    UTF-8 and UTF-16 with and without a byte order mark, lines that end with LF, CRLF or CRCRLF, quoted fields, the
+    usual separators and Excel's ``sep=`` line are fine. Blank lines, a title or a comment above the header are not.
 
     Parameters
     ----------
-    path : Path
-        An existing file. Its first 64 KiB are read.
+    head : bytes
+        Beginning of the file, decompressed: `SAMPLE` bytes, or all of it.
+    form : FileForm
+        What is known by the file's name.
     needed : sequence of str
-        Column names by which the header is known.
+        Column names by which the header is known; without any, the separator is the one that all lines agree on.
+    separator, encoding : str, optional
+        What is declared, and so not detected. A byte order mark counts more than a declared encoding.
 
     Returns
     -------
-    str or None
-        "line 1: ...; save the file ..." without the path, for an error of the caller's own class. None where nothing
-        is wrong, also where columns are only missing, which is the caller's to say.
-
-    Raises
-    ------
-    OSError
-        The file cannot be read.
+    form : FileForm
+        With encoding, mark, separator and lines above the header.
+    problem : str or None
+        What is wrong with the first lines and what to change, in one line without the path. None where nothing is,
+        also where columns are only missing, which is the caller's to say.
     """
-    with path.open("rb") as stream:
-        head = stream.read(_SAMPLE)
     if what := content_problem(head):
-        return f"the content is {what}, not CSV; unpack or export it as UTF-8 CSV"
-    encoding, start = _encoding(head)
-    if encoding is None:
-        return "the content is binary (it holds NUL bytes), not CSV; export it as UTF-8 CSV"
-    text = head[start:].decode(encoding, errors="replace").removeprefix("\ufeff")
-    if (mark := text.lstrip()[:1]) and mark in "<{[":
-        kind = "HTML or XML" if mark == "<" else "JSON"
-        return f"line 1: the content looks like {kind} ({_shown(text)!r}), not CSV; export it as UTF-8 CSV"
+        return form, f"the content is {what}, not CSV; unpack or export it as UTF-8 CSV{_name_advice(what)}"
+    found, mark = text_encoding(head, encoding)
+    if found is None:
+        return form, "the content is binary (it holds NUL bytes), not CSV; export it as UTF-8 CSV"
+    if found.startswith("utf-32"):
+        return form, "line 1: the text is UTF-32; save the file as UTF-8 CSV"
+    form = replace(form, encoding=found, mark=mark)
+    text = head[mark:].decode(found, errors="replace").removeprefix("\ufeff")
+    if (sign := text.lstrip()[:1]) and sign in "<{[":
+        kind = "HTML or XML" if sign == "<" else "JSON"
+        advice = "" if sign == "<" else ", or name a file of one object per line .jsonl"
+        return form, f"line 1: the content looks like {kind} ({_shown(text)!r}), not CSV; export it as UTF-8 CSV{advice}"
     lines, bare_return, open_quote = _records(text)
     if not any(line.strip() for line in lines):
-        return "the file holds nothing but blank lines; expected a header and one row per line under it"
+        return form, "the file holds nothing but blank lines; expected a header and one row per line under it"
     # what is wrong; what to do, and how to save the file
-    wrong, advice, kept = [], [], []
-    if encoding != "utf-8":
-        wrong.append(f"the text is {encoding[:6].upper()}, not UTF-8")
-    elif not _is_utf8(head[start:]):
+    wrong, advices, kept, settings = [], [], [], []
+    if found == "utf-8" and not _is_utf8(head[mark:]):
         wrong.append("the text is not UTF-8 (it may be Windows-1252 or Latin-1)")
-    if wrong:
         kept.append("as UTF-8 CSV")
+        settings.append('catalogue.encoding="cp1252"')
     if bare_return:
         wrong.append("lines end with a carriage return alone")
         kept.append("with line ends LF or CRLF")
     header = next(number for number, line in enumerate(lines) if line.strip())
-    if _SEP_LINE.fullmatch(lines[header]):
-        shown = lines[header].strip(" ").replace("\t", "\\t")
-        wrong.append(f"it is Excel's line {shown!r}, not the header".replace("\\\\", "\\"))
-        advice.append(f"remove line {header + 1}")
-        header = min(header + 1, len(lines) - 1)
+    said = _SEP_LINE.fullmatch(lines[0])
+    if said:
+        form = replace(form, lines_above=1)
+        lines = lines[1:]
+        if not any(line.strip() for line in lines):
+            return form, "the file holds nothing but Excel's sep= line; expected a header and one row per line under it"
+        separator = separator or _said_separator(said["mark"], lines[0], needed)
+        header = 0
     elif header:
         wrong.append("it is empty, not the header")
-        advice.append(f"remove the {_lines(header)} above the header")
+        advices.append(f"remove the {_lines(header)} above the header")
     elif below := _header_below(lines, needed):
         wrong.append(f"it is {_shown(lines[0])!r}, and the header seems to be line {below + 1}")
-        advice.append(f"remove the {_lines(below)} above the header")
+        advices.append(f"remove the {_lines(below)} above the header")
         header = below
-    if separator := _other_separator(lines[header], needed):
-        wrong.append(f"columns are separated by {_SEPARATORS[separator]}, not commas")
-        kept.append("with commas" + (" and decimal points" if separator == ";" else ""))
+    # the last record of a sample may be half a one
+    below_header = lines[header + 1 :] if len(head) < SAMPLE else lines[header + 1 : -1]
+    form = replace(form, separator=separator or _separator(lines[header], below_header, needed))
+    if form.separator in _OTHERS and separator is None:
+        wrong.append(f"columns are separated by {_OTHERS[form.separator]}, not commas")
+        kept.append("with commas")
+        settings.append(f"catalogue.separator={json.dumps(form.separator, ensure_ascii=False)}")
     elif (inner := _wrapped(lines[header])) and _known(inner, ",", needed) > 1:
         wrong.append("the whole line stands in one pair of quotes")
-        advice.append("remove the quotes around whole lines")
+        advices.append("remove the quotes around whole lines")
     if open_quote and not wrong:
         wrong.append("a quote is opened in the header and not closed")
-        advice.append("close it, or write the columns' names without quotes")
+        advices.append("close it, or write the columns' names without quotes")
     if kept:
-        advice.append(f"save the file {' '.join(kept)}")
-    return f"line 1: {', '.join(wrong)}; {' and '.join(advice)}" if wrong else None
+        also = f", or set {' and '.join(settings)}" if settings else ""
+        advices.append(f"save the file {' '.join(kept)}{also}")
+    return form, f"line {form.lines_above + 1}: {', '.join(wrong)}; {' and '.join(advices)}" if wrong else None
 
 
-def _encoding(head: bytes) -> tuple[str | None, int]:
-    """The encoding by its mark or its zeros, and the bytes of the mark; None for what is no text."""
+def _name_advice(what: str) -> str:
+    """Which ending of its name makes a file be read that is packed."""
+    ending = {"a gzip archive": ".csv.gz", "a zstd archive": ".csv.zst", "Parquet": ".parquet"}.get(what)
+    ending = ".xlsx" if what == _MAGIC[b"PK\x03\x04"] else ending
+    return f", or let its name end in {ending}" if ending else ""
+
+
+def text_encoding(head: bytes, declared: str | None = None) -> tuple[str | None, int]:
+    """Return a text's encoding and the number of bytes of its mark; None for what is no text.
+
+    Parameters
+    ----------
+    head : bytes
+        Beginning of the file.
+    declared : str, optional
+        Is believed where there is no byte order mark.
+    """
     for mark, name in _BYTE_ORDER_MARKS.items():
         if head.startswith(mark):
             return name, len(mark)
+    if declared not in (None, "utf-16"):
+        return declared, 0
     # a NUL in a later line is that row's own matter
     first = head.lstrip(b"\r\n").partition(b"\n")[0]
-    if b"\x00" not in first:
+    if b"\x00" not in first and declared is None:
         return "utf-8", 0
     even, odd = head[0:100:2], head[1:100:2]
     # the header is ASCII, so that every second byte is zero; texts of other scripts follow later
@@ -154,7 +181,7 @@ def _encoding(head: bytes) -> tuple[str | None, int]:
         return "utf-16-le", 0
     if even.count(0) > 0.7 * len(even) and not odd.count(0):
         return "utf-16-be", 0
-    return None, 0
+    return ("utf-16-le", 0) if declared else (None, 0)
 
 
 def _is_utf8(head: bytes) -> bool:
@@ -230,15 +257,30 @@ def _known(line: str, separator: str, needed: Sequence[str]) -> int:
     return sum(name.casefold() in names for name in needed)
 
 
-def _other_separator(line: str, needed: Sequence[str]) -> str | None:
-    """The separator of a header, where it is no comma."""
+def _separator(header: str, below: list[str], needed: Sequence[str]) -> str:
+    """The separator of a table by the names that are known in its header, or else by what all its lines agree on."""
     # the first of equals: the comma
-    best = max(_SEPARATORS, key=lambda mark: _known(line, mark, needed))
-    if best == "," and not _known(line, ",", needed) and len(_fields(line, ",")) == 1:
-        best = max(_USUAL, key=lambda mark: len(_fields(line, mark)))
-        return best if len(_fields(line, best)) > 1 else None
+    best = max(_SEPARATORS, key=lambda mark: _known(header, mark, needed))
     # one name alone shows no separator: "sample_id" is the first field of a line under each of them
-    return best if best != "," and len(_fields(line, best)) > 1 else None
+    if _known(header, best, needed) and len(_fields(header, best)) > 1:
+        return best
+    return max(SEPARATORS, key=lambda mark: _agreement(header, below, mark))
+
+
+def _agreement(header: str, below: list[str], mark: str) -> tuple[bool, float, int]:
+    """Whether a separator splits a header, how many of the lines it splits into as many fields, into how many."""
+    count = len(_fields(header, mark))
+    lines = [line for line in below if line.strip()]
+    agreed = sum(len(_fields(line, mark)) == count for line in lines) / len(lines) if lines else 1.0
+    return count > 1, agreed, count
+
+
+def _said_separator(mark: str | None, header: str, needed: Sequence[str]) -> str | None:
+    """The separator of Excel's line, unless the header shows that the line was saved by something else."""
+    mark = "\t" if mark == "\\t" else mark
+    if mark is None or any(_known(header, other, needed) > _known(header, mark, needed) for other in SEPARATORS):
+        return None
+    return mark
 
 
 def _header_below(lines: list[str], needed: Sequence[str]) -> int | None:
