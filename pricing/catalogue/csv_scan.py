@@ -9,9 +9,14 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import BinaryIO
 
-from pricing.catalogue.file_form import FileForm
+import polars as pl
+
+from pricing.catalogue import raw_batch
+from pricing.catalogue.file_form import FileForm, open_text
+from pricing.catalogue.raw_batch import RawBatch, RawTable, Rejected
 from pricing.config.columns import ColumnsConfig
 from pricing.errors import CatalogueError
 
@@ -97,7 +102,7 @@ class _Lines:
 
 
 def scan_csv(
-    stream: BinaryIO, name: str, form: FileForm, roles: ColumnsConfig, longest: int
+    stream: BinaryIO, name: str, form: FileForm, roles: ColumnsConfig | None, longest: int
 ) -> tuple[list[str], Iterator[Record]]:
     """Walk a CSV file strictly.
 
@@ -109,7 +114,7 @@ def scan_csv(
         The file in messages.
     form : FileForm
         Its separator, lines above the header and own encoding.
-    roles : ColumnsConfig
+    roles : ColumnsConfig or None
         Columns by which a product is known again after a broken row.
     longest : int
         Maximum number of characters of a field; a longer one makes its record a broken one.
@@ -134,7 +139,7 @@ def scan_csv(
     at = form.lines_above + 1
     lines.begin()
     try:
-        header = next(csv.reader(lines, delimiter=form.separator or ",", strict=True))
+        header = next(csv.reader(lines, delimiter=form.separator, strict=True))
     except StopIteration:
         raise CatalogueError(f"{name}: the file is empty; expected a header line and one product a row") from None
     except csv.Error as error:
@@ -154,9 +159,9 @@ def _raw_lines(stream: BinaryIO, name: str, longest: int) -> Iterator[bytes]:
         yield line
 
 
-def _records(lines: _Lines, header: list[str], form: FileForm, roles: ColumnsConfig) -> Iterator[Record]:
+def _records(lines: _Lines, header: list[str], form: FileForm, roles: ColumnsConfig | None) -> Iterator[Record]:
     width = len(header)
-    separator = form.separator or ","
+    separator = form.separator
     row = 0
     recovering = False
     reader = csv.reader(lines, delimiter=separator, strict=True)
@@ -197,8 +202,9 @@ def _records(lines: _Lines, header: list[str], form: FileForm, roles: ColumnsCon
         if not lines.well_encoded:
             problem, kind = not_text(form.encoding)
         elif len(values) != width:
-            problem = f"it has {len(values)} fields, expected {width}; quote every text that holds separators or " \
-                "line breaks"
+            problem = (
+                f"it has {len(values)} fields, expected {width}; quote every text that holds separators or line breaks"
+            )
             kind = "another number of fields"
         yield Record(row, line, values, problem, kind)
 
@@ -231,15 +237,18 @@ def _explain(error: csv.Error, read: int) -> tuple[str, str]:
     )
 
 
-def _plausible(names: list[str], values: list[str], roles: ColumnsConfig) -> bool:
+def _plausible(names: list[str], values: list[str], roles: ColumnsConfig | None) -> bool:
     """Whether a record read after a broken one is a product, and not a piece of the broken one's text."""
     if len(values) != len(names):
         return False
+    if roles is None:
+        return True
     fields = dict(zip(names, values, strict=True))
     number = fields.get(roles.id, "")
     if not number or number != number.strip() or any(blank in number for blank in " \t\r\n"):
         return False
-    if any(blank in fields.get(name, "").strip() for name in roles.image for blank in " \t\r\n"):
+    links = [fields.get(name, "").strip() for name in roles.image]
+    if any(blank in link and "://" not in link for link in links for blank in " \t\r\n"):
         return False
     if roles.price in fields and not _PRICE.fullmatch(fields[roles.price].strip()):
         try:
@@ -247,3 +256,54 @@ def _plausible(names: list[str], values: list[str], roles: ColumnsConfig) -> boo
         except ValueError:
             return False
     return True
+
+
+class CsvTable(RawTable):
+    """A CSV file."""
+
+    def __init__(self, path: Path, form: FileForm) -> None:
+        self._path = path
+        with open_text(path, form) as stream:
+            header, _ = scan_csv(stream, str(path), form, None, raw_batch.BATCH_CHARACTERS)
+        super().__init__(path, form, header)
+
+    def batches(self, wanted: dict[str, str], roles: ColumnsConfig | None) -> Iterator[RawBatch]:
+        """As `RawTable.batches`."""
+        with open_text(self._path, self.form) as stream:
+            _, records = scan_csv(stream, self.name, self.form, roles, raw_batch.BATCH_CHARACTERS)
+            yield from self._batches(records, wanted, roles)
+
+    def _batches(
+        self, records: Iterator[Record], wanted: dict[str, str], roles: ColumnsConfig | None
+    ) -> Iterator[RawBatch]:
+        places = [self.columns.index(name) for name in wanted.values()]
+        at_id = self.columns.index(roles.id) if roles else 0
+        columns: list[list[str]] = [[] for _ in wanted]
+        rows: list[int] = []
+        lines: list[int] = []
+        broken: list[Rejected] = []
+        characters = empty = 0
+
+        def batch() -> RawBatch:
+            data = {name: pl.Series(name, values, pl.String) for name, values in zip(wanted, columns, strict=True)}
+            return RawBatch(pl.DataFrame(data | {"row": pl.Series(rows, dtype=pl.Int64),
+                                                 "line": pl.Series(lines, dtype=pl.Int64)}), broken, empty)  # fmt: skip
+
+        for record in records:
+            values = record.values
+            if not values:
+                empty += 1
+            elif record.problem is not None:
+                found = values[at_id].strip() if at_id < len(values) else ""
+                broken.append(Rejected(self.file, record.row, record.line, found[:100], record.problem, record.kind))
+            else:
+                rows.append(record.row)
+                lines.append(record.line)
+                for column, place in zip(columns, places, strict=True):
+                    column.append(values[place])
+                    characters += len(values[place])
+            if len(rows) + len(broken) == raw_batch.BATCH_ROWS or characters >= raw_batch.BATCH_CHARACTERS:
+                yield batch()
+                columns, rows, lines, broken, characters, empty = [[] for _ in wanted], [], [], [], 0, 0
+        if rows or broken or empty:
+            yield batch()

@@ -1,4 +1,4 @@
-"""What a catalogue file is: its kind and compression by its name, and its text as UTF-8 bytes whatever it is stored as."""
+"""What a catalogue file is by its name, and its text as UTF-8 bytes, whatever it is stored as."""
 
 import codecs
 import io
@@ -40,7 +40,7 @@ class FileForm:
         Encoding of a CSV or JSON file.
     mark : int
         Number of bytes of the byte order mark.
-    separator : str or None
+    separator : str
         Sign between the fields of a CSV file.
     lines_above : int
         Lines above the header: 1 where Excel's ``sep=`` line is there.
@@ -52,13 +52,13 @@ class FileForm:
     compression: str | None = None
     encoding: str | None = None
     mark: int = 0
-    separator: str | None = None
+    separator: str = ","
     lines_above: int = 0
     sheet: str | None = None
 
     def __str__(self) -> str:
         said: list[str] = [self.kind]
-        if self.separator is not None:
+        if self.kind == "CSV":
             said.append(f"separated by {SEPARATORS.get(self.separator, repr(self.separator))}")
         if self.encoding is not None:
             said.append(self.encoding.removesuffix("-le").removesuffix("-be").upper().replace("CP", "Windows-"))
@@ -79,9 +79,9 @@ def form_by_name(path: Path) -> FileForm:
         raise CatalogueError(f"{path}: there is no such file; give the path of a catalogue: {EXPECTED}")
     if not path.is_file():
         raise CatalogueError(f"{path}: is not a file; give the path of a catalogue: {EXPECTED}")
-    *before, last = ["", "", *(suffix.lower() for suffix in path.suffixes)]
+    before, last = ["", "", *(suffix.lower() for suffix in path.suffixes)][-2:]
     compression = _COMPRESSIONS.get(last)
-    suffix = before[-1] if compression else last
+    suffix = before if compression else last
     kind = _KINDS.get(suffix)
     if kind is None or (compression and kind not in _TEXT_KINDS):
         found = suffix + last if compression else last or "(none)"
@@ -101,7 +101,7 @@ def open_bytes(path: Path, compression: str | None) -> BinaryIO:
     try:
         if compression is None:
             return path.open("rb")
-        return io.BufferedReader(_Steps(path, pa.input_stream(str(path), compression=compression), None), _CHUNK)
+        return _buffered(_Steps(path, pa.input_stream(str(path), compression=compression), None))
     except OSError as error:
         raise CatalogueError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
 
@@ -120,7 +120,11 @@ def open_text(path: Path, form: FileForm) -> BinaryIO:
     stream.read(form.mark)
     if form.encoding in (None, "utf-8"):
         return stream
-    return io.BufferedReader(_Steps(path, stream, form.encoding), _CHUNK)
+    return _buffered(_Steps(path, stream, form.encoding))
+
+
+def _buffered(steps: io.RawIOBase) -> BinaryIO:
+    return io.BufferedReader(steps, _CHUNK)
 
 
 class _Steps(io.RawIOBase):

@@ -101,7 +101,8 @@ def read_first_lines(
     if (sign := text.lstrip()[:1]) and sign in "<{[":
         kind = "HTML or XML" if sign == "<" else "JSON"
         advice = "" if sign == "<" else ", or name a file of one object per line .jsonl"
-        return form, f"line 1: the content looks like {kind} ({_shown(text)!r}), not CSV; export it as UTF-8 CSV{advice}"
+        seen = f"line 1: the content looks like {kind} ({_shown(text)!r}), not CSV"
+        return form, f"{seen}; export it as UTF-8 CSV{advice}"
     lines, bare_return, open_quote = _records(text)
     if not any(line.strip() for line in lines):
         return form, "the file holds nothing but blank lines; expected a header and one row per line under it"
@@ -285,7 +286,7 @@ def _said_separator(mark: str | None, header: str, needed: Sequence[str]) -> str
 
 def _header_below(lines: list[str], needed: Sequence[str]) -> int | None:
     """Place of the first line that names all needed columns, where the first line names none."""
-    if any(_known(lines[0], mark, needed) for mark in _SEPARATORS):
+    if not needed or any(_known(lines[0], mark, needed) for mark in _SEPARATORS):
         return None
     return next(
         (place for place, line in enumerate(lines)

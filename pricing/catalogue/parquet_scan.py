@@ -5,86 +5,87 @@ and panics on some, with a Rust backtrace on stderr.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pricing.catalogue import raw_batch
+from pricing.catalogue.csv_scan import NOT_UTF8
+from pricing.catalogue.file_form import FileForm
+from pricing.catalogue.raw_batch import ANY, JOINED, RawBatch, RawTable, Rejected
+from pricing.config.columns import ColumnsConfig
 from pricing.errors import CatalogueError
 
 UNREADABLE = (pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 """What reading Parquet raises. polars' PanicException is a BaseException of its own: `Exception` would miss it."""
+_NUMERIC = ("price", "number", "amount")
+"""Roles whose values may be numbers of any kind."""
+_BUFFER = 1 << 20
 
 
-@dataclass(frozen=True)
-class ParquetBatch:
-    """Some rows of a file, in file order.
+class ArrowTable(RawTable):
+    """A Parquet file, or a table in memory."""
 
-    Attributes
-    ----------
-    frame : DataFrame
-        The wanted columns: String, null as "", and the price as Float64 with nulls, or as String where it is text.
-    broken : list of int
-        Places in `frame` of rows whose text is not UTF-8; the wrong bytes are replaced.
-    """
+    def __init__(self, source: Path | pa.Table, form: FileForm) -> None:
+        self._source = source
+        if isinstance(source, Path):
+            try:
+                with pq.ParquetFile(source) as file:
+                    columns = list(file.schema_arrow.names)
+            except UNREADABLE as error:
+                raise _unreadable(source, error) from None
+        else:
+            columns = source.column_names
+        super().__init__(source, form, columns)
 
-    frame: pl.DataFrame
-    broken: list[int]
+    def batches(self, wanted: dict[str, str], roles: ColumnsConfig | None) -> Iterator[RawBatch]:
+        """As `RawTable.batches`."""
+        once = list(dict.fromkeys(wanted.values()))
+        if not isinstance(self._source, Path):
+            table = self._source.select([self.columns.index(name) for name in once])
+            yield from self._batches(table.schema, table.to_batches(max_chunksize=raw_batch.BATCH_ROWS), wanted)
+            return
+        try:
+            # a row group's bytes would be fetched ahead, whole
+            with pq.ParquetFile(self._source, pre_buffer=False, buffer_size=_BUFFER) as file:
+                chunks = file.iter_batches(raw_batch.BATCH_ROWS, columns=once)
+                yield from self._batches(file.schema_arrow, chunks, wanted)
+        except UNREADABLE as error:
+            raise _unreadable(self._source, error) from None
 
-
-def parquet_columns(path: Path) -> list[str]:
-    """Return the names of a file's columns.
-
-    Raises
-    ------
-    CatalogueError
-        The file is not readable Parquet.
-    """
-    try:
-        with pq.ParquetFile(path) as file:
-            return list(file.schema_arrow.names)
-    except UNREADABLE as error:
-        raise _unreadable(path, error) from None
-
-
-def scan_parquet(path: Path, wanted: dict[str, str], rows: int) -> Iterator[ParquetBatch]:
-    """Read wanted columns batch by batch.
-
-    Parameters
-    ----------
-    path : Path
-        An existing file.
-    wanted : dict of str to str
-        Name by role to name among `parquet_columns`, where each stands once.
-    rows : int
-        Maximum number of rows per batch.
-
-    Raises
-    ------
-    CatalogueError
-        A wanted column has a type that holds neither text nor numbers, or the file is damaged or encrypted.
-    """
-    try:
-        with pq.ParquetFile(path) as file:
-            yield from _checked(str(path), file.schema_arrow, file.iter_batches(rows, columns=_once(wanted)), wanted)
-    except UNREADABLE as error:
-        raise _unreadable(path, error) from None
+    def _batches(
+        self, schema: pa.Schema, chunks: Iterable[pa.RecordBatch], wanted: dict[str, str]
+    ) -> Iterator[RawBatch]:
+        for role, name in wanted.items():
+            _check_type(self.name, role, name, _plain(schema.field(name).type))
+        at_id = next((role for role in wanted if role.startswith("id:")), next(iter(wanted)))
+        start = 1
+        for chunk in chunks:
+            frame, places = _typed(chunk, wanted)
+            there = ~_holds_nothing(frame)
+            frame = frame.with_columns(
+                row=pl.int_range(start, start + pl.len(), dtype=pl.Int64), line=pl.lit(None, dtype=pl.Int64)
+            )
+            start += frame.height
+            broken = [
+                Rejected(self.file, frame["row"][place], None, str(frame[at_id][place])[:100], *NOT_UTF8)
+                for place in places
+            ]
+            kept = frame.filter(there & ~pl.col("row").is_in([entry.row for entry in broken]))
+            yield RawBatch(kept, broken, frame.height - kept.height - len(broken))
 
 
-def scan_table(name: str, table: pa.Table, wanted: dict[str, str], rows: int) -> Iterator[ParquetBatch]:
-    """As `scan_parquet`, of a table in memory; ``name`` stands for it in messages."""
-    yield from _checked(name, table.schema, table.select(_once(wanted)).to_batches(max_chunksize=rows), wanted)
-
-
-def _checked(
-    source: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch], wanted: dict[str, str]
-) -> Iterator[ParquetBatch]:
-    for role, name in wanted.items():
-        _check_type(source, role, name, _plain(schema.field(name).type))
-    for batch in batches:
-        yield _typed(batch, wanted)
+def _holds_nothing(frame: pl.DataFrame) -> pl.Expr:
+    """Whether every wanted value of a row is empty."""
+    blank = [
+        pl.col(name).str.strip_chars().fill_null("") == ""
+        if dtype == pl.String
+        else pl.col(name).fill_nan(None).is_null()
+        for name, dtype in frame.schema.items()
+    ]
+    return pl.all_horizontal(blank)
 
 
 def read_parquet_table(path: Path) -> pl.DataFrame:
@@ -125,49 +126,69 @@ def _is_text(dtype: pa.DataType) -> bool:
     return bool(pa.types.is_string(dtype) or pa.types.is_large_string(dtype) or pa.types.is_string_view(dtype))
 
 
-_NUMERIC = ("price", "number", "amount")
-"""Roles whose values may be numbers of any kind."""
-
-
-def _once(wanted: dict[str, str]) -> list[str]:
-    """The columns to read, each once, whatever its roles."""
-    return list(dict.fromkeys(wanted.values()))
+def _is_list(dtype: pa.DataType) -> bool:
+    return bool(pa.types.is_list(dtype) or pa.types.is_large_list(dtype) or pa.types.is_fixed_size_list(dtype))
 
 
 def _check_type(source: str, role: str, name: str, dtype: pa.DataType) -> None:
     role = role.partition(":")[0]
+    if role == ANY:
+        return
     good = _is_text(dtype) or pa.types.is_null(dtype)
     whole = pa.types.is_integer(dtype) or (pa.types.is_decimal(dtype) and dtype.scale == 0)
-    if role in ("id", "category", "group"):
-        good, expected = good or whole or (role != "id" and pa.types.is_boolean(dtype)), "text or whole numbers"
+    number = whole or pa.types.is_floating(dtype) or pa.types.is_decimal(dtype)
+    expected = "text"
+    if role in ("id", "group"):
+        good, expected = good or whole, "text or whole numbers"
+    elif role == "category":
+        good, expected = good or number or pa.types.is_boolean(dtype), "text or numbers"
     elif role in _NUMERIC:
-        good, expected = good or whole or pa.types.is_floating(dtype) or pa.types.is_decimal(dtype), "numbers"
-        good = good or (role == "number" and pa.types.is_boolean(dtype))
+        good, expected = good or number or (role == "number" and pa.types.is_boolean(dtype)), "numbers"
     elif role == "time":
         good, expected = good or whole or pa.types.is_temporal(dtype), "dates, times or text"
-    else:
-        expected = "text"
+    if role in JOINED and _is_list(dtype):
+        good = _is_text(_plain(dtype.value_type))
     if not good:
         raise CatalogueError(f"{source}: column {name} has type {dtype}, expected {expected}; convert it")
 
 
-def _typed(batch: pa.RecordBatch, wanted: dict[str, str]) -> ParquetBatch:
+def _typed(batch: pa.RecordBatch, wanted: dict[str, str]) -> tuple[pl.DataFrame, list[int]]:
+    """Wanted columns as text, null as "", prices null, and numbers as Float64; places of rows that are not UTF-8."""
     series, broken = [], set()
-    for role, name in wanted.items():
-        kind = role.partition(":")[0]
-        values = _decoded(batch.column(name))
-        if kind in _NUMERIC and not _is_text(values.type):
-            series.append(pl.Series(role, _numbers(values), pl.Float64))
+    for name, column in wanted.items():
+        role = name.partition(":")[0]
+        values = _decoded(batch.column(column))
+        if role in _NUMERIC and not _is_text(values.type):
+            series.append(pl.Series(name, _numbers(values), pl.Float64))
             continue
-        text = values.cast(pa.large_string())
+        text = _text(values, JOINED.get(role, ""))
         try:
             text.validate(full=True)
         except pa.ArrowInvalid:
             # slow, and rare: every value by itself
             text, places = _replaced(text)
             broken.update(places)
-        series.append(pl.Series(role, text, pl.String).fill_null("") if kind != "price" else pl.Series(role, text))
-    return ParquetBatch(pl.DataFrame(series), sorted(broken))
+        made = pl.Series(name, text, pl.String)
+        series.append(made if role == "price" else made.fill_null(""))
+    return pl.DataFrame(series), sorted(broken)
+
+
+def _text(values: pa.Array, between: str) -> pa.Array:
+    """Values of any type as text; those of a list are joined, and a whole number has no decimal point."""
+    if _is_list(values.type):
+        values.flatten().validate(full=True)
+        return pa.array(
+            [between.join(str(one) for one in several or () if one is not None) for several in values.to_pylist()],
+            pa.large_string(),
+        )
+    if pa.types.is_floating(values.type):
+        numbers = pl.Series(values.cast(pa.float64())).fill_nan(None)
+        return numbers.cast(pl.String).str.strip_suffix(".0").to_arrow().cast(pa.large_string())
+    try:
+        return values.cast(pa.large_string())
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+        # of the role ANY alone
+        return pa.array([None if one is None else str(one) for one in values.to_pylist()], pa.large_string())
 
 
 def _decoded(values: pa.Array) -> pa.Array:

@@ -8,7 +8,8 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from pricing.catalogue.raw_rows import Rejected, raw_batches, source_name
+from pricing.catalogue.raw_batch import Rejected, source_name
+from pricing.catalogue.raw_rows import raw_batches
 from pricing.catalogue.renaming import model_names
 from pricing.catalogue.roles import declared_types
 from pricing.catalogue.row_checks import NO_PRICE, TEXT_CHARACTERS, RowChecker
@@ -130,7 +131,7 @@ def stream_catalogue_file(
     notes = ReadingNotes() if notes is None else notes
     good_rows = bad_rows = 0
     named: list[Rejected] = []
-    for batch in raw_batches(source, labelled, config.roles):
+    for batch in raw_batches(source, labelled, config):
         good, bad = checker.check(batch)
         good_rows += good.height
         bad_rows += len(bad)

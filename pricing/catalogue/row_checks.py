@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from pricing.catalogue.raw_rows import RawBatch, Rejected
+from pricing.catalogue.raw_batch import RawBatch, Rejected
 from pricing.catalogue.roles import GROUP, TIME, composed_text, declared_types, raw_columns, role_name
 from pricing.config.catalogue import CatalogueConfig
 from pricing.config.columns import ColumnsConfig

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pricing.catalogue.enough import check_learnable
-from pricing.catalogue.raw_rows import check_file
+from pricing.catalogue.raw_rows import open_catalogue
 from pricing.config.paths import PathsConfig
 from pricing.configuration import PricingConfig
 from pricing.download.fetch import catalogue_links
@@ -110,7 +110,7 @@ class OpenedRun:
         train, test = Path(train).absolute(), test and Path(test).absolute()
         for path, labelled in ((train, True), (test, False)):
             if path is not None:
-                check_file(path, labelled, config.catalogue.roles)  # before it is hashed
+                open_catalogue(path, labelled, config.catalogue)  # before it is hashed
         reading = make_plan(config, train, test, source).steps[0]
         runtime = Runtime(absolute_paths(config), 1, source)
         read = Reference.model_validate(execute(reading, runtime))

@@ -7,13 +7,15 @@ SMAPE 7.9, and 79.6 on new rows (26.9 and 27.3 without it).
 
 import re
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pricing.catalogue.first_line import first_line_problem
+from pricing.catalogue.file_form import FileForm, open_text
+from pricing.catalogue.first_line import SAMPLE, read_first_lines
 from pricing.catalogue.parquet_scan import UNREADABLE, read_parquet_table
 from pricing.errors import PredictionsError
 from pricing.members.predictions import RESERVED
@@ -153,12 +155,17 @@ def _read(path: Path, needed: tuple[str, ...]) -> PredictionTable:
         if path.suffix.lower() == ".parquet":
             table = read_parquet_table(path)
         else:
-            if problem := first_line_problem(path, needed):
+            with path.open("rb") as stream:
+                form, problem = read_first_lines(stream.read(SAMPLE), FileForm("CSV"), needed)
+            if problem:
                 raise PredictionsError(f"{path}: {problem}")
-            table = pl.read_csv(path, infer_schema=False, null_values="")
+            with open_text(path, form) as stream:
+                content = stream.read()
+            read = partial(pl.read_csv, content, separator=form.separator, skip_rows=form.lines_above)
+            table = read(infer_schema=False, null_values="")
             # spreadsheets leave them at a file's end
             table = table.filter(~pl.all_horizontal(pl.all().is_null()))
-            header = [name or "" for name in pl.read_csv(path, has_header=False, n_rows=1, infer_schema=False).row(0)]
+            header = [name or "" for name in read(has_header=False, n_rows=1, infer_schema=False).row(0)]
     except (*UNREADABLE, UnicodeDecodeError) as error:
         # R's write.table gives the row numbers no name at all
         if "more fields" in str(error):

@@ -6,21 +6,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricing.catalogue.first_line import first_line_problem
+from pricing.catalogue.file_form import FileForm
+from pricing.catalogue.first_line import SAMPLE, read_first_lines
 from pricing.catalogue.reading import read_catalogue_file
+from pricing.config.catalogue import CatalogueConfig
 from pricing.errors import CatalogueError
 
 NAMES = ("sample_id", "catalog_content", "price")
 HEADER = "sample_id,catalog_content,price\n"
 TABLE = HEADER + '1,"tea; green, 8 oz | tin",2\n'
-SEMICOLONS = TABLE.replace(",", ";")
-TABS = HEADER.replace(",", "\t") + "1\ttea\t2\n"
+SEMICOLONS = HEADER.replace(",", ";") + '1;"tea; green, 8 oz | tin";2\n'
+TABS = HEADER.replace(",", "\t") + "1\ttea; green, 8 oz | tin\t2\n"
 
 
-def problem(folder: Path, content: str | bytes, needed: tuple[str, ...] = NAMES) -> str | None:
-    path = folder / "train.csv"
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return first_line_problem(path, needed)
+def first_lines(content: str | bytes, needed: tuple[str, ...] = NAMES) -> tuple[FileForm, str | None]:
+    content = content.encode() if isinstance(content, str) else content
+    return read_first_lines(content[:SAMPLE], FileForm("CSV"), needed)
+
+
+def problem(content: str | bytes, needed: tuple[str, ...] = NAMES) -> str | None:
+    return first_lines(content, needed)[1]
 
 
 READ = {
@@ -43,42 +48,100 @@ READ = {
 
 
 @pytest.mark.parametrize("case", READ)
-def test_nothing_is_said_of_a_table_that_can_be_read(tmp_path: Path, case: str) -> None:
-    assert problem(tmp_path, READ[case]) is None
+def test_nothing_is_said_of_a_table_that_can_be_read(case: str) -> None:
+    assert problem(READ[case]) is None
+    assert problem(READ[case], ()) is None
+
+
+# content, and what is said of it
+DETECTED: dict[str, tuple[str | bytes, str]] = {
+    "commas": (TABLE, "CSV, separated by commas, UTF-8"),
+    "Excel's line": (f"sep=,\n{TABLE}", "CSV, separated by commas, UTF-8"),
+    "in capitals, CRLF": (f"SEP=,\r\n{TABLE}", "CSV, separated by commas, UTF-8"),
+    "with a mark": ("\ufeffsep=,\n" + TABLE, "CSV, separated by commas, UTF-8"),
+    "in quotes, with semicolons": (f'"sep=;"\n{SEMICOLONS}', "CSV, separated by semicolons, UTF-8"),
+    "with semicolons": (f"sep=;\n{SEMICOLONS}", "CSV, separated by semicolons, UTF-8"),
+    "with tabs": (f"sep=\t\n{TABS}", "CSV, separated by tabs, UTF-8"),
+    "with an escaped tab": (f"sep=\\t\n{TABS}", "CSV, separated by tabs, UTF-8"),
+    "its line saved as a row": (f"sep=,,,\n{TABLE}", "CSV, separated by commas, UTF-8"),
+    "saved again with commas": (f"sep=;,,\n{TABLE}", "CSV, separated by commas, UTF-8"),
+    "semicolons": (SEMICOLONS, "CSV, separated by semicolons, UTF-8"),
+    "quoted, a comma in a name": (
+        '"sample_id";"catalog_content";"price";"size, unit"\n1;"tea; green, 8 oz | tin";2;3\n',
+        "CSV, separated by semicolons, UTF-8"),
+    "R's row names": ('"";"sample_id";"catalog_content";"price"\n"1";"1";"tea; green, 8 oz | tin";2\n',
+                      "CSV, separated by semicolons, UTF-8"),
+    "tabs": (TABS, "CSV, separated by tabs, UTF-8"),
+    "tabs, a comma in a name": (
+        "sample_id\tcatalog_content\tprice\ta,b,c,d\n1\ttea; green, 8 oz | tin\t2\t3\n",
+        "CSV, separated by tabs, UTF-8"),
+    "bars": ('sample_id|catalog_content|price\n1|"tea; green, 8 oz | tin"|2\n',
+             "CSV, separated by vertical bars, UTF-8"),
+    "UTF-16": (TABLE.encode("utf-16"), "CSV, separated by commas, UTF-16"),
+    "UTF-16 without a mark": (TABLE.encode("utf-16-le"), "CSV, separated by commas, UTF-16"),
+    "UTF-16, big end": (TABLE.encode("utf-16-be"), "CSV, separated by commas, UTF-16"),
+    "Excel's Unicode text": (TABS.encode("utf-16"), "CSV, separated by tabs, UTF-16"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", DETECTED)
+def test_files_as_spreadsheets_write_them_are_read_alike(tmp_path: Path, case: str) -> None:
+    content, said = DETECTED[case]
+    form, wrong = first_lines(content)
+    assert (str(form), wrong) == (said, None)
+    path = tmp_path / "train.csv"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    frame = read_catalogue_file(path, labelled=True).frame
+    assert frame.rows() == [("1", "tea; green, 8 oz | tin", None, 2.0)]
+
+
+def test_a_separator_is_detected_of_names_that_nobody_knows() -> None:
+    tables = {"id;title;price\n1;tea, green;2,50\n2;salt, fine;3,10\n": ";", "a,b\n1;2,3;4\n": ",",
+              "a\tb\n,\t,\n": "\t",
+              "a,b;c\n1,2;3\n1,2;3;4\n5;6,7\n": ",", "title\ntea; green\n": ","}  # fmt: skip
+    assert {content: first_lines(content, ())[0].separator for content in tables} == tables
+
+
+def test_what_is_declared_counts_more_than_what_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "train.csv"
+    path.write_text("sample_id^catalog_content^price\n1^tea, green^2\n", encoding="utf-8")
+    with pytest.raises(CatalogueError, match=r'carets .* or set catalogue.separator="\^"'):
+        read_catalogue_file(path, labelled=True)
+    read = read_catalogue_file(path, labelled=True, config=CatalogueConfig(separator="^"))
+    assert read.frame["catalog_content"].to_list() == ["tea, green"]
+    path.write_bytes("sample_id;catalog_content;price;größe\n1;café 5 €;2;3\n".encode("cp1252"))
+    with pytest.raises(CatalogueError, match=r'not UTF-8 .* or set catalogue.encoding="cp1252"'):
+        read_catalogue_file(path, labelled=True)
+    read = read_catalogue_file(path, labelled=True, config=CatalogueConfig(encoding="cp1252"))
+    assert read.frame["catalog_content"].to_list() == ["café 5 €"]
+    # the other file of a run may be of another encoding, and says so by its mark
+    path.write_text(TABLE, encoding="utf-8-sig")
+    assert read_catalogue_file(path, labelled=True, config=CatalogueConfig(encoding="cp1252")).frame.height == 1
+    path.write_bytes(TABLE.encode("utf-16-le"))
+    assert read_catalogue_file(path, labelled=True, config=CatalogueConfig(encoding="utf-16")).frame.height == 1
+
+
+@pytest.mark.parametrize(("encoding", "wrong"), [("utf-16", "\ud800"), ("cp1252", "\udc81"), ("utf-8", "\udcff")])
+def test_bytes_that_are_no_text_are_a_bad_row_in_every_encoding(tmp_path: Path, encoding: str, wrong: str) -> None:
+    handler = "surrogatepass" if encoding == "utf-16" else "surrogateescape"
+    path = tmp_path / "train.csv"
+    path.write_bytes(f"{HEADER}1,tea,2\n2,a{wrong},3\n3,salt,4\n".encode(encoding, handler))
+    config = CatalogueConfig(encoding=encoding)
+    with pytest.raises(CatalogueError, match=rf"1 bad row: row 2 \(line 3\), id '2': it is not {encoding.upper()}"):
+        read_catalogue_file(path, labelled=True, config=config)
 
 
 # content, what is wrong, what to do
 REFUSED: dict[str, tuple[str | bytes, tuple[str, ...], tuple[str, ...]]] = {
-    "Excel's line": (f"sep=,\n{TABLE}", ("Excel's line 'sep=,'",), ("remove line 1",)),
-    "in capitals, CRLF": (f"SEP=,\r\n{TABLE}", ("Excel's line 'SEP=,'",), ("remove line 1",)),
-    "with a mark": ("\ufeffsep=,\n" + TABLE, ("Excel's line 'sep=,'",), ("remove line 1",)),
-    "in quotes, with semicolons": (
-        f'"sep=;"\n{SEMICOLONS}', ("Excel's line", "semicolons"), ("remove line 1", "with commas")),
-    "with semicolons": (f"sep=;\n{SEMICOLONS}", ("Excel's line 'sep=;'", "semicolons"), ("remove line 1", "commas")),
-    "with tabs": (f"sep=\t\n{TABS}", ("Excel's line 'sep=\\t'", "tabs"), ("remove line 1", "commas")),
-    "with an escaped tab": (f"sep=\\t\n{TABS}", ("Excel's line 'sep=\\t'", "tabs"), ("remove line 1", "commas")),
-    "its line saved as a row": (f"sep=,,,\n{TABLE}", ("Excel's line 'sep=,,,'",), ("remove line 1",)),
-    "semicolons": (SEMICOLONS, ("semicolons (';')",), ("save the file with commas and decimal points",)),
-    "quoted, a comma in a field": (
-        '"sample_id";"catalog_content";"price";"size, unit"\n', ("semicolons",), ("with commas",)),
-    "unquoted, a comma in a field": ("sample_id;catalog_content;price;size, unit\n", ("semicolons",), ("with commas",)),
-    "semicolons, other names": ("id;title;cost\n", ("semicolons",), ("with commas",)),
-    "semicolons, other case": ("Sample_ID;Catalog_Content;Price\n", ("semicolons",), ("with commas",)),
-    "R's row names": ('"";"sample_id";"catalog_content";"price"\n', ("semicolons",), ("with commas",)),
-    "tabs": (TABS, ("tabs",), ("with commas",)),
-    "tabs, a comma in a name": ("sample_id\tcatalog_content\tprice\ta,b,c,d\n", ("tabs",), ("with commas",)),
-    "bars": (TABLE.replace(",", "|"), ("vertical bars",), ("with commas",)),
-    "UTF-16": (TABLE.encode("utf-16"), ("UTF-16",), ("as UTF-8 CSV",)),
-    "UTF-16 without a mark": (TABLE.encode("utf-16-le"), ("UTF-16",), ("as UTF-8 CSV",)),
-    "UTF-16, big end": (TABLE.encode("utf-16-be"), ("UTF-16",), ("as UTF-8 CSV",)),
     "UTF-32": (TABLE.encode("utf-32"), ("UTF-32",), ("as UTF-8 CSV",)),
-    "Excel's Unicode text": (TABS.encode("utf-16"), ("UTF-16", "tabs"), ("as UTF-8 CSV with commas",)),
     "Latin-1 and semicolons": ("sample_id;catalog_content;price;gr\u00f6\u00dfe\n".encode("latin-1"),
-                               ("not UTF-8", "semicolons"), ("as UTF-8 CSV with commas",)),
+                               ("not UTF-8",), ("as UTF-8 CSV", 'catalogue.encoding="cp1252"')),
+    "carets": (TABLE.replace(",", "^"), ("carets",), ("with commas", 'catalogue.separator="^"')),
     "old Macintosh": (TABLE.replace("\n", "\r"), ("carriage return alone",), ("line ends LF or CRLF",)),
     "blank lines": (f"\n\r\n{TABLE}", ("it is empty",), ("remove the 2 lines above the header",)),
     "a title": (f"Product list,,\n,,\n{TABLE}", ("'Product list,,'", "line 3"), ("remove the 2 lines",)),
-    "a comment": (f"# exported\n{SEMICOLONS}", ("line 2", "semicolons"), ("remove the line above", "with commas")),
+    "a comment": (f"# exported\n{SEMICOLONS}", ("line 2",), ("remove the line above",)),
+    "Excel's line alone": ("sep=;\n", ("nothing but Excel's sep= line",), ("expected a header",)),
     "quoted lines": ('"sample_id,catalog_content,price"\n"1,a,2"\n', ("one pair of quotes",), ("remove the quotes",)),
     "a quote that stays open": ('"sample_id,catalog_content,price\n1,a,2\n', ("not closed",), ("close it",)),
     "blank lines alone": ("\n\n \n", ("nothing but blank lines",), ("expected a header",)),
@@ -93,22 +156,23 @@ REFUSED: dict[str, tuple[str | bytes, tuple[str, ...], tuple[str, ...]]] = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_is_wrong_and_what_to_change_in_one_line(tmp_path: Path, case: str) -> None:
     content, found, advice = REFUSED[case]
-    said = problem(tmp_path, content)
+    said = problem(content)
     assert said is not None
     assert "\n" not in said
     assert "\t" not in said
     wrong, _, change = said.partition("; ")
     assert all(word in wrong for word in found), said
     assert all(word in change for word in advice), said
+    (tmp_path / "train.csv").write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(CatalogueError) as caught:
         read_catalogue_file(tmp_path / "train.csv", labelled=True)
     assert str(caught.value) == f"{tmp_path / 'train.csv'}: {said}"
 
 
-def test_predictions_are_known_by_one_column(tmp_path: Path) -> None:
-    assert problem(tmp_path, "sample_id,a\n1,2\n", ("sample_id",)) is None
-    assert "semicolons" in (problem(tmp_path, "sample_id;price;a\n1;2;3\n", ("sample_id",)) or "")
-    assert "semicolons" in (problem(tmp_path, '"";"sample_id";"a,b"\n', ("sample_id",)) or "")
+def test_predictions_are_known_by_one_column() -> None:
+    assert first_lines("sample_id,a\n1,2\n", ("sample_id",))[0].separator == ","
+    assert first_lines("sample_id;price;a\n1;2;3\n", ("sample_id",))[0].separator == ";"
+    assert first_lines('"";"sample_id";"a,b"\n', ("sample_id",))[0].separator == ";"
 
 
 @given(
@@ -116,13 +180,13 @@ def test_predictions_are_known_by_one_column(tmp_path: Path) -> None:
     others=st.lists(st.text("ab ,;|\t\n\"'é", min_size=1, max_size=6), max_size=3),
     mark=st.sampled_from(["", "\ufeff"]),
     end=st.sampled_from(["\n", "\r\n"]),
+    above=st.booleans(),
 )
 def test_the_separator_is_found_whatever_quoted_names_hold(
-    tmp_path_factory: pytest.TempPathFactory, separator: str, others: list[str], mark: str, end: str
+    separator: str, others: list[str], mark: str, end: str, above: bool
 ) -> None:
     names = [*NAMES, *others]
     quoted = separator.join('"' + name.replace('"', '""') + '"' for name in names)
-    said = problem(tmp_path_factory.mktemp("any"), f"{mark}{quoted}{end}{separator.join('1' for _ in names)}{end}")
-    assert (said is None) == (separator == ","), said
-    if said:
-        assert {";": "semicolons", "\t": "tabs", "|": "vertical bars"}[separator] in said
+    line = f"sep={separator}{end}" if above else ""
+    form, said = first_lines(f"{mark}{line}{quoted}{end}{separator.join('1' for _ in names)}{end}")
+    assert (said, form.separator, form.lines_above) == (None, separator, int(above))

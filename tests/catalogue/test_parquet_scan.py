@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pricing.catalogue import parquet_scan, raw_rows, row_checks
+from pricing.catalogue import parquet_scan, raw_batch, row_checks
 from pricing.catalogue.reading import Catalogue, read_catalogue_file
 from pricing.config.catalogue import CatalogueConfig
 from pricing.errors import CatalogueError
@@ -71,7 +71,7 @@ BAD = {
     "timestamps": ("price", pa.array([1, 2, 3], pa.timestamp("us")), "timestamp"),
     "durations": ("price", pa.array([1, 2, 3], pa.duration("s")), "duration"),
     "truth values": ("price", pa.array([True, False, True]), "bool"),
-    "lists": ("catalog_content", pa.array([["x"], ["y"], []]), "list"),
+    "lists": ("catalog_content", pa.array([[{"x": 1}], [], []]), "list"),
     "records": ("price", pa.array([{"value": 1.0}] * 3), "struct"),
     "bytes": ("sample_id", pa.array([b"a", b"b", b"c"], pa.binary(1)), "fixed_size_binary"),
     "fractions": ("sample_id", pa.array([1.5, 2.5, 3.5]), "double"),
@@ -177,7 +177,7 @@ def test_a_text_beyond_the_limit_is_cut_and_counted(
 
 
 def test_a_field_beyond_memory_says_so(tmp_path: Path, csv_limit: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(raw_rows, "BATCH_CHARACTERS", 1_000)
+    monkeypatch.setattr(raw_batch, "BATCH_CHARACTERS", 1_000)
     path, _ = write_both(tmp_path, ["tea", "jam," * 300, "salt"])
     with pytest.raises(CatalogueError, match=r"id '1': a text is longer than 1,000 characters \(1,\d\d\d were read"):
         read_catalogue_file(path, labelled=True)

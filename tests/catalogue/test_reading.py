@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricing.catalogue import raw_rows
+from pricing.catalogue import raw_batch
 from pricing.catalogue.ingest import read_catalogue
 from pricing.catalogue.reading import catalogue_schema, read_catalogue_file
 from pricing.config.catalogue import CatalogueConfig
@@ -84,18 +84,19 @@ def test_quarantine_keeps_exactly_the_rows_around_it(tmp_path: Path, case: str) 
         ("train.csv", b"", "empty"),
         ("train.csv", HEADER, "no data rows"),
         ("train.csv", b"sample_id,price\n1,2\n", "missing columns catalog_content"),
+        ("train.csv", b"sample_id,catalog_content,price,price\n1,a,2,3\n", "more than once"),
         (
             "train.csv",
-            b"sample_id;catalog_content;price\n1;a;2\n",
-            "semicolons (';'), not commas; save the file with commas",
+            b"\x1f\x8b\x08rest",
+            "gzip archive, not CSV; unpack or export it as UTF-8 CSV, or let its name end",
         ),
-        ("train.csv", b"sample_id,catalog_content,price,price\n1,a,2,3\n", "more than once"),
-        ("train.csv", "sample_id,catalog_content,price\n1,a,2\n".encode("utf-16"), "UTF-16"),
+        ("train.csv.gz", HEADER + GOOD, "cannot be decompressed"),
+        ("train.parquet.gz", b"\x1f\x8b\x08rest", ".parquet.gz are not read"),
+        ("train.xls", b"\xd0\xcf\x11\xe0", ".xls are not read; expected .csv"),
         ("train.csv", b"PK\x03\x04rest", "zip archive"),
         ("train.csv", b"PAR1rest", "Parquet"),
         ("train.parquet", HEADER + GOOD, "not Parquet"),
         ("train.parquet", b"PAR1 and then nothing", "not a readable Parquet file"),
-        ("train.xlsx", b"PK\x03\x04rest", ".xlsx are not read"),
         ("train.csv", HEADER + b"1,a,,0\n", "0 is not positive"),
         ("train.csv", HEADER + b"1,a,,1e16\n", "1e16 is above 1e15"),
     ],
@@ -204,7 +205,7 @@ def test_a_file_is_judged_as_one_however_it_is_cut(
         else:
             kept[name] = number
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(raw_rows, "BATCH_ROWS", size)
+        patch.setattr(raw_batch, "BATCH_ROWS", size)
         if not kept:
             with pytest.raises(CatalogueError, match="no usable row is left"):
                 read_catalogue_file(path, labelled=True, config=QUARANTINE)

@@ -203,31 +203,26 @@ def test_a_comma_at_the_end_of_each_line_is_no_row_number(tables: tuple[Path, Pa
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    "change",
     [
-        (lambda text: text.replace(",", ";"), "separated by semicolons"),
-        (lambda text: text.replace(",", "\t"), "separated by tabs"),
-        (lambda text: "sep=,\n" + text, r"Excel's line 'sep=,'"),
-        (lambda text: "sep=;\n" + text.replace(",", ";"), r"Excel's line 'sep=;'"),
-        (lambda text: re.sub(r"(?m)^.*$", lambda line: ";".join(f'"{v}"' for v in line[0].split(",")), text.strip()),
-         "separated by semicolons"),
+        lambda text: text.replace(",", ";"),
+        lambda text: text.replace(",", "\t"),
+        lambda text: "sep=,\n" + text,
+        lambda text: "sep=;\n" + text.replace(",", ";"),
+        lambda text: re.sub(r"(?m)^.*$", lambda line: ";".join(f'"{v}"' for v in line[0].split(",")), text.strip()),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("which", [0, 1])
-def test_other_separators_are_told_of(
-    tables: tuple[Path, Path], which: int, change: Callable[[str], str], words: str
-) -> None:
+def test_other_separators_are_read_alike(tables: tuple[Path, Path], which: int, change: Callable[[str], str]) -> None:
+    expected = [table.frame for table in read_pair(*tables)[:2]]
     tables[which].write_text(change(tables[which].read_text()))
-    with pytest.raises(PredictionsError, match=rf"{tables[which].name}: line 1: .*{words}"):
-        read_pair(*tables)
+    found = read_pair(*tables)
+    assert found[0].frame.equals(expected[0])
+    assert found[1].frame.equals(expected[1])
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_other_encodings(tables: tuple[Path, Path], encoding: str) -> None:
     text = tables[0].read_text()
     tables[0].write_text(text, encoding=encoding)
-    if encoding == "utf-8-sig":
-        assert read_pair(*tables)[2] == ("m1", "m2")
-    else:
-        with pytest.raises(PredictionsError, match=r"oof\.csv: line 1: the text is UTF-16, not UTF-8"):
-            read_pair(*tables)
+    assert read_pair(*tables)[2] == ("m1", "m2")
