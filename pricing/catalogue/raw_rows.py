@@ -1,5 +1,6 @@
 """The columns of a catalogue that are read, by their roles, and the rows of them."""
 
+import difflib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,14 +78,10 @@ def _missing(missing: list[str], table: RawTable, needed: list[str], roles: Colu
         wanted = f"expected {', '.join(needed)} and, if there are images, {images}"
         return f"missing columns {', '.join(missing)}; found {found}; {wanted}"
     names = {name.casefold(): name for name in table.columns}
-    near = [
-        f"{name} (is it {names[close[0]]}?)"
-        if (close := difflib.get_close_matches(name.casefold(), names, 1))
-        else name
-        for name in missing
-    ]
+    nearest = {name: difflib.get_close_matches(name.casefold(), names, 1) for name in missing}
+    near = "".join(f"; is {name} called {names[close[0]]}?" for name, close in nearest.items() if close)
     file = table.name if table.form.kind != "table" else "FILE"
     return (
-        f"missing columns {', '.join(near)}, which the roles name (catalogue.columns, --columns); found {found}; "
+        f"missing columns {', '.join(missing)}, which the roles name (catalogue.columns, --columns); found {found}{near}; "
         f"correct the roles, or give a file that has them; pricing columns {file} proposes roles"
     )
