@@ -71,7 +71,7 @@ def read_catalogue(train: Path, test: Path | None, config: CatalogueConfig, out:
             logger.info("%s: %s", path.name, noted.skipped())
         if path and noted.several_image_links:
             count = noted.several_image_links
-            logger.warning("%s: %d rows hold several image links; the first one of each is used", path.name, count)
+            logger.info("%s: %d rows hold several image links; the first that can be had is used", path.name, count)
     logger.info("catalogue: %d rows with prices, %d to price, %d without a price to price too, %d left out", len(price),
                 asked_rows, unpriced, len(rejected) + len(rejected_test))  # fmt: skip
 

@@ -18,6 +18,8 @@ from yarl import URL
 _BLANKS = " \t\r\n\f\v\u00a0\u200b\u2060\ufeff"
 _PLAIN = rf"^(?i:https?)://[^\s{_BLANKS[7:]}|;,\"'`<>&\[\](){{}}\\^~；，、]+$"
 """A field that is one link for certain; polars reads it too, so that a million good links cost nothing."""
+_SEVERAL = rf"{_PLAIN[:-1]}(?:[\s|;,]+{_PLAIN[1:-1]})+$"
+"""Several such links and nothing else, which polars reads too."""
 _EXTENSION = r"\.(?:jpe?g|jfif|png|gif|webp|bmp|avif)"
 _HOST = (
     r"(?:(?:[^\W_](?:[\w-]*[^\W_])?\.)+(?:xn--[\w-]+|[^\W\d_]{2,})|localhost|\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:.]+\])"
@@ -37,6 +39,8 @@ _ENTITY = re.compile(r"&(?:amp|quot|apos|lt|gt|#\d{1,7}|#x[0-9a-f]{1,6});", re.I
 _QUOTED = re.compile(r"""(["'])(.*?)\1""", re.DOTALL)
 _IN_MARKUP = re.compile(r"""(?<=["'(=])\s*((?:https?:)?//[^\s"'<>)]+)""", re.IGNORECASE)
 _BEFORE, _BEHIND = "\"'`“”‘’«»<" + _BLANKS, '"`“”‘’«»>|' + _BLANKS
+_AROUND = ("[]", "()", "{}", "<>", '""', "''")
+"""What stands around a list or markup, which may be written on several lines."""
 _LEFT_OVER = re.compile(rf"({_EXTENSION})(?:[,;']+| (?:\d+(?:\.\d+)?[wx]|[-/&+]|and))$", re.IGNORECASE)
 
 
@@ -56,6 +60,11 @@ def split_links(field: str) -> list[str]:
     text = field.strip(_BLANKS)
     if re.match(_PLAIN, text):
         return [text]
+    if re.match(_SEVERAL, text):
+        return list(dict.fromkeys(re.split(r"[\s|;,]+", text)))
+    lines = text.split("\n") if text[:1] + text[-1:] not in _AROUND else []
+    if len(lines) > 1:
+        return list(dict.fromkeys(link for line in lines for link in split_links(line)))
     while (plain := _ENTITY.sub(lambda match: html.unescape(match[0]), text)) != text:
         # some feeds escape twice
         text = plain
@@ -93,10 +102,17 @@ def tidy_links(column: pl.Series) -> tuple[pl.Series, int]:
     doubtful = column.filter(column.is_not_null() & ~column.str.contains(_PLAIN))
     if not len(doubtful):
         return column, 0
-    found = {field: split_links(field) for field in doubtful.unique()}
+    good = doubtful.str.contains(_SEVERAL)
+    lists = doubtful.filter(good).str.replace_all(r"[\s|;,]+", "\n").str.split("\n")
+    found = {field: split_links(field) for field in doubtful.filter(~good).unique()}
     firsts = {field: links[0] if links else None for field, links in found.items()}
     several = [field for field, links in found.items() if len(links) > 1]
-    return (column.replace_strict(firsts, default=column, return_dtype=pl.String), int(doubtful.is_in(several).sum()))
+    count = int(doubtful.is_in(several).sum()) + int((lists.list.n_unique() > 1).sum())
+    if len(lists):
+        field = pl.col(column.name)
+        first = pl.when(field.str.contains(_SEVERAL)).then(field.str.extract(r"^([^\s|;,]+)")).otherwise(field)
+        column = column.to_frame().select(first).to_series()
+    return column.replace_strict(firsts, default=column, return_dtype=pl.String), count
 
 
 def has_scheme(link: str) -> bool:

@@ -33,7 +33,8 @@ class ReadingNotes:
     cut_texts : int
         Rows whose text was cut after 1,000,000 characters.
     several_image_links : int
-        Rows whose image_link holds several, of which the first is used; counted by the catalogue stage.
+        Rows whose image_link holds several, of which the first that can be had is used; counted by the catalogue
+        stage.
     """
 
     left_out: dict[str, int] = field(default_factory=dict)

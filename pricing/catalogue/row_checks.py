@@ -103,6 +103,9 @@ def _typed(frame: pl.DataFrame, labelled: bool, roles: ColumnsConfig) -> pl.Data
     missing = [pl.lit(None, pl.String).alias(name) for name in raw_columns(roles, labelled) if name not in there]
     frame = frame.with_columns(missing)
     links = [pl.col(role_name("image", column)).str.strip_chars() for column in roles.image]
+    if len(links) > 1:
+        # a list of several lines stays one column's
+        links = [one.str.replace_all(r"[\r\n]+", " ") for one in links]
     written = [pl.when(one != "").then(one) for one in links]
     link = pl.concat_str(*written, separator="\n", ignore_nulls=True) if written else pl.lit("")
     declared = {name: _declared(name, dtype, roles) for name, dtype in declared_types(roles).items()}

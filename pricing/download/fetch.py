@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from pricing.catalogue.links import tidy_links
 from pricing.catalogue.split import LABELLED, UNLABELLED
 from pricing.config.catalogue import ImagesConfig
 from pricing.download.folder_images import FolderImages
+from pricing.download.further import found_further, further_links, is_had
 from pricing.download.image_store import ImageStore
 from pricing.download.manifest import ImageRecord, Manifest
 from pricing.download.sources import ImageSource
@@ -85,7 +86,8 @@ def collect_images(
     out : Path
         Receives ``images.parquet`` (one row per distinct link, sorted: image_link, file, sha256, width, height,
         status ``ok``/``failed``/``missing``, reason), ``missing.csv`` (image_link and reason of those that are not
-        there) and ``summary.json`` (requested, present, failed by reason; the numbers add up).
+        there) and ``summary.json`` (requested, present, failed by reason; the numbers add up). Where the first link of
+        a field failed and another one did not, the row has that one's image, and ``further link 2`` as its reason.
 
     Raises
     ------
@@ -96,7 +98,9 @@ def collect_images(
     store = ImageStore(image_folder, config)
     with Manifest(store.root / "manifest.sqlite") as manifest:
         known = manifest.load(origin, links)
-    rows = [_row(link, known.get(link), store) for link in links]
+        further = further_links([link for link in links if not is_had(known.get(link), store)])
+        known |= manifest.load(origin, {link for more in further.values() for link in more} - known.keys())
+    rows = [_row(link, further.get(link, ()), known, store) for link in links]
     table = pl.DataFrame(rows, schema=SCHEMA, orient="row")
     table.write_parquet(out / "images.parquet")
     table.filter(pl.col("status") != "ok").select("image_link", "reason").write_csv(out / "missing.csv")
@@ -107,6 +111,8 @@ def collect_images(
         "failed": {str(reason): count for reason, count in sorted(failed.items())},
     }
     write_json(out / "summary.json", summary)
+    if rescued := sum(status == "ok" and reason is not None for *_, status, reason in rows):
+        logger.info("images: %d are those of a further link, as the first one gave none", rescued)
     if source.kind == "folder":
         _warn_of_unlinked(catalogue, Path(str(source.location)))
 
@@ -123,12 +129,13 @@ def _warn_of_unlinked(catalogue: Path, folder: Path) -> None:
 
 
 def _row(
-    link: str, record: ImageRecord | None, store: ImageStore
+    link: str, further: Sequence[str], known: Mapping[str, ImageRecord], store: ImageStore
 ) -> tuple[str, str | None, str | None, int | None, int | None, str, str | None]:
+    record, reason = found_further(further, known, store) or (known.get(link), None)
     if record is None:
         return link, None, None, None, None, "missing", "not_fetched"
     if record.status != "ok":
         return link, None, None, None, None, record.status, record.reason or "unknown"
-    if record.file is None or not store.is_whole(record.file, record.stored_bytes or 0):
+    if not is_had(record, store):
         return link, None, None, None, None, "missing", "file_lost"
-    return link, record.file, record.sha256, record.width, record.height, "ok", None
+    return link, record.file, record.sha256, record.width, record.height, "ok", reason

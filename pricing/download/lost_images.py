@@ -16,6 +16,7 @@ import polars as pl
 
 from pricing.catalogue.links import complete, first_link
 from pricing.config.catalogue import ImagesConfig
+from pricing.download.further import link_used
 from pricing.download.image_store import ImageStore
 from pricing.download.manifest import ImageRecord, Manifest
 
@@ -59,12 +60,14 @@ def describe_download(
     store = ImageStore(work, config)
     with Manifest(store.root / "manifest.sqlite") as manifest:
         known = manifest.load(origin, rows["image_link"])
+        used = {field: link_used(field, reason) for field, reason in rows.select("image_link", "reason").iter_rows()}
+        known |= manifest.load(origin, set(used.values()) - known.keys())
     present: set[str] = set()
     lost: dict[str, Counter[str]] = defaultdict(Counter)
     examples: dict[tuple[str, str], ImageRecord] = {}
     moments: list[float] = []
     for link, file, status, reason in rows.iter_rows():
-        host, record = _host(link) if origin == "web" else "", known.get(link)
+        host, record = _host(used[link]) if origin == "web" else "", known.get(used[link])
         if status == "ok":
             present.add(host)
             moments += _fetched(record, work / file)

@@ -8,6 +8,7 @@ from typing import Any
 from pricing.config.catalogue import ImagesConfig
 from pricing.download.downloader import ResumableImageDownloader
 from pricing.download.fetch import catalogue_links, ids_by_link
+from pricing.download.further import fetch_further
 from pricing.download.progress import Progress, ProgressCallback, ShardReport, ShardTotals
 from pricing.download.progress_display import progress_lines
 from pricing.download.sources import ImageSource
@@ -65,10 +66,12 @@ def fetch_shard(
 ) -> ShardReport:  # fmt: skip
     """Fetch some images into the work folder; what is there already is not fetched again.
 
+    First the first links of all fields are asked for; then, for those that gave no image, the next ones in their order.
+
     Parameters
     ----------
     links : list of str
-        The catalogue's links.
+        The catalogue's fields, each of one or several links.
     config : ImagesConfig
         Limits, resize settings, patience.
     work : Path
@@ -86,7 +89,7 @@ def fetch_shard(
     Returns
     -------
     ShardReport
-        Failures of single images are counted in it, not raised.
+        Of fields. Failures of single images are counted in it, not raised.
 
     Raises
     ------
@@ -96,7 +99,8 @@ def fetch_shard(
         The manifest is damaged.
     """
     downloader = ResumableImageDownloader(config, work, source=source, threads=threads, progress=progress)
-    return downloader.download_batch(links, sample_ids)
+    report = downloader.download_batch(links, sample_ids)
+    return fetch_further(links, report, config, work, source, sample_ids, threads, progress)
 
 
 def shard_of(links: list[str], shard: int, shards: int) -> list[str]:

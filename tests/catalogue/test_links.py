@@ -181,6 +181,28 @@ def test_any_field_gives_links_and_no_exception(field: str) -> None:
     assert several == (len(split_links(field)) > 1)
 
 
+@given(
+    names=st.lists(st.sampled_from(["a", "b", "w_300,h_2/c", "d?x=1", "e", ""]), min_size=1, max_size=4),
+    separators=st.lists(st.sampled_from(["|", " ; ", ",", ", ", "\n", "\n\n", " ", "|,"]), min_size=4, max_size=4),
+)
+def test_a_column_is_read_as_its_fields_are(names: list[str], separators: list[str]) -> None:
+    links = [f"https://shop.example/{name}.jpg" for name in names]
+    field = "".join(separator + link for separator, link in zip(["", *separators], links, strict=False))
+    column, several = tidy_links(pl.Series("image_link", [field, B, None, field]))
+    assert column.to_list() == [first_link(field), B, None, first_link(field)]
+    assert split_links(field) == list(dict.fromkeys(links))
+    assert several == 2 * (len(set(names)) > 1)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [f'["{A}", "{B}"]\nC', f'C\n["{A}", "{B}"]', f"{A}|{B}\nC", f"('{A}', '{B}')\nC", f'[ "{A}",  "{B}" ]\nC',
+     f'["{A}"]\n["{B}", "C"]', f'<img src="{A}">\n{B}\nC'],
+)  # fmt: skip
+def test_columns_below_each_other_may_each_be_a_list(field: str) -> None:
+    assert sorted(split_links(field.replace("C", "https://shop.example/c.jpg"))) == [A, B, "https://shop.example/c.jpg"]
+
+
 def test_a_column_without_links_of_any_type() -> None:
     assert tidy_links(pl.Series("image_link", [None, None]))[0].to_list() == [None, None]
 
