@@ -13,6 +13,7 @@ from typing import Literal
 
 import polars as pl
 
+from pricing.catalogue.currencies import one_currency
 from pricing.errors import CatalogueError
 
 Mark = Literal[".", ","]
@@ -80,6 +81,28 @@ def read_written(values: pl.Series) -> pl.DataFrame:
     )  # fmt: skip
 
 
+def read_priced(values: pl.Series) -> pl.DataFrame:
+    """Read values both ways, with the currency beside them.
+
+    Parameters
+    ----------
+    values : Series of shape (n,)
+        String; nulls are read as nulls.
+
+    Returns
+    -------
+    DataFrame
+        n rows: ``point`` and ``comma`` as `read_written` has them, null where anything but a currency stands beside the
+        number; ``currency`` (String as `pricing.catalogue.currencies` names it, "" without, null where unread).
+    """
+    table = read_written(values)
+    beside = table.select(pl.concat_str("before", pl.lit("\n"), "behind")).to_series()
+    known = {texts: one_currency(*texts.split("\n")) for texts in beside.drop_nulls().unique()}
+    currency = beside.replace_strict(known, default=None, return_dtype=pl.String)
+    readings = (pl.when(currency.is_not_null()).then(name).alias(name) for name in ("point", "comma"))
+    return table.select(*readings, currency=currency)
+
+
 def is_plain(values: pl.Series) -> pl.Series:
     """Whether values are written as machines write numbers: ``4.99``, ``1e3``, ``4.890000000000001``."""
     return values.str.strip_chars().str.contains(_MACHINE)
@@ -98,7 +121,7 @@ class DecimalMark:
     fallback : str or None
         Mark that counts where no value proves one: that of the file's prices, or of the catalogue learnt from.
     proof : str
-        What settled it, for people: "declared", or a value.
+        What settled it, for people: "declared", or a value and its place; "" for the fallback.
     """
 
     where: str
@@ -132,18 +155,20 @@ class DecimalMark:
         }
         counts = {mark: len(places) for mark, places in proofs.items()}
         first = {mark: f"{written[places[0]]!r} ({place(places[0])})" for mark, places in proofs.items() if len(places)}
+        both = (point != comma).fill_null(False).arg_true()
         if counts["."] != counts[","]:
             found: Mark = "." if counts["."] > counts[","] else ","
             self.mark, self.proof = found, first[found]
+        elif not counts["."] and not len(both):
+            return
+        elif self.fallback is not None:
+            self.mark, self.proof = self.fallback, ""
         elif counts["."]:
             raise CatalogueError(
                 f"{self.where}: as many values have a decimal point, such as {first['.']}, as a decimal comma, such as "
                 f"{first[',']}; {_DECLARE}, or write all of them alike"
             )
-        elif len(both := (point != comma).fill_null(False).arg_true()):
-            if self.fallback is not None:
-                self.mark = self.fallback
-                return
+        else:
             at = both[0]
             raise CatalogueError(
                 f"{self.where}: {written[at]!r} ({place(at)}) is {_shown(point[at])} with a decimal point and "
@@ -153,6 +178,15 @@ class DecimalMark:
     def read(self, readings: pl.DataFrame) -> pl.Series:
         """Return the values as the mark has them, Float64; without a mark all readings are whole numbers."""
         return readings["comma" if self.mark == "," else "point"]
+
+
+def telling_example(written: pl.Series, number: pl.Series, mark: Mark | None) -> str | None:
+    """Return the longest value that is no machine's number, and what it was read as; None where there is none."""
+    odd = written.set(number.is_null() | (is_plain(written) & (mark != ",")), None)
+    if odd.null_count() == len(odd):
+        return None
+    at = odd.str.len_chars().fill_null(0).arg_max()
+    return f"{written[at]} -> {_shown(number[at])}"  # type: ignore[index]
 
 
 _DECLARE = "declare it with the setting catalogue.decimal_mark=. or catalogue.decimal_mark=,"
