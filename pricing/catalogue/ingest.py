@@ -1,6 +1,7 @@
 """The first step of a run: read and check the catalogue files."""
 
 import logging
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import pyarrow.parquet as pq
 
 from pricing.catalogue.links import tidy_links
 from pricing.catalogue.reading import ReadingNotes, Rejected, catalogue_schema, rejected_table, stream_catalogue_file
+from pricing.catalogue.reading_words import reading_words, unread_words
 from pricing.catalogue.split import LABELLED, UNLABELLED, UNPRICED
+from pricing.catalogue.written_numbers import Mark
 from pricing.config.catalogue import CatalogueConfig
 from pricing.errors import CatalogueError
 from pricing.store.artifacts import write_json
@@ -47,7 +50,7 @@ def read_catalogue(train: Path, test: Path | None, config: CatalogueConfig, out:
     notes = {"train": ReadingNotes(), "test": ReadingNotes()}
     prices_asked = config.on_unpriced_rows == "price"
     rejected = _write_train(train, config, out, notes["train"])
-    rejected_test, asked_rows = _write_test(test, config, out, notes["test"])
+    rejected_test, asked_rows = _write_test(test, config, out, notes["test"], notes["train"].marks)
     if config.on_bad_rows == "quarantine":
         rejected_table([*rejected, *rejected_test]).write_csv(out / "rejected.csv")
     learned, asked = pl.scan_parquet(out / LABELLED), pl.scan_parquet(out / UNLABELLED).head(asked_rows)
@@ -64,12 +67,17 @@ def read_catalogue(train: Path, test: Path | None, config: CatalogueConfig, out:
         )["len"],
         "price": {f"q{round(100 * level):03d}": float(np.quantile(price, level)) for level in levels}
         | {"mean": float(price.mean())},
+        **({"currency": notes["train"].currency} if notes["train"].currency else {}),
     }
     write_json(out / "summary.json", summary)
     for path, noted in ((train, notes["train"]), (test, notes["test"])):
-        if path and noted.skipped():
+        if path is None:
+            continue
+        if noted.skipped():
             logger.info("%s: %s", path.name, noted.skipped())
-        if path and noted.several_image_links:
+        for words in [*reading_words(noted.read), *unread_words(noted.read)]:
+            logger.info("%s: %s", path.name, words)
+        if noted.several_image_links:
             count = noted.several_image_links
             logger.info("%s: %d rows hold several image links; the first that can be had is used", path.name, count)
     logger.info("catalogue: %d rows with prices, %d to price, %d without a price to price too, %d left out", len(price),
@@ -94,14 +102,14 @@ def _write_train(path: Path, config: CatalogueConfig, out: Path, notes: ReadingN
 
 
 def _write_test(
-    path: Path | None, config: CatalogueConfig, out: Path, notes: ReadingNotes
+    path: Path | None, config: CatalogueConfig, out: Path, notes: ReadingNotes, marks: Mapping[str, Mark]
 ) -> tuple[list[Rejected], int]:
     """Check the file to price and write its good rows, then those without a price; the rows left out, and its own."""
     rejected: list[Rejected] = []
     rows, known = 0, pl.Series("sample_id", [], pl.String)
     with _writer(out / UNLABELLED, catalogue_schema(config, False)) as test:
         if path is not None:
-            for good, bad in stream_catalogue_file(path, labelled=False, config=config, notes=notes):
+            for good, bad in stream_catalogue_file(path, labelled=False, config=config, notes=notes, marks=marks):
                 notes.several_image_links += tidy_links(good["image_link"])[1]
                 _write(test, good)
                 rows += good.height

@@ -94,6 +94,17 @@ class PriceColumn:
             found["without_currency"] = self._priced - self._named
         return found
 
+    @property
+    def misfit(self) -> str:
+        """What is wrong with a price of the other decimal mark; "" as long as the mark is not known."""
+        if self.mark.mark is None:
+            return ""
+        shown = "is declared" if self.mark.proof == "declared" else f"{self.mark.proof} shows"
+        return (
+            f"does not fit the decimal {MARK_NAMES[self.mark.mark]} that {shown}; write it with that, or declare the "
+            "other one with catalogue.decimal_mark"
+        )
+
     def _written(self, text: pl.Series, place: Callable[[int], str]) -> tuple[pl.Series, pl.Series]:
         """Numbers of prices as they are written, and which of them have the other mark."""
         readings = read_priced(text)
@@ -110,12 +121,12 @@ class PriceColumn:
         self._named += len(named)
         found = currency.gather(named)
         for code in found.unique(maintain_order=True):
-            at = named[found.eq(code).arg_max()]  # type: ignore[index]
+            at = named[found.eq(code).arg_max()]
             here = f"{text[at]!r} ({place(at)})"
             if self._declared and code != self._declared and self._declared not in SHARED.get(code, ()):
                 raise CatalogueError(
-                    f"{self._where}: {here} is in {code}, and catalogue.currency declares {self._declared}; give prices "
-                    "of one currency, or declare theirs"
+                    f"{self._where}: {here} is in {code}, and catalogue.currency declares {self._declared}; give "
+                    "prices of one currency, or declare theirs"
                 )
             if not self._declared and self.currency and code != self.currency:
                 advice = "convert them to one"
@@ -123,19 +134,12 @@ class PriceColumn:
                     shared = min(code, self.currency, key=len)
                     advice += f", or declare catalogue.currency if {shared} stands for it too"
                 raise CatalogueError(
-                    f"{self._where}: prices are of two currencies, {self.currency} as in {self._named_by} and {code} as "
-                    f"in {here}; {advice}"
+                    f"{self._where}: prices are of two currencies, {self.currency} as in {self._named_by} and {code} "
+                    f"as in {here}; {advice}"
                 )
             if not self.currency:
                 self.currency = code
             self._named_by = self._named_by or here
-
-
-def other_mark(mark: DecimalMark) -> str:
-    """Say what is wrong with a price of the other decimal mark, for a row that is left out."""
-    assert mark.mark is not None
-    shown = f"that {mark.proof} shows" if mark.proof != "declared" else "that is declared"
-    return f"does not fit the decimal {MARK_NAMES[mark.mark]} {shown}; write it with that, or declare the other mark"
 
 
 def _read(number: pl.Series, unpriced: pl.Series, misfit: pl.Series) -> pl.DataFrame:

@@ -1,6 +1,6 @@
 """Catalogues, of CSV, Parquet or a table, into checked tables, with every bad row named, in bounded memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from pricing.catalogue.raw_rows import raw_batches
 from pricing.catalogue.renaming import model_names
 from pricing.catalogue.roles import declared_types
 from pricing.catalogue.row_checks import NO_PRICE, TEXT_CHARACTERS, RowChecker
+from pricing.catalogue.typed_values import ValueReader
+from pricing.catalogue.written_numbers import Mark
 from pricing.config.catalogue import CatalogueConfig
 from pricing.config.columns import ColumnsConfig
 from pricing.errors import CatalogueError
@@ -35,12 +37,21 @@ class ReadingNotes:
     several_image_links : int
         Rows whose image_link holds several, of which the first that can be had is used; counted by the catalogue
         stage.
+    read : dict of str to dict
+        Column, by role, to what its values were read as, once the file is read; see `ValueReader.notes`.
+    marks : dict of str to str
+        Column of numbers to its decimal mark.
+    currency : str
+        Currency of the prices; "" where none is known.
     """
 
     left_out: dict[str, int] = field(default_factory=dict)
     empty_rows: int = 0
     cut_texts: int = 0
     several_image_links: int = 0
+    read: dict[str, dict[str, Any]] = field(default_factory=dict)
+    marks: dict[str, Mark] = field(default_factory=dict)
+    currency: str = ""
 
     def counts(self) -> dict[str, Any]:
         """Return the counts as summary.json and run.json have them."""
@@ -50,6 +61,9 @@ class ReadingNotes:
             "empty_rows": self.empty_rows,
             "cut_texts": self.cut_texts,
             "several_image_links": self.several_image_links,
+            # a catalogue of plain numbers has neither
+            **({"read": self.read} if self.read else {}),
+            **({"marks": self.marks} if self.marks else {}),
         }
 
     def skipped(self) -> str:
@@ -94,6 +108,7 @@ def stream_catalogue_file(
     labelled: bool,
     config: CatalogueConfig | None = None,
     notes: ReadingNotes | None = None,
+    marks: Mapping[str, Mark] | None = None,
 ) -> Iterator[tuple[pl.DataFrame, list[Rejected]]]:
     """Read one catalogue file, or a table, batch by batch and check it.
 
@@ -114,6 +129,8 @@ def stream_catalogue_file(
         one with the price null. No other word counts as no price.
     notes : ReadingNotes, optional
         Is filled while the file is read.
+    marks : mapping of str to str, optional
+        As `ValueReader` takes them: those of the catalogue learnt from.
 
     Yields
     ------
@@ -125,10 +142,12 @@ def stream_catalogue_file(
     ------
     CatalogueError
         A file that is missing, empty, without data rows, of another type, or without a needed column; bad rows when
-        refusing, at the file's end, so that all of them are counted; no good row when quarantining.
+        refusing, at the file's end, so that all of them are counted; no good row when quarantining; prices of two
+        currencies; values that nothing tells the decimal mark of.
     """
     config = config or CatalogueConfig()
-    checker = RowChecker(source_name(source, short=True), labelled, config)
+    values = ValueReader(source_name(source), labelled, config, marks or {})
+    checker = RowChecker(source_name(source, short=True), labelled, config, values)
     notes = ReadingNotes() if notes is None else notes
     good_rows = bad_rows = 0
     named: list[Rejected] = []
@@ -143,6 +162,7 @@ def stream_catalogue_file(
             notes.left_out[entry.kind] = notes.left_out.get(entry.kind, 0) + 1
         if config.on_bad_rows == "quarantine" or not bad_rows:
             yield good, bad
+    notes.read, notes.marks, notes.currency = values.notes(), values.marks, values.currency
     notes.left_out = dict(sorted(notes.left_out.items(), key=lambda item: (-item[1], item[0])))
     name = source_name(source)
     if good_rows + bad_rows == 0:
@@ -155,20 +175,22 @@ def stream_catalogue_file(
 
 def read_catalogue_file(
     source: Path | pa.Table, *, labelled: bool, config: CatalogueConfig | None = None,
-    names: ColumnsConfig | None = None,
+    names: ColumnsConfig | None = None, marks: Mapping[str, Mark] | None = None,
 ) -> Catalogue:  # fmt: skip
     """Read one catalogue file or table whole; parameters and errors are those of `stream_catalogue_file`.
 
     ``names`` are the roles as the file calls its columns, where it has other names than ``config``, whose names the
-    read catalogue has.
+    read catalogue and ``marks`` have.
     """
     config = config or CatalogueConfig()
     asked = config.model_copy(update={"columns": names or config.columns})
     frames, rejected, notes = [pl.DataFrame(schema=catalogue_schema(asked, labelled))], [], ReadingNotes()
-    for good, bad in stream_catalogue_file(source, labelled=labelled, config=asked, notes=notes):
+    called = model_names(asked.roles, config.roles)
+    own = {name: mark for name in declared_types(asked.roles) if (mark := (marks or {}).get(called.get(name, name)))}
+    for good, bad in stream_catalogue_file(source, labelled=labelled, config=asked, notes=notes, marks=own):
         frames.append(good)
         rejected += bad
-    return Catalogue(pl.concat(frames).rename(model_names(asked.roles, config.roles)), rejected, notes)
+    return Catalogue(pl.concat(frames).rename(called), rejected, notes)
 
 
 def rejected_table(rejected: list[Rejected]) -> pl.DataFrame:

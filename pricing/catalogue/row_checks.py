@@ -6,6 +6,7 @@ import polars as pl
 
 from pricing.catalogue.raw_batch import RawBatch, Rejected
 from pricing.catalogue.roles import GROUP, TIME, composed_text, declared_types, raw_columns, role_name
+from pricing.catalogue.typed_values import ValueReader
 from pricing.config.catalogue import CatalogueConfig
 from pricing.config.columns import ColumnsConfig
 
@@ -17,8 +18,6 @@ NO_PRICE = "no price"
 _POSITIVE = "expected a positive number such as 4.99"
 # beyond it squared errors and reports overflow, and no currency goes there
 _DEAREST = 1e15
-# and no other word: "free" or "n/a" may be meant as a price
-_NO_PRICE = ("", "nan", "null")
 # what spreadsheets and dataframes write where there is no value
 _NO_ID = ("nan", "null", "none", "na", "n/a", "#n/a", "<na>", "nat", "#ref!", "#name?", "#value!", "undefined")
 _TOTALS = ("total", "totals", "grand total", "subtotal", "sum", "summe", "gesamt")
@@ -47,6 +46,8 @@ class RowChecker:
     config : CatalogueConfig
         The columns' roles; whether a row of a labelled file without a price is a bad row, or a good one whose price is
         null.
+    values : ValueReader
+        Types prices, numbers and times.
 
     Attributes
     ----------
@@ -54,8 +55,9 @@ class RowChecker:
         Rows so far whose text was longer than `TEXT_CHARACTERS` and was cut.
     """
 
-    def __init__(self, file: str, labelled: bool, config: CatalogueConfig) -> None:
+    def __init__(self, file: str, labelled: bool, config: CatalogueConfig, values: ValueReader) -> None:
         self._file = file
+        self._values = values
         self._labelled = labelled
         self._roles = config.roles
         self._unpriced_are_good = config.on_unpriced_rows == "price"
@@ -64,8 +66,8 @@ class RowChecker:
 
     def check(self, batch: RawBatch) -> tuple[pl.DataFrame, list[Rejected]]:
         """Typed good rows of a batch, and its bad ones with the first reason of each, both in file order."""
-        frame = _typed(batch.frame, self._labelled, self._roles)
-        faults = _faults(self._labelled, self._unpriced_are_good, self._roles)
+        frame = _typed(batch.frame, self._labelled, self._roles, self._values)
+        faults = _faults(self._labelled, self._unpriced_are_good, self._roles, self._values.misfit)
         frame = frame.with_columns(
             pl.coalesce(*(pl.when(fault.there).then(fault.said) for fault in faults)).alias("reason"),
             pl.coalesce(*(pl.when(fault.there).then(pl.lit(fault.kind)) for fault in faults)).alias("kind"),
@@ -97,11 +99,11 @@ class RowChecker:
         )
 
 
-def _typed(frame: pl.DataFrame, labelled: bool, roles: ColumnsConfig) -> pl.DataFrame:
-    """The catalogue's columns of raw ones; the number beside the price as it was found."""
+def _typed(frame: pl.DataFrame, labelled: bool, roles: ColumnsConfig, values: ValueReader) -> pl.DataFrame:
+    """The catalogue's columns of raw ones; what was read of the price beside it."""
     there = frame.columns
     missing = [pl.lit(None, pl.String).alias(name) for name in raw_columns(roles, labelled) if name not in there]
-    frame = frame.with_columns(missing)
+    frame = values.read(frame.with_columns(missing))
     links = [pl.col(role_name("image", column)).str.strip_chars() for column in roles.image]
     if len(links) > 1:
         # a list of several lines stays one column's
@@ -115,20 +117,15 @@ def _typed(frame: pl.DataFrame, labelled: bool, roles: ColumnsConfig) -> pl.Data
         composed_text(roles).alias("catalog_content"),
         pl.when(link == "").then(None).otherwise(link).cast(pl.String).alias("image_link"),
         *(value.alias(name) for name, value in declared.items()),
-        *([pl.col(role_name("price", roles.price)).alias("price")] if labelled else []),
+        *([pl.col(role_name("price", roles.price)).alias("price"), pl.col("number", "unpriced", "misfit")]
+          if labelled else []),
     ).with_columns((pl.col("catalog_content").str.len_chars() > TEXT_CHARACTERS).alias("cut"))  # fmt: skip
     if frame["cut"].any():
         frame = frame.with_columns(pl.col("catalog_content").str.slice(0, TEXT_CHARACTERS))
-    if not labelled:
-        return frame
-    number = pl.col("price").str.strip_chars() if frame["price"].dtype == pl.String else pl.col("price")
-    value = number.cast(pl.Float64, strict=False)
-    word = number.cast(pl.String).fill_null("").str.to_lowercase()
-    unpriced = word.is_in(_NO_PRICE) | value.is_nan().fill_null(False)
-    return frame.with_columns(unpriced.alias("unpriced"), pl.when(~unpriced).then(value).alias("number"))
+    return frame
 
 
-def _faults(labelled: bool, unpriced_are_good: bool, roles: ColumnsConfig) -> list[_Fault]:
+def _faults(labelled: bool, unpriced_are_good: bool, roles: ColumnsConfig, misfit: str) -> list[_Fault]:
     """What may be wrong with a row, the first thing first."""
     name = pl.col("sample_id").str.strip_chars("\ufeff\" '").str.to_lowercase()
     text = pl.col("catalog_content").str.strip_chars("\ufeff\" '").str.to_lowercase()
@@ -153,6 +150,8 @@ def _faults(labelled: bool, unpriced_are_good: bool, roles: ColumnsConfig) -> li
         empty = pl.when(shown.str.strip_chars() == "").then(pl.lit("empty")).otherwise(shown)
         faults += [
             _Fault(NO_PRICE, unpriced, pl.format("price is {}; {}", empty, advice)),
+            _Fault("price of the other decimal mark", pl.col("misfit"),
+                   pl.concat_str(pl.lit("price "), shown, pl.lit(f" {misfit}"))),
             _Fault("price is not a number", there & value.is_null(),
                    pl.format("price {} is not a number; {}", shown, advice)),
             _Fault("price is not finite", ~value.is_finite(), pl.format("price {} is not finite; {}", shown, advice)),
@@ -166,11 +165,5 @@ def _declared(name: str, dtype: pl.DataType, roles: ColumnsConfig) -> pl.Expr:
     """A declared column's values, of the raw ones."""
     if name == GROUP:
         return pl.col(role_name("group", str(roles.group))).cast(pl.String).fill_null("").str.strip_chars()
-    if name == TIME:
-        return pl.col(role_name("time", str(roles.time))).str.to_datetime(strict=False)
     value = pl.col(name)
-    return (
-        value.cast(dtype, strict=False)
-        if dtype == pl.Float64()
-        else value.cast(pl.String).fill_null("").str.strip_chars()
-    )
+    return value if name == TIME or dtype == pl.Float64() else value.cast(pl.String).fill_null("").str.strip_chars()

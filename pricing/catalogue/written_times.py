@@ -15,7 +15,8 @@ from pricing.errors import CatalogueError
 Order = Literal["day", "month"]
 
 _CLOCK = (
-    r"(?:[T ]\s*(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?P<part>\.\d{1,6})?\d*)?\s*(?P<half>[AaPp]\.?[Mm]\.?)?)?"
+    r"(?:[T ]\s*(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?P<part>\.\d{1,6})?\d*)?\s*"
+    r"(?P<half>[AaPp]\.?[Mm]\.?)?)?"
     r"\s*(?P<zone>Z|z|UTC|GMT|[+-]\d{2}:?\d{2}|[+-]\d{2})?$"
 )
 _YEAR_FIRST = r"^(?P<year>\d{4})(?:[-/.](?P<first>\d{1,2})(?:[-/.](?P<last>\d{1,2}))?)?" + _CLOCK
@@ -35,10 +36,13 @@ class TimeColumn:
         File and column, for messages.
     order : {"day", "month"} or None
         What comes first in dates that do not begin with the year, where it is declared.
+    needed : bool
+        Refuse dates that nothing tells the order of; else they are missing.
     """
 
-    def __init__(self, where: str, order: Order | None) -> None:
+    def __init__(self, where: str, order: Order | None, needed: bool = True) -> None:
         self._where = where
+        self._needed = needed
         self._order: Order | None = order
         self._proof = "declared" if order else ""
         self._unread = UnreadValues()
@@ -67,9 +71,9 @@ class TimeColumn:
         )
         other = table["other"].struct.unnest()
         self._settle(text, other.select(pl.col("first", "last").cast(pl.Int64), "sign"), place)
-        iso, swapped = table["iso"].struct.unnest(), self._order != "month"
-        month, day = ("last", "first") if swapped else ("first", "last")
-        time = _time(iso, "first", "last").fill_null(_time(other, month, day)).fill_null(_epoch(text))
+        time = _time(table["iso"].struct.unnest(), "first", "last").fill_null(_epoch(text))
+        if self._order:
+            time = time.fill_null(_time(other, *(("last", "first") if self._order == "day" else ("first", "last"))))
         missing = text.str.to_lowercase().is_in(MISSING)
         self._unread.add(text.filter(time.is_null() & ~missing))
         return time
@@ -88,6 +92,8 @@ class TimeColumn:
         }
         counts = {order: int(found.sum()) for order, found in proofs.items()}
         if counts["day"] == counts["month"]:
+            if not self._needed:
+                return
             at = parts["first"].is_not_null().arg_max()
             raise CatalogueError(
                 f"{self._where}: {text[at]!r} ({place(at)}) may have the day first or the month, "  # type: ignore[arg-type,index]

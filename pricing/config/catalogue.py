@@ -29,6 +29,8 @@ class CatalogueConfig(Section):
     decimal_mark: Literal[".", ","] | None = None
     """Decimal mark of prices and numbers that are written as text. None detects it, and refuses prices that both
     readings fit."""
+    date_order: Literal["day", "month"] | None = None
+    """What comes first in dates such as 03/04/2024. None detects it, and refuses dates that both readings fit."""
     currency: str | None = Field(None, pattern="^[A-Z]{3}$")
     """Currency of the prices, as three letters such as EUR. None takes it from the prices, where they name one."""
 

@@ -112,7 +112,7 @@ def test_a_row_without_a_price_is_refused_with_the_setting_that_prices_it(tmp_pa
     assert frame["price"].to_list() == [2.0, None]
 
 
-@pytest.mark.parametrize("price", ["free", "0", "-1", "n/a", "none", "inf", "$5"])
+@pytest.mark.parametrize("price", ["free", "0", "-1", "n/a", "none", "inf", "$5 each"])
 def test_a_wrong_price_is_no_missing_one(tmp_path: Path, price: str) -> None:
     path = write(tmp_path, f"{HEADER}1,tea,,2\n2,jam,,{price}\n")
     with pytest.raises(CatalogueError) as caught:

@@ -31,8 +31,8 @@ def write(folder: Path, content: bytes, name: str = "train.csv") -> Path:
 BAD_ROWS = {
     "zero price": (b"2,b,,0\n", "2", "not positive"),
     "negative price": (b"2,b,,-3.5\n", "2", "not positive"),
-    "unparsable price": (b'2,b,,"1,299"\n', "2", "1,299 is not a number"),
-    "currency": (b"2,b,,$5\n", "2", "not a number"),
+    "unparsable price": (b"2,b,,free\n", "2", "free is not a number"),
+    "price of a unit": (b"2,b,,$5 per kg\n", "2", "not a number"),
     "empty price": (b"2,b,,\n", "2", "price is empty"),
     "NaN price": (b"2,b,,nan\n", "2", "price is nan"),
     "infinite price": (b"2,b,,inf\n", "2", "not finite"),

@@ -1,0 +1,63 @@
+"""What a file's values were read as, in sentences: the log, the terminal and the report say the same words."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pricing.catalogue.written_numbers import MARK_NAMES
+
+Read = Mapping[str, Mapping[str, Any]]
+
+
+def reading_words(read: Read) -> list[str]:
+    """Say how columns were read that hold more than plain numbers, a sentence each.
+
+    Parameters
+    ----------
+    read : mapping of str to mapping
+        Column by role to its notes, as `pricing.catalogue.typed_values.ValueReader.notes` gives them.
+
+    Examples
+    --------
+    >>> reading_words({"price": {"mark": ",", "by": "'5,9 €' (row 1)", "currency": "EUR", "example": "5,9 € -> 5.9"}})
+    ["Prices are in EUR and were read with a decimal comma, as '5,9 €' (row 1) shows: 5,9 € -> 5.9."]
+    """
+    return [said for column, notes in read.items() if (said := _column(column, notes))]
+
+
+def unread_words(read: Read) -> list[str]:
+    """Say which values could not be read and count as missing, a sentence for each column that has some."""
+    said = []
+    for column, notes in read.items():
+        if count := int(notes.get("unread") or 0):
+            commonest = ", ".join(f"{value!r} {times:,}" for value, times in notes.get("commonest", {}).items())
+            what = "time" if column.startswith("time:") else "number"
+            verbs = f"value of column {_name(column)} is no {what} and counts"
+            if count > 1:
+                verbs = f"values of column {_name(column)} are no {what}s and count"
+            said.append(f"{count:,} {verbs} as missing: {commonest}.")
+    return said
+
+
+def _column(column: str, notes: Mapping[str, Any]) -> str:
+    facts, by = [], notes.get("by")
+    how = ", as the settings declare" if by == "declared" else f", as {by} shows" if by else ""
+    if currency := notes.get("currency"):
+        facts.append(f"are in {currency}")
+    if mark := notes.get("mark"):
+        facts.append(f"were read with a decimal {MARK_NAMES[mark]}{how}")
+    elif "example" in notes:
+        facts.append("were read as whole numbers")
+    if first := notes.get("first"):
+        facts.append(f"have the {first} first{how}")
+    if not facts:
+        return ""
+    whose = "Prices" if column == "price" else f"Values of column {_name(column)}"
+    said = f"{whose} {' and '.join(facts)}" + (f": {notes['example']}." if "example" in notes else ".")
+    if bare := int(notes.get("without_currency") or 0):
+        names = "names no currency and is" if bare == 1 else "name no currency and are"
+        said += f" {bare:,} of them {names} taken for it."
+    return said
+
+
+def _name(column: str) -> str:
+    return column.partition(":")[2] or column
