@@ -91,7 +91,7 @@ def test_rows_of_the_rarer_mark_are_bad_rows_that_name_both_marks(tmp_path: Path
 
 
 def test_a_later_batch_keeps_the_mark_of_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pricing.catalogue.raw_rows.BATCH_ROWS", 2)
+    monkeypatch.setattr("pricing.catalogue.raw_batch.BATCH_ROWS", 2)
     path = shop(tmp_path, {"cost": ["7", "8", "12,99", "1.299", "1.5", "13,99"]})
     found = read(path, on_bad_rows="quarantine")
     assert found.frame["price"].to_list() == [7.0, 8.0, 12.99, 1299.0, 13.99]
@@ -99,7 +99,7 @@ def test_a_later_batch_keeps_the_mark_of_the_first(tmp_path: Path, monkeypatch: 
 
 
 def test_a_second_currency_is_refused_with_a_row_of_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pricing.catalogue.raw_rows.BATCH_ROWS", 2)
+    monkeypatch.setattr("pricing.catalogue.raw_batch.BATCH_ROWS", 2)
     path = shop(tmp_path, {"cost": ["3.00", "€4.50", "6.00", "$5.00"]})
     for mode in ("refuse", "quarantine"):
         message = refusal(path, on_bad_rows=mode)
