@@ -146,14 +146,26 @@ def expected_smape(offsets: tuple[float, ...]) -> tuple[float, float]:
     point : float
         The prediction that reaches it, in log price.
     """
+    points = np.linspace(min(offsets), max(offsets), 301 if len(set(offsets)) > 1 else 1)
+    costs = [smape_at(np.array(offsets), point) for point in points]
+    best = int(np.argmin(costs))
+    return costs[best], float(points[best])
+
+
+def smape_at(offsets: np.ndarray, point: float) -> float:
+    """Expected SMAPE in percent of one prediction, where log price is such a mixture.
+
+    Parameters
+    ----------
+    offsets : ndarray of shape (g,)
+        Centres of the mixture, in log price.
+    point : float
+        The prediction, in log price.
+    """
     x = np.linspace(-8 * NOISE, 8 * NOISE, 4001)  # (4001,), the trapezoid rule's error is far below 1e-4 here
     weight = np.exp(-0.5 * (x / NOISE) ** 2)
     weight /= weight.sum()
-    centres = np.array(offsets)[:, None]  # (g, 1)
-    points = np.linspace(min(offsets), max(offsets), 301 if len(set(offsets)) > 1 else 1)
-    costs = [float((smape_rows(centres + x, point) @ weight).mean()) for point in points]
-    best = int(np.argmin(costs))
-    return costs[best], float(points[best])
+    return float((smape_rows(offsets[:, None] + x, point) @ weight).mean())
 
 
 def bayes_floor(readable: float) -> float:
