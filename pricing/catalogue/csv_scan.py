@@ -1,7 +1,7 @@
 """The structure of a CSV catalogue: records, line numbers, encoding, quotes.
 
 A fast CSV reader either stops at the first broken quote without saying which product it belongs to, or swallows it.
-This scan walks the file once, strictly and in bounded memory, and finds the next whole record after a broken one.
+This scan walks the lines once, strictly and in bounded memory, and finds the next whole record after a broken one.
 """
 
 import csv
@@ -9,14 +9,10 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import BinaryIO
 
-import polars as pl
-
-from pricing.catalogue import raw_batch
-from pricing.catalogue.file_form import FileForm, open_text
-from pricing.catalogue.raw_batch import RawBatch, RawTable, Rejected
+from pricing.catalogue.file_form import FileForm
+from pricing.catalogue.records import Record
 from pricing.config.columns import ColumnsConfig
 from pricing.errors import CatalogueError
 
@@ -28,34 +24,6 @@ NOT_UTF8 = (
 
 # of a price as shops write it: "12,99 EUR", "$1,299.00"
 _PRICE = re.compile(r"[^\d\s]{0,4}\s?[\d.,' ]*\d[\d.,' ]*-?\s?[^\d\s]{0,4}")
-# a line takes a few times the longest field's bytes; one without end (of a packed file) would fill the memory
-_LINE = 4
-
-
-@dataclass(frozen=True)
-class Record:
-    """One data record of a CSV file.
-
-    Attributes
-    ----------
-    row : int
-        Data row, from 1 (the header is not counted).
-    line : int
-        Line of the file on which the record starts, from 1 (the header is line 1).
-    values : list of str
-        The record's fields as text; what could be made out of them where the record is broken. None of them where
-        all are blank, however many there are.
-    problem : str or None
-        What is wrong with the record's structure, and what to do.
-    kind : str
-        What is wrong, without the figures; "" where nothing is.
-    """
-
-    row: int
-    line: int
-    values: list[str]
-    problem: str | None = None
-    kind: str = ""
 
 
 @dataclass
@@ -70,6 +38,7 @@ class _Lines:
     taken: list[tuple[str, bool]] = field(default_factory=list)
     waiting: deque[tuple[str, bool]] = field(default_factory=deque)
     number: int = 0
+    size: int = 0
 
     def __iter__(self) -> "_Lines":
         return self
@@ -79,6 +48,7 @@ class _Lines:
             entry = self.waiting.popleft()
         else:
             raw = next(self.source)
+            self.size += len(raw)
             try:
                 entry = (raw.decode("utf-8"), True)
             except UnicodeDecodeError:
@@ -101,68 +71,103 @@ class _Lines:
         return all(good for _, good in self.taken)
 
 
-def scan_csv(
-    stream: BinaryIO, name: str, form: FileForm, roles: ColumnsConfig | None, longest: int
-) -> tuple[list[str], Iterator[Record]]:
-    """Walk a CSV file strictly.
+def read_header(lines: Iterator[bytes], name: str, form: FileForm) -> tuple[list[str], int, int]:
+    """Read a CSV file's header, and nothing behind it.
 
     Parameters
     ----------
-    stream : file
-        UTF-8 bytes behind the byte order mark, quotes doubled inside quoted fields; CRLF is fine.
+    lines : iterator of bytes
+        As of `raw_lines`.
     name : str
         The file in messages.
     form : FileForm
-        Its separator, lines above the header and own encoding.
-    roles : ColumnsConfig or None
-        Columns by which a product is known again after a broken row.
-    longest : int
-        Maximum number of characters of a field; a longer one makes its record a broken one.
+        Its separator, and the lines above the header.
 
     Returns
     -------
     header : list of str
-    records : iterator of Record
-        Every record in file order; a broken one carries its problem. After a broken quote, the lines up to the next
-        one that looks like a whole record belong to the broken record. Blank lines are skipped.
+    number, size : int
+        Lines and bytes up to the header's end.
 
     Raises
     ------
     CatalogueError
-        The file is empty or its header is not readable CSV; also while it is walked, where a line has no end.
+        The file is empty or its header is not readable CSV.
     """
-    lines = _Lines(_raw_lines(stream, name, _LINE * longest))
+    taken = _Lines(lines)
     for _ in range(form.lines_above):
-        next(lines, None)
-    # of the whole process, and 131,072 by itself: less than a description with an image written into it
-    csv.field_size_limit(longest)
+        next(taken, None)
+    taken.begin()
     at = form.lines_above + 1
-    lines.begin()
     try:
-        header = next(csv.reader(lines, delimiter=form.separator, strict=True))
+        header = next(csv.reader(taken, delimiter=form.separator, strict=True))
     except StopIteration:
         raise CatalogueError(f"{name}: the file is empty; expected a header line and one product a row") from None
     except csv.Error as error:
         raise CatalogueError(f"{name}, line {at}: the header cannot be read ({error}); is this a CSV file?") from None
-    if not lines.well_encoded:
+    if not taken.well_encoded:
         raise CatalogueError(f"{name}, line {at}: not UTF-8; save the file as UTF-8 CSV")
-    header = [column.strip().removeprefix("\ufeff").strip() for column in header]
-    return header, _records(lines, header, form, roles)
+    return [column.strip().removeprefix("\ufeff").strip() for column in header], taken.number, taken.size
 
 
-def _raw_lines(stream: BinaryIO, name: str, longest: int) -> Iterator[bytes]:
-    number = 0
+def raw_lines(stream: BinaryIO, name: str, longest: int, number: int = 0) -> Iterator[bytes]:
+    """Yield a stream's lines.
+
+    Parameters
+    ----------
+    stream : file
+        UTF-8 bytes.
+    name : str
+        The file in messages.
+    longest : int
+        Maximum number of bytes per line: a packed file may hold one without end.
+    number : int
+        Lines before the first one.
+
+    Raises
+    ------
+    CatalogueError
+        A line is longer.
+    """
     while line := stream.readline(longest):
         number += 1
         if len(line) == longest:
-            raise CatalogueError(f"{name}, line {number}: it has more than {longest:,} bytes; is this a CSV file?")
+            raise CatalogueError(f"{name}, line {number}: it has more than {longest:,} bytes; is this a text table?")
         yield line
 
 
-def _records(lines: _Lines, header: list[str], form: FileForm, roles: ColumnsConfig | None) -> Iterator[Record]:
+def scan_records(
+    lines: Iterator[bytes], header: list[str], form: FileForm, roles: ColumnsConfig | None, row: int, number: int
+) -> Iterator[Record]:
+    """Walk the records of a CSV file strictly, from the beginning of one of them.
+
+    Parameters
+    ----------
+    lines : iterator of bytes
+        As of `raw_lines`; UTF-8, quotes doubled inside quoted fields; CRLF is fine.
+    header : list of str
+        Names of the columns.
+    form : FileForm
+        The file's separator and own encoding.
+    roles : ColumnsConfig or None
+        Columns by which a product is known again after a broken row.
+    row, number : int
+        Data rows and lines before these ones.
+
+    Yields
+    ------
+    Record
+        Every record in file order; a broken one carries its problem. After a broken quote, the lines up to the next
+        one that looks like a whole record belong to the broken record. Blank lines are skipped.
+    """
+    yield from _records(_Lines(lines, number=number), header, form, roles, row)
+
+
+def _records(
+    lines: _Lines, header: list[str], form: FileForm, roles: ColumnsConfig | None, row: int
+) -> Iterator[Record]:
     width = len(header)
     separator = form.separator
-    row = 0
     recovering = False
     reader = csv.reader(lines, delimiter=separator, strict=True)
     while True:
@@ -256,54 +261,3 @@ def _plausible(names: list[str], values: list[str], roles: ColumnsConfig | None)
         except ValueError:
             return False
     return True
-
-
-class CsvTable(RawTable):
-    """A CSV file."""
-
-    def __init__(self, path: Path, form: FileForm) -> None:
-        self._path = path
-        with open_text(path, form) as stream:
-            header, _ = scan_csv(stream, str(path), form, None, raw_batch.BATCH_CHARACTERS)
-        super().__init__(path, form, header)
-
-    def batches(self, wanted: dict[str, str], roles: ColumnsConfig | None) -> Iterator[RawBatch]:
-        """As `RawTable.batches`."""
-        with open_text(self._path, self.form) as stream:
-            _, records = scan_csv(stream, self.name, self.form, roles, raw_batch.BATCH_CHARACTERS)
-            yield from self._batches(records, wanted, roles)
-
-    def _batches(
-        self, records: Iterator[Record], wanted: dict[str, str], roles: ColumnsConfig | None
-    ) -> Iterator[RawBatch]:
-        places = [self.columns.index(name) for name in wanted.values()]
-        at_id = self.columns.index(roles.id) if roles else 0
-        columns: list[list[str]] = [[] for _ in wanted]
-        rows: list[int] = []
-        lines: list[int] = []
-        broken: list[Rejected] = []
-        characters = empty = 0
-
-        def batch() -> RawBatch:
-            data = {name: pl.Series(name, values, pl.String) for name, values in zip(wanted, columns, strict=True)}
-            return RawBatch(pl.DataFrame(data | {"row": pl.Series(rows, dtype=pl.Int64),
-                                                 "line": pl.Series(lines, dtype=pl.Int64)}), broken, empty)  # fmt: skip
-
-        for record in records:
-            values = record.values
-            if not values:
-                empty += 1
-            elif record.problem is not None:
-                found = values[at_id].strip() if at_id < len(values) else ""
-                broken.append(Rejected(self.file, record.row, record.line, found[:100], record.problem, record.kind))
-            else:
-                rows.append(record.row)
-                lines.append(record.line)
-                for column, place in zip(columns, places, strict=True):
-                    column.append(values[place])
-                    characters += len(values[place])
-            if len(rows) + len(broken) == raw_batch.BATCH_ROWS or characters >= raw_batch.BATCH_CHARACTERS:
-                yield batch()
-                columns, rows, lines, broken, characters, empty = [[] for _ in wanted], [], [], [], 0, 0
-        if rows or broken or empty:
-            yield batch()

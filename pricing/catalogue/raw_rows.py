@@ -82,6 +82,6 @@ def _missing(missing: list[str], table: RawTable, needed: list[str], roles: Colu
     near = "".join(f"; is {name} called {names[close[0]]}?" for name, close in nearest.items() if close)
     file = table.name if table.form.kind != "table" else "FILE"
     return (
-        f"missing columns {', '.join(missing)}, which the roles name (catalogue.columns, --columns); found {found}{near}; "
-        f"correct the roles, or give a file that has them; pricing columns {file} proposes roles"
+        f"missing columns {', '.join(missing)}, which the roles name (catalogue.columns, --columns); "
+        f"found {found}{near}; correct the roles, or give a file that has them; pricing columns {file} proposes roles"
     )

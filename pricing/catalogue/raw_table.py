@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pricing.catalogue.csv_scan import CsvTable
+from pricing.catalogue.csv_table import CsvTable
 from pricing.catalogue.file_form import FileForm, form_by_name, open_bytes
 from pricing.catalogue.first_line import SAMPLE, read_first_lines
 from pricing.catalogue.parquet_scan import ArrowTable
