@@ -247,7 +247,7 @@ def _plausible(names: list[str], values: list[str], roles: ColumnsConfig | None)
     if len(values) != len(names):
         return False
     if roles is None:
-        return True
+        return any(value.strip() for value in values)
     fields = dict(zip(names, values, strict=True))
     number = fields.get(roles.id, "")
     if not number or number != number.strip() or any(blank in number for blank in " \t\r\n"):

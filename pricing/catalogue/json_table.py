@@ -9,14 +9,20 @@ from typing import Any
 from pricing.catalogue import raw_batch
 from pricing.catalogue.csv_scan import not_text, raw_lines
 from pricing.catalogue.file_form import FileForm, open_text
-from pricing.catalogue.raw_batch import ANY, JOINED, RawBatch, RawTable
-from pricing.catalogue.records import Record, record_batches
+from pricing.catalogue.raw_batch import ANY, JOINED, NUMERIC, RawBatch, RawTable
+from pricing.catalogue.records import Record, machine_number, record_batches
 from pricing.config.columns import ColumnsConfig
 from pricing.errors import CatalogueError
 
+_LIST = "a list"
 _ADVICE = "write each product as one JSON object on a line of its own"
-# so that numbers are what is written: no id becomes 1e+22, and no price 19.900000000000002
-_READ = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str).decode
+
+
+class _Number(str):
+    """A number as it is written: no id becomes 1e+22, and no price 19.900000000000002."""
+
+
+_READ = json.JSONDecoder(parse_int=_Number, parse_float=_Number, parse_constant=_Number).decode
 
 
 class JsonTable(RawTable):
@@ -32,8 +38,10 @@ class JsonTable(RawTable):
         for line, found in islice(self._lines(), raw_batch.BATCH_ROWS):
             if isinstance(found, dict):
                 names.update(dict.fromkeys(found))
-            elif first is None:
+            elif not names and first is None:
                 first = f"{path}, line {line}: {found[0]}"
+                if found[1] == _LIST:
+                    break
         if not names:
             raise CatalogueError(first or f"{path}: the file is empty; expected one JSON object per line")
         super().__init__(path, form, list(names))
@@ -53,7 +61,9 @@ class JsonTable(RawTable):
             values, problem = [], None
             for role, name in kinds:
                 value = found.get(name)
-                if not isinstance(value, str):
+                if role in NUMERIC and isinstance(value, _Number):
+                    value = machine_number(value)
+                elif not isinstance(value, str):
                     value, nested = _text(value, role)
                     problem = problem or (nested and f"{name} holds {nested}")
                 values.append(value)
@@ -83,12 +93,13 @@ class JsonTable(RawTable):
         except RecursionError:
             return f"it is nested too deeply; {_ADVICE}", "not JSON"
         except json.JSONDecodeError as error:
-            what = "a list begins here" if text.lstrip()[:1] == "[" else f"{error.msg} at character {error.pos + 1}"
-            return f"it is not one JSON object ({what}); {_ADVICE}", "not JSON"
-        if not isinstance(found, dict):
-            kind = "a list" if isinstance(found, list) else "a single value"
-            return f"it is {kind}, not a JSON object; {_ADVICE}", "not JSON"
-        return found
+            if text.lstrip()[:1] == "[":
+                return f"it is not one JSON object (a list begins here); {_ADVICE}", _LIST
+            return f"it is not one JSON object ({error.msg} at character {error.pos + 1}); {_ADVICE}", "not JSON"
+        if isinstance(found, dict):
+            return found
+        kind = _LIST if isinstance(found, list) else "a single value"
+        return f"it is {kind}, not a JSON object; {_ADVICE}", kind
 
 
 def _text(value: Any, role: str) -> tuple[str, str | None]:

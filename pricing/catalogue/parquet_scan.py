@@ -14,14 +14,12 @@ import pyarrow.parquet as pq
 from pricing.catalogue import raw_batch
 from pricing.catalogue.csv_scan import NOT_UTF8
 from pricing.catalogue.file_form import FileForm
-from pricing.catalogue.raw_batch import ANY, JOINED, RawBatch, RawTable, Rejected
+from pricing.catalogue.raw_batch import ANY, JOINED, NUMERIC, RawBatch, RawTable, Rejected
 from pricing.config.columns import ColumnsConfig
 from pricing.errors import CatalogueError
 
 UNREADABLE = (pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 """What reading Parquet raises. polars' PanicException is a BaseException of its own: `Exception` would miss it."""
-_NUMERIC = ("price", "number", "amount")
-"""Roles whose values may be numbers of any kind."""
 _BUFFER = 1 << 20
 
 
@@ -142,7 +140,7 @@ def _check_type(source: str, role: str, name: str, dtype: pa.DataType) -> None:
         good, expected = good or whole, "text or whole numbers"
     elif role == "category":
         good, expected = good or number or pa.types.is_boolean(dtype), "text or numbers"
-    elif role in _NUMERIC:
+    elif role in NUMERIC:
         good, expected = good or number or (role == "number" and pa.types.is_boolean(dtype)), "numbers"
     elif role == "time":
         good, expected = good or whole or pa.types.is_temporal(dtype), "dates, times or text"
@@ -158,7 +156,7 @@ def _typed(batch: pa.RecordBatch, wanted: dict[str, str]) -> tuple[pl.DataFrame,
     for name, column in wanted.items():
         role = name.partition(":")[0]
         values = _decoded(batch.column(column))
-        if role in _NUMERIC and not _is_text(values.type):
+        if role in NUMERIC and not _is_text(values.type):
             series.append(pl.Series(name, _numbers(values), pl.Float64))
             continue
         text = _text(values, JOINED.get(role, ""))

@@ -17,6 +17,8 @@ BATCH_CHARACTERS = 50_000_000
 """... or fewer, where they hold this much text."""
 ANY = "any"
 """Role of a column whose values are read as text, whatever they are."""
+NUMERIC = ("price", "number", "amount")
+"""Roles whose values may be numbers of any kind."""
 JOINED = {"image": "\n", "text": "\n", "category": " > ", ANY: "\n"}
 """Roles whose fields may be lists, and what stands between the values of one then."""
 
@@ -96,13 +98,13 @@ class RawTable(ABC):
     def head(self, count: int) -> pl.DataFrame:
         """Return the first rows of all columns as text; "" for what is missing.
 
-        Rows whose structure is broken, and those that hold nothing, are left out. Of columns of one name the first one
-        is returned. Lists are joined by line breaks.
+        Rows whose structure is broken, those that hold nothing, and columns whose name stands there twice are left out.
+        Lists are joined by line breaks.
         """
-        wanted = {f"{ANY}:{name}": name for name in self.columns}
+        wanted = {f"{ANY}:{name}": name for name in self.columns if self.columns.count(name) == 1}
         frames = [pl.DataFrame(schema=dict.fromkeys(wanted, pl.String))]
         for batch in self.batches(wanted, None):
-            frames.append(batch.frame.select(wanted))
+            frames.append(batch.frame.select(*wanted))
             if sum(frame.height for frame in frames) >= count:
                 break
         return pl.concat(frames).head(count).rename(wanted)

@@ -1,15 +1,18 @@
 """Opening a catalogue, whatever it is written as: CSV, JSON lines, Parquet, Excel, or a table in memory."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 
 from pricing.catalogue.csv_table import CsvTable
 from pricing.catalogue.file_form import FileForm, form_by_name, open_bytes
-from pricing.catalogue.first_line import SAMPLE, read_first_lines
+from pricing.catalogue.first_line import SAMPLE, content_problem, read_first_lines, text_encoding
+from pricing.catalogue.json_table import JsonTable
 from pricing.catalogue.parquet_scan import ArrowTable
 from pricing.catalogue.raw_batch import RawTable
+from pricing.catalogue.workbook import WorkbookTable
 from pricing.config.catalogue import CatalogueConfig
 from pricing.errors import CatalogueError
 
@@ -26,8 +29,8 @@ def open_table(source: Path | pa.Table, config: CatalogueConfig | None = None, n
     config : CatalogueConfig, optional
         Separator and encoding, where they are set; the columns' roles are not looked at.
     needed : sequence of str
-        Column names by which a CSV file's header is known; without any, its separator is the one that all lines
-        agree on.
+        Column names by which a CSV file's header and a workbook's sheet are known; without any, the separator is the
+        one that all lines agree on, and the sheet the first one with a row.
 
     Raises
     ------
@@ -63,6 +66,14 @@ def open_table(source: Path | pa.Table, config: CatalogueConfig | None = None, n
         )
     if form.kind == "Parquet":
         return ArrowTable(source, form)
+    if form.kind == "Excel":
+        return WorkbookTable(source, form, needed)
+    if form.kind == "JSON lines":
+        encoding, mark = text_encoding(head, config.encoding)
+        if (what := content_problem(head)) or encoding is None or encoding.startswith("utf-32"):
+            what = what or ("binary" if encoding is None else "UTF-32 text")
+            raise CatalogueError(f"{source}: the content is {what}, not JSON lines; export it as UTF-8 JSON lines")
+        return JsonTable(source, replace(form, encoding=encoding, mark=mark))
     form, problem = read_first_lines(head, form, needed, config.separator, config.encoding)
     if problem:
         raise CatalogueError(f"{source}: {problem}")

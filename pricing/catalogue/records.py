@@ -35,6 +35,17 @@ class Record:
     kind: str = ""
 
 
+def machine_number(written: str) -> str:
+    """Return a number that a file holds as one so that nobody reads its decimal point as a thousands separator.
+
+    Examples
+    --------
+    >>> machine_number("1.299"), machine_number("1.5"), machine_number("1299")
+    ('1.2990', '1.5', '1299')
+    """
+    return f"{written}0" if written[-4:-3] == "." else written
+
+
 def record_batches(
     file: str, records: Iterator[Record], wanted: Sequence[str], places: Sequence[int], at_id: int
 ) -> Iterator[RawBatch]:
