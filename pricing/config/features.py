@@ -28,6 +28,8 @@ class TfidfConfig(Section):
     """Character vocabulary; 0 switches the block off."""
     char_weight: float = Field(1.0, gt=0)
     """Length of the title's character vector."""
+    category_weight: float = Field(1.0, gt=0)
+    """Length of the vector of declared categories; read only where categories are declared."""
     min_df: int = Field(2, ge=1)
     """Documents that must hold a term."""
     max_characters: int = Field(20_000, ge=100)

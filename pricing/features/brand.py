@@ -16,11 +16,17 @@ from pathlib import Path
 
 import polars as pl
 
+from pricing.features.schema import make_columns
 from pricing.store.artifacts import read_json
 from pricing.store.tables import reading
 
-NUMERIC = ("brand_frequency", "brand_words", "brand_known", "brand_position", "sub_brand_frequency")
-CATEGORICAL = ("brand", "sub_brand")
+COLUMNS = (
+    *make_columns("brand", ("brand_frequency", "brand_words", "brand_known", "brand_position"),
+                  roles={"brand_frequency": "brand_frequency"}),
+    *make_columns("sub_brand", ("sub_brand_frequency",)),
+    *make_columns("brand", (), ("brand",), roles={"brand": "brand"}),
+    *make_columns("sub_brand", (), ("sub_brand",), roles={"sub_brand": "sub_brand"}),
+)  # fmt: skip
 LONGEST = 4
 #: of the titles that hold a word, the share that must begin with it
 AT_START = 1 / 3
@@ -116,7 +122,7 @@ class BrandNames:
         return cls(brands, beginnings, _sure(starts["words"], brands))
 
     def transform(self, titles: pl.Series) -> pl.DataFrame:
-        """Brand columns of n titles: `NUMERIC` (Float64) and `CATEGORICAL` (String, "" where unknown)."""
+        """Brand columns of n titles: `COLUMNS` (Float64; String, "" where unknown)."""
         starts = _beginnings(titles)
         brand, brand_count = self._longest(starts, self.brands)
         sub_brand, sub_count = self._longest(starts, self.beginnings)

@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from pricing.catalogue.split import LABELLED, UNLABELLED, read_split
+from pricing.config.columns import ColumnsConfig
 from pricing.config.features import FeaturesConfig
 from pricing.features.engineer import FeatureEngineer
 from pricing.features.load import ID, save_features
@@ -19,6 +20,7 @@ def build_features(
     catalogue: Path,
     folds: Path,
     config: FeaturesConfig,
+    columns: ColumnsConfig,
     seed: int,
     out: Path,
     *,
@@ -33,6 +35,8 @@ def build_features(
         Outputs of the catalogue and folds stages.
     config : FeaturesConfig
         Its ``price`` part is not read here.
+    columns : ColumnsConfig
+        Roles of the catalogue's columns.
     seed : int
         Of the randomised SVD.
     out : Path
@@ -49,10 +53,10 @@ def build_features(
         The folds are not those of this catalogue.
     """
     began = time.perf_counter()
-    labelled, unlabelled = (read_table(catalogue / name, [ID, "catalog_content"]) for name in (LABELLED, UNLABELLED))
+    labelled, unlabelled = (read_table(catalogue / name).drop("price", strict=False) for name in (LABELLED, UNLABELLED))
     split = read_split(folds, labelled[ID])
     visible = pl.concat([labelled.filter(split["part"] == "train"), unlabelled])
-    engineer = FeatureEngineer(config, seed, threads, work / "embeddings" if work else None).fit(visible)
+    engineer = FeatureEngineer(config, seed, threads, work / "embeddings" if work else None, columns).fit(visible)
     fitted = time.perf_counter()
     indexed = engineer.index_labelled(labelled, split["group"].to_numpy())
     engineer.save(out / "engineer")
@@ -60,6 +64,6 @@ def build_features(
     save_features(engineer.transform(unlabelled), out, "unlabelled")
     logger.info(
         "features: %d rows, %d columns, %d terms; fit %.1f s, transform %.1f s, %d threads",
-        labelled.height + unlabelled.height, len(engineer.schema.columns), engineer.schema.tfidf_columns,
+        labelled.height + unlabelled.height, len(engineer.schema.names), engineer.schema.tfidf_columns,
         fitted - began, time.perf_counter() - fitted, threads,
     )  # fmt: skip

@@ -23,13 +23,16 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
+from pricing.config.columns import CHALLENGE, ColumnsConfig
 from pricing.config.features import FeaturesConfig
 from pricing.errors import SchemaError
 from pricing.features import brand, quantity, text_statistics, words
 from pricing.features.brand import BrandNames
 from pricing.features.comparables import ComparableIndex
+from pricing.features.declared import DeclaredColumns
 from pricing.features.keywords import keyword_features, keyword_names
 from pricing.features.load import ID, FeatureSchema, FeatureSet, load_features, save_features
+from pricing.features.schema import CATEGORY, make_columns
 from pricing.features.sections import split_sections
 from pricing.features.tfidf import TfidfSpace
 from pricing.store.artifacts import read_json, write_json
@@ -56,11 +59,14 @@ class FeatureEngineer:
         Cores of embedding and of the search for comparables; they change no number.
     cache : Path, optional
         Folder in which embeddings are kept by text; see `TextEmbedder`.
+    columns : ColumnsConfig
+        Roles of the catalogue's columns.
     """
 
     def __init__(
-        self, config: FeaturesConfig | None = None, seed: int = 0, threads: int = 1, cache: Path | None = None
-    ) -> None:
+        self, config: FeaturesConfig | None = None, seed: int = 0, threads: int = 1, cache: Path | None = None,
+        columns: ColumnsConfig = CHALLENGE,
+    ) -> None:  # fmt: skip
         self.config = config or FeaturesConfig()
         self.seed = seed
         self.threads = threads
@@ -69,6 +75,7 @@ class FeatureEngineer:
         self.brands: BrandNames | None = None
         self.tfidf: TfidfSpace | None = None
         self.index: ComparableIndex | None = None
+        self.declared = DeclaredColumns(columns)
 
     # --- single families; each takes sections (see split_sections), n rows in, n rows out
 
@@ -102,7 +109,16 @@ class FeatureEngineer:
         frame : DataFrame
             n rows with ``catalog_content``; `CHUNK` of them are in work at a time, which bounds the memory.
         """
-        return pl.concat([self._tabular(_sections(chunk)) for chunk in _chunks(frame)], how="vertical")
+        return pl.concat([self._tabular(self._sections(chunk)) for chunk in _chunks(frame)], how="vertical")
+
+    def _sections(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Parts of the texts, and declared columns with the terms of their categories."""
+        sections = _sections(frame)
+        if not self.declared.columns:
+            return sections
+        declared = self.declared.transform(frame)
+        sections = self.declared.state_amounts(sections, frame)
+        return sections.hstack(declared).with_columns(self.declared.terms(declared).alias("categories"))
 
     def _tabular(self, sections: pl.DataFrame) -> pl.DataFrame:
         families = (
@@ -112,11 +128,12 @@ class FeatureEngineer:
             self.extract_word_features,
             self.extract_brand_features,
         )
-        return pl.concat([family(sections) for family in families], how="horizontal")
+        declared = sections.select(column.name for column in self.declared.columns)
+        return pl.concat([*(family(sections) for family in families), declared], how="horizontal")
 
     def fit_tfidf(self, sections: pl.DataFrame) -> "FeatureEngineer":
         """Learn vocabularies, weights and the SVD."""
-        self.tfidf = TfidfSpace(self.config.tfidf).fit(sections, self.seed)
+        self.tfidf = TfidfSpace(self.config.tfidf, bool(self.declared.roles.category)).fit(sections, self.seed)
         return self
 
     def transform_tfidf(self, sections: pl.DataFrame) -> sparse.csr_matrix:
@@ -135,7 +152,8 @@ class FeatureEngineer:
         y : object
             Ignored: no feature here reads a price.
         """
-        sections = _sections(frame)
+        self.declared.fit(frame)
+        sections = self._sections(frame)
         if "embedding" in self.config.spaces:
             from pricing.features.embedding import TextEmbedder
 
@@ -164,7 +182,7 @@ class FeatureEngineer:
             raise SchemaError(f"got columns {frame.columns}, expected sample_id and catalog_content")
         tables, matrices = [], []
         for chunk in _chunks(frame):
-            sections = _sections(chunk)
+            sections = self._sections(chunk)
             matrices.append(self.transform_tfidf(sections))
             reduced = pl.DataFrame(space.reduce(matrices[-1]), schema=self._svd_names(), orient="row")
             tables.append(pl.concat([self._tabular(sections), reduced], how="horizontal"))
@@ -202,23 +220,22 @@ class FeatureEngineer:
     @property
     def schema(self) -> FeatureSchema:
         """Names of the columns in order."""
-        numeric = (
-            *quantity.NUMERIC,
-            *text_statistics.NUMERIC,
-            *keyword_names(self.config.quality_keywords, self.config.discount_keywords),
-            *words.NUMERIC,
-            *brand.NUMERIC,
-            *self._svd_names(),
+        config, space = self.config, self._fitted()[1]
+        made = (
+            *quantity.COLUMNS,
+            *text_statistics.COLUMNS,
+            *make_columns("keywords", keyword_names(config.quality_keywords, config.discount_keywords)),
+            *words.COLUMNS,
+            *brand.COLUMNS,
+            *self.declared.columns,
+            *make_columns("svd", self._svd_names()),
         )
-        space = self._fitted()[1]
-        return FeatureSchema(
-            numeric, (*quantity.CATEGORICAL, *words.CATEGORICAL, *brand.CATEGORICAL),
-            space.columns, space.spaces(), self.embedder.width if self.embedder else 0,
-        )  # fmt: skip
+        ordered = tuple(sorted(made, key=lambda column: column.kind == CATEGORY))
+        return FeatureSchema(ordered, space.columns, space.spaces(), self.embedder.width if self.embedder else 0)
 
     def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
         """Names of the tabular columns, (p,) of str, in table order."""
-        return np.asarray(self.schema.columns, dtype=object)
+        return np.asarray(self.schema.names, dtype=object)
 
     def _svd_names(self) -> list[str]:
         return [f"svd_{index:03d}" for index in range(self.config.tfidf.svd_components)]
@@ -234,7 +251,12 @@ class FeatureEngineer:
         """Write what was learnt into ``folder`` (made where missing): JSON and plain arrays."""
         brands, tfidf = self._fitted()
         folder.mkdir(parents=True, exist_ok=True)
-        record = {"config": self.config.model_dump(mode="json"), "seed": self.seed}
+        record = {
+            "config": self.config.model_dump(mode="json"),
+            "seed": self.seed,
+            "columns": self.declared.roles.model_dump(mode="json"),
+            "paths": self.declared.paths,
+        }
         write_json(folder / "engineer.json", record)
         brands.save(folder / "brands.json")
         tfidf.save(folder)
@@ -264,9 +286,13 @@ class FeatureEngineer:
         path = folder / "engineer.json"
         with reading(path, "a FeatureEngineer"):
             record = read_json(path)
-            engineer = cls(FeaturesConfig.model_validate(record["config"]), int(record["seed"]), threads)
+            roles = ColumnsConfig.model_validate(record["columns"])
+            engineer = cls(FeaturesConfig.model_validate(record["config"]), int(record["seed"]), threads, columns=roles)
+            engineer.declared.paths = {
+                name: (str(sign), int(levels)) for name, (sign, levels) in record["paths"].items()
+            }
         engineer.brands = BrandNames.load(folder / "brands.json")
-        engineer.tfidf = TfidfSpace.load(folder, engineer.config.tfidf)
+        engineer.tfidf = TfidfSpace.load(folder, engineer.config.tfidf, bool(roles.category))
         if "embedding" in engineer.config.spaces:
             from pricing.features.embedding import TextEmbedder
 

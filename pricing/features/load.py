@@ -10,16 +10,18 @@ what the files hold.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+from pydantic import TypeAdapter
 from scipy import sparse
 
 from pricing.errors import SchemaError
 from pricing.features.files import read_array, read_arrays, read_sparse
 from pricing.features.neighbours import Neighbours
+from pricing.features.schema import CATEGORY, NUMBER, Column
 from pricing.store.artifacts import read_json
 from pricing.store.tables import read_table, reading
 
@@ -31,12 +33,10 @@ _INDEX = "index.parquet"
 
 @dataclass(frozen=True)
 class FeatureSchema:
-    """Names of the tabular columns by kind, and the width of the TF-IDF matrix."""
+    """The tabular columns, numbers first, and the width of the TF-IDF matrix."""
 
-    numeric: tuple[str, ...]
-    """Float32 columns, missing values as NaN."""
-    categorical: tuple[str, ...]
-    """String columns; a missing value is the empty string."""
+    columns: tuple[Column, ...]
+    """In table order: Float32 columns, then String columns."""
     tfidf_columns: int
     """Columns of the sparse matrix."""
     spaces: tuple[tuple[str, int, int], ...] = ()
@@ -45,15 +45,24 @@ class FeatureSchema:
     """Width of the embeddings; 0 where there are none."""
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """Tabular columns in table order."""
+    def numeric(self) -> tuple[str, ...]:
+        """Names of the Float32 columns, missing values as NaN."""
+        return tuple(column.name for column in self.columns if column.kind == NUMBER)
+
+    @property
+    def categorical(self) -> tuple[str, ...]:
+        """Names of the String columns; a missing value is the empty string."""
+        return tuple(column.name for column in self.columns if column.kind == CATEGORY)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the tabular columns in table order."""
         return (*self.numeric, *self.categorical)
 
     def to_json(self) -> str:
         """JSON with sorted keys, so that equal schemas are equal bytes."""
         record = {
-            "numeric": list(self.numeric),
-            "categorical": list(self.categorical),
+            "columns": [asdict(column) for column in self.columns],
             "tfidf_columns": self.tfidf_columns,
             "spaces": [list(space) for space in self.spaces],
             "embedding": self.embedding,
@@ -69,13 +78,11 @@ class FeatureSchema:
         ArtifactError
             The file is missing or is not a features schema.
         """
-        with reading(path, "a features schema (numeric, categorical, tfidf_columns)"):
+        with reading(path, "a features schema (columns, tfidf_columns)"):
             record = read_json(path)
             spaces = tuple((str(name), int(start), int(stop)) for name, start, stop in record["spaces"])
-            return cls(
-                tuple(record["numeric"]), tuple(record["categorical"]), int(record["tfidf_columns"]), spaces,
-                int(record["embedding"]),
-            )  # fmt: skip
+            columns = TypeAdapter(tuple[Column, ...]).validate_python(record["columns"])
+            return cls(columns, int(record["tfidf_columns"]), spaces, int(record["embedding"]))
 
 
 @dataclass(frozen=True)
@@ -181,7 +188,7 @@ def save_features(features: FeatureSet, folder: Path, split: str = "labelled") -
     if schema_file.exists() and FeatureSchema.from_file(schema_file) != features.schema:
         raise SchemaError(f"{schema_file}: the folder holds features of another schema; write into an empty folder")
     schema_file.write_text(features.schema.to_json(), encoding="utf-8")
-    table = features.tabular.select(features.schema.columns).insert_column(0, features.ids.alias(ID))
+    table = features.tabular.select(features.schema.names).insert_column(0, features.ids.alias(ID))
     table.write_parquet(folder / f"{split}.parquet")
     sparse.save_npz(folder / f"{split}_tfidf.npz", features.tfidf.tocsr(), compressed=False)
     if features.embedding is not None:

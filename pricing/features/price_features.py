@@ -19,11 +19,13 @@ from pricing.features.files import read_arrays
 from pricing.features.load import ID, RIDGE, FeatureSet, Nearest
 from pricing.features.neighbour_prices import SUMMARY, Amounts, summarise
 from pricing.features.price_ridge import PriceRidge
+from pricing.features.schema import with_role
 from pricing.features.target_means import TargetMeans
 from pricing.store.artifacts import read_json, write_json
 from pricing.store.tables import read_table, reading
 
-ENCODED = ("brand", "sub_brand")
+ENCODED = ("brand", "sub_brand", "category")
+"""Roles of the categories whose mean prices are features."""
 
 
 def inner_fold_numbers(groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
@@ -58,7 +60,7 @@ class PriceFeatures:
         self.seed = seed
         self.threads = threads
         self.ridge: PriceRidge | None = None
-        self.means = TargetMeans(ENCODED, self.config.brand_prior)
+        self.means = TargetMeans((), self.config.brand_prior)
         self.spaces: list[str] = []
         self.log_price = np.zeros(0)
         # of the index's labelled rows, in its order; NaN where this fold does not learn from the row
@@ -70,7 +72,7 @@ class PriceFeatures:
     @property
     def columns(self) -> list[str]:
         """Names of the columns in order."""
-        encoded = [f"price_{name}_{what}" for name in ENCODED for what in ("mean", "count")]
+        encoded = [f"price_{name}_{what}" for name in self.means.columns for what in ("mean", "count")]
         compared = [f"price_{space}_{name}" for space in self.spaces for name in SUMMARY]
         return ["price_ridge", "price_ridge_per_unit", *encoded, *compared]
 
@@ -97,7 +99,7 @@ class PriceFeatures:
             raise SchemaError(f"sample_id {features.ids[int(np.flatnonzero(~np.isfinite(log_price))[0])]!r}: no price")
         with threadpool_limits(self.threads):
             self.ridge = self._new_ridge().fit(features, log_price)
-        self.means.fit(features.tabular, log_price)
+        self.means = self._new_means(features).fit(features.tabular, log_price)
         self.log_price = np.asarray(log_price, dtype=np.float64)
         self._price_labelled(features)
         self._learning = features
@@ -107,6 +109,9 @@ class PriceFeatures:
     def _new_ridge(self) -> PriceRidge:
         config = self.config
         return PriceRidge(config.ridge_alpha, config.ridge_tabular_weight, config.ridge_interaction_weight)
+
+    def _new_means(self, features: FeatureSet) -> TargetMeans:
+        return TargetMeans(with_role(features.schema.columns, *ENCODED), self.config.brand_prior)
 
     def _price_labelled(self, features: FeatureSet) -> None:
         if features.nearest is None or not self.config.neighbours:
@@ -136,7 +141,7 @@ class PriceFeatures:
             raise SchemaError("out-of-fold values exist only in the object that was fitted; call fit first")
         folds = inner_fold_numbers(groups, self.config.inner_folds, self.seed)
         log_ridge = np.full(len(features), self.log_price.mean())
-        encoded = {f"price_{name}_{what}": np.zeros(len(features)) for name in ENCODED for what in ("mean", "count")}
+        encoded = {name: np.zeros(len(features)) for name in self.means.transform(features.tabular.clear())}
         # the design's means and categories read no price, so one design serves all inner folds
         matrix = ridge.design.transform(features)
         for fold in range(self.config.inner_folds):
@@ -148,9 +153,7 @@ class PriceFeatures:
                 log_ridge[held] = (
                     inner.fit_matrix(matrix[rest], self.log_price[rest]).predict_matrix(matrix[held])
                 )  # fmt: skip
-            means = TargetMeans(ENCODED, self.config.brand_prior).fit(
-                features.tabular.filter(rest), self.log_price[rest]
-            )
+            means = self._new_means(features).fit(features.tabular.filter(rest), self.log_price[rest])
             for name, values in means.transform(features.tabular.filter(held)).items():
                 encoded[name][held] = values
         return self._table(features, log_ridge, encoded, np.full(len(features), np.nan))
@@ -229,7 +232,12 @@ class PriceFeatures:
         if self.ridge is None:
             raise SchemaError("these PriceFeatures have learnt nothing yet; call fit first")
         folder.mkdir(parents=True, exist_ok=True)
-        record = {"config": self.config.model_dump(mode="json"), "seed": self.seed, "spaces": self.spaces}
+        record = {
+            "config": self.config.model_dump(mode="json"),
+            "seed": self.seed,
+            "spaces": self.spaces,
+            "encoded": self.means.columns,
+        }
         write_json(folder / "price_features.json", record)
         self.ridge.save(folder)
         self.means.to_table().write_parquet(folder / "target_means.parquet")
@@ -248,7 +256,7 @@ class PriceFeatures:
         with reading(path, "price features"):
             record = read_json(path)
             loaded = cls(PriceFeaturesConfig.model_validate(record["config"]), int(record["seed"]))
-            loaded.means = TargetMeans.from_table(read_table(folder / "target_means.parquet"), ENCODED)
+            loaded.means = TargetMeans.from_table(read_table(folder / "target_means.parquet"), record["encoded"])
             loaded.spaces = [str(space) for space in record["spaces"]]
             arrays = read_arrays(folder / "labelled.npz")
             loaded.labelled_price = arrays["log_price"]

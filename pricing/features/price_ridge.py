@@ -16,6 +16,7 @@ from sklearn.linear_model import Ridge
 from pricing.errors import SchemaError
 from pricing.features.files import read_arrays
 from pricing.features.load import FeatureSet
+from pricing.features.schema import NUMBER, with_role
 from pricing.store.artifacts import read_json, write_json
 from pricing.store.tables import reading
 
@@ -23,8 +24,8 @@ from pricing.store.tables import reading
 CLIP = 4.0
 #: one-hot columns a category column, most frequent first
 MOST_CATEGORIES = 2_000
-#: numbers that every term is multiplied by, where they are known
-INTERACTED = ("ipq_log_total", "ipq_log_pack")
+#: roles of the numbers that every term is multiplied by, where they are known
+INTERACTED = ("log_total", "log_pack")
 #: standard deviations after which they are clipped: a whole text hangs on them
 INTERACTED_CLIP = 2.5
 
@@ -44,13 +45,16 @@ class DesignMatrix:
         self.tabular_weight = tabular_weight
         self.interaction_weight = interaction_weight
         self.numeric: list[str] = []
+        self.interacted: list[str] = []
         self.mean = np.zeros(0)
         self.scale = np.zeros(0)
         self.categories: dict[str, list[str]] = {}
 
     def fit(self, features: FeatureSet) -> "DesignMatrix":
         """Learn means, scales and categories of n rows; SVD columns are left out (the TF-IDF is there itself)."""
-        self.numeric = [name for name in features.schema.numeric if not name.startswith("svd_")]
+        columns = [column for column in features.schema.columns if column.family != "svd"]
+        self.numeric = [column.name for column in columns if column.kind == NUMBER]
+        self.interacted = [name for role in INTERACTED for name in with_role(columns, role)]
         numbers = self._numbers(features)
         present = ~np.isnan(numbers)
         count = np.maximum(present.sum(axis=0), 1)
@@ -77,7 +81,7 @@ class DesignMatrix:
             ]
             parts += [self._one_hot(features, name) for name in sorted(self.categories)]
         if self.interaction_weight > 0:
-            for name in INTERACTED:
+            for name in self.interacted:
                 amount = np.clip(standard[:, self.numeric.index(name)], -INTERACTED_CLIP, INTERACTED_CLIP)
                 parts.append(sparse.diags(self.interaction_weight * amount) @ tfidf)
         return sparse.csr_matrix(sparse.hstack(parts, format="csr"))
@@ -147,6 +151,7 @@ class PriceRidge:
             "tabular_weight": self.design.tabular_weight,
             "interaction_weight": self.design.interaction_weight,
             "numeric": self.design.numeric,
+            "interacted": self.design.interacted,
             "categories": self.design.categories,
             "intercept": self.intercept,
             "low": self.low,
@@ -169,6 +174,7 @@ class PriceRidge:
             record = read_json(folder / "ridge.json")
             ridge = cls(float(record["alpha"]), float(record["tabular_weight"]), float(record["interaction_weight"]))
             ridge.design.numeric = [str(name) for name in record["numeric"]]
+            ridge.design.interacted = [str(name) for name in record["interacted"]]
             ridge.design.categories = {str(key): list(value) for key, value in record["categories"].items()}
             ridge.intercept, ridge.low, ridge.high = (float(record[key]) for key in ("intercept", "low", "high"))
             ridge.coef, ridge.design.mean, ridge.design.scale = (arrays[key] for key in ("coef", "mean", "scale"))

@@ -1,5 +1,6 @@
-"""What a column of features is: the one schema that features, members, kernel, report and documents read."""
+"""What the columns of features are: the one schema that features, members, kernel, report and documents read."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,10 +19,10 @@ class Column:
     kind : {"number", "category"}
         Float32, a missing value NaN; or String, a missing value the empty string.
     family : str
-        What made it, such as quantity, text, brand, svd, declared, comparables.
+        What made it: quantity, text, keywords, words, brand, sub_brand, declared, svd; of price features ridge, means,
+        comparables.
     role : str
-        What it says, where others need to know: amount, total, pack, family of the amount, category, brand ...;
-        empty for most.
+        What it says, where others need to know: ``log_amount``, ``brand``, ``category`` ...; empty for most.
     words : str
         What it is, in the words of somebody who did not make it.
     """
@@ -31,3 +32,25 @@ class Column:
     family: str
     role: str = ""
     words: str = ""
+
+
+def make_columns(
+    family: str, numbers: Iterable[str], categories: Iterable[str] = (), *, roles: Mapping[str, str] | None = None,
+    words: Mapping[str, str] | None = None,
+) -> tuple[Column, ...]:  # fmt: skip
+    """Return the columns of one family, numbers first, with their roles and words by name."""
+    kinds: list[tuple[str, Literal["number", "category"]]] = [(name, NUMBER) for name in numbers]
+    kinds += [(name, CATEGORY) for name in categories]
+    return tuple(
+        Column(name, kind, family, (roles or {}).get(name, ""), (words or {}).get(name, "")) for name, kind in kinds
+    )
+
+
+def with_role(columns: Iterable[Column], *roles: str) -> list[str]:
+    """Return the names of the columns that have one of the roles, in the columns' order."""
+    return [column.name for column in columns if column.role in roles]
+
+
+def one_with_role(columns: Iterable[Column], role: str) -> str | None:
+    """Return the name of the first column with a role, None where there is none."""
+    return next(iter(with_role(columns, role)), None)

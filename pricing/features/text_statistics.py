@@ -5,12 +5,15 @@ Counts are of Unicode code points; a word is a run of characters that are not Un
 
 import polars as pl
 
+from pricing.features.schema import make_columns
+
 NUMERIC = (
     "text_characters", "text_words", "text_lines", "text_word_length", "text_digits_share", "text_upper_share",
     "text_punctuation", "text_exclamations", "text_non_ascii", "text_html_tags", "text_numbers", "text_bullets",
     "text_bullet_characters", "text_description_characters", "text_name_characters", "text_name_words",
     "text_name_numbers", "text_name_upper_share", "text_name_commas", "text_name_unique_share",
 )  # fmt: skip
+COLUMNS = make_columns("text", NUMERIC)
 
 
 def _count(column: str, pattern: str) -> pl.Expr:

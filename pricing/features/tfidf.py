@@ -6,6 +6,7 @@ summation order, so that a row's vector depends on nothing but its text and the 
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,8 +44,11 @@ class TfidfBlock:
     """(terms,) float32."""
 
     def __post_init__(self) -> None:
-        self._ngrams: WordNgrams | CharacterNgrams
-        self._ngrams = WordNgrams(self.ngrams) if self.analyzer == "word" else CharacterNgrams(self.ngrams)
+        self._ngrams: WordNgrams | CharacterNgrams | CategoryTerms
+        if self.analyzer == "category":
+            self._ngrams = CategoryTerms()
+        else:
+            self._ngrams = WordNgrams(self.ngrams) if self.analyzer == "word" else CharacterNgrams(self.ngrams)
 
     @property
     def terms(self) -> list[str]:
@@ -78,6 +82,40 @@ class TfidfBlock:
         return counts
 
 
+class CategoryTerms:
+    """Terms of declared categories: whole values, each column's and level's its own; looks like the n-grams.
+
+    Attributes
+    ----------
+    terms : list of str
+        In column order.
+    """
+
+    def __init__(self) -> None:
+        self.terms: list[str] = []
+
+    def fit(self, listed: pl.Series, max_features: int, min_df: int) -> sparse.csr_matrix:
+        """Choose the terms of n rows, List(String), and count them."""
+        counts = listed.explode().drop_nulls().alias("term").value_counts().filter(pl.col("count") >= min_df)
+        chosen = counts.sort(["count", "term"], descending=[True, False]).head(max_features)
+        self.terms = chosen["term"].sort().to_list()
+        return self.transform(listed)
+
+    def set_terms(self, terms: Sequence[str]) -> "CategoryTerms":
+        """Know these terms."""
+        self.terms = list(terms)
+        return self
+
+    def transform(self, listed: pl.Series) -> sparse.csr_matrix:
+        """Count the known terms of n rows, (n, terms) float32 CSR."""
+        exploded = pl.DataFrame({"row": np.arange(len(listed)), "term": listed}).explode("term").drop_nulls()
+        known = pl.DataFrame({"term": self.terms}, schema={"term": pl.String}).with_row_index("code")
+        found = exploded.join(known, on="term", how="inner", maintain_order="left")
+        ones = np.ones(found.height, dtype=np.float32)
+        shape = len(listed), len(self.terms)
+        return sparse.csr_matrix((ones, (found["row"].to_numpy(), found["code"].to_numpy())), shape=shape)
+
+
 class TfidfSpace:
     """The blocks together, and the truncated SVD of them.
 
@@ -87,8 +125,9 @@ class TfidfSpace:
         Vocabularies, n-grams and components.
     """
 
-    def __init__(self, config: TfidfConfig) -> None:
+    def __init__(self, config: TfidfConfig, categories: bool = False) -> None:
         self.config = config
+        self.categories = categories
         self.blocks = [
             TfidfBlock("words", "text", "word", config.word_ngrams, config.word_max_features, config.min_df),
             TfidfBlock(
@@ -98,11 +137,16 @@ class TfidfSpace:
                 "title_characters", "item_name", "char_wb", config.char_ngrams, config.char_max_features, config.min_df
             ),
         ]
+        if categories:
+            self.blocks.append(
+                TfidfBlock("categories", "categories", "category", (1, 1), config.word_max_features, config.min_df)
+            )
         self.blocks = [block for block in self.blocks if block.max_features > 0]
         self.weights = {
             "words": config.word_weight,
             "title_words": config.title_weight,
             "title_characters": config.char_weight,
+            "categories": config.category_weight,
         }
         self.components = np.zeros((0, 0), dtype=np.float32)
 
@@ -113,11 +157,14 @@ class TfidfSpace:
 
     def spaces(self) -> tuple[tuple[str, int, int], ...]:
         """Name, first column and end of the spaces in which rows are compared: words (text and title), characters."""
-        words = sum(len(block.terms) for block in self.blocks if block.analyzer == "word")
-        return (("words", 0, words), ("characters", words, self.columns))
+        words, characters = (
+            sum(len(block.terms) for block in self.blocks if block.analyzer == kind) for kind in ("word", "char_wb")
+        )
+        found = (("words", 0, words), ("characters", words, words + characters))
+        return (*found, ("categories", words + characters, self.columns)) if self.categories else found
 
     def _texts(self, sections: pl.DataFrame, column: str) -> pl.Series:
-        return sections[column].str.slice(0, self.config.max_characters)
+        return sections[column] if column == "categories" else sections[column].str.slice(0, self.config.max_characters)
 
     def fit(self, sections: pl.DataFrame, seed: int) -> "TfidfSpace":
         """Learn vocabularies, weights and the SVD from n texts (sections as `split_sections` gives them)."""
@@ -161,7 +208,7 @@ class TfidfSpace:
         np.savez(folder / "tfidf.npz", components=self.components, **arrays)  # type: ignore[arg-type]
 
     @classmethod
-    def load(cls, folder: Path, config: TfidfConfig) -> "TfidfSpace":
+    def load(cls, folder: Path, config: TfidfConfig, categories: bool = False) -> "TfidfSpace":
         """Read what `save` wrote.
 
         Raises
@@ -171,7 +218,7 @@ class TfidfSpace:
         SchemaError
             Terms and weights do not belong together.
         """
-        space = cls(config)
+        space = cls(config, categories)
         arrays = read_arrays(folder / "tfidf.npz")
         with reading(folder, "terms and weights"):
             terms = read_json(folder / "terms.json")

@@ -8,10 +8,12 @@ has. The language is the one whose function words the text uses most; a product'
 import polars as pl
 
 from pricing.features.keywords import flag_words, normalized_words
+from pricing.features.schema import make_columns
 from pricing.features.vocabulary import VOCABULARY
 
 NUMERIC = ("word_flavours", "word_forms", "word_english_share", "word_other_language")
 CATEGORICAL = ("flavour", "form", "language")
+COLUMNS = make_columns("words", NUMERIC, CATEGORICAL)
 
 FLAVOURS, FORMS = tuple(VOCABULARY["flavours"]), tuple(VOCABULARY["forms"])
 LANGUAGES: dict[str, list[str]] = VOCABULARY["languages"]

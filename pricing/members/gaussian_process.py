@@ -116,4 +116,6 @@ def _products(rows: "Rows", scaler: "TabularScaler") -> "Products":
     numbers = scaler.transform(rows.table())
     embedding = rows.features.embedding
     meaning = None if embedding is None else torch.from_numpy(embedding.astype(np.float64))
-    return Products(torch.from_numpy(numbers.astype(np.float64)), normalize(rows.features.tfidf), meaning)
+    terms = rows.features.tfidf
+    unit = normalize(terms) if terms.shape[0] else terms  # scikit-learn refuses a matrix without rows
+    return Products(torch.from_numpy(numbers.astype(np.float64)), unit, meaning)

@@ -81,7 +81,8 @@ def make_plan(
     images = _add_images(plan, config, source, catalogue, links) if config.images.enabled else None
     features = plan.add(
         Stage.FEATURES, "features", "pricing.features.build_features:build_features", TREES,
-        {"catalogue": catalogue, "folds": folds, "config": config.features.without("price"), "seed": seed},
+        {"catalogue": catalogue, "folds": folds, "config": config.features.without("price"),
+         "columns": config.catalogue.roles, "seed": seed},
         spreads=True, words="building features", seconds=43.0,
     )
     rows = {"catalogue": catalogue, "folds": folds, "features": features}

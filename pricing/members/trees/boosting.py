@@ -11,6 +11,7 @@ from scipy import sparse
 
 from pricing.errors import ConfigError, TrainingError
 from pricing.features.load import ID, FeatureSchema, FeatureSet
+from pricing.features.schema import make_columns
 from pricing.members.fold_rows import FoldInputs, FoldRows, Rows
 from pricing.members.registry import member_classes
 from pricing.members.trees.boosted import BoostedMember
@@ -132,6 +133,7 @@ def table_rows(table: pl.DataFrame, log_price: Floats | None = None, tfidf: spar
     table = table.drop(ID, strict=False)
     text = tuple(name for name, dtype in table.schema.items() if dtype == pl.String)
     terms = sparse.csr_matrix((0, 0), dtype=np.float32) if tfidf is None else tfidf
-    schema = FeatureSchema(tuple(name for name in table.columns if name not in text), text, terms.shape[1])
+    numbers = (name for name in table.columns if name not in text)
+    schema = FeatureSchema(make_columns("text", numbers, text), terms.shape[1])
     frame = ids.to_frame() if log_price is None else pl.DataFrame({ID: ids, "log_price": log_price})
     return Rows(frame, FeatureSet(ids, table, terms, schema), pl.DataFrame(), np.empty(0))

@@ -27,6 +27,7 @@ from transformers import (
 
 from pricing.catalogue.split import SPLITS, fold_roles
 from pricing.features.load import FeatureSchema, FeatureSet, save_features
+from pricing.features.schema import make_columns
 from pricing.members.fold_rows import FoldInputs, FoldRows, Rows
 from pricing.members.multimodal.dataset import AmazonMLDataset
 from pricing.members.multimodal.encoders import ImageTower, TextTower
@@ -154,7 +155,7 @@ def toy_splits(rows: int = 60, test_rows: int = 8, terms: int = 30) -> dict[str,
     })  # fmt: skip
     numbers = {"pack": np.where(rng.random(total) < 0.1, np.nan, pack), "svd_000": rng.random(total)}
     tabular = pl.DataFrame(numbers).cast(pl.Float32).with_columns(unit=pl.lit("ounce"))
-    schema = FeatureSchema(("pack", "svd_000"), ("unit",), terms)
+    schema = FeatureSchema(make_columns("text", ("pack", "svd_000"), ("unit",)), terms)
     matrix = sparse.random(total, terms, 0.2, format="csr", dtype=np.float32, random_state=0)
     ridge = log_price - 0.4 * bright + rng.normal(0, 0.05, total)
     splits = {}

@@ -1,0 +1,129 @@
+"""Declared columns: the categories, numbers and amounts that a shop's own catalogue has beside its texts.
+
+A category that is a path ("Men > Tops > T-shirts", "Men/Tops/T-shirts") has one column for each of its levels, which
+holds the path down to there. Categories are compared in lower case, blanks collapsed. They are terms of the sparse
+matrix as well, one for each column and level, so that all that reads words reads them too.
+"""
+
+import numpy as np
+import polars as pl
+
+from pricing.catalogue.roles import role_name
+from pricing.config.columns import ColumnsConfig
+from pricing.features.fields import read_values, unit_name
+from pricing.features.schema import CATEGORY, NUMBER, Column
+from pricing.features.units import UNITS
+
+MOST_LEVELS = 5
+"""Maximum number of levels of a path; deeper ones stay in the whole value."""
+_SEPARATORS = (r"\s*>\s*", r"\s*/\s*", r"\s*\|\s*")
+# of a column's distinct values, the share that must hold a separator, and hold it between words
+_PATHS = 0.5
+_CANONICAL = " > "
+
+
+class DeclaredColumns:
+    """What is learnt of declared columns: which categories are paths, and how deep.
+
+    Parameters
+    ----------
+    roles : ColumnsConfig
+        Roles of the catalogue's columns.
+    """
+
+    def __init__(self, roles: ColumnsConfig) -> None:
+        self.roles = roles
+        # column to the separator of its paths and their number of levels
+        self.paths: dict[str, tuple[str, int]] = {}
+
+    def fit(self, frame: pl.DataFrame) -> "DeclaredColumns":
+        """Learn from n rows of the catalogue."""
+        for column in self.roles.category:
+            values = frame[role_name("category", column)]
+            values = values.filter(values != "").unique()
+            for separator in _SEPARATORS:
+                levels = values.str.count_matches(separator).to_numpy() + 1
+                if len(levels) >= 2 and np.mean(levels > 1) >= _PATHS:
+                    self.paths[column] = separator, min(int(levels.max()), MOST_LEVELS)
+                    break
+        return self
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns that `transform` gives, numbers first."""
+        made = []
+        for column in self.roles.number:
+            name = role_name("number", column)
+            made.append(Column(name, NUMBER, "declared", "number", f"the column {column}"))
+            made.append(Column(f"{name} log", NUMBER, "declared", "number", f"the column {column}, logarithm"))
+        for column in self.roles.amount:
+            name = role_name("amount", column)
+            made.append(Column(name, NUMBER, "declared", "amount", f"the column {column}"))
+            made.append(Column(f"{name} log", NUMBER, "declared", "amount", f"the column {column}, logarithm"))
+        for column in self.roles.category:
+            name = role_name("category", column)
+            made.append(Column(name, CATEGORY, "declared", "category", f"the column {column}"))
+            for level in self._levels(column):
+                words = (
+                    f"the column {column}, first {level} levels" if level > 1 else f"the column {column}, first level"
+                )
+                made.append(Column(f"{name} {level}", CATEGORY, "declared", "category", words))
+        return tuple(made)
+
+    def _levels(self, column: str) -> range:
+        """Levels of a path that have columns of their own; the last one is the whole value."""
+        return range(1, self.paths[column][1]) if column in self.paths else range(0)
+
+    def transform(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return `columns` of n rows: Float64, null where missing; String, "" where missing."""
+        values: list[pl.Series] = []
+        for column in self.roles.number:
+            name = role_name("number", column)
+            number = frame[name].cast(pl.Float64)
+            values += [number.alias(name), (number.sign() * (number.abs() + 1).log()).alias(f"{name} log")]
+        for column in self.roles.amount:
+            name = role_name("amount", column)
+            amount = self._amount(frame, column)
+            values += [amount.alias(name), amount.log().alias(f"{name} log")]
+        for column in self.roles.category:
+            values += self._category(frame, column)
+        return pl.DataFrame(values)
+
+    def _category(self, frame: pl.DataFrame, column: str) -> list[pl.Series]:
+        name = role_name("category", column)
+        tidy = frame[name].str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars().alias(name)
+        if column not in self.paths:
+            return [tidy]
+        parts = tidy.str.replace_all(self.paths[column][0], _CANONICAL).str.split(_CANONICAL)
+        return [
+            tidy,
+            *(parts.list.head(level).list.join(_CANONICAL).alias(f"{name} {level}") for level in self._levels(column)),
+        ]
+
+    def state_amounts(self, sections: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
+        """Give products without a Value line the first declared amount that they have, as if a Value line said it."""
+        for column in self.roles.amount:
+            read = self._read(frame, column)
+            stated = pl.col("value").is_null()
+            sections = sections.with_columns(
+                pl.when(stated).then(read["value"]).otherwise("value").alias("value"),
+                pl.when(stated & read["value"].is_not_null()).then(read["unit"]).otherwise("unit").alias("unit"),
+            )
+        return sections
+
+    def _read(self, frame: pl.DataFrame, column: str) -> pl.DataFrame:
+        """``value`` (Float64, null where missing) and ``unit`` (String) of n rows, by the rules of Value lines."""
+        written = pl.col(role_name("amount", column))
+        return read_values(frame.select(value=written, unit=pl.lit(self.roles.amount[column])))
+
+    def _amount(self, frame: pl.DataFrame, column: str) -> pl.Series:
+        """Amounts of n rows in the base unit of their dimension, Float64."""
+        factors = {name: unit.factor for name, unit in UNITS.items()}
+        factor = unit_name(pl.col("unit")).replace_strict(factors, default=None, return_dtype=pl.Float64)
+        return self._read(frame, column).select(pl.col("value") * factor).to_series()
+
+    def terms(self, table: pl.DataFrame) -> pl.Series:
+        """Categories of n rows of `transform` as terms, List(String): one for each column and level."""
+        named = [column.name for column in self.columns if column.kind == CATEGORY]
+        written = [pl.when(pl.col(name) != "").then(pl.format("{}={}", pl.lit(name), name)) for name in named]
+        return table.select(terms=pl.concat_list(written).list.drop_nulls()).to_series()
