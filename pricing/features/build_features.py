@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from pricing.catalogue.split import LABELLED, UNLABELLED, read_split
-from pricing.config.columns import ColumnsConfig
+from pricing.config.columns import CHALLENGE, ColumnsConfig
 from pricing.config.features import FeaturesConfig
 from pricing.features.engineer import FeatureEngineer
 from pricing.features.load import ID, save_features
@@ -20,10 +20,10 @@ def build_features(
     catalogue: Path,
     folds: Path,
     config: FeaturesConfig,
-    columns: ColumnsConfig,
     seed: int,
     out: Path,
     *,
+    columns: ColumnsConfig = CHALLENGE,
     threads: int = 1,
     work: Path | None = None,
 ) -> None:
@@ -35,13 +35,13 @@ def build_features(
         Outputs of the catalogue and folds stages.
     config : FeaturesConfig
         Its ``price`` part is not read here.
-    columns : ColumnsConfig
-        Roles of the catalogue's columns.
     seed : int
         Of the randomised SVD.
     out : Path
         Existing empty folder; receives engineer/ (with the index of all labelled rows' texts), and the splits
         ``labelled`` and ``unlabelled`` as `pricing.features.load` describes them.
+    columns : ColumnsConfig
+        Roles of the catalogue's columns.
     threads : int
         Maximum number of threads of BLAS and torch.
     work : Path, optional

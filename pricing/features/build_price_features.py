@@ -10,7 +10,7 @@ import polars as pl
 from pricing.catalogue.split import LABELLED, UNLABELLED, fold_roles, fold_words, read_split
 from pricing.config.features import PriceFeaturesConfig
 from pricing.errors import ArtifactError
-from pricing.features.load import ID, load_features
+from pricing.features.load import ID, load_features, save_price_columns
 from pricing.features.price_features import PriceFeatures
 from pricing.store.tables import read_table
 
@@ -41,9 +41,9 @@ def build_price_features(
     seed : int
         Seed of the inner folds.
     out : Path
-        Existing empty folder; receives model/, and labelled.parquet and unlabelled.parquet: ``sample_id``, ``price_*``
-        (Float32), and ``ridge``, the ridge's log price (Float64, NaN for ``train`` rows). ``train`` rows carry
-        inner-fold values, all others those of the model that learned from all ``train`` rows.
+        Existing empty folder; receives model/, schema.json, and labelled.parquet and unlabelled.parquet: ``sample_id``,
+        the price features (Float32), and ``ridge``, the ridge's log price (Float64, NaN for ``train`` rows). ``train``
+        rows carry inner-fold values, all others those of the model that learned from all ``train`` rows.
     threads : int
         Maximum number of BLAS threads.
 
@@ -65,6 +65,7 @@ def build_price_features(
     known = pl.concat([model.out_of_fold(), model.transform(labelled.take(~train))])
     prices.select(ID).join(known, on=ID, how="left", maintain_order="left").write_parquet(out / LABELLED)
     model.transform(unlabelled).write_parquet(out / UNLABELLED)
+    save_price_columns(model.columns, out)
     model.save(out / "model")
     logger.info(
         "price features, %s: %d training rows; %.1f s on %d threads", fold_words(fold), int(train.sum()),

@@ -58,8 +58,8 @@ class DeclaredColumns:
             made.append(Column(f"{name} log", NUMBER, "declared", "number", f"the column {column}, logarithm"))
         for column in self.roles.amount:
             name = role_name("amount", column)
-            made.append(Column(name, NUMBER, "declared", "amount", f"the column {column}"))
-            made.append(Column(f"{name} log", NUMBER, "declared", "amount", f"the column {column}, logarithm"))
+            made.append(Column(name, NUMBER, "declared", "declared_amount", f"the column {column}"))
+            made.append(Column(f"{name} log", NUMBER, "declared", "declared_amount", f"the column {column}, logarithm"))
         for column in self.roles.category:
             name = role_name("category", column)
             made.append(Column(name, CATEGORY, "declared", "category", f"the column {column}"))

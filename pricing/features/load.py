@@ -22,13 +22,14 @@ from pricing.errors import SchemaError
 from pricing.features.files import read_array, read_arrays, read_sparse
 from pricing.features.neighbours import Neighbours
 from pricing.features.schema import CATEGORY, NUMBER, Column
-from pricing.store.artifacts import read_json
+from pricing.store.artifacts import read_json, write_json
 from pricing.store.tables import read_table, reading
 
 ID = "sample_id"
 RIDGE = "ridge"
 """Column of the price features: the ridge's log price."""
 _INDEX = "index.parquet"
+_PRICE_SCHEMA = "schema.json"
 
 
 @dataclass(frozen=True)
@@ -251,6 +252,23 @@ def _load_nearest(folder: Path, split: str, rows: int) -> Nearest | None:
                 )
             spaces[space] = Neighbours(index, similarity)
     return Nearest(ids, spaces)
+
+
+def save_price_columns(columns: tuple[Column, ...], folder: Path) -> None:
+    """Write what the columns of price features are."""
+    write_json(folder / _PRICE_SCHEMA, [asdict(column) for column in columns])
+
+
+def load_price_columns(folder: Path) -> tuple[Column, ...]:
+    """Read what `save_price_columns` wrote.
+
+    Raises
+    ------
+    ArtifactError
+        The file is missing or holds something else.
+    """
+    with reading(folder / _PRICE_SCHEMA, "the columns of price features"):
+        return TypeAdapter(tuple[Column, ...]).validate_python(read_json(folder / _PRICE_SCHEMA))
 
 
 def load_price_features(folder: Path, split: str, ids: pl.Series) -> pl.DataFrame:

@@ -19,7 +19,7 @@ from pricing.features.files import read_arrays
 from pricing.features.load import ID, RIDGE, FeatureSet, Nearest
 from pricing.features.neighbour_prices import SUMMARY, Amounts, summarise
 from pricing.features.price_ridge import PriceRidge
-from pricing.features.schema import with_role
+from pricing.features.schema import Column, make_columns, with_role
 from pricing.features.target_means import TargetMeans
 from pricing.store.artifacts import read_json, write_json
 from pricing.store.tables import read_table, reading
@@ -70,11 +70,15 @@ class PriceFeatures:
         self._groups = np.zeros(0, dtype=np.int64)
 
     @property
-    def columns(self) -> list[str]:
-        """Names of the columns in order."""
+    def columns(self) -> tuple[Column, ...]:
+        """The columns in order."""
         encoded = [f"price_{name}_{what}" for name in self.means.columns for what in ("mean", "count")]
         compared = [f"price_{space}_{name}" for space in self.spaces for name in SUMMARY]
-        return ["price_ridge", "price_ridge_per_unit", *encoded, *compared]
+        return (
+            *make_columns("ridge", ("price_ridge", "price_ridge_per_unit")),
+            *make_columns("means", encoded),
+            *make_columns("comparables", compared),
+        )
 
     def fit(self, features: FeatureSet, log_price: np.ndarray, groups: np.ndarray) -> "PriceFeatures":
         """Learn from n rows.
@@ -224,7 +228,10 @@ class PriceFeatures:
                     self.config.neighbour_sharpness, self.config.price_elasticity, self.config.amount_bandwidth,
                 )  # fmt: skip
                 values |= {f"price_{space}_{name}": column for name, column in summary.items()}
-        columns = [pl.Series(name, np.asarray(values[name], dtype=np.float32)) for name in self.columns]
+        columns = [
+            pl.Series(name, np.asarray(values[name], dtype=np.float32))
+            for name in (column.name for column in self.columns)
+        ]
         return pl.DataFrame([features.ids.alias(ID), *columns, pl.Series(RIDGE, ridge)])
 
     def save(self, folder: Path) -> None:

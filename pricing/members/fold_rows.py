@@ -11,7 +11,8 @@ import polars as pl
 from pricing.catalogue.split import SPLITS, fold_roles, read_split
 from pricing.download.images import Images
 from pricing.errors import ArtifactError, SchemaError
-from pricing.features.load import ID, RIDGE, FeatureSet, load_features, load_price_features
+from pricing.features.load import ID, RIDGE, FeatureSet, load_features, load_price_columns, load_price_features
+from pricing.features.schema import Column
 from pricing.store.tables import read_table
 
 
@@ -26,13 +27,15 @@ class Rows:
     features : FeatureSet
         Features that read no price.
     price : DataFrame
-        ``price_*`` columns, Float32; without columns for a member that does not read them.
+        Price features, Float32; without columns for a member that does not read them.
     ridge : ndarray of shape (n,), float64
         The ridge's log prices, NaN for ``train`` rows; empty for a member that reads no price features.
     images : Images or None
         Images by link.
     prepared : object
         What the member's preparation step made: its folder, or for new rows what `Member.encode` returned.
+    price_columns : tuple of Column
+        What the columns of ``price`` are.
     """
 
     frame: pl.DataFrame
@@ -41,6 +44,7 @@ class Rows:
     ridge: np.ndarray
     images: Images | None = None
     prepared: Any = None
+    price_columns: tuple[Column, ...] = ()
 
     def __len__(self) -> int:
         return self.frame.height
@@ -67,6 +71,15 @@ class Rows:
         if twice:
             raise SchemaError(f"columns {twice[:5]} stand in both the features and the price features; rename one")
         return pl.concat([self.features.tabular, self.price], how="horizontal")
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """What the columns of `table` are, in their order."""
+        return (*self.features.schema.columns, *self.price_columns)
+
+    def of_family(self, *families: str) -> list[str]:
+        """Return the names of the columns of some families."""
+        return [column.name for column in self.columns if column.family in families]
 
     def take(self, mask: np.ndarray) -> "Rows":
         """Return the rows under a mask of shape (n,)."""
@@ -170,10 +183,12 @@ class FoldRows(Mapping[str, Rows]):
                     f"{inputs.features}: its rows are not the catalogue's; build the features of this catalogue again"
                 )
             price, ridge = pl.DataFrame(), np.empty(0)
+            columns: tuple[Column, ...] = ()
             if inputs.price_features is not None:
                 price = load_price_features(inputs.price_features, split, frame[ID])
                 ridge, price = price[RIDGE].to_numpy(), price.drop(RIDGE)
-            splits[split] = Rows(frame, features, price, ridge, images, inputs.prepared)
+                columns = load_price_columns(inputs.price_features)
+            splits[split] = Rows(frame, features, price, ridge, images, inputs.prepared, columns)
         labelled = splits["labelled"]
         # as the ensemble; polars' log differs in a last bit
         log_price = np.log(labelled.frame["price"].to_numpy())

@@ -11,11 +11,13 @@ from pricing.store.stages import Stage
 if TYPE_CHECKING:
     import numpy as np
 
+    from pricing.features.schema import Column
     from pricing.members.fold_rows import FoldRows, Rows
     from pricing.members.kernels.kernel import ProductKernel, Products
     from pricing.members.torch_parts.scaler import TabularScaler
 
-AMOUNTS = ("ipq_log_amount", "ipq_log_pack")
+AMOUNTS = ("log_amount", "log_pack")
+"""Roles of the columns that say how much of the product there is."""
 
 
 class GaussianProcessSettings(MemberSettings):
@@ -54,9 +56,10 @@ class GaussianProcessMember(Member[GaussianProcessSettings]):
         from pricing.members.torch_parts.torch_setup import prepare_torch
 
         prepare_torch("cpu", self.threads)
-        self.scaler = TabularScaler.fit(rows.train.table(), svd=False)  # the words are read themselves
-        products = _products(rows.train, self.scaler)
-        self.process = GaussianProcess(self.settings, _kernel(self.scaler, products.meaning is not None))
+        train = rows.train
+        self.scaler = TabularScaler.fit(train.table(), without=train.of_family("svd"))  # the words are read themselves
+        products = _products(train, self.scaler)
+        self.process = GaussianProcess(self.settings, _kernel(self.scaler, train.columns, products.meaning is not None))
         self.process.fit(products, rows.train.log_price, self.seed)
         return self
 
@@ -73,17 +76,22 @@ class GaussianProcessMember(Member[GaussianProcessSettings]):
 
         self.process.save(folder)
         self.scaler.save(folder / "scaler.json")
-        write_json(folder / "model.json", {"meaning": self.process.kernel.meaning})
+        kernel = self.process.kernel
+        write_json(
+            folder / "model.json", {"groups": kernel.groups, "amounts": kernel.amounts, "meaning": kernel.meaning}
+        )
 
     @classmethod
     def load(cls, folder: Path, *, encoders: Path | None = None, threads: int = 1) -> Self:
         """Read what `save` wrote, as in `Member.load`."""
+        from pricing.members.kernels.kernel import ProductKernel
         from pricing.members.kernels.process import GaussianProcess
         from pricing.members.torch_parts.scaler import TabularScaler
         from pricing.members.torch_parts.tensors import read_config
 
-        scaler = TabularScaler.load(folder / "scaler.json")
-        process = GaussianProcess.load(folder, _kernel(scaler, bool(read_config(folder)["meaning"])))
+        scaler, record = TabularScaler.load(folder / "scaler.json"), read_config(folder)
+        kernel = ProductKernel(list(record["groups"]), list(record["amounts"]), bool(record["meaning"]))
+        process = GaussianProcess.load(folder, kernel)
         member = cls(process.config, threads=threads)
         member.scaler, member.process = scaler, process
         return member
@@ -98,11 +106,13 @@ class GaussianProcessMember(Member[GaussianProcessSettings]):
         return Description(self.settings.steps, record, self.process.curves)
 
 
-def _kernel(scaler: "TabularScaler", meaning: bool) -> "ProductKernel":
+def _kernel(scaler: "TabularScaler", columns: "tuple[Column, ...]", meaning: bool) -> "ProductKernel":
+    from pricing.features.schema import with_role
     from pricing.members.kernels.kernel import ProductKernel, group_of
 
-    groups = [group_of(column) for column in (*scaler.numeric, *(column for column, _ in scaler.levels))]
-    amounts = [scaler.numeric.index(name) for name in AMOUNTS if name in scaler.numeric]
+    known = {column.name: column for column in columns}
+    groups = [group_of(known[name]) for name in (*scaler.numeric, *(name for name, _ in scaler.levels))]
+    amounts = [scaler.numeric.index(name) for role in AMOUNTS for name in with_role(columns, role)]
     return ProductKernel(groups, amounts, meaning)
 
 

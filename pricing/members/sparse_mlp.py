@@ -34,7 +34,7 @@ class SparseMLPSettings(MemberSettings):
     weight_decay: float = Field(1e-2, ge=0)
     """Weight decay of AdamW."""
     dense: bool = True
-    """Whether the engineered numbers (all but ``svd_*``) are read beside the TF-IDF terms."""
+    """Whether the engineered numbers (all but the SVD) are read beside the TF-IDF terms."""
 
 
 class SparseMLPMember(Member[SparseMLPSettings]):
@@ -55,7 +55,9 @@ class SparseMLPMember(Member[SparseMLPSettings]):
         from pricing.members.torch_parts.torch_setup import prepare_torch
 
         prepare_torch("cpu", self.threads)
-        self.scaler = TabularScaler.fit(rows.train.features.tabular, svd=False) if self.settings.dense else None
+        self.scaler = None
+        if self.settings.dense:
+            self.scaler = TabularScaler.fit(rows.train.features.tabular, without=rows.train.of_family("svd"))
         settings = self.settings if rounds is None else self.settings.model_copy(update={"epochs": rounds})
         valid = rows.valid
         shown = None if valid is None else (valid.features.tfidf, self._numbers(valid), valid.log_price)

@@ -101,12 +101,12 @@ def _products(
     groups = pl.read_parquet(folds / "folds.parquet").select("sample_id", "group")
     products = products.join(groups, on="sample_id", how="left", maintain_order="left")
     features = features.reorder(products["sample_id"])
-    vectors = features.tabular.select(pl.col("^svd_.*$")).to_numpy()
+    columns, tabular = features.schema.columns, features.tabular
+    vectors = tabular.select(column.name for column in columns if column.family == "svd").to_numpy()
     titles = products.select(shown_title(pl.col("catalog_content"))).to_series()
     category = product_categories(vectors, titles, categories, seed)
     brand_titles = np.expm1(features.tabular["brand_frequency"].cast(pl.Float64).to_numpy())
     segments = product_segments(category, brand_titles, features.tabular["ipq_pack"].to_numpy(), products["image"])
-    tabular = features.tabular
     unit = tabular["ipq_family"].replace_strict(BASE_UNITS, default=None, return_dtype=pl.String)
     return products.with_columns(*segments, title=titles, amount=tabular["ipq_amount"], unit=unit)
 

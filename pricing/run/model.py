@@ -134,7 +134,7 @@ class RunModel:
         rows, similar = {}, None
         for fold, fitted in self.price_features.items():
             with steps.next():
-                rows[fold] = _with_prices(base, fitted.transform(features))
+                rows[fold] = _with_prices(base, fitted)
         if comparables > 0:
             similar = self._comparables(features, comparables)
         predicted = {}
@@ -178,9 +178,11 @@ def _load_member(folder: Path, name: str, folds: tuple[str, ...], threads: int) 
     return {fold: load(folder / "members" / name / fold, encoders=encoders, threads=threads) for fold in folds}
 
 
-def _with_prices(rows: Rows, table: pl.DataFrame) -> Rows:
+def _with_prices(rows: Rows, fitted: PriceFeatures) -> Rows:
     """The rows with one fold's price features, as `pricing.members.fold_rows.FoldRows` reads them."""
-    return replace(rows, price=table.drop(ID, RIDGE), ridge=table[RIDGE].to_numpy())
+    table = fitted.transform(rows.features)
+    price, ridge = table.drop(ID, RIDGE), table[RIDGE].to_numpy()
+    return replace(rows, price=price, ridge=ridge, price_columns=fitted.columns)
 
 
 def _fold_words(fold: str) -> str:

@@ -141,7 +141,8 @@ def test_a_number_beyond_single_precision_can_be_learnt_from(line: str, products
 
 def test_the_report_has_words_for_every_feature(compared: FeatureSet, products: Products) -> None:
     price = fitted(compared, products.log_price, products.groups)
-    named = {name: feature_words(name) for name in (*compared.schema.columns, *price.columns)}
+    columns = *compared.schema.columns, *price.columns
+    named = {column.name: feature_words(column.name) for column in columns}
     assert [name for name, words in named.items() if not words] == []
     assert any(name.startswith("price_words_") for name in named)
 

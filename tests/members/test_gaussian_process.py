@@ -11,6 +11,7 @@ from scipy.stats import multivariate_normal
 from sklearn.preprocessing import normalize
 
 from pricing.errors import ArtifactError, TrainingError
+from pricing.features.schema import make_columns
 from pricing.members.gaussian_process import GaussianProcessMember, GaussianProcessSettings
 from pricing.members.kernels import process as gaussian_process
 from pricing.members.kernels.kernel import ProductKernel, Products, group_of
@@ -37,9 +38,10 @@ def prices(of: Products) -> np.ndarray:
     return 2.5 + 0.5 * numbers[:, 0] + 0.4 * np.sin(2 * numbers[:, 2]) + 0.2 * numbers[:, 2] * numbers[:, 3]
 
 
-def test_groups_follow_the_features_names() -> None:
-    names = ("price_ridge", "ipq_log_amount", "brand_rows", "text_words", "claim_organic")
-    assert [group_of(name) for name in names] == ["price", "amount", "brand", "other", "other"]
+def test_groups_follow_the_families_of_the_features() -> None:
+    families = ("ridge", "means", "comparables", "quantity", "brand", "sub_brand", "text", "declared")
+    groups = [group_of(column) for family in families for column in make_columns(family, ("price_x",))]
+    assert groups == ["price", "price", "price", "amount", "brand", "other", "other", "other"]
 
 
 @pytest.mark.parametrize("meaning", [True, False])

@@ -16,6 +16,8 @@ import torch
 from scipy import sparse
 from torch import nn
 
+from pricing.features.schema import Column
+
 GROUPS = ("price", "amount", "brand", "other")
 """Groups of columns with a length scale of their own."""
 
@@ -27,10 +29,12 @@ _START = {
 }  # fmt: skip
 
 
-def group_of(column: str) -> str:
+_FAMILIES = {"ridge": "price", "means": "price", "comparables": "price", "quantity": "amount", "brand": "brand"}
+
+
+def group_of(column: Column) -> str:
     """The group that a feature belongs to."""
-    prefix = column.split("_", 1)[0]
-    return {"price": "price", "ipq": "amount", "brand": "brand"}.get(prefix, "other")
+    return "amount" if column.role == "declared_amount" else _FAMILIES.get(column.family, "other")
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class ProductKernel(nn.Module):
         self.columns = {
             name: [place for place, group in enumerate(groups) if group == name] for name in GROUPS if name in groups
         }
-        self.amounts = list(amounts)
+        self.groups, self.amounts = list(groups), list(amounts)
         self.meaning = meaning
         names = [name for name in _START if meaning or not name.startswith("meaning")]
         self.log = nn.ParameterDict(

@@ -81,7 +81,7 @@ def _fit_here(
 ) -> tuple[TrainedNetwork, Description]:
     train, valid = rows.train, rows.valid
     encoded = Activations.given(train.prepared)
-    scaler = TabularScaler.fit(train.table(), svd=settings.fusion.svd)
+    scaler = TabularScaler.fit(train.table(), without=() if settings.fusion.svd else train.of_family("svd"))
     encoders = SavedEncoders(train.prepared / "encoders", encoded.record["encoders"])
     # LoRA draws its adapters in the towers
     torch.manual_seed(seed)

@@ -1,5 +1,6 @@
 """Engineered features as the network reads them: NaN filled and scaled by values fitted on the training part."""
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -35,14 +36,12 @@ class TabularScaler:
     """(column, level) of each indicator."""
 
     @classmethod
-    def fit(cls, table: pl.DataFrame, *, svd: bool = True) -> "TabularScaler":
+    def fit(cls, table: pl.DataFrame, *, without: Collection[str] = ()) -> "TabularScaler":
         """Learn from the training part: Float and String columns, any order; ids excluded.
 
-        ``svd`` is off for a member that reads the words themselves, and not the columns ``svd_*``.
+        ``without`` names columns that are not read, such as the SVD's for a member that reads the words themselves.
         """
-        numeric = tuple(
-            name for name, kind in table.schema.items() if kind.is_numeric() and (svd or not name.startswith("svd_"))
-        )
+        numeric = tuple(name for name, kind in table.schema.items() if kind.is_numeric() and name not in without)
         values = table.select(numeric).to_numpy().astype(np.float64)
         values[~np.isfinite(values)] = np.nan
         empty = np.isnan(values).all(0) if len(values) else np.ones(len(numeric), bool)

@@ -26,7 +26,7 @@ from transformers import (
 )
 
 from pricing.catalogue.split import SPLITS, fold_roles
-from pricing.features.load import FeatureSchema, FeatureSet, save_features
+from pricing.features.load import FeatureSchema, FeatureSet, save_features, save_price_columns
 from pricing.features.schema import make_columns
 from pricing.members.fold_rows import FoldInputs, FoldRows, Rows
 from pricing.members.multimodal.dataset import AmazonMLDataset
@@ -41,6 +41,8 @@ WORDS = [
     "large", "one", "two", "three", "of",
 ]  # fmt: skip
 SIZES: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 24}
+
+PRICE_COLUMNS = make_columns("ridge", ("price_ridge",))
 
 
 def write_text_encoder(folder: Path, kind: str = "bert") -> Path:
@@ -155,14 +157,19 @@ def toy_splits(rows: int = 60, test_rows: int = 8, terms: int = 30) -> dict[str,
     })  # fmt: skip
     numbers = {"pack": np.where(rng.random(total) < 0.1, np.nan, pack), "svd_000": rng.random(total)}
     tabular = pl.DataFrame(numbers).cast(pl.Float32).with_columns(unit=pl.lit("ounce"))
-    schema = FeatureSchema(make_columns("text", ("pack", "svd_000"), ("unit",)), terms)
+    columns = (
+        make_columns("quantity", ("pack",)),
+        make_columns("svd", ("svd_000",)),
+        make_columns("quantity", (), ("unit",)),
+    )
+    schema = FeatureSchema(tuple(chain.from_iterable(columns)), terms)
     matrix = sparse.random(total, terms, 0.2, format="csr", dtype=np.float32, random_state=0)
     ridge = log_price - 0.4 * bright + rng.normal(0, 0.05, total)
     splits = {}
     for split, here in zip(SPLITS, (slice(0, rows), slice(rows, total)), strict=True):
         features = FeatureSet(frame["sample_id"][here], tabular[here], matrix[here], schema)
         price = pl.DataFrame({"price_ridge": ridge[here].astype(np.float32)})
-        splits[split] = Rows(frame[here], features, price, ridge[here])
+        splits[split] = Rows(frame[here], features, price, ridge[here], price_columns=PRICE_COLUMNS)
     labelled = splits["labelled"]
     known = labelled.frame.with_columns(log_price=log_price[:rows])
     return splits | {"labelled": replace(labelled, frame=known)}
@@ -198,6 +205,7 @@ def write_inputs(root: Path, **options: int) -> FoldInputs:
         save_features(rows.features, paths["features"], split)
         table = rows.price.insert_column(0, rows.ids).with_columns(ridge=rows.ridge)
         table.write_parquet(paths["price_features"] / f"{split}.parquet")
+        save_price_columns(PRICE_COLUMNS, paths["price_features"])
     links = pl.concat([rows.frame["image_link"] for rows in splits.values()]).to_list()
     rng, missing = np.random.default_rng(2), {2, len(splits["labelled"]) + 1}
     for number, link in enumerate(links):

@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 from scipy import sparse
 
-from pricing.features.load import save_features
+from pricing.features.load import save_features, save_price_columns
+from pricing.features.schema import make_columns
 from pricing.members.catboost import CatBoost, CatBoostSettings
 from pricing.members.fold_rows import FoldInputs, FoldRows
 from pricing.members.lightgbm import LightGBM, LightGBMSettings
@@ -115,6 +116,7 @@ def write_stages(root: Path) -> Path:
     ids = pl.Series("sample_id", [f"id{number}" for number in range(ROWS + TESTS)])
     for name in ("catalogue", "folds", "features", "price"):
         (root / name).mkdir()
+    save_price_columns(make_columns("ridge", ("price_ridge",)), root / "price")
     ridge = log_price + np.random.default_rng(0).normal(0, 0.5, len(log_price))
     price = pl.DataFrame({"sample_id": ids, "price_ridge": ridge.astype(np.float32), "ridge": ridge})
     prices = pl.DataFrame({"sample_id": ids, "price": np.exp(log_price)})
