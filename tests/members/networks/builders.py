@@ -157,12 +157,8 @@ def toy_splits(rows: int = 60, test_rows: int = 8, terms: int = 30) -> dict[str,
     })  # fmt: skip
     numbers = {"pack": np.where(rng.random(total) < 0.1, np.nan, pack), "svd_000": rng.random(total)}
     tabular = pl.DataFrame(numbers).cast(pl.Float32).with_columns(unit=pl.lit("ounce"))
-    columns = (
-        make_columns("quantity", ("pack",)),
-        make_columns("svd", ("svd_000",)),
-        make_columns("quantity", (), ("unit",)),
-    )
-    schema = FeatureSchema(tuple(chain.from_iterable(columns)), terms)
+    numeric = *make_columns("quantity", ("pack",)), *make_columns("svd", ("svd_000",))
+    schema = FeatureSchema(numeric + make_columns("quantity", (), ("unit",)), terms)
     matrix = sparse.random(total, terms, 0.2, format="csr", dtype=np.float32, random_state=0)
     ridge = log_price - 0.4 * bright + rng.normal(0, 0.05, total)
     splits = {}
