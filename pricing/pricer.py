@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import polars as pl
 
 from pricing.catalogue.renaming import check_renaming
-from pricing.catalogue.table_input import as_file, read_products
+from pricing.catalogue.table_input import as_file, check_declared, read_products
 from pricing.config.columns import ColumnsConfig
 from pricing.configuration import PricingConfig, load_config, read_columns
 from pricing.download.sources import ImageSource
@@ -131,6 +131,7 @@ class Pricer:
         """
         from pricing.plan.local_runner import run_locally
 
+        check_declared(train, self.config.catalogue)
         tables, roles = self.config.paths.work / "tables", self.config.catalogue.roles
         files = as_file(train, tables, roles), None if test is None else as_file(test, tables, roles)
         self._finished = run_locally(*files, self.config, ImageSource.of(images), floor=floor)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from pricing.catalogue.propose import HEAD_ROWS, propose_roles
+from pricing.catalogue.propose_toml import undeclared
 from pricing.catalogue.raw_batch import RawBatch, RawTable
 from pricing.catalogue.raw_table import open_table
 from pricing.catalogue.roles import raw_columns
@@ -38,11 +40,14 @@ def open_catalogue(source: Path | pa.Table, labelled: bool, config: CatalogueCon
     Raises
     ------
     CatalogueError
-        A file that is missing, empty, of another type, unreadable, or without a needed column.
+        A file that is missing, empty, of another type, unreadable, or without a needed column. Where it is to be learnt
+        from, has not the challenge's columns and no roles are set, it says which roles its columns seem to have.
     """
     needed = _needed(config.roles, labelled)
     table = open_table(source, config, needed)
     missing = [name for name in needed if name not in table.columns]
+    if config.columns is None and labelled and not {CHALLENGE.id, *CHALLENGE.text} <= set(table.columns):
+        raise CatalogueError(undeclared(propose_roles(table.head(HEAD_ROWS)), table.name))
     if missing:
         raise CatalogueError(f"{table.name}: {_missing(missing, table, needed, config.roles)}")
     wanted = {role: name for role, name in raw_columns(config.roles, labelled).items() if name in table.columns}

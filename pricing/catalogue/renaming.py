@@ -30,10 +30,10 @@ def check_renaming(names: ColumnsConfig, model: ColumnsConfig) -> None:
                 f"columns: {role} names {', '.join(found) or 'no column'}, and the model was trained with "
                 f"{', '.join(expected) or 'none'}; name one column for each of these, in their order"
             )
-    for (name, unit), (expected, there) in zip(names.amount.items(), model.amount.items(), strict=True):
+    for (own, unit), (column, there) in zip(names.amount.items(), model.amount.items(), strict=True):
         if unit.casefold() != there.casefold():
             raise ConfigError(
-                f"columns: amount {name!r} is in {unit}, and the model's {expected!r} in {there}; give it in {there}"
+                f"columns: amount {own!r} is in {unit}, and the model's {column!r} in {there}; give it in {there}"
             )
 
 

@@ -9,6 +9,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pricing.catalogue.propose import HEAD_ROWS
+from pricing.catalogue.raw_rows import open_catalogue
 from pricing.catalogue.reading import Catalogue, read_catalogue_file
 from pricing.config.catalogue import CatalogueConfig
 from pricing.config.columns import CHALLENGE, ColumnsConfig
@@ -35,11 +37,30 @@ def as_file(source: Any, folder: Path, roles: ColumnsConfig = CHALLENGE) -> Path
     """
     if isinstance(source, str | os.PathLike):
         return Path(source)
-    table = _as_arrow(source, roles)
+    table = _as_arrow(source, roles.named())
     folder.mkdir(parents=True, exist_ok=True)
     beside = folder / f".{uuid.uuid4().hex}"
     pq.write_table(table, beside, compression="zstd")
     return beside.replace(folder / f"table-{file_digest(beside)[:32]}.parquet")
+
+
+def check_declared(source: Any, config: CatalogueConfig) -> None:
+    """Refuse a table to learn from that has not the challenge's columns where no roles are set; paths pass.
+
+    Parameters
+    ----------
+    source : path, or polars DataFrame, pandas DataFrame or pyarrow Table
+    config : CatalogueConfig
+
+    Raises
+    ------
+    CatalogueError
+        As `pricing.catalogue.raw_rows.open_catalogue`: it says which roles the columns seem to have.
+    """
+    names = getattr(source, "column_names", None) or list(getattr(source, "columns", ()))
+    if names and config.columns is None and not {CHALLENGE.id, *CHALLENGE.text} <= {str(name) for name in names}:
+        head = source.slice(0, HEAD_ROWS) if isinstance(source, pa.Table) else source.head(HEAD_ROWS)
+        open_catalogue(_as_arrow(head, names), True, config)
 
 
 def read_products(source: Any, config: CatalogueConfig | None = None, names: ColumnsConfig | None = None) -> Catalogue:
@@ -59,13 +80,14 @@ def read_products(source: Any, config: CatalogueConfig | None = None, names: Col
         As `as_file` and `pricing.catalogue.reading.stream_catalogue_file`.
     """
     config = config or CatalogueConfig()
-    given = Path(source) if isinstance(source, str | os.PathLike) else _as_arrow(source, names or config.roles)
+    given = (
+        Path(source) if isinstance(source, str | os.PathLike) else _as_arrow(source, (names or config.roles).named())
+    )
     return read_catalogue_file(given, labelled=False, config=config, names=names)
 
 
-def _as_arrow(source: Any, roles: ColumnsConfig) -> pa.Table:
+def _as_arrow(source: Any, read: list[str]) -> pa.Table:
     """Return the columns that are read, as few Arrow types; all others stay by their names alone."""
-    read = roles.named()
     if isinstance(source, pl.DataFrame):
         others = [name for name in source.columns if name not in read]
         table = source.drop(others).to_arrow()

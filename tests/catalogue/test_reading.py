@@ -83,7 +83,7 @@ def test_quarantine_keeps_exactly_the_rows_around_it(tmp_path: Path, case: str) 
     [
         ("train.csv", b"", "empty"),
         ("train.csv", HEADER, "no data rows"),
-        ("train.csv", b"sample_id,price\n1,2\n", "missing columns catalog_content"),
+        ("train.csv", b"sample_id,price\n1,2\n", "image_link) are not there, and no roles are declared"),
         ("train.csv", b"sample_id,catalog_content,price,price\n1,a,2,3\n", "more than once"),
         (
             "train.csv",

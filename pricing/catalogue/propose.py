@@ -1,0 +1,53 @@
+"""Roles for the columns of a table that nobody described, from their names and first values."""
+
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from pricing.catalogue.column_facts import column_facts
+from pricing.catalogue.propose_rules import RULES, Found, ProposedColumn
+from pricing.config.columns import CHALLENGE
+
+HEAD_ROWS = 5000
+"""Rows that are looked at."""
+
+
+@dataclass
+class Proposal:
+    """Proposed roles of a table's columns.
+
+    Attributes
+    ----------
+    columns : list of ProposedColumn
+        In the table's order.
+    lacking : dict of str to str
+        Role that is needed and was not found, to what is to be done.
+    """
+
+    columns: list[ProposedColumn] = field(default_factory=list)
+    lacking: dict[str, str] = field(default_factory=dict)
+
+    def of(self, role: str) -> list[ProposedColumn]:
+        """Return the columns of a role."""
+        return [column for column in self.columns if column.role == role]
+
+    @property
+    def is_challenge(self) -> bool:
+        """Whether the table has the challenge's columns and no others, so that nothing needs to be declared."""
+        names = {column.facts.name for column in self.columns}
+        return {CHALLENGE.id, *CHALLENGE.text} <= names <= set(CHALLENGE.named())
+
+
+def propose_roles(head: pl.DataFrame) -> Proposal:
+    """Propose what a table's columns are.
+
+    Parameters
+    ----------
+    head : DataFrame
+        The first rows, some thousand of them, all columns String; "" where a value is missing.
+    """
+    facts = [column_facts(values) for values in head]
+    found = Found({column.name: column for column in facts})
+    for rule in RULES:
+        rule(found)
+    return Proposal([found.roles[column.name] for column in facts], found.lacking)
