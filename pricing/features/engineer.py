@@ -29,7 +29,7 @@ from pricing.errors import SchemaError
 from pricing.features import brand, quantity, text_statistics, words
 from pricing.features.brand import BrandNames
 from pricing.features.comparables import ComparableIndex
-from pricing.features.declared import DeclaredColumns
+from pricing.features.declared_columns import DeclaredColumns
 from pricing.features.keywords import keyword_features, keyword_names
 from pricing.features.load import ID, FeatureSchema, FeatureSet, load_features, save_features
 from pricing.features.schema import CATEGORY, make_columns

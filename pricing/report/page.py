@@ -106,7 +106,9 @@ def build_page(run_dir: Path, config: ReportConfig, plots: Path) -> None:
         "segment_names": SEGMENTS,
         "worst": worst_products(folder, rows, config.worst),
         "plots": _inlined(plots),
-        "findings": data_findings(folder.run.get("catalogue") or {}, folder.products, _prices(folder), folder.decimals),
+        "findings": data_findings(
+            folder.run.get("catalogue") or {}, _products(folder), _prices(folder), folder.decimals
+        ),
         "drivers": _drivers(folder.importance),
         "searches": read_searches(run_dir / "evaluation"),
         "catalogue": _catalogue(folder.run.get("catalogue") or {}),
@@ -157,6 +159,14 @@ def _bias_words(bias: float) -> str:
     if _signed(bias) == "0.0":
         return "predictions neither high nor low on average"
     return f"predictions {'high' if bias > 0 else 'low'} on average"
+
+
+def _products(folder: RunFolder) -> pl.DataFrame | None:
+    """Products with their groups, where these are near-duplicates alone: a declared family may have many prices."""
+    roles = (folder.run.get("config") or {}).get("catalogue", {}).get("columns") or {}
+    if folder.products is None or not roles.get("group"):
+        return folder.products
+    return folder.products.drop("group", strict=False)
 
 
 def _prices(folder: RunFolder) -> pl.DataFrame | None:

@@ -2,7 +2,7 @@
 
 Prices follow the formula stated in :mod:`pricing.sample.formula`; texts are written by
 :mod:`pricing.sample.texts`. What the texts do not tell is shown by images (:mod:`pricing.sample.illustrated`) or stands
-in columns of its own (:mod:`pricing.sample.declared`).
+in columns of its own (:mod:`pricing.sample.declared_sample`).
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pricing.errors import CatalogueError
-from pricing.sample.declared import write_declared
+from pricing.sample.declared_sample import write_declared
 from pricing.sample.illustrated import write_illustrated
 from pricing.store.artifacts import read_json, write_json
 
@@ -121,8 +121,8 @@ def generate_sample(
 def _code_digest() -> str:
     here = Path(__file__).parent
     digest = hashlib.sha256()
-    for name in ("declared.py", "drawing.py", "formula.py", "generate.py", "illustrated.py", "products.py", "texts.py",
-                 "texts.toml"):  # fmt: skip
+    for name in ("declared_sample.py", "drawing.py", "formula.py", "generate.py", "illustrated.py", "products.py",
+                 "texts.py", "texts.toml"):  # fmt: skip
         digest.update((here / name).read_bytes())
     return digest.hexdigest()
 

@@ -308,6 +308,17 @@ def test_a_hold_out_by_time_is_said_with_its_date(
     assert "the latest" not in capsys.readouterr().out
 
 
+def test_rows_of_a_declared_group_are_no_near_duplicates(run_dir: Path, inline: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run_dir, tmp_path / "run"))
+    said = "of near-duplicates of the same amount"
+    for group, found in ((None, True), ("family", False)):
+        run = json.loads((copy / "run.json").read_text())
+        run["config"]["catalogue"] = {"columns": {"id": "sku", "group": group}}
+        (copy / "run.json").write_text(json.dumps(run))
+        build_page(copy, CONFIG, inline)
+        assert (said in (copy / "report.html").read_text()) == found
+
+
 def test_the_terminal_ends_with_what_was_lost(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     print_summary(run_dir)
     lines = capsys.readouterr().out.splitlines()

@@ -11,7 +11,8 @@ from scipy.optimize import minimize_scalar
 
 from pricing.catalogue.reading import read_catalogue_file
 from pricing.config.catalogue import CatalogueConfig
-from pricing.sample import declared, formula
+from pricing.sample import declared_sample as declared
+from pricing.sample import formula
 from pricing.sample.generate import SampleInfo, generate_sample
 
 
