@@ -18,6 +18,7 @@ from pricing.catalogue.folds import make_folds, stratified_folds
 from pricing.catalogue.holdout import latest_groups
 from pricing.catalogue.ingest import read_catalogue
 from pricing.config.catalogue import CatalogueConfig, FoldsConfig, HoldoutConfig
+from pricing.config.columns import ColumnsConfig
 from pricing.errors import CatalogueError
 
 
@@ -259,6 +260,31 @@ def test_too_few_products_for_the_folds() -> None:
     frame, groups = synthetic(4)
     with pytest.raises(CatalogueError, match=r"expected at least 5 .*n_splits lower"):
         folds_of(frame, groups)
+
+
+def test_declared_columns_of_a_file_decide_its_split(tmp_path: Path) -> None:
+    """A shop's own names, from the file to the folds: families stay whole, the last weeks are held out."""
+    words, rows = ["oak", "ash", "elm", "fir", "yew"], range(300)
+    listed = [f"2025-{1 + row % 12:02d}-{1 + row % 28:02d}" if row % 17 else "" for row in rows]
+    family = [f"F{row // 3}" if row % 5 else " " for row in rows]
+    names = [f"{words[row % 5]} chair {chr(97 + row % 26) * 9}{chr(97 + row // 26) * 9}" for row in rows]
+    prices = [5.5 + row % 50 for row in rows]
+    pl.DataFrame({"sku": rows, "name": names, "cost": prices, "family": family, "listed": listed}).write_csv(
+        tmp_path / "shop.csv"
+    )
+    roles = ColumnsConfig(id="sku", price="cost", title="name", group="family", time="listed")
+    for name in ("catalogue", "folds"):
+        (tmp_path / name).mkdir()
+    read_catalogue(tmp_path / "shop.csv", None, CatalogueConfig(columns=roles), tmp_path / "catalogue")
+    assign_folds(tmp_path / "catalogue", FoldsConfig(), HoldoutConfig(), 0, tmp_path / "folds")
+    table = pl.read_parquet(tmp_path / "folds" / "folds.parquet").with_columns(listed=pl.Series(listed),
+                                                                              family=pl.Series(family))  # fmt: skip
+    places = table.filter(pl.col("family") != " ").group_by("family").agg(pl.struct("part", "fold").n_unique())
+    assert places["part"].max() == 1
+    since = json.loads((tmp_path / "folds" / "summary.json").read_text())["latest"]["since"]
+    assert since.startswith("2025-1")
+    assert table.filter(pl.col("part") == "train")["listed"].max() <= since
+    assert table.filter(pl.col("listed") > since)["part"].unique().to_list() == ["holdout"]
 
 
 def test_real_rows_stay_with_their_duplicates(real_rows: Path, tmp_path: Path) -> None:
