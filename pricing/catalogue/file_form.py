@@ -56,6 +56,12 @@ class FileForm:
     lines_above: int = 0
     sheet: str | None = None
 
+    @property
+    def is_worth_saying(self) -> bool:
+        """Whether anything was detected that is not what catalogues are by default."""
+        plain = self.kind == "CSV" and (self.separator, self.encoding, self.compression) == (",", "utf-8", None)
+        return not plain and self.kind not in ("Parquet", "table")
+
     def __str__(self) -> str:
         said: list[str] = [self.kind]
         if self.kind == "CSV":

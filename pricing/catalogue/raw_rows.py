@@ -1,14 +1,13 @@
-"""The columns of a catalogue that are read, by their roles, and the rows of them."""
+"""The columns of a catalogue that are read, by their roles."""
 
 import difflib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 
 from pricing.catalogue.propose import HEAD_ROWS, propose_roles
 from pricing.catalogue.propose_toml import undeclared
-from pricing.catalogue.raw_batch import RawBatch, RawTable
+from pricing.catalogue.raw_batch import RawTable
 from pricing.catalogue.raw_table import open_table
 from pricing.catalogue.roles import raw_columns
 from pricing.config.catalogue import CatalogueConfig
@@ -55,12 +54,6 @@ def open_catalogue(source: Path | pa.Table, labelled: bool, config: CatalogueCon
     if twice:
         raise CatalogueError(f"{table.name}: column {twice[0]} stands more than once in the header; keep one of them")
     return table, wanted
-
-
-def raw_batches(source: Path | pa.Table, labelled: bool, config: CatalogueConfig) -> Iterator[RawBatch]:
-    """Read a catalogue file or table batch by batch; parameters and errors are those of `open_catalogue`."""
-    table, wanted = open_catalogue(source, labelled, config)
-    return table.batches(wanted, config.roles)
 
 
 def _needed(roles: ColumnsConfig, labelled: bool) -> list[str]:

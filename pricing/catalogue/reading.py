@@ -1,4 +1,4 @@
-"""Catalogues, of CSV, Parquet or a table, into checked tables, with every bad row named, in bounded memory."""
+"""Catalogues, of files or tables, into checked tables, with every bad row named, in bounded memory."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,9 +9,9 @@ import polars as pl
 import pyarrow as pa
 
 from pricing.catalogue.raw_batch import Rejected, source_name
-from pricing.catalogue.raw_rows import raw_batches
+from pricing.catalogue.raw_rows import open_catalogue
 from pricing.catalogue.renaming import model_names
-from pricing.catalogue.roles import declared_types
+from pricing.catalogue.roles import declared_types, raw_columns
 from pricing.catalogue.row_checks import NO_PRICE, TEXT_CHARACTERS, RowChecker
 from pricing.catalogue.typed_values import ValueReader
 from pricing.catalogue.written_numbers import Mark
@@ -37,6 +37,10 @@ class ReadingNotes:
     several_image_links : int
         Rows whose image_link holds several, of which the first that can be had is used; counted by the catalogue
         stage.
+    form : str
+        How the file is written, where it is no CSV with commas in UTF-8 and no Parquet.
+    missing_columns : tuple of str
+        Columns that a role names and that the file, which is not to learn from, does not have; read as missing.
     read : dict of str to dict
         Column, by role, to what its values were read as, once the file is read; see `ValueReader.notes`.
     marks : dict of str to str
@@ -49,6 +53,8 @@ class ReadingNotes:
     empty_rows: int = 0
     cut_texts: int = 0
     several_image_links: int = 0
+    form: str = ""
+    missing_columns: tuple[str, ...] = ()
     read: dict[str, dict[str, Any]] = field(default_factory=dict)
     marks: dict[str, Mark] = field(default_factory=dict)
     currency: str = ""
@@ -61,19 +67,23 @@ class ReadingNotes:
             "empty_rows": self.empty_rows,
             "cut_texts": self.cut_texts,
             "several_image_links": self.several_image_links,
-            # a catalogue of plain numbers has neither
+            # a plain catalogue has none of these
+            **({"form": self.form} if self.form else {}),
+            **({"missing_columns": [*self.missing_columns]} if self.missing_columns else {}),
             **({"read": self.read} if self.read else {}),
             **({"marks": self.marks} if self.marks else {}),
         }
 
     def skipped(self) -> str:
-        """Say which rows were skipped and which texts cut; "" where none was."""
-        said = []
+        """Say how the file is written, what was skipped and cut, and which columns are missing; "" for nothing."""
+        said = [self.form] if self.form else []
         if self.empty_rows:
             said.append("1 empty row skipped" if self.empty_rows == 1 else f"{self.empty_rows} empty rows skipped")
         if self.cut_texts:
             texts = "1 text" if self.cut_texts == 1 else f"{self.cut_texts} texts"
             said.append(f"{texts} cut after {TEXT_CHARACTERS:,} characters")
+        if self.missing_columns:
+            said.append(f"read as missing: {', '.join(self.missing_columns)}")
         return ", ".join(said)
 
 
@@ -120,11 +130,12 @@ def stream_catalogue_file(
     Parameters
     ----------
     source : Path or Table
-        ``.csv`` (UTF-8) or ``.parquet``; a table in memory is judged as Parquet.
+        A file as `open_table` opens it; a table in memory is judged as Parquet.
     labelled : bool
         Whether the rows have prices to learn from.
     config : CatalogueConfig, optional
-        The columns' roles. ``on_bad_rows``: refuse the file, naming the first bad rows, or go on without them.
+        The columns' roles; separator and encoding, where they are set.
+        ``on_bad_rows``: refuse the file, naming the first bad rows, or go on without them.
         ``on_unpriced_rows``: whether a row of a labelled file whose price is empty, NaN or null is a bad row, or a good
         one with the price null. No other word counts as no price.
     notes : ReadingNotes, optional
@@ -151,7 +162,12 @@ def stream_catalogue_file(
     notes = ReadingNotes() if notes is None else notes
     good_rows = bad_rows = 0
     named: list[Rejected] = []
-    for batch in raw_batches(source, labelled, config):
+    table, wanted = open_catalogue(source, labelled, config)
+    notes.form = str(table.form) if table.form.is_worth_saying else ""
+    if config.columns is not None:
+        asked = raw_columns(config.roles, labelled).values()
+        notes.missing_columns = tuple(dict.fromkeys(name for name in asked if name not in table.columns))
+    for batch in table.batches(wanted, config.roles):
         good, bad = checker.check(batch)
         good_rows += good.height
         bad_rows += len(bad)
