@@ -118,7 +118,8 @@ class FeatureEngineer:
             return sections
         declared = self.declared.transform(frame)
         sections = self.declared.state_amounts(sections, frame)
-        return sections.hstack(declared).with_columns(self.declared.terms(declared).alias("categories"))
+        sections = sections.hstack(declared)
+        return self.declared.read_terms(sections, declared) if self.declared.roles.category else sections
 
     def _tabular(self, sections: pl.DataFrame) -> pl.DataFrame:
         families = (

@@ -123,24 +123,22 @@ class TfidfSpace:
     ----------
     config : TfidfConfig
         Vocabularies, n-grams and components.
+    categories : bool
+        Whether declared categories are read: a block of their own, and the titles with them.
     """
 
     def __init__(self, config: TfidfConfig, categories: bool = False) -> None:
         self.config = config
         self.categories = categories
+        title = "title_terms" if categories else "item_name"
+        chars, most, rarest = config.char_max_features, config.word_max_features, config.min_df
         self.blocks = [
-            TfidfBlock("words", "text", "word", config.word_ngrams, config.word_max_features, config.min_df),
-            TfidfBlock(
-                "title_words", "item_name", "word", config.title_ngrams, config.title_max_features, config.min_df
-            ),
-            TfidfBlock(
-                "title_characters", "item_name", "char_wb", config.char_ngrams, config.char_max_features, config.min_df
-            ),
+            TfidfBlock("words", "text", "word", config.word_ngrams, most, rarest),
+            TfidfBlock("title_words", title, "word", config.title_ngrams, config.title_max_features, rarest),
+            TfidfBlock("title_characters", title, "char_wb", config.char_ngrams, chars, rarest),
         ]
         if categories:
-            self.blocks.append(
-                TfidfBlock("categories", "categories", "category", (1, 1), config.word_max_features, config.min_df)
-            )
+            self.blocks.append(TfidfBlock("categories", "category_terms", "category", (1, 1), most, rarest))
         self.blocks = [block for block in self.blocks if block.max_features > 0]
         self.weights = {
             "words": config.word_weight,
@@ -164,7 +162,11 @@ class TfidfSpace:
         return (*found, ("categories", words + characters, self.columns)) if self.categories else found
 
     def _texts(self, sections: pl.DataFrame, column: str) -> pl.Series:
-        return sections[column] if column == "categories" else sections[column].str.slice(0, self.config.max_characters)
+        return (
+            sections[column]
+            if column == "category_terms"
+            else sections[column].str.slice(0, self.config.max_characters)
+        )
 
     def fit(self, sections: pl.DataFrame, seed: int) -> "TfidfSpace":
         """Learn vocabularies, weights and the SVD from n texts (sections as `split_sections` gives them)."""
