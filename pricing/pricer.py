@@ -28,7 +28,7 @@ Columns = dict[str, Any] | ColumnsConfig | str | Path
 """Roles of a catalogue's columns, or a TOML file of them."""
 _SCORING: dict[str, Any] = {
     "images.allow_hosts": (), "images.proxy": None, "catalogue.on_bad_rows": "refuse", "submission.intervals": False,
-    "resources.cores": None,
+    "resources.cores": None, "catalogue.decimal_mark": None,
 }  # fmt: skip
 """Settings of a run that say nothing of other products. A model folder may come from anywhere: the hosts that it
 allows must not open the user's own network."""
@@ -213,7 +213,7 @@ class Pricer:
 
         return score_file(
             self._loaded, Path(catalogue), Path(output), self.config, ImageSource.of(images), comparables=comparables,
-            names=self._names, **display,
+            names=self._names, model=read_model_record(find_model(self._place())), **display,
         )  # fmt: skip
 
     def save(self, folder: str | Path) -> None:
@@ -295,7 +295,8 @@ class Pricer:
         return reads_images(self.config)
 
     def _products(self, products: Any) -> pl.DataFrame:
-        return read_products(products, self.config.catalogue, self._names).frame
+        marks = read_model_record(find_model(self._place())).marks
+        return read_products(products, self.config.catalogue, self._names, marks).frame
 
     def _images(self, frame: pl.DataFrame, images: str | Path | None) -> "Images | None":
         if not self.reads_images:

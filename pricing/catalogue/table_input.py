@@ -2,6 +2,7 @@
 
 import os
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 from pricing.catalogue.propose import HEAD_ROWS
 from pricing.catalogue.raw_rows import open_catalogue
 from pricing.catalogue.reading import Catalogue, read_catalogue_file
+from pricing.catalogue.written_numbers import Mark
 from pricing.config.catalogue import CatalogueConfig
 from pricing.config.columns import CHALLENGE, ColumnsConfig
 from pricing.errors import CatalogueError
@@ -63,7 +65,10 @@ def check_declared(source: Any, config: CatalogueConfig) -> None:
         open_catalogue(_as_arrow(head, names), True, config)
 
 
-def read_products(source: Any, config: CatalogueConfig | None = None, names: ColumnsConfig | None = None) -> Catalogue:
+def read_products(
+    source: Any, config: CatalogueConfig | None = None, names: ColumnsConfig | None = None,
+    marks: Mapping[str, Mark] | None = None,
+) -> Catalogue:  # fmt: skip
     """Read products to price, of a file or a table; a table is checked row by row like a file, and no file is written.
 
     Parameters
@@ -71,7 +76,7 @@ def read_products(source: Any, config: CatalogueConfig | None = None, names: Col
     source : path, or polars DataFrame, pandas DataFrame or pyarrow Table
     config : CatalogueConfig, optional
         As in `pricing.catalogue.reading.stream_catalogue_file`.
-    names : ColumnsConfig, optional
+    names, marks
         As in `pricing.catalogue.reading.read_catalogue_file`.
 
     Raises
@@ -83,7 +88,7 @@ def read_products(source: Any, config: CatalogueConfig | None = None, names: Col
     given = (
         Path(source) if isinstance(source, str | os.PathLike) else _as_arrow(source, (names or config.roles).named())
     )
-    return read_catalogue_file(given, labelled=False, config=config, names=names)
+    return read_catalogue_file(given, labelled=False, config=config, names=names, marks=marks)
 
 
 def _as_arrow(source: Any, read: list[str]) -> pa.Table:

@@ -44,6 +44,7 @@ def score(
 ) -> None:  # fmt: skip
     """Price new products with a finished run."""
     from pricing import Pricer
+    from pricing.catalogue.currencies import price_sign
     from pricing.download.progress_display import live_progress
     from pricing.metrics.rounding import shown_price
     from pricing.run_display import Verbosity, show_progress
@@ -65,7 +66,10 @@ def score(
     for name, beside in (("intervals", scored.intervals), ("comparables", scored.comparables)):
         if beside is not None:
             console.print(f"{name}: {beside}")
-    console.print(f"{scored.rows:,} rows priced, median {shown_price(scored.median, scored.decimals)}: {output}")
+    median = shown_price(scored.median, scored.decimals, price_sign(scored.currency))
+    console.print(f"{scored.rows:,} rows priced, median {median}: {output}")
     if scored.skipped:
         console.print(f"{catalogue.name}: {scored.skipped:,} empty {'row' if scored.skipped == 1 else 'rows'} skipped")
+    for words in scored.readings:
+        console.print(words)
     print_losses(scored.losses)

@@ -98,15 +98,15 @@ def round_around(prices: Floats, ends: Floats, decimals: int, *, upper: bool) ->
     return pl.Series(rounded, dtype=pl.String)
 
 
-def shown_price(price: float, decimals: int) -> str:
-    """Return a price as text for people: as `round_prices`, with commas between thousands.
+def shown_price(price: float, decimals: int, sign: str = "") -> str:
+    """Return a price as text for people: as `round_prices`, behind a currency's sign, with commas between thousands.
 
     Examples
     --------
-    >>> shown_price(1234.5, 2), shown_price(0.0123456, 2), shown_price(1234.5, 0)
-    ('1,234.50', '0.0123', '1,234')
+    >>> shown_price(1234.5, 2), shown_price(0.0123456, 2, "€"), shown_price(1234.5, 0)
+    ('1,234.50', '€0.0123', '1,234')
     """
-    return f"{Decimal(_round(float(price), decimals, ROUND_HALF_EVEN)):,f}"
+    return f"{sign}{Decimal(_round(float(price), decimals, ROUND_HALF_EVEN)):,f}"
 
 
 def _round(price: float, decimals: int, rounding: str) -> str:

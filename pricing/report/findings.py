@@ -1,11 +1,13 @@
 """Data quality findings: what in the catalogue an analyst should look at, with counts and examples."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import polars as pl
 
+from pricing.catalogue.reading_words import reading_words, unread_words
 from pricing.features.fields import unread_fields
 from pricing.features.sections import split_sections
 from pricing.metrics.rounding import DEFAULT_DECIMALS, shown_price
@@ -37,6 +39,7 @@ def data_findings(
     products: pl.DataFrame | None,
     prices: pl.DataFrame | None,
     decimals: int = DEFAULT_DECIMALS,
+    sign: str = "",
 ) -> list[Finding]:
     """Look for what is odd; an empty list where nothing is.
 
@@ -52,21 +55,24 @@ def data_findings(
         ``sample_id``, ``price``.
     decimals : int
         Number of decimals of a price, as `pricing.metrics.rounding.shown_price` takes it.
+    sign : str
+        What stands before a price: its currency's sign.
     """
     found = [*_counts(catalogue)]
+    shown = partial(shown_price, decimals=decimals, sign=sign)
     if products is None or prices is None:
         return found
     if "title" not in products.columns:
         products = products.with_columns(title=pl.col("sample_id"))
     table = products.join(prices.select("sample_id", "price"), on="sample_id", maintain_order="left")
     if "group" in table.columns:
-        found += _torn_groups(table, decimals)
+        found += _torn_groups(table, shown)
     if "amount" in table.columns:
         missing = table.filter(pl.col("amount").is_null() | pl.col("amount").is_nan())
         if len(missing):
             share = 100 * len(missing) / len(table)
             what = f"{len(missing):,} products ({share:.1f} %) say nothing of how much is in them."
-            found.append(Finding(what, _examples(missing, decimals)))
+            found.append(Finding(what, _examples(missing, shown)))
     if "catalog_content" in products.columns:
         found += _unread_lines(products)
     median = float(table["price"].median() or 0.0)  # type: ignore[arg-type]
@@ -77,7 +83,7 @@ def data_findings(
             "median price, or more than twenty times as much."
         )
         far = (pl.col("price") / median).log().abs()
-        found.append(Finding(what, _examples(extreme.sort(far, "sample_id", descending=[True, False]), decimals)))
+        found.append(Finding(what, _examples(extreme.sort(far, "sample_id", descending=[True, False]), shown)))
     return found
 
 
@@ -87,6 +93,8 @@ def _counts(catalogue: Mapping[str, Any]) -> list[Finding]:
         counts = catalogue.get(part)
         if not isinstance(counts, Mapping):
             continue
+        read = counts.get("read") or {}
+        found += [Finding(f"In {part}: {words}") for words in [*reading_words(read), *unread_words(read)]]
         repeated, texts, links = (
             int(counts.get(key) or 0) for key in ("repeated_texts", "without_text", "without_image_link")
         )
@@ -127,7 +135,7 @@ def _unread_lines(products: pl.DataFrame) -> list[Finding]:
     return found
 
 
-def _torn_groups(table: pl.DataFrame, decimals: int) -> list[Finding]:
+def _torn_groups(table: pl.DataFrame, shown: Callable[[float], str]) -> list[Finding]:
     """Near-duplicates of one amount whose prices are far apart: no model can price them all."""
     # two sizes of a product have two prices with good reason; where no amount is stated, none is known to differ
     amount = pl.col("amount").cast(pl.Float64).fill_nan(None) if "amount" in table.columns else pl.lit(None, pl.Float64)
@@ -143,8 +151,7 @@ def _torn_groups(table: pl.DataFrame, decimals: int) -> list[Finding]:
     if not len(groups):
         return []
     examples = tuple(
-        f"{_short(row['title'])}: {row['rows']} products, {shown_price(row['low'], decimals)} to "
-        f"{shown_price(row['high'], decimals)}"
+        f"{_short(row['title'])}: {row['rows']} products, {shown(row['low'])} to {shown(row['high'])}"
         for row in groups.head(_EXAMPLES).iter_rows(named=True)
     )
     of_one = "of the same amount (or of none stated) " if "amount" in table.columns else ""
@@ -155,9 +162,9 @@ def _torn_groups(table: pl.DataFrame, decimals: int) -> list[Finding]:
     return [Finding(what, examples)]
 
 
-def _examples(table: pl.DataFrame, decimals: int) -> tuple[str, ...]:
+def _examples(table: pl.DataFrame, shown: Callable[[float], str]) -> tuple[str, ...]:
     rows = table.head(_EXAMPLES).select("sample_id", "title", "price").iter_rows()
-    return tuple(f"{sample_id}: {_short(title)}, {shown_price(price, decimals)}" for sample_id, title, price in rows)
+    return tuple(f"{sample_id}: {_short(title)}, {shown(price)}" for sample_id, title, price in rows)
 
 
 def _short(text: str) -> str:

@@ -107,7 +107,7 @@ def build_page(run_dir: Path, config: ReportConfig, plots: Path) -> None:
         "worst": worst_products(folder, rows, config.worst),
         "plots": _inlined(plots),
         "findings": data_findings(
-            folder.run.get("catalogue") or {}, _products(folder), _prices(folder), folder.decimals
+            folder.run.get("catalogue") or {}, _products(folder), _prices(folder), folder.decimals, folder.sign
         ),
         "drivers": _drivers(folder.importance),
         "searches": read_searches(run_dir / "evaluation"),
@@ -126,7 +126,7 @@ def build_page(run_dir: Path, config: ReportConfig, plots: Path) -> None:
     environment.filters["signed"] = _signed
     environment.filters["bias_words"] = _bias_words
     environment.filters["figure"] = lambda value, digits=2: "–" if value is None else f"{value:,.{digits}f}"
-    environment.filters["price"] = lambda value: shown_price(value, folder.decimals)
+    environment.filters["price"] = lambda value: shown_price(value, folder.decimals, folder.sign)
     environment.filters["weight"] = lambda value: f"{value:.2f}".replace("-0.00", "0.00")
     environment.filters["thumbnail"] = thumbnail
     template = resources.files("pricing.report") / "templates" / "report.html.j2"

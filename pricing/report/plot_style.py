@@ -45,6 +45,18 @@ def name_axis(axis: Axes, title: str, legend: Literal["", "best", "upper left", 
         axis.legend(frameon=False, fontsize=8, loc=legend)
 
 
+def in_currency(label: str, sign: str) -> str:
+    """An axis' label with the currency of its prices; the label alone where none is known.
+
+    Examples
+    --------
+    >>> in_currency("listed price", "€"), in_currency("listed price", "")
+    ('listed price, €', 'listed price')
+    """
+    # a dollar sign is no formula
+    return f"{label}, {sign.strip()}".replace("$", r"\$") if sign else label
+
+
 def _price_axis(axis: Any) -> None:
     axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0), numticks=12))
     axis.set_minor_formatter(NullFormatter())

@@ -14,7 +14,18 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from pricing.metrics.price_metrics import smape_per_row
-from pricing.report.plot_style import BLUE, GREY, RED, SKY, line_style, name_axis, new_figure, price_ticks, ratio_ticks
+from pricing.report.plot_style import (
+    BLUE,
+    GREY,
+    RED,
+    SKY,
+    in_currency,
+    line_style,
+    name_axis,
+    new_figure,
+    price_ticks,
+    ratio_ticks,
+)  # fmt: skip
 
 Floats = NDArray[np.float64]
 
@@ -22,13 +33,17 @@ _METRICS = {"smape": "SMAPE, %", "mae": "mean absolute log error", "rmse": "root
 """What a learning curve's metric is called on its axis."""
 
 
-def plot_predictions(price: Floats, predicted: Floats, *, title: str = "Stack on the hold-out") -> Figure:
+def plot_predictions(
+    price: Floats, predicted: Floats, *, title: str = "Stack on the hold-out", sign: str = ""
+) -> Figure:
     """Predicted against listed price, and their ratio against the predicted price.
 
     Parameters
     ----------
     price, predicted : ndarray of shape (n,)
         Prices.
+    sign : str
+        The currency's sign, for the axes.
     """
     figure, (left, right) = new_figure(9.5, 4.4, columns=2)
     low, high = float(min(price.min(), predicted.min())) * 0.9, float(max(price.max(), predicted.max())) * 1.1
@@ -51,10 +66,10 @@ def plot_predictions(price: Floats, predicted: Floats, *, title: str = "Stack on
     left.plot(line, 2 * line, color=RED, linewidth=1, linestyle="--", label="twice, half")
     left.plot(line, line / 2, color=RED, linewidth=1, linestyle="--")
     left.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high),
-             xlabel="listed price", ylabel="predicted price")  # fmt: skip
+             xlabel=in_currency("listed price", sign), ylabel=in_currency("predicted price", sign))  # fmt: skip
     name_axis(left, title, "upper left")
     right.axhline(0, color="black", linewidth=1)
-    right.set(xscale="log", xlabel="predicted price", ylabel="predicted / listed price")
+    right.set(xscale="log", xlabel=in_currency("predicted price", sign), ylabel="predicted / listed price")
     name_axis(right, "Above 1 the prediction is too high")
     # as far up as down, so that a bias is seen
     right.set_ylim(-1.05 * limit, 1.05 * limit)
@@ -100,7 +115,7 @@ def plot_error_distribution(price: Floats, predictions: Mapping[str, Floats]) ->
     return figure
 
 
-def plot_error_by_price(price: Floats, predictions: Mapping[str, Floats]) -> Figure:
+def plot_error_by_price(price: Floats, predictions: Mapping[str, Floats], sign: str = "") -> Figure:
     """SMAPE and bias of each model in parts of the catalogue by listed price, lowest to highest.
 
     Parameters
@@ -109,6 +124,8 @@ def plot_error_by_price(price: Floats, predictions: Mapping[str, Floats]) -> Fig
         Listed prices.
     predictions : mapping of str to ndarray of shape (n,)
         Predicted prices.
+    sign : str
+        The currency's sign, for the axes.
     """
     # ten parts of equal size, fewer where a part would have less than ten products
     bins = max(2, min(10, len(price) // 10))
@@ -124,7 +141,7 @@ def plot_error_by_price(price: Floats, predictions: Mapping[str, Floats]) -> Fig
         right.plot(centres, [np.median(bias[part == p]) for p in parts], label=name, **style)
     right.axhline(0, color="black", linewidth=0.8)
     for axis, label in ((left, "SMAPE, %"), (right, "median error of the predictions, %")):
-        axis.set(xscale="log", xlabel="listed price (median of the part)", ylabel=label)
+        axis.set(xscale="log", xlabel=in_currency("listed price (median of the part)", sign), ylabel=label)
         price_ticks(axis.xaxis, min(centres), max(centres) * 1.001)
     left.set_ylim(bottom=0)
     name_axis(right, "Bias by price: above 0 predictions are high")
@@ -132,8 +149,16 @@ def plot_error_by_price(price: Floats, predictions: Mapping[str, Floats]) -> Fig
     return figure
 
 
-def plot_calibration(price: Floats, predicted: Floats) -> Figure:
-    """Listed prices of products that were predicted alike: median and middle half against the prediction."""
+def plot_calibration(price: Floats, predicted: Floats, sign: str = "") -> Figure:
+    """Listed prices of products that were predicted alike: median and middle half against the prediction.
+
+    Parameters
+    ----------
+    price, predicted : ndarray of shape (n,)
+        Prices.
+    sign : str
+        The currency's sign, for the axes.
+    """
     figure, (axis,) = new_figure(5.2, 4.6)
     edges = np.quantile(predicted, np.linspace(0, 1, 12 + 1)[1:-1])
     part = np.searchsorted(edges, predicted, side="left")
@@ -144,7 +169,8 @@ def plot_calibration(price: Floats, predicted: Floats) -> Figure:
     axis.plot(x, middle, "o-", color=BLUE, markersize=5, label="median of the listed prices")
     line = np.array([min(x.min(), low.min()), max(x.max(), high.max())])
     axis.plot(line, line, color="black", linewidth=1, label="well calibrated")
-    axis.set(xscale="log", yscale="log", xlabel="predicted price", ylabel="listed price")
+    axis.set(xscale="log", yscale="log", xlabel=in_currency("predicted price", sign),
+             ylabel=in_currency("listed price", sign))  # fmt: skip
     price_ticks(axis.xaxis, *line)
     price_ticks(axis.yaxis, *line)
     name_axis(axis, "Calibration", "upper left")

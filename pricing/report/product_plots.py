@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from pricing.metrics.rounding import DEFAULT_DECIMALS, shown_price
-from pricing.report.plot_style import BLUE, GREY, ORANGE, RED, name_axis, new_figure, price_ticks
+from pricing.report.plot_style import BLUE, GREY, ORANGE, RED, in_currency, name_axis, new_figure, price_ticks
 from pricing.report.shown_products import ShownProduct
 
-_KNOWN_SIGNS = frozenset("–—‘’“”•…™")
+_KNOWN_SIGNS = frozenset("–—‘’“”•…™€₹₽₩₪₴₦₱₫₺₸₾฿")
 
 
 def plot_error_by_category(segments: Mapping[str, Mapping[str, float]]) -> Figure:
@@ -42,7 +42,9 @@ def plot_error_by_category(segments: Mapping[str, Mapping[str, float]]) -> Figur
     return figure
 
 
-def plot_worst(products: Sequence[ShownProduct], decimals: int = DEFAULT_DECIMALS, *, columns: int = 4) -> Figure:
+def plot_worst(
+    products: Sequence[ShownProduct], decimals: int = DEFAULT_DECIMALS, sign: str = "", *, columns: int = 4
+) -> Figure:
     """The worst errors as a sheet of images, each with its listed price and what it looks like.
 
     Parameters
@@ -51,6 +53,8 @@ def plot_worst(products: Sequence[ShownProduct], decimals: int = DEFAULT_DECIMAL
         At least one.
     decimals : int
         Number of decimals of a price, as `pricing.metrics.rounding.shown_price` takes it.
+    sign : str
+        What stands before a price: its currency's sign.
     """
     rows = -(-len(products) // columns)
     figure, axes = new_figure(2.45 * columns, 2.75 * rows, columns=columns, rows=rows)
@@ -63,20 +67,22 @@ def plot_worst(products: Sequence[ShownProduct], decimals: int = DEFAULT_DECIMAL
             axis.set_aspect("equal")
         else:
             axis.imshow(image)
-        price, predicted = (shown_price(value, decimals) for value in (product.price, product.predicted))
+        price, predicted = (shown_price(value, decimals, sign) for value in (product.price, product.predicted))
         prices = f"listed {price}, looks like {predicted}"
         text = f"{_short(product.title, 34)}\n{prices}\n{product.position}"
         axis.set_title(_plain(text), fontsize=7.5, loc="center")
     return figure
 
 
-def plot_comparables(products: Sequence[ShownProduct]) -> Figure:
+def plot_comparables(products: Sequence[ShownProduct], sign: str = "") -> Figure:
     """Listed price, prediction and comparables' prices of products, one line per product; larger rings are more alike.
 
     Parameters
     ----------
     products : sequence of ShownProduct
         At least one, those without comparables too.
+    sign : str
+        The currency's sign, for the axis.
     """
     figure, (axis,) = new_figure(8.2, max(2.2, 0.36 * len(products) + 1.2))
     place = np.arange(len(products))[::-1]
@@ -94,7 +100,7 @@ def plot_comparables(products: Sequence[ShownProduct]) -> Figure:
     axis.scatter([p.price for p in products], place, marker="|", s=190, color="black", linewidths=2.4, zorder=4,
                  label="listed price")  # fmt: skip
     axis.set_yticks(place, [_plain(_short(product.title, 40)) for product in products], fontsize=8)
-    axis.set(xscale="log", xlabel="price")
+    axis.set(xscale="log", xlabel=in_currency("price", sign))
     price_ticks(axis.xaxis, min(prices), max(prices) * 1.001)
     axis.margins(y=0.04)
     figure.legend(frameon=False, fontsize=8, loc="outside upper right", ncols=3)

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from pricing.catalogue.currencies import price_sign
 from pricing.catalogue.title import title_of
 from pricing.errors import ArtifactError
 from pricing.metrics.rounding import DEFAULT_DECIMALS
@@ -58,6 +59,11 @@ class RunFolder:
     def decimals(self) -> int:
         """Number of decimals that prices are shown with: those of the run's submission."""
         return int((self.metrics.get("rounding") or {}).get("decimals", DEFAULT_DECIMALS))
+
+    @property
+    def sign(self) -> str:
+        """What stands before a price that is shown: the currency's sign; "" where none is known."""
+        return price_sign(self.metrics.get("currency", ""))
 
 
 def read_run_folder(path: Path) -> RunFolder:

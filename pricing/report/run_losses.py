@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pricing.catalogue.reading_words import unread_words
+
 Severity = Literal["warning", "note"]
 
 _WARN_SHARE = 0.1
@@ -55,7 +57,7 @@ def row_losses(catalogue: Mapping[str, Any], *, priced: bool = True, prices: str
     catalogue : mapping
         ``test`` and ``train``, each with ``rows`` (good ones), ``rejected`` and, where they are known,
         ``rejected_reasons`` (reason to count), ``unpriced`` (training rows without a price, which are priced) and
-        ``cut_texts`` (rows whose text was too long).
+        ``cut_texts`` (rows whose text was too long) and ``read`` (columns whose values could not all be read).
     priced : bool
         Whether there are prices of the good rows; a single stage makes none.
     prices, rejected : str
@@ -83,6 +85,7 @@ def row_losses(catalogue: Mapping[str, Any], *, priced: bool = True, prices: str
             what += f" See unpriced.csv for {'its price' if unpriced == 1 else 'their prices'}."
         found.append(Loss("note", what))
     for part, known in counts.items():
+        found += [Loss("note", f"In {part}: {words}") for words in unread_words(known.get("read") or {})]
         if cut := int(known.get("cut_texts") or 0):
             found.append(
                 Loss("note", f"{cut:,} {'text' if cut == 1 else 'texts'} of {part} {_were(cut)} too long and cut.")

@@ -59,10 +59,11 @@ def _of_models(folder: RunFolder) -> Makers:
     if rows is not None:
         price, stack = rows["price"].to_numpy(), rows["stack"].to_numpy()
         predictions = {name: rows[name].to_numpy() for name in [*models, "stack"] if name in rows.columns}
-        makers["predictions"] = lambda: plots.plot_predictions(price, stack, title=f"Stack on the {folder.part}")
+        makers["predictions"] = lambda: plots.plot_predictions(price, stack, title=f"Stack on the {folder.part}",
+                                                               sign=folder.sign)  # fmt: skip
         makers["error_distribution"] = lambda: plots.plot_error_distribution(price, predictions)
-        makers["error_by_price"] = lambda: plots.plot_error_by_price(price, predictions)
-        makers["calibration"] = lambda: plots.plot_calibration(price, stack)
+        makers["error_by_price"] = lambda: plots.plot_error_by_price(price, predictions, folder.sign)
+        makers["calibration"] = lambda: plots.plot_calibration(price, stack, folder.sign)
     weights = {name: float(item["weight"]) for name, item in models.items() if item.get("weight") is not None}
     if weights:
         makers["weights"] = lambda: plots.plot_weights(weights)
@@ -82,7 +83,7 @@ def _of_products(folder: RunFolder, count: int) -> Makers:
     if categories := folder.segments().get("category"):
         makers["error_by_category"] = lambda: product_plots.plot_error_by_category(categories)
     if worst:
-        makers["worst"] = lambda: product_plots.plot_worst(worst, folder.decimals)
+        makers["worst"] = lambda: product_plots.plot_worst(worst, folder.decimals, folder.sign)
     if any(product.comparables for product in worst):
-        makers["comparables"] = lambda: product_plots.plot_comparables(worst)
+        makers["comparables"] = lambda: product_plots.plot_comparables(worst, folder.sign)
     return makers

@@ -6,6 +6,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from pricing.catalogue.currencies import price_sign
+from pricing.catalogue.reading_words import reading_words
 from pricing.metrics.rounding import DEFAULT_DECIMALS, shown_price
 from pricing.report.leaderboard import latest_words
 from pricing.report.run_losses import Loss, run_losses
@@ -26,11 +28,13 @@ def print_summary(output: Path) -> None:
     priced = record["submission"]
     if priced and priced["rows"]:
         decimals = (metrics.get("rounding") or {}).get("decimals", DEFAULT_DECIMALS)
-        low, high, middle = (shown_price(priced[name], decimals) for name in ("min", "max", "median"))
+        sign = price_sign(metrics.get("currency", ""))
+        low, high, middle = (shown_price(priced[name], decimals, sign) for name in ("min", "max", "median"))
         console.print(f"{priced['rows']:,} prices from {low} to {high}, median {middle}")
     for name in ("submission.csv", "unpriced.csv", "report.html"):
         if (output / name).exists():
             console.print(f"{name}: {output / name}", soft_wrap=True)
+    print_readings(record.get("catalogue") or {})
     print_losses(run_losses(record))
 
 
@@ -39,11 +43,19 @@ def print_stage(output: Path, run: dict[str, Any], metrics: dict[str, Any] | Non
     console.print(stages_table(run["stages"]))
     if metrics:
         console.print(models_table(metrics))
+    print_readings(run.get("catalogue") or {})
     if run["images"]["requested"]:
         console.print(f"images: {run['images']['present']:,} of {run['images']['requested']:,} are there")
     print_losses(run_losses(run))
     for path in sorted(output.glob("search/*.toml")):
         console.print(f"settings for a preset: {path}", soft_wrap=True)
+
+
+def print_readings(catalogue: dict[str, Any]) -> None:
+    """Print what the values of both files were read as: a line for each column that holds more than plain numbers."""
+    for part in ("train", "test"):
+        for words in reading_words((catalogue.get(part) or {}).get("read") or {}):
+            console.print(f"{part}: {words}", soft_wrap=not console.is_terminal)
 
 
 def print_losses(losses: list[Loss]) -> None:

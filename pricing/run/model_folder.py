@@ -2,7 +2,7 @@
 
 Layout::
 
-    model.json                  format, folds of the price features and of every member, decimals of prices
+    model.json                  format, folds of the price features and of every member, decimals of prices, currency
     config.json                 the run's configuration
     engineer/                   the feature engineer
     encoders/HASH/              pretrained encoders, once each
@@ -13,9 +13,11 @@ Layout::
 
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from pricing.catalogue.written_numbers import Mark
 from pricing.errors import ArtifactError, InputError
 from pricing.store.artifacts import read_json, write_json
 
@@ -35,18 +37,28 @@ class ModelRecord:
         Member to the folds of its models, fold 0 first and the refit last.
     decimals : int
         Decimals that the run rounds its prices to in the files that people read.
+    currency : str
+        Currency of the prices; "" where none is known.
+    marks : dict of str to str
+        Column of numbers to the decimal mark that it was read by.
     """
 
     price_features: tuple[str, ...]
     members: dict[str, tuple[str, ...]]
     decimals: int
+    currency: str = ""
+    marks: dict[str, Mark] = field(default_factory=dict)
 
 
 def write_model(
     folder: Path, features: Path, prepared: Mapping[str, Path], price_features: Mapping[str, Path],
     members: Mapping[str, Mapping[str, Path]], ensemble: Path, decimals: int,
+    summary: Mapping[str, Any],
 ) -> None:  # fmt: skip
-    """Write the model folder but for its config.json; parameters as in `pricing.run.outputs.write_outputs`."""
+    """Write the model folder but for its config.json; parameters as in `pricing.run.outputs.write_outputs`.
+
+    ``summary`` is what the catalogue stage says of the files.
+    """
     _copy(features / "engineer", folder / "engineer")
     for fold, output in price_features.items():
         _copy(output / "model", folder / "price_features" / fold)
@@ -65,7 +77,8 @@ def write_model(
         "format": _FORMAT, "price_features": _ordered(price_features), "decimals": decimals,
         "members": {name: _ordered(made) for name, made in members.items()},
     }  # fmt: skip
-    write_json(folder / "model.json", record)
+    told = {"currency": summary.get("currency"), "marks": summary["train"].get("marks")}
+    write_json(folder / "model.json", record | {name: value for name, value in told.items() if value})
 
 
 def _ordered(folds: Iterable[str]) -> list[str]:
@@ -104,6 +117,9 @@ def read_model_record(folder: Path) -> ModelRecord:
                 "with the version that trained the model"
             )
         members = {str(name): tuple(map(str, folds)) for name, folds in record["members"].items()}
-        return ModelRecord(tuple(map(str, record["price_features"])), members, int(record["decimals"]))
+        return ModelRecord(
+            tuple(map(str, record["price_features"])), members, int(record["decimals"]), record.get("currency", ""),
+            record.get("marks", {}),
+        )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{folder}: is no model folder ({type(error).__name__}); give a run's --output") from None

@@ -55,17 +55,19 @@ def write_outputs(
         `PARTS`.
     """
     known = read_table(catalogue / LABELLED, ["price"])["price"].cast(pl.Float64).to_numpy()
-    submission = with_decimals(submission, known)
+    submission, summary = with_decimals(submission, known), describe_catalogue(catalogue)
     assert submission.decimals is not None
-    write_model(out / "model", features, prepared, price_features, members, ensemble, submission.decimals)
+    write_model(out / "model", features, prepared, price_features, members, ensemble, submission.decimals,
+                summary)  # fmt: skip
     (out / "evaluation").mkdir()
     found = None if images is None else Images(read_table(images / "images.parquet"), image_folder)
     write_evaluation(out / "evaluation", catalogue, folds, features, found, ensemble, members, report, seed)
-    write_json(out / "metrics.json", _metrics(ensemble, folds, out / "evaluation", submission))
+    currency = {"currency": summary["currency"]} if "currency" in summary else {}
+    write_json(out / "metrics.json", _metrics(ensemble, folds, out / "evaluation", submission) | currency)
     copy_searches(searches, out / "evaluation")
     copy_rejected(catalogue, out)
     copy_missing_images(images, out)
-    asked = describe_catalogue(catalogue)["test"]
+    asked = summary["test"]
     priced = None
     if any(
         asked[count] for count in ("rows", "rejected", "empty_rows")

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from pricing.catalogue.reading import read_catalogue_file, rejected_table
+from pricing.catalogue.reading_words import reading_words
 from pricing.catalogue.split import UNLABELLED
 from pricing.config.catalogue import ImagesConfig
 from pricing.config.columns import ColumnsConfig
@@ -23,6 +24,7 @@ from pricing.download.sources import ImageSource
 from pricing.members.registry import member_class
 from pricing.report.run_losses import Loss, image_losses, row_losses
 from pricing.run.model import RunModel
+from pricing.run.model_folder import ModelRecord
 from pricing.run.output_folder import check_folder
 from pricing.run.submission import write_comparables, write_intervals, write_rejected, write_submission
 from pricing.run_progress import RunProgress
@@ -45,6 +47,10 @@ class ScoredFile:
         Files beside it, where they were asked for.
     losses : list of Loss
         What was lost of rows and images.
+    currency : str
+        Currency of the prices; "" where none is known.
+    readings : list of str
+        What values of the catalogue were read as, where they are more than plain numbers.
     """
 
     rows: int
@@ -54,12 +60,15 @@ class ScoredFile:
     intervals: Path | None
     comparables: Path | None
     losses: list[Loss]
+    currency: str
+    readings: list[str]
 
 
 def score_file(
     load: Callable[[], RunModel], catalogue: Path, output: Path, config: PricingConfig, source: ImageSource, *,
     comparables: int = 0, progress: RunProgress | None = None, shown: AbstractContextManager[object] | None = None,
     images_shown: AbstractContextManager[ProgressCallback | None] | None = None, names: ColumnsConfig | None = None,
+    model: ModelRecord | None = None,
 ) -> ScoredFile:  # fmt: skip
     """Price a catalogue file and write the prices, with the files that belong beside them.
 
@@ -83,13 +92,16 @@ def score_file(
         Shows the progress while the products are priced; shows the download and gives what is told of it.
     names : ColumnsConfig, optional
         Roles as the file calls its columns, where it has other names than those of the run.
+    model : ModelRecord, optional
+        Of the run: its currency, and the decimal marks of columns of numbers that prove none here.
 
     Raises
     ------
     PricingError
         The file, an image source or the disk is at fault; nothing is written.
     """
-    read = read_catalogue_file(catalogue, labelled=False, config=config.catalogue, names=names)
+    read = read_catalogue_file(catalogue, labelled=False, config=config.catalogue, names=names,
+                               marks=model.marks if model else None)  # fmt: skip
     frame, images, losses = read.frame, None, []
     if reads_images(config):
         check_folder(config.paths.artifacts, "--artifacts")
@@ -110,8 +122,9 @@ def score_file(
     counts = {"test": {"rows": frame.height, **read.notes.counts()}}
     losses = [*row_losses(counts, prices=output.name, rejected=rejected), *losses]
     return ScoredFile(
-        frame.height, read.notes.empty_rows, statistics["median"], scored.decimals, intervals, similar, losses
-    )
+        frame.height, read.notes.empty_rows, statistics["median"], scored.decimals, intervals, similar, losses,
+        model.currency if model else "", reading_words(read.notes.read),
+    )  # fmt: skip
 
 
 def reads_images(config: PricingConfig) -> bool:

@@ -1,5 +1,6 @@
 """The report: self-contained, escaped, complete, and there even where a run left little behind."""
 
+import io
 import json
 import re
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
@@ -16,6 +18,8 @@ from pricing.errors import ArtifactError
 from pricing.report.compare import compare_runs
 from pricing.report.markdown import markdown_table, models_table, run_markdown, stages_table
 from pricing.report.page import build_page, build_report
+from pricing.report.plot_style import save_figure
+from pricing.report.plots import plot_calibration
 from pricing.report.run_plots import draw_plots
 from pricing.report.summary import print_losses, print_summary
 from pricing.report.timeline import timeline
@@ -335,6 +339,48 @@ def test_the_terminal_ends_with_what_was_lost(run_dir: Path, capsys: pytest.Capt
     assert all(cell.strip() == "" or cell[-2] != " " for row in rows for cell in row[1:])
     print_losses([])
     assert capsys.readouterr().out == ""
+
+
+def test_a_known_currency_stands_before_prices_and_what_was_read_as_what_is_said(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = Path(shutil.copytree(run_dir, tmp_path / "run"))
+    metrics, run = (json.loads((copy / name).read_text()) for name in ("metrics.json", "run.json"))
+    price = {"mark": ",", "by": "'9,99 €' (row 1)", "currency": "EUR", "example": "1.299,00 € -> 1299"}
+    unread = {"unread": 3, "commonest": {"unrated": 2, "soon": 1}}
+    run["catalogue"]["train"]["read"] = {"price": price, "number:rating": unread}
+    (copy / "metrics.json").write_text(json.dumps(metrics | {"currency": "EUR"}))
+    (copy / "run.json").write_text(json.dumps(run))
+    build_report(copy, CONFIG)
+    plain = " ".join(" ".join(Page((run_dir / "report.html").read_text()).text).split())
+    text = " ".join(" ".join(Page((copy / "report.html").read_text()).text).split())
+    assert "€" not in plain
+    read = (
+        "Prices are in EUR and were read with a decimal comma, as '9,99 €' (row 1, line 2) shows: 1.299,00 € -> 1299."
+    )
+    missing = "In train: 3 values of column rating are no numbers and count as missing: 'unrated' 2, 'soon' 1."
+    assert f"In train: {read}" in text
+    assert text.count(missing) == 2, "among what was lost, and in the data's quality"
+    assert re.search(r"listed €[\d.,]+ , looks like €[\d.,]+ ", text)
+    assert not re.search(r"listed [\d.,]+ , looks like", text)
+    axes = ("predictions", "error_by_price", "calibration", "comparables", "worst")
+    for name in axes:
+        assert (copy / "plots" / f"{name}.png").read_bytes() != (run_dir / "plots" / f"{name}.png").read_bytes()
+    print_summary(copy)
+    told = capsys.readouterr().out
+    assert f"train: {read}\n" in told
+    assert f"note: {missing}\n" in told
+    assert re.search(r"prices from €[\d.,]+ to €[\d.,]+, median €", told)
+
+
+@pytest.mark.parametrize("sign", ["$", "kr\xa0", "CHF\xa0", "₹"])
+def test_an_axis_of_prices_names_their_currency(sign: str) -> None:
+    price = np.exp(np.linspace(0, 3, 60))
+    [axis] = plot_calibration(price, price, sign).axes
+    assert axis.get_xlabel() == f"predicted price, {sign.strip()}".replace("$", r"\$")
+    assert plot_calibration(price, price).axes[0].get_xlabel() == "predicted price"
+    buffer = io.BytesIO()
+    save_figure(axis.figure, buffer, 40)  # type: ignore[arg-type]
 
 
 def test_comparison_of_runs(run_dir: Path, tmp_path: Path) -> None:

@@ -110,6 +110,14 @@ def test_rows_without_a_price_and_texts_that_were_cut_are_notes() -> None:
     assert told({**one, "stage": "download"})[0][1].endswith("nothing was learnt from it."), "a stage prices nothing"
 
 
+def test_values_that_could_not_be_read_are_a_note() -> None:
+    read = {"number:rating": {"unread": 1, "commonest": {"soon": 1}}, "price": {"mark": ",", "example": "1,5 -> 1.5"}}
+    told_of = told({"catalogue": {"train": {"rows": 90, "read": read}}})
+    assert told_of == [
+        ("note", "In train: 1 value of column rating is no number and counts as missing: 'soon' 1.")
+    ]  # fmt: skip
+
+
 def test_training_rows_left_out_weigh_by_their_share_and_warnings_come_first() -> None:
     run = {"catalogue": {"train": {"rows": 300, "rejected": 3}, "test": {"rows": 5, "rejected": 1}}}
     few, many = told(run), told({"catalogue": {"train": {"rows": 300, "rejected": 100}}})

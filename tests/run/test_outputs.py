@@ -13,6 +13,7 @@ from pricing.configuration import load_config
 from pricing.errors import InputError
 from pricing.report.page import rebuild_report
 from pricing.run.finish import finish_run
+from pricing.run.model_folder import read_model_record
 from pricing.run.stage_records import describe_networks
 from tests.run.small_run import SmallRun
 
@@ -56,6 +57,23 @@ def test_everything_that_others_read_is_there(small_run: SmallRun, outputs: Path
     similar = pl.read_parquet(outputs / "evaluation" / "comparables.parquet")
     assert shown
     assert shown <= {*similar["sample_id"], *similar["comparable_id"]}
+
+
+def test_the_currency_and_the_marks_of_numbers_go_with_the_model(
+    small_run: SmallRun, outputs: Path, tmp_path: Path
+) -> None:
+    catalogue = Path(shutil.copytree(small_run.inputs["catalogue"], tmp_path / "catalogue"))
+    summary = json.loads((catalogue / "summary.json").read_text())
+    summary["train"]["marks"] = {"number:rating": ","}
+    (catalogue / "summary.json").write_text(json.dumps(summary | {"currency": "EUR"}))
+    out = small_run.write(tmp_path / "out", catalogue=catalogue)
+    record, plain = read_model_record(out / "model"), read_model_record(outputs / "model")
+    assert (record.currency, record.marks) == ("EUR", {"number:rating": ","})
+    assert (plain.currency, plain.marks) == ("", {})
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics.pop("currency") == "EUR"
+    assert metrics == json.loads((outputs / "metrics.json").read_text())
+    assert (out / "submission.csv").read_bytes() == (outputs / "submission.csv").read_bytes()
 
 
 def test_the_refit_comes_last_and_folds_are_in_the_order_of_their_numbers(small_run: SmallRun, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from pricing.download.sources import ImageSource
 from pricing.errors import CatalogueError
 from pricing.run import scoring
 from pricing.run.model import ScoredPrices
+from pricing.run.model_folder import ModelRecord
 from pricing.run.scoring import describe_new_images, fetch_images, reads_images, score_file
 from pricing.sample.serving import serve_folder
 
@@ -71,6 +72,29 @@ def test_prices_are_written_and_what_was_asked_for_beside_them(score: Score, tmp
     assert (tmp_path / "p_intervals.csv").read_text().splitlines()[1] == "a,10.0,9.03,11.1,8.03,12.1"
     assert (tmp_path / "p.csv").read_text().startswith("sample_id,price\n")
     assert (tmp_path / "p_comparables.csv").read_text() == "sample_id,price\na,10.0\nb,11.0\n"
+
+
+def test_numbers_are_read_by_the_models_marks_and_the_prices_have_its_currency(catalogue: Path, tmp_path: Path) -> None:
+    catalogue.write_text("sku,name,rating\n007,tea,1.250\n008,jam,good\n")
+    roles = {"id": "sku", "title": "name", "number": ["rating"]}
+    seen: list[pl.DataFrame] = []
+
+    class Asked(FakeModel):
+        def predict(self, frame: pl.DataFrame, *more: Any) -> ScoredPrices:
+            seen.append(frame)
+            return super().predict(frame, *more)
+
+    model = ModelRecord((), {}, 1, "EUR", {"number:rating": ","})
+    config = settings(**{"catalogue.columns": roles})
+    scored = score_file(Asked, catalogue, tmp_path / "p.csv", config, ImageSource.web(), model=model)  # type: ignore[arg-type]
+    assert seen[0]["number:rating"].to_list() == [1250.0, None]
+    assert seen[0]["sample_id"].to_list() == ["007", "008"]
+    assert scored.currency == "EUR"
+    assert scored.readings == ["Values of column rating were read with a decimal comma: 1.250 -> 1250."]
+    assert [loss.what for loss in scored.losses] == [
+        "In test: 1 value of column rating is no number and counts as missing: 'good' 1."
+    ]  # fmt: skip
+    assert (tmp_path / "p.csv").read_text().splitlines()[1] == "007,10.0", "prices are plain numbers"
 
 
 def test_bad_rows_are_refused_or_written_beside(score: Score, catalogue: Path, tmp_path: Path) -> None:
