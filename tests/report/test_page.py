@@ -355,9 +355,7 @@ def test_a_known_currency_stands_before_prices_and_what_was_read_as_what_is_said
     plain = " ".join(" ".join(Page((run_dir / "report.html").read_text()).text).split())
     text = " ".join(" ".join(Page((copy / "report.html").read_text()).text).split())
     assert "€" not in plain
-    read = (
-        "Prices are in EUR and were read with a decimal comma, as '9,99 €' (row 1, line 2) shows: 1.299,00 € -> 1299."
-    )
+    read = "Prices are in EUR and were read with a decimal comma, as '9,99 €' (row 1) shows: 1.299,00 € -> 1299."
     missing = "In train: 3 values of column rating are no numbers and count as missing: 'unrated' 2, 'soon' 1."
     assert f"In train: {read}" in text
     assert text.count(missing) == 2, "among what was lost, and in the data's quality"
