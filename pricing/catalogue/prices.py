@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from pricing.catalogue.currencies import SHARED
+from pricing.catalogue.currencies import CODES, SHARED
 from pricing.catalogue.written_numbers import MARK_NAMES, DecimalMark, read_priced, telling_example
 from pricing.config.catalogue import CatalogueConfig
 from pricing.errors import CatalogueError
@@ -33,6 +33,10 @@ class PriceColumn:
     """
 
     def __init__(self, file: str, config: CatalogueConfig) -> None:
+        if config.currency and config.currency not in CODES:
+            raise CatalogueError(
+                f"catalogue.currency is {config.currency}, which is no currency; give its ISO code, such as EUR"
+            )
         self._where = f"{file}: column {config.roles.price}"
         self._declared = config.currency
         self.mark = DecimalMark(self._where, config.decimal_mark)

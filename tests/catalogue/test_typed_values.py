@@ -1,9 +1,11 @@
 """Catalogues whose prices, numbers and times are written as shops write them: what is read, said and refused."""
 
+import gzip
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import polars as pl
 import pytest
 
@@ -16,7 +18,23 @@ from pricing.errors import CatalogueError
 from pricing.store.artifacts import read_json
 
 ROLES = ColumnsConfig(id="sku", price="cost", title="name", number=("rating",), time="listed")
-FORMATS = {"csv": pl.DataFrame.write_csv, "parquet": pl.DataFrame.write_parquet}
+
+
+def write_workbook(rows: pl.DataFrame, path: Path) -> None:
+    book = openpyxl.Workbook()
+    for row in [rows.columns, *rows.rows()]:
+        book.active.append(row)
+    book.save(path)
+
+
+def write_packed(rows: pl.DataFrame, path: Path) -> None:
+    path.write_bytes(gzip.compress(rows.write_csv().encode()))
+
+
+FORMATS = {
+    "csv": pl.DataFrame.write_csv, "csv.gz": write_packed, "parquet": pl.DataFrame.write_parquet,
+    "jsonl": pl.DataFrame.write_ndjson, "xlsx": write_workbook,
+}  # fmt: skip
 
 
 def shop(folder: Path, columns: dict[str, list[Any]], kind: str = "csv") -> Path:
@@ -60,6 +78,23 @@ def test_prices_are_read_by_the_mark_that_they_prove(
     assert found.notes.currency == currency
     assert found.notes.read["price"].get("mark") == mark
     assert found.frame["sample_id"].to_list() == ["000", "001", "002"]
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_ids_are_never_numbers_and_keep_their_leading_zeros_whatever_the_file(tmp_path: Path, kind: str) -> None:
+    ids = ["007", "1e5", "12.50", "9007199254740993"]
+    assert read(shop(tmp_path, {"sku": ids}, kind)).frame["sample_id"].to_list() == ids
+    if kind not in ("csv", "csv.gz"):
+        whole = [7, 900719925474099, 12, 5]
+        assert read(shop(tmp_path, {"sku": whole}, kind)).frame["sample_id"].to_list() == [str(one) for one in whole]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "jsonl", "xlsx"])
+def test_numbers_that_are_numbers_in_their_file_need_no_mark(tmp_path: Path, kind: str) -> None:
+    found = read(shop(tmp_path, {"cost": [1.299, 4.125, 3.0], "rating": [1.125, None, 7.0]}, kind))
+    assert found.frame["price"].to_list() == [1.299, 4.125, 3.0]
+    assert found.frame["number:rating"].to_list() == [1.125, None, 7.0]
+    assert found.notes.read == {}
 
 
 @pytest.mark.parametrize("values", [["4.99", "1e3", "4.890000000000001"], ["1299", "3", "7"]])
@@ -111,6 +146,8 @@ def test_a_declared_currency_says_what_a_shared_sign_means_and_contradicts_anoth
     assert "declare catalogue.currency if $ stands for it too" in refusal(path)
     assert read(path, currency="CAD").notes.currency == "CAD"
     assert "'$3.00' (row 1, line 2) is in $, and catalogue.currency declares EUR" in refusal(path, currency="EUR")
+    with pytest.raises(CatalogueError, match="currency is EUX, which is no currency"):
+        read(path, currency="EUX")
     plain = read(shop(tmp_path, {"cost": ["3.00", "4.50"]}), currency="EUR").notes
     assert (plain.currency, plain.read) == ("EUR", {"price": {"currency": "EUR"}})
 
