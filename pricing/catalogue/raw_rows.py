@@ -45,6 +45,9 @@ def open_catalogue(source: Path | pa.Table, labelled: bool, config: CatalogueCon
     needed = _needed(config.roles, labelled)
     table = open_table(source, config, needed)
     missing = [name for name in needed if name not in table.columns]
+    if not labelled and set(missing) < set(needed) - {config.roles.id}:
+        # of title and texts one is enough to price a product
+        missing = []
     if config.columns is None and labelled and not {CHALLENGE.id, *CHALLENGE.text} <= set(table.columns):
         raise CatalogueError(undeclared(propose_roles(table.head(HEAD_ROWS)), table.name))
     if missing:
@@ -57,13 +60,13 @@ def open_catalogue(source: Path | pa.Table, labelled: bool, config: CatalogueCon
 
 
 def _needed(roles: ColumnsConfig, labelled: bool) -> list[str]:
-    """Columns without which a file cannot be used: of the roles id, title, text and, to learn from, price.
+    """Columns that a file needs: all that a shop's roles name to learn from; to price, id and one of title and texts.
 
-    To learn from, every column that a shop's roles name must be there; the challenge's image_link need not.
+    The challenge's image_link need not be there.
     """
     if labelled and roles != CHALLENGE:
         return roles.named()
-    texts = [roles.title] if roles.title else roles.text
+    texts = [roles.title, *roles.text] if roles.title else roles.text
     return [roles.id, *texts, *([roles.price] if labelled else [])]
 
 
