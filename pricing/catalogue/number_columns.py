@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from pricing.catalogue.written_numbers import DecimalMark, Mark, read_priced, telling_example
+from pricing.catalogue.written_numbers import DecimalMark, Mark, is_plain, read_priced, telling_example
 
 MISSING = ("", "nan", "null", "none", "na", "n/a", "#n/a", "<na>", "nat", "-", "–", "—", "?")
 _TRUTH = {
@@ -91,13 +91,23 @@ class NumberColumn:
         word = text.str.to_lowercase()
         missing = word.is_in(MISSING)
         self.mark.fallback = fallback
-        readings = read_priced(word.replace(_WORDS).str.replace(r"\s*%$", "").set(missing, None))
-        self.mark.settle(text, readings, place)
-        number = self.mark.read(readings)
+        if self._is_certain(text, missing):
+            number = text.set(missing, None).cast(pl.Float64)
+        else:
+            readings = read_priced(word.replace(_WORDS).str.replace(r"\s*%$", "").set(missing, None))
+            self.mark.settle(text, readings, place)
+            number = self.mark.read(readings)
+            told = number.set(word.is_in([*_WORDS]) | number.is_infinite().fill_null(False), None)
+            self._example = self._example or telling_example(text, told, self.mark.mark)
         number = number.set(number.is_infinite().fill_null(False), None)
         self._unread.add(text.filter(number.is_null() & ~missing))
-        self._example = self._example or telling_example(text, number.set(word.is_in([*_WORDS]), None), self.mark.mark)
         return number
+
+    def _is_certain(self, text: pl.Series, missing: pl.Series) -> bool:
+        """Whether all values are what machines write, and mean the same by any mark or by the one that is known."""
+        if not (is_plain(text) | missing).all():
+            return False
+        return self.mark.mark == "." or not text.str.contains("[.eE]").any()
 
     def notes(self) -> dict[str, Any]:
         """Return what was read as what: ``mark``, ``example``, ``unread``; empty where all were plain numbers."""

@@ -58,7 +58,7 @@ def composed_text(roles: ColumnsConfig) -> pl.Expr:
 
 
 def _plain(text: pl.Expr) -> pl.Expr:
-    return text.fill_null("").str.replace_all(_TAG, " ").str.replace_all(r"\s+", " ").str.strip_chars()
+    return text.fill_null("").str.replace_all(_TAG, " ").str.replace_all(r"\s{2,}|[^\S ]", " ").str.strip_chars()
 
 
 def _line(label: str, text: pl.Expr) -> pl.Expr:
