@@ -70,6 +70,9 @@ def read_catalogue(train: Path, test: Path | None, config: CatalogueConfig, out:
         **({"currency": notes["train"].currency} if notes["train"].currency else {}),
     }
     write_json(out / "summary.json", summary)
+    if unused := notes["train"].unused_columns:
+        logger.info("%s: columns %s are not used; pricing columns %s proposes roles for them", train.name,
+                    ", ".join(unused), train)  # fmt: skip
     for path, noted in ((train, notes["train"]), (test, notes["test"])):
         if path is None:
             continue

@@ -1,4 +1,4 @@
-"""The columns of a catalogue that are read, by their roles."""
+"""The columns of a catalogue that are read, by their roles, and those that are not."""
 
 import difflib
 from pathlib import Path
@@ -57,6 +57,12 @@ def open_catalogue(source: Path | pa.Table, labelled: bool, config: CatalogueCon
     if twice:
         raise CatalogueError(f"{table.name}: column {twice[0]} stands more than once in the header; keep one of them")
     return table, wanted
+
+
+def unused_columns(table: RawTable, roles: ColumnsConfig) -> list[str]:
+    """Return the columns of a table that no role names, ``ignore`` among the roles."""
+    named = {*roles.named(), *roles.ignore, ""}
+    return [name for name in dict.fromkeys(table.columns) if name not in named]
 
 
 def _needed(roles: ColumnsConfig, labelled: bool) -> list[str]:

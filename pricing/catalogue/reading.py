@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from pricing.catalogue.raw_batch import Rejected, source_name
-from pricing.catalogue.raw_rows import open_catalogue
+from pricing.catalogue.raw_rows import open_catalogue, unused_columns
 from pricing.catalogue.renaming import model_names
 from pricing.catalogue.roles import declared_types, raw_columns
 from pricing.catalogue.row_checks import NO_PRICE, TEXT_CHARACTERS, RowChecker
@@ -47,6 +47,8 @@ class ReadingNotes:
         Column of numbers to its decimal mark.
     currency : str
         Currency of the prices; "" where none is known.
+    unused_columns : list of str
+        Columns of the file that no role names.
     """
 
     left_out: dict[str, int] = field(default_factory=dict)
@@ -58,6 +60,7 @@ class ReadingNotes:
     read: dict[str, dict[str, Any]] = field(default_factory=dict)
     marks: dict[str, Mark] = field(default_factory=dict)
     currency: str = ""
+    unused_columns: list[str] = field(default_factory=list)
 
     def counts(self) -> dict[str, Any]:
         """Return the counts as summary.json and run.json have them."""
@@ -72,6 +75,7 @@ class ReadingNotes:
             **({"missing_columns": [*self.missing_columns]} if self.missing_columns else {}),
             **({"read": self.read} if self.read else {}),
             **({"marks": self.marks} if self.marks else {}),
+            **({"unused_columns": self.unused_columns} if self.unused_columns else {}),
         }
 
     def skipped(self) -> str:
@@ -167,6 +171,7 @@ def stream_catalogue_file(
     if config.columns is not None:
         asked = raw_columns(config.roles, labelled).values()
         notes.missing_columns = tuple(dict.fromkeys(name for name in asked if name not in table.columns))
+    notes.unused_columns = unused_columns(table, config.roles)
     for batch in table.batches(wanted, config.roles):
         good, bad = checker.check(batch)
         good_rows += good.height

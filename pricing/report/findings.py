@@ -1,5 +1,6 @@
 """Data quality findings: what in the catalogue an analyst should look at, with counts and examples."""
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,8 @@ _EXAMPLES = 3
 _FACTOR = 2.0
 _EXTREME = 20.0
 _TITLE = 60
+_NAMED = 20
+"""Maximum number of columns that are named."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ def data_findings(
     prices: pl.DataFrame | None,
     decimals: int = DEFAULT_DECIMALS,
     sign: str = "",
+    train: str = "FILE",
 ) -> list[Finding]:
     """Look for what is odd; an empty list where nothing is.
 
@@ -57,8 +61,10 @@ def data_findings(
         Number of decimals of a price, as `pricing.metrics.rounding.shown_price` takes it.
     sign : str
         What stands before a price: its currency's sign.
+    train : str
+        Path of the catalogue that was learned from.
     """
-    found = [*_counts(catalogue)]
+    found = [*_counts(catalogue), *_unused_columns(catalogue, train)]
     shown = partial(shown_price, decimals=decimals, sign=sign)
     if products is None or prices is None:
         return found
@@ -111,6 +117,21 @@ def _counts(catalogue: Mapping[str, Any]) -> list[Finding]:
     if both := int(catalogue.get("ids_in_both") or 0):
         found.append(Finding(f"{_counted(both, 'id')} {_verb(both, 'is', 'are')} in train and in test."))
     return found
+
+
+def _unused_columns(catalogue: Mapping[str, Any], train: str) -> list[Finding]:
+    """Columns that no role names, and the command that would use them."""
+    names = (catalogue.get("train") or {}).get("unused_columns") or []
+    if not names:
+        return []
+    shown = ", ".join(map(str, names[:_NAMED])) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    command = f"pricing columns {shlex.quote(train)} --output columns.toml"
+    return [
+        Finding(
+            f"{_counted(len(names), 'column')} of train {_verb(len(names), 'is', 'are')} not used: {shown}.",
+            (f"{command} proposes roles, with which pricing run --columns columns.toml uses them",),
+        )
+    ]
 
 
 def _counted(count: int, noun: str) -> str:

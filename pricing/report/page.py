@@ -107,7 +107,12 @@ def build_page(run_dir: Path, config: ReportConfig, plots: Path) -> None:
         "worst": worst_products(folder, rows, config.worst),
         "plots": _inlined(plots),
         "findings": data_findings(
-            folder.run.get("catalogue") or {}, _products(folder), _prices(folder), folder.decimals, folder.sign
+            folder.run.get("catalogue") or {},
+            _products(folder),
+            _prices(folder),
+            folder.decimals,
+            folder.sign,
+            (folder.run.get("inputs") or {}).get("train") or "FILE",
         ),
         "drivers": _drivers(folder.importance),
         "searches": read_searches(run_dir / "evaluation"),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pricing.catalogue.ingest import read_catalogue
 from pricing.config.catalogue import CatalogueConfig
+from pricing.config.columns import ColumnsConfig
 from pricing.metrics.price_metrics import calculate_smape
 from pricing.metrics.segments import product_categories, product_segments, segment_metrics
 from pricing.report.feature_words import feature_words
@@ -133,6 +134,26 @@ def test_counts_of_a_small_catalogue_are_told_in_words_that_are_true(tmp_path: P
         "1 product of train has no image link.", "1 product of train has the image link of an earlier product.",
         "1 id is in train and in test.",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("columns", [None, ColumnsConfig(id="sample_id", text=("catalog_content",), ignore=("link",))])
+def test_columns_that_no_role_names_are_told_once_with_the_command_that_uses_them(
+    tmp_path: Path, columns: ColumnsConfig | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "my train.csv"
+    rows = "".join(f"{row},Tea {row},Acme,red,http://x.example,2.5\n" for row in range(3))
+    file.write_text(f"sample_id,catalog_content,brand,colour,link,price\n{rows}", encoding="utf-8")
+    (tmp_path / "out").mkdir()
+    with caplog.at_level("INFO"):
+        read_catalogue(file, file, CatalogueConfig(columns=columns), tmp_path / "out")
+    told = ["brand", "colour"] if columns else ["brand", "colour", "link"]
+    assert caplog.text.count("are not used; pricing columns") == 1
+    assert f"columns {', '.join(told)} are not used" in caplog.text
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["train"]["unused_columns"] == told
+    found = [finding for finding in data_findings(summary, None, None, train=str(file)) if "not used" in finding.what]
+    assert [finding.what for finding in found] == [f"{len(told)} columns of train are not used: {', '.join(told)}."]
+    assert found[0].examples[0].startswith(f"pricing columns '{file}' --output columns.toml")
 
 
 def findings(amounts: list[float | None], prices: list[float], groups: str) -> str:
