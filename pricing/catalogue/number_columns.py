@@ -88,26 +88,17 @@ class NumberColumn:
             self._unread.add(number.filter(number.is_infinite().fill_null(False)).cast(pl.String))
             return number.set(number.is_infinite().fill_null(False), None)
         text = values.fill_null("").str.strip_chars()
-        word = text.str.to_lowercase()
-        missing = word.is_in(MISSING)
+        missing = text.str.to_lowercase().is_in(MISSING)
         self.mark.fallback = fallback
-        if self._is_certain(text, missing):
-            number = text.set(missing, None).cast(pl.Float64)
-        else:
-            readings = read_priced(word.replace(_WORDS).str.replace(r"\s*%$", "").set(missing, None))
-            self.mark.settle(text, readings, place)
-            number = self.mark.read(readings)
-            told = number.set(word.is_in([*_WORDS]) | number.is_infinite().fill_null(False), None)
-            self._example = self._example or telling_example(text, told, self.mark.mark)
+        # what a machine wrote means one number by a point, and a whole number by any mark; those are read at once
+        certain = is_plain(text) if self.mark.mark == "." else text.str.contains("^[+-]?[0-9]+$")
+        number = text.set(~certain, None).cast(pl.Float64)
+        at = (~missing & ~certain).arg_true()
+        if len(at):
+            number = number.scatter(at, self._written(text.gather(at), lambda row: place(at[row])))
         number = number.set(number.is_infinite().fill_null(False), None)
         self._unread.add(text.filter(number.is_null() & ~missing))
         return number
-
-    def _is_certain(self, text: pl.Series, missing: pl.Series) -> bool:
-        """Whether all values are what machines write, and mean the same by any mark or by the one that is known."""
-        if not (is_plain(text) | missing).all():
-            return False
-        return self.mark.mark == "." or not text.str.contains("[.eE]").any()
 
     def notes(self) -> dict[str, Any]:
         """Return what was read as what: ``mark``, ``example``, ``unread``; empty where all were plain numbers."""
@@ -117,3 +108,13 @@ class NumberColumn:
                 found |= {"mark": self.mark.mark, "by": self.mark.proof}
             found["example"] = self._example
         return found
+
+    def _written(self, text: pl.Series, place: Callable[[int], str]) -> pl.Series:
+        """Numbers as they are written, words for true and false among them."""
+        word = text.str.to_lowercase()
+        readings = read_priced(word.replace(_WORDS).str.replace(r"\s*%$", ""))
+        self.mark.settle(text, readings, place)
+        number = self.mark.read(readings)
+        told = number.set(word.is_in([*_WORDS]) | number.is_infinite().fill_null(False), None)
+        self._example = self._example or telling_example(text, told, self.mark.mark)
+        return number

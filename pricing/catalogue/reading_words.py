@@ -29,7 +29,9 @@ def unread_words(read: Read) -> list[str]:
     said = []
     for column, notes in read.items():
         if count := int(notes.get("unread") or 0):
-            commonest = ", ".join(f"{value!r} {times:,}" for value, times in notes.get("commonest", {}).items())
+            # a record on disk has lost their order
+            ordered = sorted(notes.get("commonest", {}).items(), key=lambda item: (-item[1], item[0]))
+            commonest = ", ".join(f"{value!r} {times:,}" for value, times in ordered)
             what = "time" if column.startswith("time:") else "number"
             verbs = f"value of column {_name(column)} is no {what} and counts"
             if count > 1:
@@ -55,7 +57,7 @@ def _column(column: str, notes: Mapping[str, Any]) -> str:
     said = f"{whose} {' and '.join(facts)}" + (f": {notes['example']}." if "example" in notes else ".")
     if bare := int(notes.get("without_currency") or 0):
         names = "names no currency and is" if bare == 1 else "name no currency and are"
-        said += f" {bare:,} of them {names} taken for it."
+        said += f" {bare:,} of them {names} taken for {currency} too."
     return said
 
 
