@@ -149,7 +149,9 @@ class Pricer:
         stages = self._read("run.json")["stages"] if self._finished is None else self._finished.records()
         return leaderboard(self._read("metrics.json"), stages)
 
-    def predict(self, products: Any, intervals: bool = False, images: str | Path | None = None) -> pl.DataFrame:
+    def predict(
+        self, products: Any, intervals: bool = False, images: str | Path | None = None, trust: bool = False
+    ) -> pl.DataFrame:
         """Price products. Models are read at the first call; the next ones read none.
 
         Parameters
@@ -160,17 +162,37 @@ class Pricer:
             Whether to add the prediction intervals.
         images : str or Path, optional
             As in `fit`; only for models that read images.
+        trust : bool
+            Whether to add how far each price may be trusted, and why.
 
         Returns
         -------
         DataFrame
             n rows in the products' order: ``sample_id``, ``price`` (unrounded) and, where asked for, ``low_80``,
-            ``high_80``, ``low_95`` and ``high_95``, the ends of the intervals of 80 and 95 %.
+            ``high_80``, ``low_95`` and ``high_95``, the ends of the intervals of 80 and 95 %, and ``trust`` (high,
+            fair, low) with its ``reason`` in words.
         """
         frame = self._products(products)
         scored = self._loaded().predict(frame, self._images(frame, images))
         ends = scored.intervals if intervals else {}
-        return pl.DataFrame({"sample_id": frame["sample_id"], "price": scored.price, **ends})
+        table = pl.DataFrame({"sample_id": frame["sample_id"], "price": scored.price, **ends})
+        return table.hstack(scored.trust) if trust else table
+
+    def drift(self, products: Any, images: str | Path | None = None) -> dict[str, Any]:
+        """Return how far products are from the rows that were learnt from, as prices_drift.json holds it.
+
+        Parameters
+        ----------
+        products, images
+            As in `predict`.
+
+        Returns
+        -------
+        dict
+            As `pricing.run.model.ScoredPrices` under ``drift``.
+        """
+        frame = self._products(products)
+        return self._loaded().predict(frame, self._images(frame, images), drift=True).drift or {}
 
     def comparables(self, products: Any, k: int = 5) -> pl.DataFrame:
         """Return the labelled products that each of n products is most like.

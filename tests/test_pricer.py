@@ -185,6 +185,16 @@ def test_predict_gives_unrounded_prices_under_the_catalogues_ids(fitted: Pricer,
     assert plain.equals(found.select("sample_id", "price"))
 
 
+def test_trust_and_drift(fitted: Pricer, small_run: SmallRun) -> None:
+    found = fitted.predict(small_run.frame, trust=True)
+    assert found.columns == ["sample_id", "price", "trust", "reason"]
+    assert set(found["trust"]) <= {"high", "fair", "low"}
+    assert found["reason"].str.len_chars().min() > 0
+    drift = fitted.drift(small_run.frame)
+    assert drift["rows"] == small_run.frame.height
+    assert drift["trust"]["high"]["share"] == (found["trust"] == "high").mean()
+
+
 def test_models_are_read_once(fitted: Pricer, small_run: SmallRun, monkeypatch: pytest.MonkeyPatch) -> None:
     first = fitted.predict(small_run.frame)
     monkeypatch.setattr(RunModel, "load", None)

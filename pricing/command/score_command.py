@@ -68,6 +68,9 @@ def score(
             console.print(f"{name}: {beside}")
     median = shown_price(scored.median, scored.decimals, price_sign(scored.currency))
     console.print(f"{scored.rows:,} rows priced, median {median}: {output}")
+    for line in scored.doubt:
+        console.print(line)
+    console.print(f"trust: {scored.trust}, drift: {scored.drift}")
     if scored.skipped:
         console.print(f"{catalogue.name}: {scored.skipped:,} empty {'row' if scored.skipped == 1 else 'rows'} skipped")
     for words in scored.readings:

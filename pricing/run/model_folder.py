@@ -9,6 +9,8 @@ Layout::
     price_features/FOLD/        one fold's features that read prices
     members/NAME/FOLD/          one member's model of one fold; FOLD is fold_0 ... or refit
     ensemble/                   the stack
+    trust.json                  the rule of trust
+    drift/                      what is known of the training rows
 """
 
 import shutil
@@ -21,8 +23,8 @@ from pricing.catalogue.written_numbers import Mark
 from pricing.errors import ArtifactError, InputError
 from pricing.store.artifacts import read_json, write_json
 
-_FORMAT = 3
-"""2 laid the models of members out differently."""
+_FORMAT = 4
+"""3 had no rule of trust and no reference of drift."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pricing.config.ensemble import ReportConfig, SubmissionConfig
 from pricing.download.images import Images
 from pricing.metrics.segments import segment_metrics
 from pricing.report.run_plots import draw_plots
+from pricing.run.doubt import write_doubt
 from pricing.run.evaluation_tables import write_evaluation
 from pricing.run.model_folder import write_model
 from pricing.run.stage_records import copy_missing_images, copy_rejected, copy_searches, describe_catalogue
@@ -59,11 +60,12 @@ def write_outputs(
     assert submission.decimals is not None
     write_model(out / "model", features, prepared, price_features, members, ensemble, submission.decimals,
                 summary)  # fmt: skip
+    trust = write_doubt(out / "model", catalogue, features, price_features, ensemble)
     (out / "evaluation").mkdir()
     found = None if images is None else Images(read_table(images / "images.parquet"), image_folder)
     write_evaluation(out / "evaluation", catalogue, folds, features, found, ensemble, members, report, seed)
     currency = {"currency": summary["currency"]} if "currency" in summary else {}
-    write_json(out / "metrics.json", _metrics(ensemble, folds, out / "evaluation", submission) | currency)
+    write_json(out / "metrics.json", _metrics(ensemble, folds, out / "evaluation", submission, trust) | currency)
     copy_searches(searches, out / "evaluation")
     copy_rejected(catalogue, out)
     copy_missing_images(images, out)
@@ -82,12 +84,16 @@ def write_outputs(
     draw_plots(out, report, parts / "plots")
 
 
-def _metrics(ensemble: Path, folds: Path, evaluation: Path, submission: SubmissionConfig) -> dict[str, Any]:
-    """The ensemble step's figures, the hold-out's by segment and its time, and what rounding does to the stack's."""
+def _metrics(
+    ensemble: Path, folds: Path, evaluation: Path, submission: SubmissionConfig, trust: dict[str, Any]
+) -> dict[str, Any]:
+    """The ensemble step's figures, the hold-out's by segment, trust and time, and what rounding does to the stack's."""
     metrics = read_json(ensemble / "metrics.json")
+    metrics["trust"] = trust["rule"]
     rows = pl.read_parquet(evaluation / "holdout.parquet")
     if len(rows):
         metrics["holdout"]["segments"] = segment_metrics(rows, pl.read_parquet(evaluation / "products.parquet"))
+        metrics["holdout"]["trust"] = trust["holdout"]
         if latest := read_json(folds / "summary.json").get("latest"):
             metrics["holdout"]["latest"] = latest
     judged = ("holdout", rows) if len(rows) else ("oof", pl.read_parquet(evaluation / "oof.parquet"))

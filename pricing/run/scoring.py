@@ -23,11 +23,20 @@ from pricing.download.shards import fetch_shard
 from pricing.download.sources import ImageSource
 from pricing.members.registry import member_class
 from pricing.report.run_losses import Loss, image_losses, row_losses
+from pricing.run.drift_words import describe_drift
 from pricing.run.model import RunModel
 from pricing.run.model_folder import ModelRecord
 from pricing.run.output_folder import check_folder
-from pricing.run.submission import write_comparables, write_intervals, write_rejected, write_submission
+from pricing.run.submission import (
+    beside,
+    write_comparables,
+    write_intervals,
+    write_rejected,
+    write_submission,
+    write_trust,
+)
 from pricing.run_progress import RunProgress
+from pricing.store.artifacts import write_json
 from pricing.store.tables import read_table
 
 
@@ -45,6 +54,10 @@ class ScoredFile:
         Decimals of the prices.
     intervals, comparables : Path or None
         Files beside it, where they were asked for.
+    trust, drift : Path
+        Files beside it: how far each price may be trusted, how far the catalogue is from the training rows.
+    doubt : list of str
+        The same in a few lines.
     losses : list of Loss
         What was lost of rows and images.
     currency : str
@@ -59,6 +72,9 @@ class ScoredFile:
     decimals: int
     intervals: Path | None
     comparables: Path | None
+    trust: Path
+    drift: Path
+    doubt: list[str]
     losses: list[Loss]
     currency: str
     readings: list[str]
@@ -109,7 +125,7 @@ def score_file(
             images = fetch_images(frame, config.images, source, config.paths.work / "images", progress=show)
         losses = image_losses(describe_new_images(images, config.images, source), listed="")
     with shown or nullcontext():
-        scored = load().predict(frame, images, comparables, progress)
+        scored = load().predict(frame, images, comparables, progress, drift=True)
     header = config.submission.model_copy(update={"decimals": scored.decimals})
     statistics = write_submission(frame["sample_id"], scored.price, header, output)
     intervals, similar, rejected = None, None, ""
@@ -117,13 +133,15 @@ def score_file(
         intervals = write_intervals(frame["sample_id"], scored.price, scored.intervals, header, output)
     if scored.comparables is not None:
         similar = write_comparables(scored.comparables, header, output)
+    trust, drift = write_trust(frame["sample_id"], scored.trust, output), beside(output, "drift")
+    write_json(drift, scored.drift)
     if read.rejected:
         rejected = str(write_rejected(rejected_table(read.rejected), output))
     counts = {"test": {"rows": frame.height, **read.notes.counts()}}
     losses = [*row_losses(counts, prices=output.name, rejected=rejected), *losses]
     return ScoredFile(
-        frame.height, read.notes.empty_rows, statistics["median"], scored.decimals, intervals, similar, losses,
-        model.currency if model else "", reading_words(read.notes.read),
+        frame.height, read.notes.empty_rows, statistics["median"], scored.decimals, intervals, similar, trust, drift,
+        describe_drift(scored.drift or {}), losses, model.currency if model else "", reading_words(read.notes.read),
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import os
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import polars as pl
@@ -148,9 +148,12 @@ def _write_predicted(
     return statistics
 
 
-def beside(submission: Path, what: Literal["intervals", "comparables", "rejected"]) -> Path:
-    """A file that belongs to a submission: ``prices_intervals.csv`` beside prices.csv."""
-    return submission.with_name(f"{submission.stem}_{what}.csv")
+Beside = Literal["intervals", "comparables", "rejected", "trust", "drift"]
+
+
+def beside(submission: Path, what: Beside) -> Path:
+    """A file that belongs to a submission: ``prices_intervals.csv`` beside prices.csv; the drift is JSON."""
+    return submission.with_name(f"{submission.stem}_{what}.{'json' if what == 'drift' else 'csv'}")
 
 
 def write_intervals(
@@ -210,6 +213,21 @@ def write_comparables(comparables: pl.DataFrame, config: SubmissionConfig, submi
     return _write_listed(comparables.with_columns(price=price), beside(submission, "comparables"))
 
 
+def write_trust(ids: pl.Series, trust: pl.DataFrame, submission: Path) -> Path:
+    """Write how far each price may be trusted beside a submission: ``sample_id``, ``trust``, ``reason``; atomic.
+
+    Parameters
+    ----------
+    ids : Series of shape (n,)
+        Product ids.
+    trust : DataFrame
+        n rows, as `pricing.run.trust.TrustRule.judge` gives them.
+    submission : Path
+        The submission; see `beside`.
+    """
+    return _write_listed(ids.alias("sample_id").to_frame().hstack(trust), beside(submission, "trust"))
+
+
 def write_rejected(rejected: pl.DataFrame, submission: Path) -> Path:
     """Write the rows that were left out of a submission, with their reasons, beside it; atomic.
 
@@ -228,8 +246,7 @@ def write_submission(
 ) -> dict[str, float | int]:
     """Write ids and rounded prices as CSV with the header ``sample_id`` and the configured one; atomic.
 
-    Intervals, comparables and rows left out beside it are of earlier prices and go; they are written after the
-    submission.
+    All files of `beside` are of earlier prices and go; they are written after the submission.
 
     Parameters
     ----------
@@ -261,7 +278,7 @@ def write_submission(
             f"{ids[int(bad[0])]}; nothing was written"
         )
     # what belongs to earlier prices would mislead beside these
-    for what in ("intervals", "comparables", "rejected"):
+    for what in get_args(Beside):
         beside(destination, what).unlink(missing_ok=True)
     rounded = round_prices(price, _decimals(config))
     _write_csv(pl.DataFrame({"sample_id": ids, config.price_column: rounded}), destination)

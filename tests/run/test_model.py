@@ -16,6 +16,7 @@ from pricing.metrics.rounding import round_prices
 from pricing.run import model as run_model
 from pricing.run.model import RunModel
 from pricing.run_progress import RunProgress
+from tests.features.conftest import make_products
 from tests.run.fake_member import Shifted
 from tests.run.small_run import MEMBERS, SmallRun
 
@@ -52,6 +53,29 @@ def test_one_row_alone_has_the_price_that_it_has_among_others(small_run: SmallRu
     together = model.predict(small_run.frame)
     for at in (0, 21):
         assert model.predict(small_run.frame[at]).price[0] == together.price[at]
+
+
+def test_one_row_alone_has_the_trust_that_it_has_among_others(small_run: SmallRun, model: RunModel) -> None:
+    together = model.predict(small_run.frame)
+    width = np.log(together.intervals["high_80"] / together.intervals["low_80"])
+    similar = model.comparables(small_run.frame, 1)["similarity"].to_numpy()
+    # of one space the nearest comparable is the one that is listed
+    if len(model.engineer.config.spaces) == 1:
+        assert together.trust["trust"].to_list() == model.trust.levels(width, similar).tolist()
+    for at in range(0, len(small_run.frame), 7):
+        assert model.predict(small_run.frame[at]).trust.row(0) == together.trust.row(at)
+
+
+def test_drift_is_told_where_it_is_asked_for(small_run: SmallRun, model: RunModel) -> None:
+    assert model.predict(small_run.frame).drift is None
+    others = make_products(200).frame.tail(80).with_columns(image_link=pl.lit(""))
+    drift = model.predict(others, images_of(small_run), drift=True).drift
+    assert drift is not None
+    assert drift["rows"] == 80
+    assert {row["level"] for row in drift["features"]} == {"stable"}
+    assert sum(found["share"] for found in drift["trust"].values()) == pytest.approx(1)
+    assert 0 <= drift["nearest"]["mean"] <= 1
+    assert drift["unseen"]["brand"]["holdout"] is not None
 
 
 def test_a_second_call_reads_no_file(small_run: SmallRun, model: RunModel) -> None:
@@ -109,10 +133,10 @@ def test_every_step_is_told(small_run: SmallRun, model: RunModel) -> None:
     ("record", "error", "words"),
     [
         ({"format": 2, "members": {}, "threads": {}}, ArtifactError,
-         r"model\.json: format 2, this version reads 3; train again with `pricing run`[^\n]*$"),
+         r"model\.json: format 2, this version reads 4; train again with `pricing run`[^\n]*$"),
         ({"members": {}, "threads": {}}, InputError, "is no model folder"),
         ([], InputError, "is no model folder"),
-        ({"format": 3, "members": {"oracle": ["fold_0"]}, "price_features": [], "decimals": 2}, ArtifactError,
+        ({"format": 4, "members": {"oracle": ["fold_0"]}, "price_features": [], "decimals": 2}, ArtifactError,
          "has a member 'oracle', this version has ridge, shifted; train again"),
     ],
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ def test_everything_that_others_read_is_there(small_run: SmallRun, outputs: Path
     assert set(metrics["models"]) == {"ridge", "shifted"}
     assert metrics["holdout"]["segments"]["pack"]
     assert metrics["holdout"]["latest"]["since"] == "2025-11-01"
+    assert metrics["trust"] == json.loads((outputs / "model" / "trust.json").read_text())
+    assert {"model/drift/reference.json", "model/drift/values.parquet"} <= left
     assert metrics["rounding"]["decimals"] == record["decimals"] == 2
     with (outputs / "submission.csv").open(encoding="utf-8", newline="") as stream:
         assert [row["sample_id"] for row in csv.DictReader(stream)] == small_run.frame["sample_id"].to_list()
@@ -74,6 +77,29 @@ def test_the_currency_and_the_marks_of_numbers_go_with_the_model(
     assert metrics.pop("currency") == "EUR"
     assert metrics == json.loads((outputs / "metrics.json").read_text())
     assert (out / "submission.csv").read_bytes() == (outputs / "submission.csv").read_bytes()
+
+
+def test_trust_is_fitted_out_of_fold_and_reported_on_the_hold_out(small_run: SmallRun, outputs: Path) -> None:
+    metrics = json.loads((outputs / "metrics.json").read_text())
+    oof, holdout = (pl.read_parquet(small_run.inputs["ensemble"] / f"{name}.parquet") for name in ("oof", "holdout"))
+    rule, table = metrics["trust"], metrics["holdout"]["trust"]
+    assert rule["rows"] == oof.height
+    smape = 200 * (pl.col("price") - pl.col("stack")).abs() / (pl.col("price") + pl.col("stack"))
+    assert rule["mean"] == pytest.approx(oof.select(smape.mean()).item())
+    # the hold-out's own comparables: the nearest products that the first fold learnt from
+    price = pl.read_parquet(small_run.inputs["price_features"]["fold_0"] / "labelled.parquet")
+    spaces = [name for name in price.columns if re.fullmatch("price_[a-z]+_similarity", name)]
+    near = price.select("sample_id", near=pl.mean_horizontal(pl.col(spaces).cast(pl.Float64)))
+    rows = holdout.join(near, on="sample_id", how="left", maintain_order="left").with_columns(
+        smape=smape, expected=rule["mean"] + rule["width"]["slope"] * ((pl.col("high_80") / pl.col("low_80")).log()
+        - rule["width"]["mean"]) + rule["distance"]["slope"] * (1 - pl.col("near") - rule["distance"]["mean"]),
+    ).with_columns(trust=pl.when(pl.col("expected") <= rule["high"]).then(pl.lit("high"))
+                   .when(pl.col("expected") < rule["low"]).then(pl.lit("fair")).otherwise(pl.lit("low")))  # fmt: skip
+    assert [row["trust"] for row in table] == ["high", "fair", "low"]
+    for row in table:
+        of = rows.filter(pl.col("trust") == row["trust"])
+        assert row["rows"] == of.height
+        assert row["smape"] == (pytest.approx(of["smape"].mean()) if of.height else None)
 
 
 def test_the_refit_comes_last_and_folds_are_in_the_order_of_their_numbers(small_run: SmallRun, tmp_path: Path) -> None:
@@ -124,6 +150,8 @@ def test_what_belongs_to_one_run_is_added_in_the_users_folder(outputs: Path, tmp
     assert set(left) == added | {name for name in kept if not name.startswith(("parts/", "artifact.json"))}
     assert all(left[name] == kept[name] for name in set(left) - added)
     page = (output / "report.html").read_text()
+    assert "Trust in single prices" in page
+    assert f"Trust is high where at most {made['metrics']['trust']['high']:.1f} is expected" in page
     assert "the latest 20 %, from 2025-11-01 on (3 rows without a time are learnt from)" in page
     assert page.count("data:image/png") == len(list((outputs / "parts" / "plots").iterdir()))
     # and again, as `pricing report` does it

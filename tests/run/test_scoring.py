@@ -1,5 +1,6 @@
 """Pricing a file of new products: what is written, which images are looked at."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,13 @@ from pricing.run.model_folder import ModelRecord
 from pricing.run.scoring import describe_new_images, fetch_images, reads_images, score_file
 from pricing.sample.serving import serve_folder
 
+DRIFT = {
+    "rows": 2, "unseen": {"brand": {"share": 0.5, "holdout": None}}, "unknown_words": {"share": 0.315, "holdout": 0.08},
+    "nearest": {"mean": 0.62, "training": 0.71}, "features": None, "limits": {"rows": 50},
+    "trust": {"high": {"share": 0.0, "training": 0.6}, "fair": {"share": 0.0, "training": 0.3},
+              "low": {"share": 1.0, "training": 0.1}},
+}  # fmt: skip
+
 
 class FakeModel:
     """Prices rows by their number; remembers the images that it was given."""
@@ -28,14 +36,16 @@ class FakeModel:
     images: Images | None = None
 
     def predict(
-        self, frame: pl.DataFrame, images: Images | None = None, comparables: int = 0, progress: object = None
-    ) -> ScoredPrices:
+        self, frame: pl.DataFrame, images: Images | None = None, comparables: int = 0, progress: object = None,
+        drift: bool = False,
+    ) -> ScoredPrices:  # fmt: skip
         self.images = images
         price = 10.04 + np.arange(len(frame))
         ends = {name: price * factor for name, factor in
                 (("low_80", 0.9), ("high_80", 1.1), ("low_95", 0.8), ("high_95", 1.2))}  # fmt: skip
         table = pl.DataFrame({"sample_id": frame["sample_id"], "price": price}) if comparables else None
-        return ScoredPrices(price, ends, self.decimals, table)
+        trust = pl.DataFrame({"trust": "low", "reason": ["wide interval, no near comparable"] * len(frame)})
+        return ScoredPrices(price, ends, self.decimals, trust, DRIFT if drift else None, table)
 
 
 def settings(**changes: Any) -> PricingConfig:
@@ -80,9 +90,9 @@ def test_numbers_are_read_by_the_models_marks_and_the_prices_have_its_currency(c
     seen: list[pl.DataFrame] = []
 
     class Asked(FakeModel):
-        def predict(self, frame: pl.DataFrame, *more: Any) -> ScoredPrices:
+        def predict(self, frame: pl.DataFrame, *more: Any, **asked: Any) -> ScoredPrices:
             seen.append(frame)
-            return super().predict(frame, *more)
+            return super().predict(frame, *more, **asked)
 
     model = ModelRecord((), {}, 1, "EUR", {"number:rating": ","})
     config = settings(**{"catalogue.columns": roles})
@@ -95,6 +105,20 @@ def test_numbers_are_read_by_the_models_marks_and_the_prices_have_its_currency(c
         "In test: 1 value of column rating is no number and counts as missing: 'good' 1."
     ]  # fmt: skip
     assert (tmp_path / "p.csv").read_text().splitlines()[1] == "007,10.0", "prices are plain numbers"
+
+
+def test_drift_and_doubt_are_written_beside_the_prices_and_said(score: Score, tmp_path: Path) -> None:
+    scored = score(settings())
+    assert (scored.trust, scored.drift) == (tmp_path / "p_trust.csv", tmp_path / "p_drift.json")
+    reason = '"wide interval, no near comparable"'
+    assert scored.trust.read_text() == f"sample_id,trust,reason\na,low,{reason}\nb,low,{reason}\n"
+    assert json.loads(scored.drift.read_text()) == DRIFT
+    assert scored.doubt == [
+        "Drift: 50 % with unknown brand; 32 % of words unknown (8 % of the hold-out's); nearest comparables 0.62 alike "
+        "(0.71 in training)",
+        "Drift: 2 rows are too few to compare distributions; 50 are needed",
+        "Trust: 0 % high, 0 % fair, 100 % low (of the training rows out of fold 60 %, 30 %, 10 %)",
+    ]
 
 
 def test_bad_rows_are_refused_or_written_beside(score: Score, catalogue: Path, tmp_path: Path) -> None:

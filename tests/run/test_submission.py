@@ -21,6 +21,7 @@ from pricing.run.submission import (
     write_intervals,
     write_rejected,
     write_submission,
+    write_trust,
 )
 
 IDS = st.lists(st.text("0123456789abc-,\"' é", min_size=1, max_size=8), min_size=1, max_size=20, unique=True)
@@ -178,6 +179,9 @@ def test_files_of_earlier_prices_go_with_them(tmp_path: Path) -> None:
     write_comparables(pl.DataFrame({"sample_id": ids, "price": [9.5]}), SubmissionConfig(), target)
     assert beside(target, "comparables").read_text() == "sample_id,price\na,9.50\n"
     write_rejected(pl.DataFrame({"sample_id": ids, "reason": ["a total"]}), target)
+    write_trust(ids, pl.DataFrame({"trust": ["low"], "reason": ["wide interval"]}), target)
+    assert beside(target, "trust").read_text() == "sample_id,trust,reason\na,low,wide interval\n"
+    (tmp_path / "prices_drift.json").write_text("{}")
     (tmp_path / "other_intervals.csv").write_text("mine")
     with pytest.raises(PredictionsError):
         write_submission(ids, -price, SubmissionConfig(), target)

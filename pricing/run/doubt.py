@@ -1,0 +1,98 @@
+"""Drift and doubt of a run: what its model folder keeps to judge other catalogues by, fitted where nothing leaks."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from pricing.catalogue.split import LABELLED
+from pricing.ensemble.stack import Ensemble
+from pricing.errors import ArtifactError
+from pricing.features.load import ID, load_features
+from pricing.metrics.price_metrics import smape_per_row
+from pricing.run.drift import DriftReference, known_words
+from pricing.run.trust import Floats, TrustRule, calibration, nearest_cosines
+from pricing.store.artifacts import read_json, write_json
+from pricing.store.tables import read_table
+
+WIDTH = 80
+"""Level of the interval, in percent, whose width counts."""
+
+
+def write_doubt(
+    folder: Path, catalogue: Path, features: Path, price_features: Mapping[str, Path], ensemble: Path
+) -> dict[str, Any]:
+    """Fit the rule of trust and the reference of drift on out-of-fold rows, and judge the hold-out by the rule.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's model folder; receives trust.json and drift/.
+    catalogue, features, price_features, ensemble
+        As in `pricing.run.outputs.write_outputs`.
+
+    Returns
+    -------
+    dict
+        ``rule``, as trust.json, and ``holdout``: as `pricing.run.trust.calibration`, or None without a hold-out.
+    """
+    oof, holdout = (read_table(ensemble / f"{name}.parquet") for name in ("oof", "holdout"))
+    labelled = load_features(features, "labelled")
+    spaces = list(labelled.nearest.spaces) if labelled.nearest else []
+    nearest = _out_of_fold(oof, price_features, spaces)
+    price, stack = (oof[name].cast(pl.Float64).to_numpy() for name in ("price", "stack"))
+    rule = TrustRule.fit(smape_per_row(price, stack), _widths(ensemble, oof), nearest)
+    write_json(folder / "trust.json", rule.to_dict())
+
+    texts = read_table(catalogue / LABELLED, [ID, "catalog_content"])
+    held = holdout.select(ID).join(texts, on=ID, how="left", maintain_order="left")
+    vocabulary = known_words(read_json(features / "engineer" / "terms.json").get("words", []))
+    reference = DriftReference.fit(
+        labelled.reorder(oof[ID]), labelled.reorder(holdout[ID]), held, vocabulary, stack, nearest
+    )
+    reference.save(folder / "drift")
+    return {"rule": rule.to_dict(), "holdout": _judge(rule, holdout, price_features, spaces)}
+
+
+def _judge(
+    rule: TrustRule, holdout: pl.DataFrame, price_features: Mapping[str, Path], spaces: list[str]
+) -> list[dict[str, Any]] | None:
+    if holdout.is_empty():
+        return None
+    columns = ("price", "stack", f"low_{WIDTH}", f"high_{WIDTH}")
+    price, stack, low, high = (holdout[name].cast(pl.Float64).to_numpy() for name in columns)
+    nearest = nearest_cosines(_read(price_features["fold_0"], holdout[ID]), spaces)
+    return calibration(rule.levels(np.log(high / low), nearest), price, stack)
+
+
+def _out_of_fold(oof: pl.DataFrame, price_features: Mapping[str, Path], spaces: list[str]) -> Floats | None:
+    """Cosines of the nearest comparables that each row's own fold learnt from, of shape (n,)."""
+    found = np.zeros(oof.height)
+    for fold in oof["fold"].unique().sort():
+        rows = (oof["fold"] == fold).to_numpy()
+        cosines = nearest_cosines(_read(price_features[f"fold_{fold}"], oof.filter(rows)[ID]), spaces)
+        if cosines is None:
+            return None
+        found[rows] = cosines
+    return found
+
+
+def _widths(ensemble: Path, oof: pl.DataFrame) -> Floats:
+    """Widths of the intervals of the out-of-fold rows in log price, of shape (n,), with the spread fitted on them."""
+    stack = Ensemble.load(ensemble / "ensemble")
+    if stack.intervals is None:
+        raise ArtifactError(f"{ensemble}: has no prediction intervals; build the run again")
+    members = np.log(oof.select(stack.members).to_numpy().astype(np.float64))
+    price = np.log(oof["stack"].cast(pl.Float64).to_numpy())
+    # what ships is matched to rows that are predicted by several models, these are predicted by one
+    intervals = replace(stack.intervals, spread=stack.intervals.spread.matched(members, price))
+    low, high = intervals.around(members, price)[WIDTH]
+    return high - low
+
+
+def _read(output: Path, ids: pl.Series) -> pl.DataFrame:
+    """Price features of some labelled rows, in their order."""
+    return ids.to_frame().join(read_table(output / LABELLED), on=ID, how="left", maintain_order="left")

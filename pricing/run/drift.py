@@ -1,0 +1,267 @@
+"""What sets a catalogue apart from the rows that a model was trained on: a reference of these, and the comparison.
+
+Like is compared with like. Columns that are read off a row alone are compared with the training rows. What was learnt
+from the training rows (brands, categories, words) knows all of theirs, so that its reference is the hold-out, of which
+nothing was learnt; prices and comparables are compared with the out-of-fold rows, whose models and comparables are of
+other folds.
+
+On disk::
+
+    reference.json      distributions, shares of what is unknown, rows
+    values.parquet      column, value: known values of the declared categories
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from pricing.features.engineer import CHUNK
+from pricing.features.load import FeatureSchema, FeatureSet
+from pricing.features.schema import CATEGORY, NUMBER, Column
+from pricing.features.sections import split_sections
+from pricing.metrics.stability import (
+    FEWEST_ROWS,
+    MODERATE,
+    SHIFTED,
+    Distribution,
+    NumberDistribution,
+    ValueDistribution,
+    chance_index,
+    read_distribution,
+    stability_index,
+)
+from pricing.report.feature_words import feature_words
+from pricing.store.artifacts import read_json, write_json
+from pricing.store.tables import read_table, reading
+
+Floats = NDArray[np.float64]
+
+BRAND = "brand"
+PRICE = "predicted price"
+_WORD = r"[^\W\d_]+(?:['’][^\W\d_]+)?"
+
+
+@dataclass(frozen=True)
+class DriftReference:
+    """What is known of the training rows.
+
+    Attributes
+    ----------
+    distributions : dict of str to Distribution
+        Columns and the predicted price.
+    words : dict of str to str
+        The same, in the words of somebody who did not make them.
+    known : dict of str to Series
+        Declared category to its values in the training rows.
+    vocabulary : Series
+        Words that the models know, in lower case; empty where they read none.
+    shares : dict
+        ``unseen`` (category to share) and ``unknown_words`` of the hold-out; ``nearest`` (mean) and ``far`` (lowest
+        decile) of the cosines of the training rows' nearest comparables. None where there is none.
+    """
+
+    distributions: dict[str, Distribution]
+    words: dict[str, str]
+    known: dict[str, pl.Series]
+    vocabulary: pl.Series
+    shares: dict[str, Any]
+
+    @classmethod
+    def fit(
+        cls, training: FeatureSet, held: FeatureSet, held_texts: pl.DataFrame, vocabulary: pl.Series, price: Floats,
+        nearest: Floats | None,
+    ) -> "DriftReference":  # fmt: skip
+        """Learn from a run.
+
+        Parameters
+        ----------
+        training, held : FeatureSet
+            Training rows and hold-out.
+        held_texts : DataFrame
+            ``catalog_content`` of the hold-out.
+        vocabulary : Series
+            As the attribute.
+        price : ndarray of shape (n,)
+            Out-of-fold prices of the training rows.
+        nearest : ndarray of shape (n,), optional
+            Cosine of their nearest comparables, out of fold.
+        """
+        found: dict[str, tuple[Distribution, str]] = {}
+        for column in drift_columns(training.schema):
+            values = training.tabular[column.name]
+            made: Distribution
+            if column.kind == NUMBER:
+                made = NumberDistribution.of(values)
+            else:
+                # an unknown brand is one of the rare ones, and training has none that it does not know
+                made = ValueDistribution.of(values, missing=column.family != BRAND)
+            found[column.name] = made, column.words
+        found[PRICE] = NumberDistribution.of(pl.Series(price)), "the predicted price"
+        known = {
+            column.name: training.tabular[column.name].filter(training.tabular[column.name] != "").unique().sort()
+            for column in _categories(training.schema)
+            if column.family != BRAND
+        }
+        reference = cls(
+            {name: made for name, (made, _) in found.items()}, {name: words for name, (_, words) in found.items()},
+            known, vocabulary, {},
+        )  # fmt: skip
+        shares = {
+            "unseen": {name: _share(rows) for name, rows in reference.unseen(held).items()},
+            "unknown_words": reference.unknown_words(held_texts),
+            "nearest": None if nearest is None else float(nearest.mean()),
+            "far": None if nearest is None else float(np.quantile(nearest, 0.1)),
+        }
+        return cls(**{**vars(reference), "shares": shares})
+
+    def strangers(self, features: FeatureSet) -> dict[str, NDArray[np.bool_]]:
+        """Return declared category to the rows whose value training did not have, of shape (n,).
+
+        A row without a value is none of them.
+        """
+        found = {}
+        for column in _categories(features.schema):
+            if column.family != BRAND:
+                values = features.tabular[column.name]
+                known = self.known.get(column.name, pl.Series([], dtype=pl.String))
+                found[column.words] = ((values != "") & ~values.is_in(known.implode())).to_numpy()
+        return found
+
+    def unseen(self, features: FeatureSet) -> dict[str, NDArray[np.bool_]]:
+        """Return what `strangers` does and, without a declared brand, the rows whose title begins with no known one."""
+        return {BRAND: (features.tabular[BRAND] == "").to_numpy()} | self.strangers(features)
+
+    def unknown_words(self, frame: pl.DataFrame) -> float | None:
+        """Return the share of the words of n texts (``catalog_content``) that the models do not know."""
+        if not len(self.vocabulary):
+            return None
+        unknown, total = 0, 0
+        for start in range(0, frame.height, CHUNK):
+            texts = split_sections(frame.slice(start, CHUNK))["text"]
+            words = texts.str.to_lowercase().str.extract_all(_WORD).list.explode(empty_as_null=False)
+            unknown += int((~words.is_in(self.vocabulary.implode())).sum())
+            total += len(words)
+        return unknown / total if total else None
+
+    def compare(
+        self, frame: pl.DataFrame, features: FeatureSet, price: Floats, nearest: Floats | None
+    ) -> dict[str, Any]:
+        """Compare n rows with the training rows.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            n rows: ``catalog_content``.
+        features : FeatureSet
+            Theirs.
+        price : ndarray of shape (n,)
+            Predicted prices.
+        nearest : ndarray of shape (n,), optional
+            Cosine of the nearest comparables.
+
+        Returns
+        -------
+        dict
+            ``rows``; ``unseen`` (category to ``share`` and ``holdout``), ``unknown_words`` (the same) and ``nearest``
+            (``mean``, ``training`` and ``far``, the share of rows that are farther than nine tenths of the training
+            rows), each None where unknown; ``features``, the largest index first, each with ``feature``, ``words``,
+            ``psi``, ``chance`` and ``level`` (stable, moderate, shifted), or None below `FEWEST_ROWS` rows.
+        """
+        unseen = {name: _share(rows) for name, rows in self.unseen(features).items()}
+        asked = self.shares
+        near = nearest if nearest is not None and len(nearest) else None
+        return {
+            "rows": frame.height,
+            "unseen": {name: {"share": share, "holdout": asked["unseen"].get(name)} for name, share in unseen.items()},
+            "unknown_words": {"share": self.unknown_words(frame), "holdout": asked["unknown_words"]},
+            "nearest": {"mean": None if near is None else float(near.mean()), "training": asked["nearest"],
+                        "far": None if near is None else float((near < asked["far"]).mean())},
+            "limits": {"rows": FEWEST_ROWS, "moderate": MODERATE, "shifted": SHIFTED},
+            "features": self._indices(features, price) if frame.height >= FEWEST_ROWS else None,
+        }  # fmt: skip
+
+    def _indices(self, features: FeatureSet, price: Floats) -> list[dict[str, Any]]:
+        found = []
+        for name, reference in self.distributions.items():
+            column = pl.Series(price) if name == PRICE else features.tabular[name]
+            counts = reference.count(column)
+            psi, chance = stability_index(reference.counts, counts), chance_index(reference.counts, counts)
+            level = "stable" if psi < MODERATE or psi <= chance else "moderate" if psi < SHIFTED else "shifted"
+            found.append({"feature": name, "words": self.words[name], "psi": psi, "chance": chance, "level": level})
+        return sorted(found, key=lambda row: (-row["psi"], row["feature"]))
+
+    def save(self, folder: Path) -> None:
+        """Write it into a folder, which is made if need be; the vocabulary is the feature engineer's."""
+        folder.mkdir(parents=True, exist_ok=True)
+        distributions = [
+            {"name": name, "words": self.words[name], **made.to_dict()} for name, made in self.distributions.items()
+        ]
+        write_json(folder / "reference.json", {"distributions": distributions, "shares": self.shares})
+        tables = [pl.DataFrame({"column": name, "value": values}) for name, values in self.known.items()]
+        empty = pl.DataFrame(schema={"column": pl.String, "value": pl.String})
+        pl.concat([empty, *tables]).write_parquet(folder / "values.parquet")
+
+    @classmethod
+    def load(cls, folder: Path, vocabulary: pl.Series) -> "DriftReference":
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ArtifactError
+            A file is missing or damaged.
+        """
+        path = folder / "reference.json"
+        with reading(path, "a reference of the training rows"):
+            record = read_json(path)
+            rows: Sequence[Mapping[str, Any]] = record["distributions"]
+            made = {str(row["name"]): read_distribution(dict(row)) for row in rows}
+            words = {str(row["name"]): str(row["words"]) for row in rows}
+            shares = {name: record["shares"][name] for name in ("unseen", "unknown_words", "nearest", "far")}
+        table = read_table(folder / "values.parquet", ["column", "value"])
+        known = {str(name): part["value"] for (name,), part in table.partition_by("column", as_dict=True).items()}
+        return cls(made, words, known, vocabulary, shares)
+
+
+def drift_columns(schema: FeatureSchema) -> Iterator[Column]:
+    """Yield the columns that are compared.
+
+    Directions in the space of words say nothing to a reader, and how often training has a brand is known of its own
+    rows by construction.
+    """
+    for column in _described(schema):
+        if column.family != "svd" and not (column.family == BRAND and column.kind == NUMBER):
+            yield column
+
+
+def _categories(schema: FeatureSchema) -> list[Column]:
+    """Columns whose values are known or not: the brand of the title and the declared categories."""
+    return [column for column in _described(schema) if column.role == "category"]
+
+
+def _described(schema: FeatureSchema) -> Iterator[Column]:
+    for name in schema.numeric:
+        family = "svd" if name.startswith("svd_") else BRAND if "brand" in name else ""
+        yield Column(name, NUMBER, family, "", feature_words(name) or name)
+    for name in schema.categorical:
+        if ":" in name:
+            # a level of a path is the path's
+            role = "" if name.rpartition(" ")[0] in schema.categorical else "category"
+            yield Column(name, CATEGORY, "declared", role, name.partition(":")[2])
+        elif name == BRAND:
+            yield Column(name, CATEGORY, BRAND, "category", BRAND)
+        else:
+            yield Column(name, CATEGORY, BRAND if "brand" in name else "", "", feature_words(name) or name)
+
+
+def known_words(terms: Sequence[str]) -> pl.Series:
+    """Return the single words among the terms of a vocabulary, as `DriftReference` takes them."""
+    return pl.Series("word", [term for term in terms if " " not in term], dtype=pl.String)
+
+
+def _share(rows: NDArray[np.bool_]) -> float | None:
+    return float(rows.mean()) if len(rows) else None
