@@ -11,7 +11,7 @@ On disk::
     values.parquet      column, value: known values of the declared categories
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from pricing.features.engineer import CHUNK
 from pricing.features.load import FeatureSchema, FeatureSet
-from pricing.features.schema import CATEGORY, NUMBER, Column
+from pricing.features.schema import NUMBER, Column, one_with_role
 from pricing.features.sections import split_sections
 from pricing.metrics.stability import (
     FEWEST_ROWS,
@@ -41,7 +41,8 @@ from pricing.store.tables import read_table, reading
 
 Floats = NDArray[np.float64]
 
-BRAND = "brand"
+_LEARNT = ("brand", "sub_brand")
+"""Families whose values are learnt from the training rows."""
 PRICE = "predicted price"
 _WORD = r"[^\W\d_]+(?:['’][^\W\d_]+)?"
 
@@ -92,21 +93,17 @@ class DriftReference:
             Cosine of their nearest comparables, out of fold.
         """
         found: dict[str, tuple[Distribution, str]] = {}
-        for column in drift_columns(training.schema):
+        for column in _compared(training.schema):
             values = training.tabular[column.name]
             made: Distribution
             if column.kind == NUMBER:
                 made = NumberDistribution.of(values)
             else:
                 # an unknown brand is one of the rare ones, and training has none that it does not know
-                made = ValueDistribution.of(values, missing=column.family != BRAND)
-            found[column.name] = made, column.words
+                made = ValueDistribution.of(values, missing=column.family not in _LEARNT)
+            found[column.name] = made, column.words or feature_words(column.name) or column.name
         found[PRICE] = NumberDistribution.of(pl.Series(price)), "the predicted price"
-        known = {
-            column.name: training.tabular[column.name].filter(training.tabular[column.name] != "").unique().sort()
-            for column in _categories(training.schema)
-            if column.family != BRAND
-        }
+        known = {name: training.tabular[name].unique().sort() for name in _categories(training.schema)}
         reference = cls(
             {name: made for name, (made, _) in found.items()}, {name: words for name, (_, words) in found.items()},
             known, vocabulary, {},
@@ -125,16 +122,16 @@ class DriftReference:
         A row without a value is none of them.
         """
         found = {}
-        for column in _categories(features.schema):
-            if column.family != BRAND:
-                values = features.tabular[column.name]
-                known = self.known.get(column.name, pl.Series([], dtype=pl.String))
-                found[column.words] = ((values != "") & ~values.is_in(known.implode())).to_numpy()
+        for name, words in _categories(features.schema).items():
+            values = features.tabular[name]
+            found[words] = ((values != "") & ~values.is_in(self.known[name].implode())).to_numpy()
         return found
 
     def unseen(self, features: FeatureSet) -> dict[str, NDArray[np.bool_]]:
-        """Return what `strangers` does and, without a declared brand, the rows whose title begins with no known one."""
-        return {BRAND: (features.tabular[BRAND] == "").to_numpy()} | self.strangers(features)
+        """Return what `strangers` does and, without a declared brand, the rows whose title has no known one."""
+        brand = one_with_role(features.schema.columns, "brand")
+        titles = {} if brand is None else {"brand": (features.tabular[brand] == "").to_numpy()}
+        return titles | self.strangers(features)
 
     def unknown_words(self, frame: pl.DataFrame) -> float | None:
         """Return the share of the words of n texts (``catalog_content``) that the models do not know."""
@@ -227,35 +224,25 @@ class DriftReference:
         return cls(made, words, known, vocabulary, shares)
 
 
-def drift_columns(schema: FeatureSchema) -> Iterator[Column]:
-    """Yield the columns that are compared.
+def _compared(schema: FeatureSchema) -> list[Column]:
+    """Columns whose distributions are compared.
 
     Directions in the space of words say nothing to a reader, and how often training has a brand is known of its own
     rows by construction.
     """
-    for column in _described(schema):
-        if column.family != "svd" and not (column.family == BRAND and column.kind == NUMBER):
-            yield column
+    return [
+        column for column in schema.columns
+        if column.family != "svd" and not (column.family in _LEARNT and column.kind == NUMBER)
+    ]  # fmt: skip
 
 
-def _categories(schema: FeatureSchema) -> list[Column]:
-    """Columns whose values are known or not: the brand of the title and the declared categories."""
-    return [column for column in _described(schema) if column.role == "category"]
-
-
-def _described(schema: FeatureSchema) -> Iterator[Column]:
-    for name in schema.numeric:
-        family = "svd" if name.startswith("svd_") else BRAND if "brand" in name else ""
-        yield Column(name, NUMBER, family, "", feature_words(name) or name)
-    for name in schema.categorical:
-        if ":" in name:
-            # a level of a path is the path's
-            role = "" if name.rpartition(" ")[0] in schema.categorical else "category"
-            yield Column(name, CATEGORY, "declared", role, name.partition(":")[2])
-        elif name == BRAND:
-            yield Column(name, CATEGORY, BRAND, "category", BRAND)
-        else:
-            yield Column(name, CATEGORY, BRAND if "brand" in name else "", "", feature_words(name) or name)
+def _categories(schema: FeatureSchema) -> dict[str, str]:
+    """Declared category to what the shop calls it; the levels of a path are the path's."""
+    return {
+        column.name: column.words.removeprefix("the column ")
+        for column in schema.columns
+        if column.role == "category" and column.name.rpartition(" ")[0] not in schema.categorical
+    }
 
 
 def known_words(terms: Sequence[str]) -> pl.Series:

@@ -12,6 +12,7 @@ import pytest
 from pricing.errors import ArtifactError
 from pricing.features.engineer import FeatureEngineer
 from pricing.features.load import FeatureSet
+from pricing.features.schema import CATEGORY, Column
 from pricing.run.drift import PRICE, DriftReference, known_words
 from pricing.run.drift_words import describe_drift
 from tests.features.conftest import CONFIG, make_products
@@ -131,7 +132,8 @@ def test_words_are_counted_as_anybody_would(run: Run) -> None:
 def with_categories(features: FeatureSet, **columns: list[str]) -> FeatureSet:
     """The features with declared categories beside them."""
     made = {name.replace("__", ":").replace("_level_", " "): values for name, values in columns.items()}
-    schema = replace(features.schema, categorical=(*features.schema.categorical, *made))
+    new = [Column(name, CATEGORY, "declared", "category", f"the column {name.partition(':')[2]}") for name in made]
+    schema = replace(features.schema, columns=(*features.schema.columns, *new))
     return replace(features, schema=schema, tabular=features.tabular.with_columns(
         pl.Series(name, values, dtype=pl.String) for name, values in made.items()))  # fmt: skip
 
