@@ -9,12 +9,15 @@ from collections.abc import Mapping
 import polars as pl
 
 from pricing.errors import ConfigError
+from pricing.features.foreign_quantities import in_english
 from pricing.features.numbers import NUMBER, plain_numbers
-from pricing.features.units import SPELLINGS, UNITS
+from pricing.features.units import FOREIGN, SPELLINGS, UNITS
 
 #: how a missing value or unit is written
 NOTHING = ("", "none", "nan", "null", "n/a", "na", "-")
 
+#: grams and millilitres of languages in which a point parts thousands
+_BY_POINT = ("gramm", "gramme", "grammes", "gramo", "gramos", "grammo", "grammi", "mililitro", "mililitros")
 _CHAIN = rf"{NUMBER}(?: ?[x/] ?{NUMBER})*"
 _TEXTS = {"column": pl.String, "unit": pl.String}
 #: what may stand around a value's number, and a unit of its own behind it
@@ -24,10 +27,11 @@ _WRITTEN = rf"^(?:net |about |approx\.? |ca\.? |~ ?)?({_CHAIN})[ \-]?([a-z#].*)?
 def unit_name(unit: pl.Expr) -> pl.Expr:
     """Name of the unit in `UNITS` that is written, null where it is not known.
 
-    "Kilogram(s)", "Litre/s", "US Gallon", "Pound (lb)", "Fl. Oz." and "Liter [L]" are read; case, dots and blanks do
-    not matter. Brackets are tried as part of the name ("Ounces (fluid)"), then left out, then alone.
+    "Kilogram(s)", "Litre/s", "US Gallon", "Pound (lb)", "Fl. Oz.", "Liter [L]", "Stück" and "Unidad(es)" are read;
+    case, dots and blanks do not matter. Brackets are tried as part of the name ("Ounces (fluid)"), then left out, then
+    alone.
     """
-    key = unit.str.to_lowercase().str.replace_all(r"\((?:s|es)\)|/s\b|^u\.?s\.? ", "")
+    key = unit.str.to_lowercase().str.replace_all(r"\((?:e?s|e?n|e)\)|/s\b|^u\.?s\.? ", "")
     bare, inside = key.str.replace_all(r"[(\[][^)\]]*[)\]]", " "), key.str.extract(r"[(\[]([^)\]]*)[)\]]")
     return pl.coalesce(spelled_unit(reading) for reading in (key.str.replace_all(r"[()\[\]]", " "), bare, inside))
 
@@ -35,7 +39,7 @@ def unit_name(unit: pl.Expr) -> pl.Expr:
 def spelled_unit(unit: pl.Expr) -> pl.Expr:
     """Name of a unit without brackets, in lower case; null where it is not known."""
     tidy = unit.str.replace_all(r"[.,;:_\s]+", " ").str.strip_chars()
-    return tidy.replace_strict(SPELLINGS, default=None, return_dtype=pl.String)
+    return tidy.replace_strict(FOREIGN | SPELLINGS, default=None, return_dtype=pl.String)
 
 
 def check_units(amounts: Mapping[str, str]) -> None:
@@ -86,10 +90,15 @@ def read_values(fields: pl.DataFrame) -> pl.DataFrame:
         .str.replace_all("[×*]", " x ")
         .str.replace_all(r"[’`]", "'")
         .str.strip_chars_end(" .,;")
+        .pipe(in_english)
     )
     named = fields.with_columns(name=unit_name(pl.col("unit")).fill_null(""), written=written)
     # a number and only noughts behind the point is a machine's whole number: 1.000 is one, whatever the unit
     machine = pl.col("written").str.contains(r"^\d+\.0+$|^\d*\.?\d+e[+-]?\d+$")
+    # "1.000" Gramm is a kilogram
+    abroad = pl.col("unit").str.to_lowercase().str.strip_chars(" .").is_in(_BY_POINT)
+    thousands = pl.col("written").str.replace(r"^([1-9]\d?)\.(\d{3})$", "$1$2")
+    named = named.with_columns(written=pl.when(abroad).then(thousands).otherwise("written"))
     plain = plain_numbers(pl.when(machine).then("written").otherwise(pl.col("written") + " " + pl.col("name")))
     # the unit beside the number was there for its reading alone
     alone = plain.str.strip_suffix(pl.col("name")).str.strip_chars()
@@ -118,15 +127,46 @@ def unread_fields(sections: pl.DataFrame) -> dict[str, dict[str, int]]:
     dict
         ``value`` and ``unit``: spelling to number of lines, the commonest first, the alphabet's first of two alike.
     """
-    value, unit = pl.col("value_written"), pl.col("unit_written")
-    nought = value.str.contains(r"^[+]?0*[.,]?0*$")
-    unread = {
-        "value": sections.filter(~missing(value) & pl.col("value").is_null() & ~nought)["value_written"],
-        "unit": sections.filter(~missing(unit) & unit_name(pl.col("unit")).is_null())["unit_written"],
-    }
+    # a unit that the Value line names itself is read
+    unread = ~missing(pl.col("unit_written")) & unit_name(pl.col("unit")).is_null()
     return {
-        field: dict(
-            lines.value_counts().sort(["count", lines.name], descending=[True, False]).iter_rows()
-        )
-        for field, lines in unread.items()
-    }  # fmt: skip
+        "value": _unread_values(sections["value_written"], sections["value"]),
+        "unit": _counted(sections.filter(unread)["unit_written"]),
+    }
+
+
+def unread_amounts(values: pl.Series, unit: str) -> dict[str, int]:
+    """Count the values of a declared amount that say something and could not be read.
+
+    Parameters
+    ----------
+    values : Series
+        (n,) String, as written; null or empty where missing.
+    unit : str
+        Unit that the column was declared with.
+
+    Returns
+    -------
+    dict
+        Spelling to number of rows, the commonest first, the alphabet's first of two alike. A value with a unit of its
+        own that is not known ("3 Furlong") counts, a missing one and 0 do not.
+
+    Examples
+    --------
+    >>> unread_amounts(pl.Series(["1,5", "500 g", "heavy", "3 Furlong", "heavy", "0", ""]), "kg")
+    {'heavy': 2, '3 Furlong': 1}
+    """
+    read = read_values(pl.DataFrame({"value": values}).with_columns(unit=pl.lit(unit)))
+    return _unread_values(values, read["value"])
+
+
+def _unread_values(written: pl.Series, read: pl.Series) -> dict[str, int]:
+    nought = written.str.contains(r"^[+]?0*[.,]?0*$")
+    says = pl.select(~missing(pl.lit(written))).to_series()
+    return _counted(written.filter(says & read.is_null() & ~nought))
+
+
+def _counted(lines: pl.Series) -> dict[str, int]:
+    """Spelling to count, the commonest first, the alphabet's first of two alike."""
+    counts = lines.alias("line").value_counts().sort("count", "line", descending=[True, False])
+    return dict(counts.iter_rows())

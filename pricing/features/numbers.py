@@ -66,7 +66,7 @@ _FRACTIONS = {f"¤{text}¤": _decimal(text) for text in _PROPER} | {f"§{text}§
 
 #: names of the masses and volumes that a size is written with once `plain_numbers` is through with it
 MEASURED = tuple(
-    name for name, unit in UNITS.items() if unit.dimension in ("mass", "volume") and name not in ("mg", "dl")
+    name for name, unit in UNITS.items() if unit.dimension in ("mass", "volume") and name not in ("mg", "hg", "dl")
 )
 
 _STEPS = (

@@ -7,6 +7,7 @@ of the alternatives is the priority among readings that begin at the same charac
 
 import polars as pl
 
+from pricing.features.foreign_quantities import in_english
 from pricing.features.numbers import MEASURED, NUMBER, PACKS, in_ascii, plain_numbers
 from pricing.features.units import unit_pattern
 
@@ -173,7 +174,7 @@ def normalized_title(text: pl.Expr) -> pl.Expr:
     ``1,000`` becomes ``1000``, ``0,5`` becomes ``0.5``, ``1-1/2`` becomes ``1.5``, ``2×500`` becomes ``2 x 500``,
     ``5# bag`` becomes ``5 lb bag``.
     """
-    text = text.str.to_lowercase().str.replace_many(list(_SIGNS), list(_SIGNS.values()))
+    text = in_english(text.str.to_lowercase().str.replace_many(list(_SIGNS), list(_SIGNS.values())))
     for pattern in _POUNDS:
         text = text.str.replace_all(pattern, "$1 lb $2")
     # "two (2)" says it twice

@@ -29,7 +29,7 @@ _POUND, _GALLON, _INCH = constants.pound * 1e3, constants.gallon_US * 1e6, const
 
 #: dimension -> canonical name -> factor
 _FACTORS: dict[str, dict[str, float]] = {
-    "mass": {"mg": 1e-3, "g": 1.0, "kg": 1e3, "oz": _POUND / 16, "lb": _POUND},
+    "mass": {"mg": 1e-3, "g": 1.0, "hg": 100.0, "kg": 1e3, "oz": _POUND / 16, "lb": _POUND},
     "volume": {
         "ml": 1.0, "cl": 10.0, "dl": 100.0, "l": 1e3, "fl oz": _GALLON / 128, "dram": _GALLON / 1024,
         "pint": _GALLON / 8, "quart": _GALLON / 4, "gallon": _GALLON,
@@ -40,13 +40,15 @@ _FACTORS: dict[str, dict[str, float]] = {
 }  # fmt: skip
 UNITS = {name: Unit(name, dimension, factor) for dimension, of in _FACTORS.items() for name, factor in of.items()}
 #: any spelling (lower case, single spaces, no dots) -> canonical name
-SPELLINGS = {spelling: name for name in reversed(UNITS) for spelling in (*VOCABULARY["spellings"][name], name)}
+SPELLINGS = {spelling: name for name in reversed(UNITS) for spelling in (*VOCABULARY["spellings"].get(name, ()), name)}
+#: those of other languages that only a Unit line is searched for
+FOREIGN = {spelling: name for name, spellings in VOCABULARY["foreign_spellings"].items() for spelling in spellings}
 
 #: spellings that a Unit line may hold but that mean something else inside a title
 _NEVER_INLINE = {"#", "per box", "per package", "pack", "packs", "pk", "case", "fo", "in", "ins", "once", "onces",
                  "m", "lit", "lt", "item", "items", "net oz", "servings", "carton", "''", '"', "″", "cup",
                  "gs", "sf", "lf", "count per pack", "dl", "cc", "caps", "tabs", "cakes", "singles",
-                 "meter"}  # fmt: skip
+                 "meter", "hg"}  # fmt: skip
 
 
 def unit_pattern(*dimensions: str, exclude: tuple[str, ...] = (), without: tuple[str, ...] = ()) -> str:

@@ -375,7 +375,7 @@ FIELDS: list[tuple[str, str, float | None, str]] = [
     ("2", "US Gallon(s)", 2, "gallon"),
     ("2", "U.S. fl oz", 2, "fl oz"),
     ("2", "&nbsp;Ounce", 2, "oz"),
-    ("2", "Stück", None, ""),
+    ("2", "Stück", 2, "count"),
     ("2", "Furlong", None, ""),
     ("twelve", "Ounce", None, ""),
     ("-3", "Ounce", None, ""),

@@ -66,12 +66,12 @@ def test_reported_texts(name: str) -> None:
 
 def test_unread_lines_are_counted_with_the_commonest_first() -> None:
     """Missing ones and noughts are not unread, nor is a unit that the Value line names itself."""
-    lines = [("twelve", "Ounce"), ("2", "Stück"), ("3", "Stück"), ("1", "Barrel"), ("nan", "None"), ("0", "oz"),
-             ("-3", "oz"), ("500 g", "Stück"), ("1,5", "Kilogram(s)")]  # fmt: skip
+    lines = [("twelve", "Ounce"), ("2", "Fass"), ("3", "Fass"), ("1", "Barrel"), ("nan", "None"), ("0", "oz"),
+             ("-3", "oz"), ("500 g", "Fass"), ("1,5", "Kilogram(s)")]  # fmt: skip
     texts = [f"Item Name: X\nValue: {value}\nUnit: {unit}" for value, unit in lines]
     found = unread_fields(split_sections(pl.DataFrame({"catalog_content": [*texts, "Item Name: X"]})))
-    assert found == {"value": {"-3": 1, "twelve": 1}, "unit": {"Stück": 2, "Barrel": 1}}
-    assert list(found["unit"]) == ["Stück", "Barrel"]
+    assert found == {"value": {"-3": 1, "twelve": 1}, "unit": {"Fass": 2, "Barrel": 1}}
+    assert list(found["unit"]) == ["Fass", "Barrel"]
 
 
 def test_no_number_begins_behind_a_separator() -> None:
