@@ -69,7 +69,9 @@ class JsonTable(RawTable):
                 values.append(value)
             if problem:
                 yield Record(row, line, values, problem, "nested value")
-            elif any(value.strip() for value in values) or any(value not in (None, "", []) for value in found.values()):
+            elif any(value.strip() for value in values) or any(
+                _text(value, ANY)[0].strip() for value in found.values()
+            ):
                 yield Record(row, line, values)
             else:
                 yield Record(row, line, [])
@@ -104,8 +106,8 @@ class JsonTable(RawTable):
 
 def _text(value: Any, role: str) -> tuple[str, str | None]:
     """A value as text, and what it holds that no column of its role can."""
-    if value is None:
-        return "", None
+    if value is None or isinstance(value, str):
+        return value or "", None
     if isinstance(value, bool):
         return str(value).lower(), None
     if role == ANY:

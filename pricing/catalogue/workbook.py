@@ -58,7 +58,7 @@ class WorkbookTable(RawTable):
             for number, cells in _rows(book[self.form.sheet], self._header_row + 1):
                 row = number - self._header_row
                 values = [_shown(cells[place], numeric) if place < len(cells) else "" for place, numeric in places]
-                held = any(value.strip() for value in values) or any(cell.value not in (None, "") for cell in cells)
+                held = any(value.strip() for value in values) or any(_shown(cell).strip() for cell in cells)
                 yield Record(row, number, values if held else [])
 
 
