@@ -22,6 +22,11 @@ NAMES: dict[str, Any] = tomllib.loads(
 
 Kind = Literal["empty", "number", "price", "amount", "date", "link", "file", "path", "text"]
 
+FEW = 30
+"""Different values that a category may have in any case ..."""
+_SHARE = 0.2
+"""... and share of the rows up to which it may have more."""
+_CORRELATED_ROWS = 20
 _MOST = 0.95
 """Share of the values from which on a column is of a kind; the others are a feed's slips."""
 _SAMPLE = 2000
@@ -61,6 +66,8 @@ class ColumnFacts:
         All numbers are whole.
     image : bool
         Links to images.
+    code : bool
+        Texts without blanks, most of them with a digit.
     unit : str
         The commonest unit of amounts, as the configuration takes it.
     numbers : ndarray of shape (rows,)
@@ -77,6 +84,7 @@ class ColumnFacts:
     characters: float = 0.0
     whole: bool = False
     image: bool = False
+    code: bool = False
     unit: str = ""
     numbers: NDArray[np.float64] = field(default_factory=lambda: np.empty(0), repr=False)
 
@@ -89,6 +97,26 @@ class ColumnFacts:
     def missing_share(self) -> float:
         """Share of the rows without a value."""
         return 1.0 - self.filled / max(self.rows, 1)
+
+    @property
+    def is_few(self) -> bool:
+        """Whether the values are as few as those of a category."""
+        return self.distinct <= max(min(FEW, self.filled / 2), _SHARE * self.filled)
+
+    @property
+    def is_flag(self) -> bool:
+        """Whether all values are 0 and 1."""
+        return self.kind == "number" and set(self.numbers[np.isfinite(self.numbers)]) <= {0.0, 1.0}
+
+    def correlation(self, other: "ColumnFacts | None") -> float:
+        """Spearman's rank correlation with another column, without its sign; 0.0 where too few rows have both."""
+        if other is None or not len(other.numbers) or not len(self.numbers):
+            return 0.0
+        both = np.isfinite(other.numbers) & np.isfinite(self.numbers)
+        if both.sum() < _CORRELATED_ROWS:
+            return 0.0
+        first, second = (pl.Series(values[both]).rank().to_numpy() for values in (other.numbers, self.numbers))
+        return float(abs(np.corrcoef(first, second)[0, 1])) if first.std() * second.std() > 0 else 0.0
 
     def called(self, what: str) -> int:
         """Return how well the name fits a list of patterns: 0 not at all, 1 the last one of them, more an earlier."""
@@ -139,6 +167,7 @@ def column_facts(values: pl.Series) -> ColumnFacts:
     return ColumnFacts(
         name, spelled(name), kind, rows, len(there), there.n_unique(), str(there[0]),
         float(looked.str.len_chars().median() or 0.0),  # type: ignore[arg-type]
+        code=kind == "text" and _share(looked, r"\s") < 0.1 and _share(looked, r"\d") > 0.5,
         image=kind == "file" or (kind == "link" and _share(looked, _IMAGE) > 0.5), **more,
     )  # fmt: skip
 
@@ -162,7 +191,7 @@ def _kind(values: pl.Series, named_money: bool) -> tuple[Kind, str]:
         for before, behind, times in kinds:
             named = one_currency(before, behind)
             unit = NAMES["units"].get(spelled(behind)) if not before else None
-            if not before and not behind:
+            if not before and behind in ("", "%"):
                 count["number"] += times
             elif unit:
                 count["amount"] += times

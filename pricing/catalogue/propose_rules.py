@@ -4,22 +4,22 @@ Each rule takes the columns that it knows and leaves the others to the next one;
 two that fit. What hints at the price is never proposed as a feature.
 """
 
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 
-from pricing.catalogue.column_facts import ColumnFacts
+from pricing.catalogue.column_facts import FEW, ColumnFacts
+from pricing.catalogue.written_times import TimeColumn
 from pricing.config.columns import CHALLENGE
 
 _NUMERIC = ("number", "price", "amount")
+_STAMP = r"^(?:\d{9,10}|\d{13}|(?:19|20)\d{6})$"
+"""Seconds or thousandths since 1970, or a day without signs between its parts."""
 _LEAK = 0.98
 """Rank correlation with the price from which on a number is taken for the price in other words."""
-_CORRELATED_ROWS = 20
-_FEW = 30
-"""Different values that a category may have in any case ..."""
-_SHARE = 0.2
-"""... and share of the rows up to which it may have more."""
+_AS_AMOUNT = 'write amount = {NAME = "UNIT"}'
 _LONG = 80
 """Median characters from which on a text is prose."""
 
@@ -101,7 +101,8 @@ def _price(found: Found) -> None:
     if best.kind not in _NUMERIC:
         unsure = f"not all of its values are prices, such as {best.example!r}"
     elif best.called("beside_price") and not unsure:
-        unsure = "no plainer price was found; is it what you want to predict?"
+        there = ", ".join(repr(column.name) for column in named if column is not best)
+        unsure = f"no plainer price was found{f' beside {there}' if there else ''}; is it what you want to predict?"
     elif others:
         unsure = f"{', '.join(map(repr, others))} could be the price too"
     found.give(best, "price", unsure=unsure)
@@ -169,9 +170,16 @@ def _group(found: Found) -> None:
 
 
 def _time(found: Found) -> None:
-    dates = sorted(found.columns("date"), key=lambda column: (-column.called("time"), column.rows - column.filled))
-    for place, column in enumerate(dates):
-        if place:
+    stamps = [
+        column for column in found.columns("number") if column.called("time") and re.match(_STAMP, column.example)
+    ]
+    dates = sorted(
+        [*found.columns("date"), *stamps], key=lambda column: (-column.called("time"), column.rows - column.filled)
+    )
+    for column in dates:
+        if TimeColumn(column.name, "day", needed=False).read(pl.Series([column.example]), str)[0] is None:
+            found.give(column, "ignore", "dates with the names of months are not read")
+        elif any(there.role == "time" for there in found.roles.values()):
             found.give(column, "ignore", "another date")
         else:
             unsure = "the hold-out will be the latest part; without this line it is chosen by a hash"
@@ -188,10 +196,14 @@ def _money(found: Found) -> None:
 
 def _other_ids(found: Found) -> None:
     for column in found.columns("number", "text"):
+        if column.called("title") or column.called("category") or (column.kind == "number" and not column.whole):
+            continue
         sure = column.called("id") > 1 and column.distinct_share > 0.5
         code = column.called("id") == 1 and column.distinct_share > 0.9 and column.characters <= 40
-        if (sure or code) and not (column.called("title") or (column.kind == "number" and not column.whole)):
+        if sure or code:
             found.give(column, "ignore", "an id")
+        elif column.code and column.distinct_share > 0.9 and column.filled > FEW:
+            found.give(column, "ignore", "codes, another one in nearly every row")
 
 
 def _amounts(found: Found) -> None:
@@ -201,22 +213,26 @@ def _amounts(found: Found) -> None:
             unit = "count" if column.called("pieces") else ""
         if not unit or (len(column.words) == 1 and not column.unit):
             continue
-        if _correlation(column, found.price()) > _LEAK:
+        if column.correlation(found.price()) > _LEAK:
             unsure = "its order is nearly that of the price"
         found.give(column, "amount", unsure=unsure, unit=unit)
 
 
 def _numbers(found: Found) -> None:
     for column in found.columns(*_NUMERIC):
-        if _correlation(column, found.price()) > _LEAK:
+        if column.correlation(found.price()) > _LEAK:
             found.give(column, "ignore", "its order is that of the price, which it would give away")
-        elif column.whole and column.distinct == column.rows > _FEW and column.characters >= 8:
+        elif column.whole and column.distinct == column.rows > FEW and column.characters >= 8:
             found.give(column, "ignore", "it looks like an id")
-        elif column.whole and 2 < column.distinct <= _FEW and (column.called("category") or column.called("id")):
+        elif (
+            column.whole
+            and not column.is_flag
+            and column.distinct <= FEW
+            and (column.called("category") or column.called("id"))
+        ):
             found.give(column, "category")
         elif column.called("size"):
-            example = f'amount = {{{column.name} = "kg"}}'
-            found.give(column, "number", unsure=f"if all values are in one unit, such as kg, write {example}")
+            found.give(column, "number", unsure=f"if all values are in one unit, such as kg or cm, {_AS_AMOUNT}")
         else:
             found.give(column, "number")
 
@@ -240,7 +256,7 @@ def _title(found: Found) -> None:
 def _texts(found: Found) -> None:
     for column in found.columns("text", "path"):
         prose = column.characters >= _LONG and column.distinct_share > 0.05
-        named = column.called("text") and not (_is_few(column) and column.characters < _LONG / 2)
+        named = column.called("text") and not (column.is_few and column.characters < _LONG / 2)
         if (prose and column.kind == "text" and not column.called("category")) or named:
             found.give(column, "text")
 
@@ -248,7 +264,7 @@ def _texts(found: Found) -> None:
 def _categories(found: Found) -> None:
     for column in found.columns():
         named = column.called("category") or column.kind == "path"
-        if _is_few(column) or (named and (column.distinct_share < 0.9 or column.rows < 50)):
+        if column.is_few or (named and (column.distinct_share < 0.9 or column.rows < 50)):
             found.give(column, "category")
         elif column.distinct_share < 0.6:
             found.give(column, "category", unsure=f"it has {column.distinct:,} different values; as a text its words "
@@ -261,21 +277,6 @@ def _title_or_text(found: Found) -> None:
     """One of them is needed."""
     if not any(column.role in ("title", "text") for column in found.roles.values()):
         found.lacking["title"] = "no column looks like a title or a text: name one"
-
-
-def _is_few(column: ColumnFacts) -> bool:
-    return column.distinct <= max(min(_FEW, column.filled / 2), _SHARE * column.filled)
-
-
-def _correlation(column: ColumnFacts, price: ColumnFacts | None) -> float:
-    """Spearman's rank correlation with the price, without its sign; 0.0 where too few rows have both."""
-    if price is None or not len(price.numbers) or not len(column.numbers):
-        return 0.0
-    both = np.isfinite(price.numbers) & np.isfinite(column.numbers)
-    if both.sum() < _CORRELATED_ROWS:
-        return 0.0
-    first, second = (pl.Series(values[both]).rank().to_numpy() for values in (price.numbers, column.numbers))
-    return float(abs(np.corrcoef(first, second)[0, 1])) if first.std() * second.std() > 0 else 0.0
 
 
 def _short(text: str) -> str:

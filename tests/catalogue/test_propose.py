@@ -172,12 +172,14 @@ def test_what_tells_the_price_is_no_feature_whatever_it_is_called() -> None:
         id=shown("{}"), title=title, price=shown("{:.2f}", lambda rng, row: cents(rng, row) / 100),
         points=shown("{}", lambda rng, row: 3 * cents(rng, row) + 11), price_per_kg=money, rrp=money, total=money,
         margin=money, shown_as=shown("${}", money), price_range=one_of("cheap", "dear"), rating=one_of("1", "4.5", "3"),
-        shipping_cost=money,
+        shipping_cost=money, discount=shown("{}%", cents), total_reviews=money,
     )  # fmt: skip
     proposal = propose_roles(feed)
     found = roles(proposal)
-    assert found["number"] == ["rating", "shipping_cost"]
-    assert found["ignore"] == ["points", "price_per_kg", "rrp", "total", "margin", "shown_as", "price_range"]
+    assert found["number"] == ["rating", "shipping_cost", "total_reviews"]
+    assert found["ignore"] == [
+        "points", "price_per_kg", "rrp", "total", "margin", "shown_as", "price_range", "discount",
+    ]  # fmt: skip
     why = {column.facts.name: column.why for column in proposal.of("ignore")}
     assert "its order is that of the price" in why["points"]
     assert "would give it away" in why["rrp"]
@@ -187,12 +189,35 @@ def test_what_tells_the_price_is_no_feature_whatever_it_is_called() -> None:
 def test_columns_that_say_nothing_are_ignored_with_the_reason() -> None:
     feed = table(
         a=shown("{}"), sku=shown("A{}"), title=title, price=money, empty=one_of("", "n/a"), currency=one_of("EUR"),
-        asin=shown("B0{:08}"), ean=shown("40012345{:05}"), page=shown("https://shop.example/{}"),
+        asin=shown("B0{:08}"), internal=shown("x{}y"), ean=shown("40012345{:05}"), page=shown("https://shop.example/{}"),
     ).rename({"a": "Unnamed: 0"})  # fmt: skip
     why = {column.facts.name: column.why for column in propose_roles(feed).of("ignore")}
     assert why == {
         "Unnamed: 0": "row numbers", "empty": "it is empty", "currency": "it is 'EUR' in every row", "asin": "an id",
-        "ean": "an id", "page": "links to pages",
+        "internal": "codes, another one in nearly every row", "ean": "an id", "page": "links to pages",
+    }  # fmt: skip
+
+
+def test_of_several_prices_the_plainest_is_taken_and_where_none_is_plain_the_others_are_named() -> None:
+    made = table(id=shown("{}"), title=title, a=money, b=money)
+    plain = propose_roles(made.rename({"a": "list_price", "b": "price"}))
+    assert [(column.facts.name, column.unsure) for column in plain.of("price")] == [("price", "")]
+    none = propose_roles(made.rename({"a": "retail_price", "b": "discounted_price"})).of("price")[0]
+    assert none.facts.name == "retail_price"
+    assert "beside 'discounted_price'" in none.unsure
+
+
+def test_times_that_are_read_are_proposed_one_of_them() -> None:
+    made = table(
+        id=shown("K-{}"), title=title, price=money, created=shown("{}", lambda rng, row: 1_700_000_000 + row * 9999),
+        updated=shown("{:02}/03/2024", lambda rng, row: 1 + row % 28),
+        listed=shown("{} March 2024", lambda rng, row: 1 + row % 28),
+        delivery_time=one_of("1", "2", "5"),
+    )  # fmt: skip
+    found = {column.facts.name: (column.role, column.why) for column in propose_roles(made).columns[3:]}
+    assert found == {
+        "created": ("time", ""), "updated": ("ignore", "another date"),
+        "listed": ("ignore", "dates with the names of months are not read"), "delivery_time": ("number", ""),
     }  # fmt: skip
 
 
