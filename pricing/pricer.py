@@ -75,7 +75,7 @@ class Pricer:
     >>> shop.config.catalogue.columns.category
     ('brand',)
 
-    Training takes minutes. Files are CSV or Parquet, and tables of polars, pandas or pyarrow do as well::
+    Training takes minutes. Files are CSV, JSON lines, Parquet or Excel; tables of polars, pandas or pyarrow do too::
 
         pricer.fit("train.csv", test="test.csv", images="images/")
         pricer.leaderboard()
@@ -221,7 +221,7 @@ class Pricer:
         Parameters
         ----------
         catalogue : str or Path
-            CSV or Parquet: sample_id, catalog_content, image_link.
+            CSV, JSON lines, Parquet or Excel: sample_id, catalog_content, image_link.
         output : str or Path
             CSV file of the prices.
         images : str or Path, optional

@@ -31,7 +31,7 @@ def read_catalogue(train: Path, test: Path | None, config: CatalogueConfig, out:
     Parameters
     ----------
     train : Path
-        Labelled rows, CSV or Parquet.
+        Labelled rows, in any format that `open_table` reads.
     test : Path or None
         Rows to price.
     config : CatalogueConfig

@@ -23,7 +23,7 @@ class CatalogueConfig(Section):
     columns: ColumnsConfig | None = None
     """Roles of the columns. None reads sample_id, catalog_content, image_link and price."""
     separator: str | None = Field(None, min_length=1, max_length=1)
-    """Sign between the fields of a CSV file. None detects a comma, semicolon, tab or vertical bar."""
+    """Sign between the fields of a CSV file, or the word tab. None detects a comma, semicolon, tab or vertical bar."""
     encoding: Literal["utf-8", "utf-16", "cp1252"] | None = None
     """Encoding of a CSV or JSON file. None detects UTF-8 and UTF-16; cp1252 is read only where it is set."""
     decimal_mark: Literal[".", ","] | None = None
@@ -33,6 +33,13 @@ class CatalogueConfig(Section):
     """What comes first in dates such as 03/04/2024. None detects it, and refuses dates that both readings fit."""
     currency: str | None = Field(None, pattern="^[A-Z]{3}$")
     """Currency of the prices, as three letters such as EUR. None takes it from the prices, where they name one."""
+
+    @field_validator("separator", mode="before")
+    @classmethod
+    def _separates(cls, value: object) -> object:
+        if value in ('"', "\r", "\n"):
+            raise ValueError("a quote or line end separates no fields; give another sign, or the word tab")
+        return "\t" if value in ("tab", "\\t") else value
 
     @property
     def roles(self) -> ColumnsConfig:

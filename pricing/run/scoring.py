@@ -93,7 +93,7 @@ def score_file(
     load : callable
         Returns the run's models; called once the file is found good and the images are there.
     catalogue : Path
-        CSV or Parquet: sample_id, catalog_content, image_link.
+        CSV, JSON lines, Parquet or Excel: sample_id, catalog_content, image_link.
     output : Path
         CSV file that the prices are written to.
     config : PricingConfig

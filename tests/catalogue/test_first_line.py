@@ -121,6 +121,13 @@ def test_what_is_declared_counts_more_than_what_is_seen(tmp_path: Path) -> None:
     assert read_catalogue_file(path, labelled=True, config=CatalogueConfig(encoding="utf-16")).frame.height == 1
 
 
+def test_a_tab_can_be_declared_in_a_shell() -> None:
+    for word in ("tab", "\\t", "\t"):
+        assert CatalogueConfig(separator=word).separator == "\t"
+    with pytest.raises(ValueError, match="a quote or line end separates no fields"):
+        CatalogueConfig(separator='"')
+
+
 @pytest.mark.parametrize(("encoding", "wrong"), [("utf-16", "\ud800"), ("cp1252", "\udc81"), ("utf-8", "\udcff")])
 def test_bytes_that_are_no_text_are_a_bad_row_in_every_encoding(tmp_path: Path, encoding: str, wrong: str) -> None:
     handler = "surrogatepass" if encoding == "utf-16" else "surrogateescape"
