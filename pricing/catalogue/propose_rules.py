@@ -118,13 +118,14 @@ def _id(found: Found) -> None:
         found.give(max(named, key=lambda column: column.called("id")), "id")
         return
     nearly = [column for column in codes if column.called("id") > 1 and column.distinct_share > 0.9]
-    if nearly:
-        best = max(nearly, key=lambda column: (column.filled == column.distinct, column.called("id"), column.distinct))
+    plain = [column for column in unique if column.kind == "number" or " " not in column.example]
+    named = nearly or [column for column in codes if column.called("id") > 2 and not plain]
+    if named:
+        best = max(named, key=lambda column: (column.filled == column.distinct, column.called("id"), column.distinct))
         repeated = best.filled - best.distinct
         found.give(best, "id", unsure=f"{repeated:,} of its values repeat and {best.rows - best.filled:,} are missing; "
                                       "an id must be there once per row")  # fmt: skip
         return
-    plain = [column for column in unique if column.kind == "number" or " " not in column.example]
     if plain:
         best = max(plain, key=lambda column: column.kind == "text")
         found.give(best, "id", unsure="taken for the id as each row has another value")
@@ -220,16 +221,12 @@ def _amounts(found: Found) -> None:
 
 def _numbers(found: Found) -> None:
     for column in found.columns(*_NUMERIC):
+        is_category = column.called("category")
         if column.correlation(found.price()) > _LEAK:
             found.give(column, "ignore", "its order is that of the price, which it would give away")
         elif column.whole and column.distinct == column.rows > FEW and column.characters >= 8:
             found.give(column, "ignore", "it looks like an id")
-        elif (
-            column.whole
-            and not column.is_flag
-            and column.distinct <= FEW
-            and (column.called("category") or column.called("id"))
-        ):
+        elif column.whole and not column.is_flag and (column.called("id") or (is_category and column.distinct <= FEW)):
             found.give(column, "category")
         elif column.called("size"):
             found.give(column, "number", unsure=f"if all values are in one unit, such as kg or cm, {_AS_AMOUNT}")

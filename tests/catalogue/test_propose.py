@@ -230,6 +230,14 @@ def test_without_names_the_values_tell_and_it_says_that_it_is_unsure() -> None:
     assert [column.facts.name for column in proposal.columns if column.unsure] == ["c1", "c2", "c4"]
 
 
+def test_an_id_that_repeats_is_doubted_and_a_number_of_an_id_is_no_number() -> None:
+    made = table(sku=shown("{:04}", lambda rng, row: row // 2), title=title, price=money,
+                 shop_id=shown("{}", lambda rng, row: rng.randrange(40, 90)))  # fmt: skip
+    proposal = propose_roles(made)
+    assert roles(proposal) == {"id": "sku", "price": "price", "title": "title", "category": ["shop_id"]}
+    assert proposal.of("id")[0].unsure.startswith("30 of its values repeat and 0 are missing")
+
+
 def test_what_is_lacking_is_said() -> None:
     proposal = propose_roles(table(a=brand, b=colour))
     assert list(proposal.lacking) == ["price", "id", "title"]
