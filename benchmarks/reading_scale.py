@@ -4,7 +4,8 @@
 
 The generated catalogue has 20 columns and some 300 bytes per row as CSV, with quotes and line breaks in its texts; all
 columns have roles. Every reading is a process of its own, so that its peak is its own. polars and pandas read the same
-columns as text (CSV) or as they are (Parquet), and check, compose and store nothing. "ratio" is our time by theirs.
+columns as text (CSV) or as they are (Parquet), and check, compose and store nothing. "cores" is the processors' time,
+imports included, which other processes change less; "ratio" is our time by theirs.
 """
 
 import argparse
@@ -71,7 +72,7 @@ def generate(folder: Path, rows: int, formats: list[str]) -> None:
 
 
 def read(reader: str, path: Path) -> None:
-    """Read one file and print seconds and peak MiB."""
+    """Read one file and print seconds, seconds of the cores, and peak MiB."""
     if reader == "pricing":
         from pricing.catalogue.ingest import read_catalogue
         from pricing.config.catalogue import CatalogueConfig
@@ -105,7 +106,8 @@ def read(reader: str, path: Path) -> None:
             pd.read_json(path, lines=True, dtype=False)
         else:
             pd.read_csv(path, dtype=str)
-    print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    seconds, used = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF)
+    print(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
 
 def main() -> None:
@@ -127,19 +129,18 @@ def main() -> None:
         made = ["--rows", str(options.rows), "--formats", *options.formats, "--one", "generate", folder]
         subprocess.run([sys.executable, __file__, *made], check=True)
         print(f"{options.rows:,} rows of 20 columns, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-        print(f"{'file':>10} {'MB':>7} {'reader':>8} {'s':>7} {'peak,MiB':>9} {'ratio':>6}")
+        print(f"{'file':>10} {'MB':>7} {'reader':>8} {'s':>7} {'cores,s':>8} {'peak,MiB':>9} {'ratio':>6}")
         for name in options.formats:
             path = Path(folder) / f"catalogue.{name}"
             ours = 0.0
             for reader in READERS:
                 command = [sys.executable, __file__, "--one", reader, str(path)]
-                seconds, peak = map(float, subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.split())
+                output = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+                seconds, cores, peak = map(float, output.split())
                 ours = ours or seconds
-                size = path.stat().st_size / 1e6
-                print(
-                    f"{name:>10} {size:>7.0f} {reader:>8} {seconds:>7.1f} {peak:>9.0f} {ours / seconds:>6.1f}",
-                    flush=True,
-                )
+                size, ratio = path.stat().st_size / 1e6, ours / seconds
+                line = f"{name:>10} {size:>7.0f} {reader:>8} {seconds:>7.1f} {cores:>8.1f} {peak:>9.0f} {ratio:>6.1f}"
+                print(line, flush=True)
 
 
 if __name__ == "__main__":

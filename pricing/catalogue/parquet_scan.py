@@ -136,9 +136,9 @@ def _check_type(source: str, role: str, name: str, dtype: pa.DataType) -> None:
     whole = pa.types.is_integer(dtype) or (pa.types.is_decimal(dtype) and dtype.scale == 0)
     number = whole or pa.types.is_floating(dtype) or pa.types.is_decimal(dtype)
     expected = "text"
-    if role in ("id", "group"):
+    if role == "id":
         good, expected = good or whole, "text or whole numbers"
-    elif role == "category":
+    elif role in ("category", "group"):
         good, expected = good or number or pa.types.is_boolean(dtype), "text or numbers"
     elif role in NUMERIC:
         good, expected = good or number or (role == "number" and pa.types.is_boolean(dtype)), "numbers"

@@ -29,7 +29,7 @@ COLUMNS: dict[str, list[Any]] = {
     "rating": [4.5, None, 3.125],
     "weight": [0.25, 1.0, 1.299],
     "images": ["https://shop.invalid/1.jpg\nhttps://shop.invalid/2.jpg", "", "https://shop.invalid/3.jpg"],
-    "family": [1, 2, 2],
+    "family": [1, None, 2],
     "listed": ["2026-11-28 07:30:00", "2026-11-27 00:00:00", "2025-01-02 03:04:05"],
     "price": [12.5, 1.299, 3.0],
     "url": ["u", "v", "w"],
@@ -56,6 +56,8 @@ def parquet(path: Path) -> None:
     table = LISTED.with_columns(
         pl.col("brand").cast(pl.Categorical), pl.col("price").cast(pl.Decimal(10, 3)),
         pl.col("listed").str.to_datetime(), pl.col("rating").cast(pl.Float32),
+        # as pandas has whole numbers of which some are missing
+        pl.col("family").cast(pl.Float64),
     ).to_arrow()  # fmt: skip
     place = table.column_names.index("title")
     pq.write_table(table.set_column(place, "title", table["title"].cast(pa.large_string())), path)
