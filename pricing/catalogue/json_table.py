@@ -9,20 +9,15 @@ from typing import Any
 from pricing.catalogue import raw_batch
 from pricing.catalogue.csv_scan import not_text, raw_lines
 from pricing.catalogue.file_form import FileForm, open_text
-from pricing.catalogue.raw_batch import ANY, JOINED, NUMERIC, RawBatch, RawTable
-from pricing.catalogue.records import Record, machine_number, record_batches
+from pricing.catalogue.raw_batch import ANY, JOINED, RawBatch, RawTable
+from pricing.catalogue.records import MachineNumber, Record, record_batches
 from pricing.config.columns import ColumnsConfig
 from pricing.errors import CatalogueError
 
 _LIST = "a list"
 _ADVICE = "write each product as one JSON object on a line of its own"
-
-
-class _Number(str):
-    """A number as it is written: no id becomes 1e+22, and no price 19.900000000000002."""
-
-
-_READ = json.JSONDecoder(parse_int=_Number, parse_float=_Number, parse_constant=_Number).decode
+# so that numbers are what is written: no id becomes 1e+22, and no price 19.900000000000002
+_READ = json.JSONDecoder(parse_int=MachineNumber, parse_float=MachineNumber, parse_constant=MachineNumber).decode
 
 
 class JsonTable(RawTable):
@@ -61,9 +56,7 @@ class JsonTable(RawTable):
             values, problem = [], None
             for role, name in kinds:
                 value = found.get(name)
-                if role in NUMERIC and isinstance(value, _Number):
-                    value = machine_number(value)
-                elif not isinstance(value, str):
+                if not isinstance(value, str):
                     value, nested = _text(value, role)
                     problem = problem or (nested and f"{name} holds {nested}")
                 values.append(value)

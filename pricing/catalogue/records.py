@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from pricing.catalogue import raw_batch
-from pricing.catalogue.raw_batch import RawBatch, Rejected
+from pricing.catalogue.raw_batch import NUMERIC, RawBatch, Rejected
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,8 @@ class Record:
     kind: str = ""
 
 
-def machine_number(written: str) -> str:
-    """Return a number that a file holds as one so that nobody reads its decimal point as a thousands separator.
-
-    Examples
-    --------
-    >>> machine_number("1.299"), machine_number("1.5"), machine_number("1299")
-    ('1.2990', '1.5', '1299')
-    """
-    return f"{written}0" if written[-4:-3] == "." else written
+class MachineNumber(str):
+    """A number that a file holds as one, with a decimal point: no mark is to be detected in it."""
 
 
 def record_batches(
@@ -67,7 +60,7 @@ def record_batches(
 
     def batch() -> RawBatch:
         columns = {
-            name: pl.Series(name, [record.values[place] for record in rows], pl.String)
+            name: _column(name, [record.values[place] for record in rows])
             for name, place in zip(wanted, places, strict=True)
         }
         numbers = {name: pl.Series(name, [getattr(one, name) for one in rows], pl.Int64) for name in ("row", "line")}
@@ -88,3 +81,17 @@ def record_batches(
             rows, broken, characters, empty = [], [], 0, 0
     if rows or broken or empty:
         yield batch()
+
+
+def _column(name: str, values: list[str]) -> pl.Series:
+    """Values as text; as Float64 where the role's values may be numbers, and all are."""
+    if name.partition(":")[0] not in NUMERIC or not any(isinstance(value, MachineNumber) for value in values):
+        return pl.Series(name, values, pl.String)
+    if all(isinstance(value, MachineNumber) or not value for value in values):
+        return pl.Series(name, [float(value) if value else None for value in values], pl.Float64)
+    # among texts a fourth decimal, so that nobody takes the point of three for a separator of thousands
+    return pl.Series(name, [f"{value}0" if _of_thousands(value) else value for value in values], pl.String)
+
+
+def _of_thousands(value: str) -> bool:
+    return isinstance(value, MachineNumber) and value[-4:-3] == "."

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from pricing.catalogue.file_form import FileForm
-from pricing.catalogue.raw_batch import NUMERIC, RawBatch, RawTable
-from pricing.catalogue.records import Record, machine_number, record_batches
+from pricing.catalogue.raw_batch import RawBatch, RawTable
+from pricing.catalogue.records import MachineNumber, Record, record_batches
 from pricing.config.columns import ColumnsConfig
 from pricing.errors import CatalogueError
 
@@ -53,11 +53,11 @@ class WorkbookTable(RawTable):
         yield from record_batches(self.file, self._records(wanted), list(wanted), range(len(wanted)), at_id)
 
     def _records(self, wanted: dict[str, str]) -> Iterator[Record]:
-        places = [(self.columns.index(name), role.partition(":")[0] in NUMERIC) for role, name in wanted.items()]
+        places = [self.columns.index(name) for name in wanted.values()]
         with _workbook(self._path) as book:
             for number, cells in _rows(book[self.form.sheet], self._header_row + 1):
                 row = number - self._header_row
-                values = [_shown(cells[place], numeric) if place < len(cells) else "" for place, numeric in places]
+                values = [_shown(cells[place]) if place < len(cells) else "" for place in places]
                 held = any(value.strip() for value in values) or any(_shown(cell).strip() for cell in cells)
                 yield Record(row, number, values if held else [])
 
@@ -106,8 +106,8 @@ def _top(sheet: Any) -> list[tuple[int, list[str]]]:
     return [(number, names[: max(place for place, name in enumerate(names, 1) if name)]) for number, names in top]
 
 
-def _shown(cell: Any, numeric: bool = False) -> str:
-    """A cell's value as it is shown; a number of a numeric column so that it is read as no other."""
+def _shown(cell: Any) -> str:
+    """A cell's value as it is shown."""
     value = cell.value
     if isinstance(value, str):
         return value
@@ -121,7 +121,7 @@ def _shown(cell: Any, numeric: bool = False) -> str:
     if isinstance(value, int | float):
         written = repr(value)
         zeros = re.fullmatch("0+", cell.number_format or "") if isinstance(value, int) else None
-        return machine_number(written) if numeric else written.zfill(len(zeros[0]) if zeros else 0)
+        return MachineNumber(written.zfill(len(zeros[0]) if zeros else 0))
     if isinstance(value, datetime.datetime) and value.time() == datetime.time():
         return value.date().isoformat()
     return (

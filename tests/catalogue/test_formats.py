@@ -108,6 +108,20 @@ def test_a_catalogue_is_the_same_in_every_format(tmp_path: Path, way: str) -> No
     }[way]  # fmt: skip
 
 
+def test_numbers_of_a_file_that_has_them_are_no_texts_to_interpret(tmp_path: Path) -> None:
+    """A price of 1.299 in Excel or JSON is no 1299, whatever mark the shop's texts have."""
+    table = TABLE.select("sku", "title", "price")
+    roles = ColumnsConfig(id="sku", title="title")
+    path = tmp_path / "a.jsonl"
+    table.write_ndjson(path)
+    for config in (CatalogueConfig(columns=roles), CatalogueConfig(columns=roles, decimal_mark=",")):
+        frame = read_catalogue_file(path, labelled=True, config=config).frame
+        assert frame["price"].to_list() == COLUMNS["price"]
+    path.write_text('{"sku": 1, "title": "a", "price": 1.299}\n{"sku": 2, "title": "b", "price": "$1,234.50"}\n')
+    frame = read_catalogue_file(path, labelled=True, config=CatalogueConfig(columns=roles)).frame
+    assert frame["price"].to_list() == [1.299, 1234.5]
+
+
 def test_how_a_file_is_written_stands_in_log_and_summary(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     csv(tmp_path / "a.csv.gz", ";")
     TABLE.drop("brand", "about", "price").write_csv(tmp_path / "test.csv")
