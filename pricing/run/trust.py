@@ -3,8 +3,9 @@
 The error of a row is expected from two things that need no price: the width of its 80 % interval in log price, and the
 cosine of its nearest comparable. ``e = c + w * width + d * (1 - cosine)`` is fitted to the SMAPE of the out-of-fold
 rows by least squares with w and d not below zero, so that trust never rises with the width and never falls with the
-cosine. Trust is high where e is at most `HIGH` times the mean SMAPE of these rows, low from `LOW` times on. The
-hold-out is only reported.
+cosine. Trust is high where e is at most `HIGH` times the mean SMAPE of these rows, low from `LOW` times on. Where
+hardly a row was, nothing was measured, and models may agree on what they do not know: a row whose width or distance is
+among the worst tenth is not high, and one beyond the worst hundredth is low. The hold-out is only reported.
 """
 
 from collections.abc import Iterable, Mapping
@@ -37,14 +38,16 @@ class Signal:
     ----------
     slope : float
         Percentage points of SMAPE per unit, not below 0; a higher value is never better.
-    mean, low, high : float
-        Mean, lower and upper quartile.
+    mean, low, high, far, beyond : float
+        Mean, lower and upper quartile, and what a tenth and a hundredth of the rows exceed.
     """
 
     slope: float
     mean: float
     low: float
     high: float
+    far: float
+    beyond: float
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ class TrustRule:
         centred = np.column_stack([signal - signal.mean() for signal in signals])
         slopes = lsq_linear(centred, smape - smape.mean(), bounds=(0, np.inf)).x
         found = [
-            Signal(float(slope), float(signal.mean()), *(float(q) for q in np.quantile(signal, (0.25, 0.75))))
+            Signal(float(slope), float(signal.mean()), *np.quantile(signal, (0.25, 0.75, 0.9, 0.99)).tolist())
             for slope, signal in zip(slopes, signals, strict=True)
         ]
         rule = cls(len(smape), float(smape.mean()), found[0], found[1] if len(found) > 1 else None, {})
@@ -107,7 +110,12 @@ class TrustRule:
     def levels(self, width: Floats, nearest: Floats | None) -> NDArray[np.str_]:
         """Return the level of n rows, ndarray of shape (n,); parameters as in `fit`."""
         error = self.expected(width, nearest)
-        return np.select([error <= HIGH * self.mean, error < LOW * self.mean], LEVELS[:2], LEVELS[2])
+        far, beyond = width > self.width.far, width > self.width.beyond
+        if self.distance is not None and nearest is not None:
+            far, beyond = far | (1 - nearest > self.distance.far), beyond | (1 - nearest > self.distance.beyond)
+        return np.select(
+            [beyond | (error >= LOW * self.mean), far | (error > HIGH * self.mean)], LEVELS[:0:-1], LEVELS[0]
+        )
 
     def judge(self, width: Floats, nearest: Floats | None, unknown: Mapping[str, NDArray[np.bool_]]) -> pl.DataFrame:
         """Judge n rows, each by itself.
@@ -135,10 +143,11 @@ class TrustRule:
         )  # fmt: skip
         grounds = []
         for name, _, signal in signals:
+            bad, good = _GROUNDS[name]
+            worst = signal.high if signal.slope > 0 else signal.far
+            grounds.append(pl.when((pl.col(name) > worst) & (level != "high")).then(pl.lit(bad)))
             if signal.slope > 0:
-                bad, good = _GROUNDS[name]
-                grounds += [pl.when((pl.col(name) > signal.high) & (level != "high")).then(pl.lit(bad)),
-                            pl.when((pl.col(name) < signal.low) & (level != "low")).then(pl.lit(good))]  # fmt: skip
+                grounds.append(pl.when((pl.col(name) < signal.low) & (level != "low")).then(pl.lit(good)))
         strangers = [pl.when(column).then(pl.lit(name)) for name, column in names.items()]
         if strangers:
             listed = pl.concat_str(strangers, separator=" and ", ignore_nulls=True)

@@ -93,8 +93,13 @@ def test_trust_is_fitted_out_of_fold_and_reported_on_the_hold_out(small_run: Sma
     rows = holdout.join(near, on="sample_id", how="left", maintain_order="left").with_columns(
         smape=smape, expected=rule["mean"] + rule["width"]["slope"] * ((pl.col("high_80") / pl.col("low_80")).log()
         - rule["width"]["mean"]) + rule["distance"]["slope"] * (1 - pl.col("near") - rule["distance"]["mean"]),
-    ).with_columns(trust=pl.when(pl.col("expected") <= rule["high"]).then(pl.lit("high"))
-                   .when(pl.col("expected") < rule["low"]).then(pl.lit("fair")).otherwise(pl.lit("low")))  # fmt: skip
+        width=(pl.col("high_80") / pl.col("low_80")).log(), distance=1 - pl.col("near"),
+    )  # fmt: skip
+    far, beyond = (pl.any_horizontal(pl.col(name) > rule[name][worst] for name in ("width", "distance"))
+                   for worst in ("far", "beyond"))  # fmt: skip
+    low, fair = beyond | (pl.col("expected") >= rule["low"]), far | (pl.col("expected") > rule["high"])
+    level = pl.when(low).then(pl.lit("low")).when(fair).then(pl.lit("fair")).otherwise(pl.lit("high"))
+    rows = rows.with_columns(trust=level)
     assert [row["trust"] for row in table] == ["high", "fair", "low"]
     for row in table:
         of = rows.filter(pl.col("trust") == row["trust"])

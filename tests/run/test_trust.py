@@ -40,7 +40,9 @@ def test_the_fit_is_that_of_least_squares(rule: TrustRule) -> None:
     assert rule.expected(width, nearest) == pytest.approx(expected)
     assert rule.mean == pytest.approx(smape.mean())
     levels = rule.levels(width, nearest)
-    assert set(levels[expected <= 0.999 * HIGH * smape.mean()]) == {"high"}
+    # away from the worst tenth of either
+    inner = (width < np.quantile(width, 0.89)) & (nearest > np.quantile(nearest, 0.11))
+    assert set(levels[inner & (expected <= 0.999 * HIGH * smape.mean())]) == {"high"}
     assert set(levels[expected >= 1.001 * LOW * smape.mean()]) == {"low"}
     assert rule.shares == {level: (levels == level).mean() for level in LEVELS}
 
@@ -78,10 +80,25 @@ def test_what_has_nothing_to_do_with_the_error_changes_no_level() -> None:
     made = TrustRule.fit(40 * width + 60 * nearest, width, nearest)
     assert made.distance is not None
     assert made.distance.slope == pytest.approx(0, abs=1e-6)
-    assert (made.levels(width, nearest) == made.levels(width, np.zeros(500))).all()
+    assert (made.levels(width, nearest) == made.levels(width, np.ones(500)))[nearest > 0.11].all()
     same = TrustRule.fit(np.full(500, 30.0), width, None)
-    assert set(same.levels(width, None)) == {"fair"}
-    assert set(same.judge(width, None, {})["reason"]) == {"usual interval"}
+    found = same.judge(width, None, {})
+    assert found["trust"].to_list() == np.where(width > np.quantile(width, 0.99), "low", "fair").tolist()
+    assert found["reason"].to_list() == np.where(
+        width > np.quantile(width, 0.9), "wide interval", "usual interval").tolist()  # fmt: skip
+
+
+def test_where_no_row_was_nothing_is_trusted(rule: TrustRule) -> None:
+    """Onion tarts of nine hundred kilogrammes were all of high trust: the models agreed on what they did not know."""
+    _, _, width, nearest = made_rows(4000, 0)
+    narrow = np.full(3, width.min())
+    far, beyond = np.quantile(nearest, 0.09), np.quantile(nearest, 0.005)
+    steep = TrustRule.fit(100 * width, width, nearest)
+    assert steep.levels(narrow, np.array([nearest.mean(), far, beyond])).tolist() == ["high", "fair", "low"]
+    assert steep.judge(narrow, np.array([1, far, beyond]), {})["reason"].to_list()[2] == "no near comparable"
+    flat = TrustRule.fit(100 * (1 - nearest), width, nearest)
+    asked = np.array([width.mean(), np.quantile(width, 0.95), 99.0])
+    assert flat.levels(asked, np.full(3, nearest.max())).tolist() == ["high", "fair", "low"]
 
 
 def test_grounds_are_said_in_words(rule: TrustRule) -> None:
@@ -118,7 +135,12 @@ def test_a_rule_is_read_as_it_was_written(rule: TrustRule) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"mean": float("nan")}, {"width": None}, {"width": {"slope": -1.0, "mean": 1, "low": 1, "high": 2}}]
+    "change",
+    [
+        {"mean": float("nan")},
+        {"width": None},
+        {"width": dict.fromkeys(("slope", "mean", "low", "high", "far", "beyond"), -1.0)},
+    ],
 )
 def test_a_damaged_rule_is_refused(rule: TrustRule, change: dict[str, Any]) -> None:
     with pytest.raises(ArtifactError, match="rule of trust"):
