@@ -91,7 +91,7 @@ class TrustRule:
 
         signals = [width] if nearest is None else [width, 1 - nearest]
         centred = np.column_stack([signal - signal.mean() for signal in signals])
-        slopes = lsq_linear(centred, smape - smape.mean(), bounds=(0, np.inf)).x
+        slopes = lsq_linear(centred, smape - smape.mean(), bounds=(0, np.inf), method="bvls").x
         found = [
             Signal(float(slope), float(signal.mean()), *np.quantile(signal, (0.25, 0.75, 0.9, 0.99)).tolist())
             for slope, signal in zip(slopes, signals, strict=True)
@@ -151,7 +151,7 @@ class TrustRule:
         strangers = [pl.when(column).then(pl.lit(name)) for name, column in names.items()]
         if strangers:
             listed = pl.concat_str(strangers, separator=" and ", ignore_nulls=True)
-            grounds.append(pl.when((listed != "") & (level != "high")).then(pl.format("unknown {}", listed)))
+            grounds.append(pl.when(listed != "").then(pl.format("unknown {}", listed)))
         said = pl.concat_str([*grounds, pl.lit(None, pl.String)], separator=", ", ignore_nulls=True)
         return table.select("trust", reason=pl.when(said != "").then(said).otherwise(level.replace_strict(_PLAIN)))
 
