@@ -35,7 +35,8 @@ def price_catalogue(
     Parameters
     ----------
     train : Path
-        Catalogue file to learn from (CSV, JSON lines, Parquet, Excel): sample_id, catalog_content, image_link, price.
+        Catalogue file to learn from (CSV, JSON lines, Parquet, Excel), with the columns of catalogue.columns;
+        without that setting sample_id, catalog_content, image_link, price.
     output : Path
         Folder for submission.csv, report.html, metrics.json, run.json, plots/ and model/.
     test : Path, optional

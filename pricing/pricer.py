@@ -112,7 +112,7 @@ class Pricer:
         Parameters
         ----------
         train : path or table
-            Labelled products: sample_id, catalog_content, image_link, price. A table is a DataFrame of polars or
+            Labelled products, with the columns that the roles name. A table is a DataFrame of polars or
             pandas, or a Table of pyarrow.
         test : path or table, optional
             Products to price, without price. Features are fitted on their texts, too.
@@ -157,7 +157,7 @@ class Pricer:
         Parameters
         ----------
         products : path or table
-            n products: sample_id, catalog_content, image_link.
+            n products, with the columns that the model learned from.
         intervals : bool
             Whether to add the prediction intervals.
         images : str or Path, optional
@@ -221,7 +221,7 @@ class Pricer:
         Parameters
         ----------
         catalogue : str or Path
-            CSV, JSON lines, Parquet or Excel: sample_id, catalog_content, image_link.
+            CSV, JSON lines, Parquet or Excel, with the columns that the model learned from.
         output : str or Path
             CSV file of the prices.
         images : str or Path, optional

@@ -86,8 +86,8 @@ def _price(found: Found) -> None:
              and not column.called("fees")]  # fmt: skip
     unsure = ""
     if not named:
-        named = found.columns("price")
-        unsure = "taken for the price as its values name a currency"
+        named = found.columns("price") or [column for column in found.columns("number") if column.called("price_else")]
+        unsure = "taken for the price as its values name a currency, or for want of another"
     if not named:
         found.lacking["price"] = "no column looks like a price: name it"
         return

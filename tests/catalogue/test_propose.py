@@ -205,6 +205,11 @@ def test_of_several_prices_the_plainest_is_taken_and_where_none_is_plain_the_oth
     none = propose_roles(made.rename({"a": "retail_price", "b": "discounted_price"})).of("price")[0]
     assert none.facts.name == "retail_price"
     assert "beside 'discounted_price'" in none.unsure
+    joined = propose_roles(made.rename({"a": "saleprice", "b": "itemprice"})).of("price")[0]
+    assert (joined.facts.name, joined.unsure) == ("itemprice", "")
+    last = propose_roles(made.rename({"a": "amount", "b": "stock"})).of("price")[0]
+    assert last.facts.name == "amount"
+    assert last.unsure
 
 
 def test_times_that_are_read_are_proposed_one_of_them() -> None:
