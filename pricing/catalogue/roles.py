@@ -51,7 +51,7 @@ def composed_text(roles: ColumnsConfig) -> pl.Expr:
         for place, column in enumerate(roles.category, start=1)
     ]
     if roles.title is None and len(texts) == 1:
-        return _lines([texts[0], *categories]) if categories else texts[0]
+        return _lines([_written(texts[0]), *categories]) if categories else texts[0]
     title = [_line("Item Name", pl.col(role_name("title", roles.title)))] if roles.title else []
     prose = [_line("Product Description", pl.concat_str(texts, separator=" "))] if texts else []
     return _lines([*title, *categories, *prose])
@@ -62,12 +62,15 @@ def _plain(text: pl.Expr) -> pl.Expr:
 
 
 def _line(label: str, text: pl.Expr) -> pl.Expr:
-    """A labelled line; "" where the text is empty."""
-    plain = _plain(text)
-    return pl.when(plain != "").then(pl.format(f"{label}: {{}}", plain)).otherwise(pl.lit(""))
+    """A labelled line; null where the text is empty."""
+    return pl.format(f"{label}: {{}}", _written(_plain(text)))
 
 
 def _lines(parts: list[pl.Expr]) -> pl.Expr:
-    """Lines below each other, without the empty ones."""
-    written = [pl.when(part != "").then(part) for part in parts]
-    return pl.concat_str(*written, separator="\n", ignore_nulls=True)
+    """Lines below each other, without those that are null."""
+    return pl.concat_str(*parts, separator="\n", ignore_nulls=True)
+
+
+def _written(text: pl.Expr) -> pl.Expr:
+    """Texts with null for "": a condition would work the text out twice."""
+    return text.map_batches(lambda values: values.set(values == "", None), pl.String, is_elementwise=True)
