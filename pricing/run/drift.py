@@ -20,10 +20,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pricing.catalogue.plain_text import plain_text
 from pricing.features.engineer import CHUNK
 from pricing.features.load import FeatureSchema, FeatureSet
 from pricing.features.schema import NUMBER, Column, one_with_role
-from pricing.features.sections import split_sections
 from pricing.metrics.stability import (
     FEWEST_ROWS,
     MODERATE,
@@ -139,8 +139,9 @@ class DriftReference:
             return None
         unknown, total = 0, 0
         for start in range(0, frame.height, CHUNK):
-            texts = split_sections(frame.slice(start, CHUNK))["text"]
-            words = texts.str.to_lowercase().str.extract_all(_WORD).list.explode(empty_as_null=False)
+            plain = plain_text(pl.col("catalog_content").fill_null("")).str.to_lowercase()
+            texts = frame.slice(start, CHUNK).select(text=plain)["text"]
+            words = texts.str.extract_all(_WORD).list.explode(empty_as_null=False)
             unknown += int((~words.is_in(self.vocabulary.implode())).sum())
             total += len(words)
         return unknown / total if total else None
