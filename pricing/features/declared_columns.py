@@ -136,35 +136,15 @@ class DeclaredColumns:
         factor = unit_name(pl.col("unit")).replace_strict(factors, default=None, return_dtype=pl.Float64)
         return self._read(frame, column).select(pl.col("value") * factor).to_series()
 
-    def read_terms(self, sections: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
-        """Add what the sparse matrix reads of the categories of n rows.
+    def terms(self, table: pl.DataFrame) -> pl.Series:
+        """Return the terms of n rows of `transform`, List(String).
 
-        Parameters
-        ----------
-        sections : DataFrame
-            n rows as `pricing.features.sections.split_sections` gives them.
-        table : DataFrame
-            The same rows' declared columns, as `transform` gives them.
-
-        Returns
-        -------
-        DataFrame
-            The sections with ``category_terms`` (List(String): each column's and level's value, and each pair of two
-            columns' values) and ``title_terms`` (String: the title, then the categories that are words).
+        They are each column's and level's value, and each pair of two columns' values.
         """
-        named = [column.name for column in self.columns if column.kind == CATEGORY]
-        single = [_term([name]) for name in named]
+        single = [_term([column.name]) for column in self.columns if column.kind == CATEGORY]
         pairs = combinations(self._paired(), 2)
         paired = [_term([left, right]) for (left, one), (right, other) in pairs if one != other]
-        whole = [role_name("category", column) for column in self.roles.category]
-        spoken = [pl.when(pl.col(name).str.contains(r"\p{L}")).then(name) for name in whole]
-        read = table.select(
-            pl.concat_list([*single, *paired]).list.drop_nulls().alias("category_terms"),
-            pl.concat_str(spoken, separator=" ", ignore_nulls=True).alias("spoken"),
-        )
-        return sections.hstack(read.select("category_terms")).with_columns(
-            title_terms=pl.concat_str("item_name", read["spoken"], separator=" ")
-        )
+        return table.select(pl.concat_list([*single, *paired]).list.drop_nulls()).to_series()
 
 
 def _term(names: Sequence[str]) -> pl.Expr:

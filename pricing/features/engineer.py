@@ -119,7 +119,9 @@ class FeatureEngineer:
         declared = self.declared.transform(frame)
         sections = self.declared.state_amounts(sections, frame)
         sections = sections.hstack(declared)
-        return self.declared.read_terms(sections, declared) if self.declared.roles.category else sections
+        if not self.declared.roles.category:
+            return sections
+        return sections.with_columns(self.declared.terms(declared).alias("category_terms"))
 
     def _tabular(self, sections: pl.DataFrame) -> pl.DataFrame:
         families = (
