@@ -124,8 +124,8 @@ class TfidfSpace:
     config : TfidfConfig
         Vocabularies, n-grams and components.
     categories : bool
-        Whether declared categories are read, as a block of their own. Neither the SVD nor the spaces of comparables have
-        them: with them LightGBM is 0.6 worse on the second marketplace.
+        Whether declared categories are read, as a block of their own. The SVD and the spaces of comparables are without
+        them: LightGBM is 0.6 better so on the second marketplace.
     """
 
     def __init__(self, config: TfidfConfig, categories: bool = False) -> None:
