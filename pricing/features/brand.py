@@ -24,8 +24,9 @@ COLUMNS = (
     *make_columns("brand", ("brand_frequency", "brand_words", "brand_known", "brand_position"),
                   roles={"brand_frequency": "brand_frequency"}),
     *make_columns("sub_brand", ("sub_brand_frequency",)),
-    *make_columns("brand", (), ("brand",), roles={"brand": "brand"}),
-    *make_columns("sub_brand", (), ("sub_brand",), roles={"sub_brand": "sub_brand"}),
+    *make_columns("brand", (), ("brand",), roles={"brand": "brand"}, values={"brand": "brand"}),
+    *make_columns("sub_brand", (), ("sub_brand",), roles={"sub_brand": "sub_brand"},
+                  values={"sub_brand": "product line"}),
 )  # fmt: skip
 LONGEST = 4
 #: of the titles that hold a word, the share that must begin with it

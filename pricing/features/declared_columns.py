@@ -14,7 +14,7 @@ import polars as pl
 from pricing.catalogue.roles import role_name
 from pricing.config.columns import ColumnsConfig
 from pricing.features.fields import read_values, unit_name
-from pricing.features.schema import CATEGORY, NUMBER, Column
+from pricing.features.schema import CATEGORY, NUMBER, WORDS, Column
 from pricing.features.units import UNITS
 
 MOST_LEVELS = 5
@@ -57,22 +57,19 @@ class DeclaredColumns:
     def columns(self) -> tuple[Column, ...]:
         """The columns that `transform` gives, numbers first."""
         made = []
-        for column in self.roles.number:
-            name = role_name("number", column)
-            made.append(Column(name, NUMBER, "declared", "number", f"the column {column}"))
-            made.append(Column(f"{name} log", NUMBER, "declared", "number", f"the column {column}, logarithm"))
-        for column in self.roles.amount:
-            name = role_name("amount", column)
-            made.append(Column(name, NUMBER, "declared", "declared_amount", f"the column {column}"))
-            made.append(Column(f"{name} log", NUMBER, "declared", "declared_amount", f"the column {column}, logarithm"))
+        said = WORDS["declared"]
+        for role, kind in (("number", "number"), ("declared_amount", "amount")):
+            for column in self.roles.roles()[kind]:
+                name, words = role_name(kind, column), said[kind].format(column=column)
+                made.append(Column(name, NUMBER, "declared", role, words))
+                made.append(Column(f"{name} log", NUMBER, "declared", role, said["log"].format(column=column)))
         for column in self.roles.category:
             name = role_name("category", column)
-            made.append(Column(name, CATEGORY, "declared", "category", f"the column {column}"))
+            made.append(Column(name, CATEGORY, "declared", "category", said["category"].format(column=column), column))
             for level in self._levels(column):
-                words = (
-                    f"the column {column}, first {level} levels" if level > 1 else f"the column {column}, first level"
-                )
-                made.append(Column(f"{name} {level}", CATEGORY, "declared", "category", words))
+                which, values = ("level", "level_values") if level == 1 else ("levels", "levels_values")
+                words, values = (said[key].format(column=column, level=level) for key in (which, values))
+                made.append(Column(f"{name} {level}", CATEGORY, "declared", "category_level", words, values))
         return tuple(made)
 
     def _paired(self) -> list[tuple[str, str]]:

@@ -30,9 +30,9 @@ from pricing.features import brand, quantity, text_statistics, words
 from pricing.features.brand import BrandNames
 from pricing.features.comparables import ComparableIndex
 from pricing.features.declared_columns import DeclaredColumns
-from pricing.features.keywords import keyword_features, keyword_names
+from pricing.features.keywords import keyword_columns, keyword_features
 from pricing.features.load import ID, FeatureSchema, FeatureSet, load_features, save_features
-from pricing.features.schema import CATEGORY, make_columns
+from pricing.features.schema import CATEGORY, WORDS, make_columns
 from pricing.features.sections import split_sections
 from pricing.features.tfidf import TfidfSpace
 from pricing.store.artifacts import read_json, write_json
@@ -222,16 +222,16 @@ class FeatureEngineer:
 
     @property
     def schema(self) -> FeatureSchema:
-        """Names of the columns in order."""
-        config, space = self.config, self._fitted()[1]
+        """The columns in order, and the widths of the matrices."""
+        config, space, directions = self.config, self._fitted()[1], self._svd_names()
         made = (
             *quantity.COLUMNS,
             *text_statistics.COLUMNS,
-            *make_columns("keywords", keyword_names(config.quality_keywords, config.discount_keywords)),
+            *keyword_columns(config.quality_keywords, config.discount_keywords),
             *words.COLUMNS,
             *brand.COLUMNS,
             *self.declared.columns,
-            *make_columns("svd", self._svd_names()),
+            *make_columns("svd", directions, words=dict.fromkeys(directions, WORDS["svd"]["direction"])),
         )
         ordered = tuple(sorted(made, key=lambda column: column.kind == CATEGORY))
         return FeatureSchema(ordered, space.columns, space.spaces(), self.embedder.width if self.embedder else 0)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
+from pricing.features.schema import WORDS, Column, make_columns
 from pricing.features.vocabulary import VOCABULARY
 
 #: claims that are the same in every catalogue: name -> alternatives
@@ -25,14 +26,25 @@ def _slug(word: str) -> str:
     return "".join(letter if letter.isalnum() else "_" for letter in word.lower())
 
 
-def keyword_names(quality: Sequence[str], discount: Sequence[str]) -> list[str]:
-    """Names of the columns that `keyword_features` makes."""
-    return [
-        *(f"quality_{_slug(word)}" for word in quality),
-        *(f"discount_{_slug(word)}" for word in discount),
-        *(f"claim_{name}" for name in CLAIMS),
-        "quality_count", "has_quality", "discount_count", "has_discount", "claim_count",
-    ]  # fmt: skip
+def _listed(quality: Sequence[str], discount: Sequence[str]) -> dict[str, dict[str, Sequence[str]]]:
+    """Of each kind of keyword its columns, with the words that each looks for."""
+    return {
+        "quality": {f"quality_{_slug(word)}": (word,) for word in quality},
+        "discount": {f"discount_{_slug(word)}": (word,) for word in discount},
+        "claim": {f"claim_{name}": words for name, words in CLAIMS.items()},
+    }
+
+
+def keyword_columns(quality: Sequence[str], discount: Sequence[str]) -> tuple[Column, ...]:
+    """Return the columns that `keyword_features` makes."""
+    said = WORDS["keywords"]
+    own = {
+        name: said[kind].format(word=", ".join(words))
+        for kind, columns in _listed(quality, discount).items()
+        for name, words in columns.items()
+    }
+    counts = ("quality_count", "has_quality", "discount_count", "has_discount", "claim_count")
+    return (*make_columns("keywords", own, words=own), *make_columns("keywords", counts))
 
 
 def keyword_features(sections: pl.DataFrame, quality: Sequence[str], discount: Sequence[str]) -> pl.DataFrame:
@@ -48,23 +60,19 @@ def keyword_features(sections: pl.DataFrame, quality: Sequence[str], discount: S
     Returns
     -------
     DataFrame
-        n rows, columns `keyword_names` (Float64): 0 or 1 a keyword and a claim, how many different quality words,
+        n rows, `keyword_columns` (Float64): 0 or 1 a keyword and a claim, how many different quality words,
         discount words and claims the text has, and whether it has any.
     """
-    groups = {
-        **{f"quality_{_slug(word)}": (word,) for word in quality},
-        **{f"discount_{_slug(word)}": (word,) for word in discount},
-        **{f"claim_{name}": words for name, words in CLAIMS.items()},
-    }
+    listed = _listed(quality, discount)
+    groups = {name: words for columns in listed.values() for name, words in columns.items()}
     flags = flag_words(sections.select(text=normalized_words(pl.col("prose")))["text"], groups)
     counts = []
-    for prefix in ("quality", "discount", "claim"):
-        members = [name for name in flags.columns if name.startswith(f"{prefix}_")]
-        count = pl.sum_horizontal(members) if members else pl.lit(0.0)
-        counts.append(count.alias(f"{prefix}_count"))
-        if prefix != "claim":
-            counts.append((count > 0).cast(pl.Float64).alias(f"has_{prefix}"))
-    return flags.with_columns(counts).select(keyword_names(quality, discount))
+    for kind, columns in listed.items():
+        count = pl.sum_horizontal(list(columns)) if columns else pl.lit(0.0)
+        counts.append(count.alias(f"{kind}_count"))
+        if kind != "claim":
+            counts.append((count > 0).cast(pl.Float64).alias(f"has_{kind}"))
+    return flags.with_columns(counts).select(column.name for column in keyword_columns(quality, discount))
 
 
 def flag_words(texts: pl.Series, groups: Mapping[str, Sequence[str]]) -> pl.DataFrame:

@@ -6,10 +6,12 @@ them. For the ridge and the target means that is done by inner folds of whole gr
 without the row's own group, and only those that the fold learns from have a price here.
 """
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+from pydantic import TypeAdapter
 from threadpoolctl import threadpool_limits
 
 from pricing.config.features import PriceFeaturesConfig
@@ -19,12 +21,12 @@ from pricing.features.files import read_arrays
 from pricing.features.load import ID, RIDGE, FeatureSet, Nearest
 from pricing.features.neighbour_prices import SUMMARY, Amounts, summarise
 from pricing.features.price_ridge import PriceRidge
-from pricing.features.schema import Column, make_columns, with_role
+from pricing.features.schema import WORDS, Column, make_columns
 from pricing.features.target_means import TargetMeans
 from pricing.store.artifacts import read_json, write_json
 from pricing.store.tables import read_table, reading
 
-ENCODED = ("brand", "sub_brand", "category")
+ENCODED = ("brand", "sub_brand", "category", "category_level")
 """Roles of the categories whose mean prices are features."""
 
 
@@ -60,6 +62,8 @@ class PriceFeatures:
         self.seed = seed
         self.threads = threads
         self.ridge: PriceRidge | None = None
+        # categories whose mean prices are features
+        self.encoded: tuple[Column, ...] = ()
         self.means = TargetMeans((), self.config.brand_prior)
         self.spaces: list[str] = []
         self.log_price = np.zeros(0)
@@ -72,12 +76,21 @@ class PriceFeatures:
     @property
     def columns(self) -> tuple[Column, ...]:
         """The columns in order."""
-        encoded = [f"price_{name}_{what}" for name in self.means.columns for what in ("mean", "count")]
-        compared = [f"price_{space}_{name}" for space in self.spaces for name in SUMMARY]
+        said, summaries = WORDS["means"], WORDS["comparables"]
+        encoded = {
+            f"price_{column.name}_{what}": said[what].format(values=column.values)
+            for column in self.encoded
+            for what in ("mean", "count")
+        }
+        compared = {
+            f"price_{space}_{name}": f"{summaries[name]} (compared {WORDS['spaces'][space]})"
+            for space in self.spaces for name in SUMMARY
+        }  # fmt: skip
+        nearest = {f"price_{space}_similarity": "similarity" for space in self.spaces}
         return (
-            *make_columns("ridge", ("price_ridge", "price_ridge_per_unit")),
-            *make_columns("means", encoded),
-            *make_columns("comparables", compared),
+            *make_columns("ridge", ("price_ridge", "price_ridge_per_unit"), roles={"price_ridge": "ridge"}),
+            *make_columns("means", encoded, words=encoded),
+            *make_columns("comparables", compared, words=compared, roles=nearest),
         )
 
     def fit(self, features: FeatureSet, log_price: np.ndarray, groups: np.ndarray) -> "PriceFeatures":
@@ -103,7 +116,8 @@ class PriceFeatures:
             raise SchemaError(f"sample_id {features.ids[int(np.flatnonzero(~np.isfinite(log_price))[0])]!r}: no price")
         with threadpool_limits(self.threads):
             self.ridge = self._new_ridge().fit(features, log_price)
-        self.means = self._new_means(features).fit(features.tabular, log_price)
+        self.encoded = tuple(column for column in features.schema.columns if column.role in ENCODED)
+        self.means = self._new_means().fit(features.tabular, log_price)
         self.log_price = np.asarray(log_price, dtype=np.float64)
         self._price_labelled(features)
         self._learning = features
@@ -114,8 +128,8 @@ class PriceFeatures:
         config = self.config
         return PriceRidge(config.ridge_alpha, config.ridge_tabular_weight, config.ridge_interaction_weight)
 
-    def _new_means(self, features: FeatureSet) -> TargetMeans:
-        return TargetMeans(with_role(features.schema.columns, *ENCODED), self.config.brand_prior)
+    def _new_means(self) -> TargetMeans:
+        return TargetMeans([column.name for column in self.encoded], self.config.brand_prior)
 
     def _price_labelled(self, features: FeatureSet) -> None:
         if features.nearest is None or not self.config.neighbours:
@@ -157,7 +171,7 @@ class PriceFeatures:
                 log_ridge[held] = (
                     inner.fit_matrix(matrix[rest], self.log_price[rest]).predict_matrix(matrix[held])
                 )  # fmt: skip
-            means = self._new_means(features).fit(features.tabular.filter(rest), self.log_price[rest])
+            means = self._new_means().fit(features.tabular.filter(rest), self.log_price[rest])
             for name, values in means.transform(features.tabular.filter(held)).items():
                 encoded[name][held] = values
         return self._table(features, log_ridge, encoded, np.full(len(features), np.nan))
@@ -243,7 +257,7 @@ class PriceFeatures:
             "config": self.config.model_dump(mode="json"),
             "seed": self.seed,
             "spaces": self.spaces,
-            "encoded": self.means.columns,
+            "encoded": [asdict(column) for column in self.encoded],
         }
         write_json(folder / "price_features.json", record)
         self.ridge.save(folder)
@@ -263,7 +277,9 @@ class PriceFeatures:
         with reading(path, "price features"):
             record = read_json(path)
             loaded = cls(PriceFeaturesConfig.model_validate(record["config"]), int(record["seed"]))
-            loaded.means = TargetMeans.from_table(read_table(folder / "target_means.parquet"), record["encoded"])
+            loaded.encoded = TypeAdapter(tuple[Column, ...]).validate_python(record["encoded"])
+            names = [column.name for column in loaded.encoded]
+            loaded.means = TargetMeans.from_table(read_table(folder / "target_means.parquet"), names)
             loaded.spaces = [str(space) for space in record["spaces"]]
             arrays = read_arrays(folder / "labelled.npz")
             loaded.labelled_price = arrays["log_price"]

@@ -1,11 +1,21 @@
-"""What the columns of features are: the one schema that features, members, kernel, report and documents read."""
+"""What the columns of features are: the one schema that features, members, kernel, report and documents read.
 
+The columns' words stand in schema.toml: that file counts as code of this module in cache keys.
+"""
+
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib import resources
 from typing import Literal
 
 NUMBER: Literal["number"] = "number"
 CATEGORY: Literal["category"] = "category"
+
+WORDS: dict[str, dict[str, str]] = tomllib.loads(
+    (resources.files("pricing.features") / "schema.toml").read_text(encoding="utf-8")
+)
+"""By family the words of its columns, and what those of names that depend on data are made of."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +35,8 @@ class Column:
         What it says, where others need to know: ``log_amount``, ``brand``, ``category`` ...; empty for most.
     words : str
         What it is, in the words of somebody who did not make it.
+    values : str
+        What a category's values are called, as in "products of the same brand"; empty where nothing is said of them.
     """
 
     name: str
@@ -32,17 +44,30 @@ class Column:
     family: str
     role: str = ""
     words: str = ""
+    values: str = ""
 
 
 def make_columns(
     family: str, numbers: Iterable[str], categories: Iterable[str] = (), *, roles: Mapping[str, str] | None = None,
-    words: Mapping[str, str] | None = None,
+    words: Mapping[str, str] | None = None, values: Mapping[str, str] | None = None,
 ) -> tuple[Column, ...]:  # fmt: skip
-    """Return the columns of one family, numbers first, with their roles and words by name."""
+    """Return the columns of one family, numbers first, with what is said of them by name.
+
+    Parameters
+    ----------
+    family : str
+        As `Column.family`.
+    numbers, categories : iterables of str
+        Names.
+    roles, words, values : mappings of str to str, optional
+        Name to role, words and what the values are called. Words are by default those of the family in `WORDS`.
+    """
     kinds: list[tuple[str, Literal["number", "category"]]] = [(name, NUMBER) for name in numbers]
     kinds += [(name, CATEGORY) for name in categories]
+    said = WORDS.get(family, {}) if words is None else words
     return tuple(
-        Column(name, kind, family, (roles or {}).get(name, ""), (words or {}).get(name, "")) for name, kind in kinds
+        Column(name, kind, family, (roles or {}).get(name, ""), said.get(name, ""), (values or {}).get(name, ""))
+        for name, kind in kinds
     )
 
 
