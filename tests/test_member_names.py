@@ -12,12 +12,12 @@ MEMBERS_ROOM = "pricing.members."
 EVERYWHERE = ("pricing/members/registry.py", "pricing/members/tuning/")
 """Where members are listed, and where their settings are searched."""
 ALSO = {
-    # ridge regression is a technique of its own in features and stack, and the price features have a column of its
+    # ridge regression is a technique of its own in features and stack, and the price features have a family of its
     # predictions, which these modules read
     "ridge": (
         "pricing/config/", "pricing/ensemble/", "pricing/features/", "pricing/members/fold_rows.py",
-        "pricing/members/multimodal/fitting.py", "pricing/members/multimodal/settings.py",
-        "pricing/report/feature_words.py", "pricing/run/model.py",
+        "pricing/members/kernels/kernel.py", "pricing/members/multimodal/fitting.py",
+        "pricing/members/multimodal/settings.py", "pricing/run/model.py",
     ),
 }  # fmt: skip
 """Words that mean something else too: where."""

@@ -35,11 +35,17 @@ def _listed(quality: Sequence[str], discount: Sequence[str]) -> dict[str, dict[s
     }
 
 
+def _either(words: Sequence[str]) -> str:
+    """Return "a", "a or b", "a, b or c"."""
+    *first, last = words
+    return f"{', '.join(first)} or {last}" if first else last
+
+
 def keyword_columns(quality: Sequence[str], discount: Sequence[str]) -> tuple[Column, ...]:
     """Return the columns that `keyword_features` makes."""
     said = WORDS["keywords"]
     own = {
-        name: said[kind].format(word=", ".join(words))
+        name: said[kind].format(words=_either(words))
         for kind, columns in _listed(quality, discount).items()
         for name, words in columns.items()
     }

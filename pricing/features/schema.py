@@ -71,6 +71,11 @@ def make_columns(
     )
 
 
+def term_name(column: int) -> str:
+    """Return what models that read single columns of the sparse matrix call one of them."""
+    return f"tfidf_{column}"
+
+
 def with_role(columns: Iterable[Column], *roles: str) -> list[str]:
     """Return the names of the columns that have one of the roles, in the columns' order."""
     return [column.name for column in columns if column.role in roles]

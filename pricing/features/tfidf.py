@@ -20,6 +20,7 @@ from pricing.config.features import TfidfConfig
 from pricing.errors import SchemaError
 from pricing.features.files import read_arrays
 from pricing.features.ngrams import CharacterNgrams, WordNgrams
+from pricing.features.schema import WORDS, term_name
 from pricing.store.artifacts import read_json
 from pricing.store.tables import reading
 
@@ -236,3 +237,17 @@ class TfidfSpace:
         if space.components.ndim != 2 or space.components.shape[1] != space._text_columns():
             raise SchemaError(f"{folder}: components {space.components.shape}, expected (k, {space._text_columns()})")
         return space
+
+
+def term_words(folder: Path) -> dict[str, str]:
+    """Return what each column of the matrix is, in words, by the name that models which read it give it.
+
+    Parameters
+    ----------
+    folder : Path
+        Where `TfidfSpace.save` wrote the terms.
+    """
+    with reading(folder, "terms"):
+        listed: dict[str, list[str]] = read_json(folder / "terms.json")
+        said = [WORDS["terms"][block].format(term=term) for block, terms in listed.items() for term in terms]
+    return {term_name(column): words for column, words in enumerate(said)}

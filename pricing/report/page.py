@@ -5,6 +5,7 @@ jinja2's autoescape.
 """
 
 import logging
+import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -20,7 +21,6 @@ from pricing.errors import InputError
 from pricing.metrics.price_metrics import calculate_metrics_by_quantile, evaluate_predictions
 from pricing.metrics.rounding import shown_price
 from pricing.metrics.segments import SEGMENTS
-from pricing.report.feature_words import PAGE_WORDS, feature_words
 from pricing.report.findings import data_findings
 from pricing.report.leaderboard import latest_words, model_rows
 from pricing.report.plots import mean_importance
@@ -33,6 +33,11 @@ from pricing.report.timeline import timeline
 from pricing.store.artifacts import read_json
 
 logger = logging.getLogger(__name__)
+
+PAGE_WORDS: dict[str, dict[str, str]] = tomllib.loads(
+    (resources.files("pricing.report") / "templates" / "words.toml").read_text(encoding="utf-8")
+)
+"""What the page says of plots and counts; the file's comments say of which."""
 
 _QUANTILES = {"q000": "minimum", "q050": "median", "q100": "maximum", "mean": "mean"}
 
@@ -201,8 +206,7 @@ def _inlined(plots: Path) -> dict[str, dict[str, str]]:
 def _drivers(importance: pl.DataFrame | None) -> list[dict[str, Any]]:
     if importance is None:
         return []
-    rows = mean_importance(importance).head(10).to_dicts()
-    return [{**row, "words": feature_words(row["feature"])} for row in rows]
+    return mean_importance(importance).head(10).to_dicts()
 
 
 def _catalogue(summary: Mapping[str, Any]) -> dict[str, list[tuple[Any, ...]]]:

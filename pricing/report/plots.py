@@ -183,7 +183,7 @@ def plot_importance(importance: pl.DataFrame) -> Figure:
     Parameters
     ----------
     importance : DataFrame
-        ``member``, ``feature``, ``importance``; shares are taken within each member.
+        ``member``, ``feature``, ``importance``, ``words``; shares are taken within each member.
     """
     shares = mean_importance(importance).head(20).reverse()
     figure, (axis,) = new_figure(7.0, max(2.2, 0.27 * len(shares) + 0.9))
@@ -195,12 +195,12 @@ def plot_importance(importance: pl.DataFrame) -> Figure:
 
 
 def mean_importance(importance: pl.DataFrame) -> pl.DataFrame:
-    """``feature`` and ``share`` (sum 1), largest first; every member counts the same."""
-    members = importance.group_by("member", "feature").agg(pl.col("importance").sum())
+    """``feature``, ``words`` and ``share`` (sum 1), largest first; every member counts the same."""
+    members = importance.group_by("member", "feature", "words").agg(pl.col("importance").sum())
     total = pl.col("importance").sum().over("member")
     shares = members.with_columns(share=pl.when(total > 0).then(pl.col("importance") / total).otherwise(0.0))
     count = max(1, shares["member"].n_unique())
-    found = shares.group_by("feature").agg(pl.col("share").sum() / count)
+    found = shares.group_by("feature", "words").agg(pl.col("share").sum() / count)
     return found.sort("share", "feature", descending=[True, False])
 
 

@@ -83,7 +83,7 @@ def read_run_folder(path: Path) -> RunFolder:
         _record(path / "metrics.json"),
         _table(tables / "oof.parquet", ["sample_id", "price", "stack"]),
         _table(tables / "holdout.parquet", ["sample_id", "price", "stack"]),
-        _table(tables / "importance.parquet", ["member", "feature", "importance"]),
+        _table(tables / "importance.parquet", ["member", "feature", "importance", "words"]),
         _table(tables / "curves.parquet", ["member", "fold", "round", "split", "metric", "value"]),
         _table(tables / "products.parquet", ["sample_id", "catalog_content"]),
         _table(tables / "comparables.parquet", list(COMPARABLES)),

@@ -11,7 +11,8 @@ import polars as pl
 from pricing.catalogue.split import LABELLED
 from pricing.ensemble.stack import Ensemble
 from pricing.errors import ArtifactError
-from pricing.features.load import ID, load_features
+from pricing.features.load import ID, load_features, load_price_columns
+from pricing.features.schema import Column
 from pricing.metrics.price_metrics import smape_per_row
 from pricing.run.drift import DriftReference, known_words
 from pricing.run.trust import Floats, TrustRule, calibration, nearest_cosines
@@ -41,8 +42,8 @@ def write_doubt(
     """
     oof, holdout = (read_table(ensemble / f"{name}.parquet") for name in ("oof", "holdout"))
     labelled = load_features(features, "labelled")
-    spaces = list(labelled.nearest.spaces) if labelled.nearest else []
-    nearest = _out_of_fold(oof, price_features, spaces)
+    columns = load_price_columns(price_features["fold_0"])
+    nearest = _out_of_fold(oof, price_features, columns)
     price, stack = (oof[name].cast(pl.Float64).to_numpy() for name in ("price", "stack"))
     rule = TrustRule.fit(smape_per_row(price, stack), _widths(ensemble, oof), nearest)
     write_json(folder / "trust.json", rule.to_dict())
@@ -54,26 +55,26 @@ def write_doubt(
         labelled.reorder(oof[ID]), labelled.reorder(holdout[ID]), held, vocabulary, stack, nearest
     )
     reference.save(folder / "drift")
-    return {"rule": rule.to_dict(), "holdout": _judge(rule, holdout, price_features, spaces)}
+    return {"rule": rule.to_dict(), "holdout": _judge(rule, holdout, price_features, columns)}
 
 
 def _judge(
-    rule: TrustRule, holdout: pl.DataFrame, price_features: Mapping[str, Path], spaces: list[str]
+    rule: TrustRule, holdout: pl.DataFrame, price_features: Mapping[str, Path], columns: tuple[Column, ...]
 ) -> list[dict[str, Any]] | None:
     if holdout.is_empty():
         return None
-    columns = ("price", "stack", f"low_{WIDTH}", f"high_{WIDTH}")
-    price, stack, low, high = (holdout[name].cast(pl.Float64).to_numpy() for name in columns)
-    nearest = nearest_cosines(_read(price_features["fold_0"], holdout[ID]), spaces)
+    read = ("price", "stack", f"low_{WIDTH}", f"high_{WIDTH}")
+    price, stack, low, high = (holdout[name].cast(pl.Float64).to_numpy() for name in read)
+    nearest = nearest_cosines(_read(price_features["fold_0"], holdout[ID]), columns)
     return calibration(rule.levels(np.log(high / low), nearest), price, stack)
 
 
-def _out_of_fold(oof: pl.DataFrame, price_features: Mapping[str, Path], spaces: list[str]) -> Floats | None:
+def _out_of_fold(oof: pl.DataFrame, price_features: Mapping[str, Path], columns: tuple[Column, ...]) -> Floats | None:
     """Cosines of the nearest comparables that each row's own fold learnt from, of shape (n,)."""
     found = np.zeros(oof.height)
     for fold in oof["fold"].unique().sort():
         rows = (oof["fold"] == fold).to_numpy()
-        cosines = nearest_cosines(_read(price_features[f"fold_{fold}"], oof.filter(rows)[ID]), spaces)
+        cosines = nearest_cosines(_read(price_features[f"fold_{fold}"], oof.filter(rows)[ID]), columns)
         if cosines is None:
             return None
         found[rows] = cosines

@@ -35,7 +35,6 @@ from pricing.metrics.stability import (
     read_distribution,
     stability_index,
 )
-from pricing.report.feature_words import feature_words
 from pricing.store.artifacts import read_json, write_json
 from pricing.store.tables import read_table, reading
 
@@ -101,7 +100,7 @@ class DriftReference:
             else:
                 # an unknown brand is one of the rare ones, and training has none that it does not know
                 made = ValueDistribution.of(values, missing=column.family not in _LEARNT)
-            found[column.name] = made, column.words or feature_words(column.name) or column.name
+            found[column.name] = made, column.words or column.name
         found[PRICE] = NumberDistribution.of(pl.Series(price)), "the predicted price"
         known = {name: training.tabular[name].unique().sort() for name in _categories(training.schema)}
         reference = cls(
@@ -239,11 +238,7 @@ def _compared(schema: FeatureSchema) -> list[Column]:
 
 def _categories(schema: FeatureSchema) -> dict[str, str]:
     """Declared category to what the shop calls it; the levels of a path are the path's."""
-    return {
-        column.name: column.words.removeprefix("the column ")
-        for column in schema.columns
-        if column.role == "category" and column.name.rpartition(" ")[0] not in schema.categorical
-    }
+    return {column.name: column.values for column in schema.columns if column.role == "category"}
 
 
 def known_words(terms: Sequence[str]) -> pl.Series:

@@ -11,8 +11,10 @@ from pricing.catalogue.split import LABELLED
 from pricing.config.ensemble import ReportConfig
 from pricing.download.images import Images
 from pricing.features.comparables import find_comparables
-from pricing.features.load import FeatureSet, load_features
+from pricing.features.load import FeatureSet, load_features, load_price_columns
 from pricing.features.neighbour_prices import Amounts
+from pricing.features.schema import with_role
+from pricing.features.tfidf import term_words
 from pricing.features.units import BASE_UNITS
 from pricing.metrics.segments import product_categories, product_segments
 from pricing.report.run_folder import COMPARABLES, shown_title
@@ -22,8 +24,9 @@ _COMPARABLES = 5
 
 
 def write_evaluation(
-    folder: Path, catalogue: Path, folds: Path, features: Path, images: Images | None, ensemble: Path,
-    members: Mapping[str, Mapping[str, Path]], config: ReportConfig, seed: int,
+    folder: Path, catalogue: Path, folds: Path, features: Path, images: Images | None,
+    price_features: Mapping[str, Path], ensemble: Path, members: Mapping[str, Mapping[str, Path]],
+    config: ReportConfig, seed: int,
 ) -> None:  # fmt: skip
     """Fill the ``evaluation`` folder of a run.
 
@@ -32,7 +35,7 @@ def write_evaluation(
     folder : Path
         Existing folder; receives oof.parquet, holdout.parquet, importance.parquet, curves.parquet, products.parquet,
         comparables.parquet and images/.
-    catalogue, folds, features, ensemble, members, seed
+    catalogue, folds, features, price_features, ensemble, members, seed
         As in `pricing.run.outputs.write_outputs`.
     images : Images or None
         Images by link; None without.
@@ -41,8 +44,9 @@ def write_evaluation(
     """
     for name in ("oof.parquet", "holdout.parquet"):
         (folder / name).write_bytes((ensemble / name).read_bytes())
-    _write_training(folder, members)
     read = load_features(features, "labelled")
+    columns = (*read.schema.columns, *load_price_columns(next(iter(price_features.values()))))
+    _write_training(folder, members, {column.name: column.words for column in columns}, features)
     products = _products(catalogue, folds, images, read, config.categories, seed)
     products.write_parquet(folder / "products.parquet")
     shown = pl.read_parquet(folder / "holdout.parquet")
@@ -67,8 +71,10 @@ def _write_images(folder: Path, files: Mapping[str, Path]) -> None:
                 image.convert("RGB").save(folder / f"{sample_id}.jpg", quality=85)
 
 
-def _write_training(folder: Path, members: Mapping[str, Mapping[str, Path]]) -> None:
-    """Importances and learning curves of the members."""
+def _write_training(
+    folder: Path, members: Mapping[str, Mapping[str, Path]], words: Mapping[str, str], features: Path
+) -> None:
+    """Importances, with what each feature is in words, and learning curves of the members."""
     importances, curves = [], []
     for name, made in sorted(members.items()):
         for fold, output in sorted(made.items()):
@@ -79,11 +85,14 @@ def _write_training(folder: Path, members: Mapping[str, Mapping[str, Path]]) -> 
                 curve = pl.read_parquet(output / "curves.parquet")
                 curves.append(curve.with_columns(member=pl.lit(name), fold=number))
     if importances:
-        pl.concat(importances, how="diagonal_relaxed").group_by("member", "feature").agg(
-            pl.col("importance").mean()
-        ).sort("member", "importance", "feature", descending=[False, True, False]).write_parquet(
-            folder / "importance.parquet"
-        )
+        mean = pl.concat(importances, how="diagonal_relaxed").group_by("member", "feature")
+        table = mean.agg(pl.col("importance").mean())
+        if not table["feature"].is_in(list(words)).all():
+            # terms that members read one by one
+            words = {**term_words(features / "engineer"), **words}
+        table.sort("member", "importance", "feature", descending=[False, True, False]).with_columns(
+            words=pl.col("feature").replace_strict(words, default="", return_dtype=pl.String)
+        ).write_parquet(folder / "importance.parquet")
     if curves:
         pl.concat(curves, how="diagonal_relaxed").write_parquet(folder / "curves.parquet")
 
@@ -102,13 +111,16 @@ def _products(
     products = products.join(groups, on="sample_id", how="left", maintain_order="left")
     features = features.reorder(products["sample_id"])
     columns, tabular = features.schema.columns, features.tabular
+    amount, family, pack, frequency = (
+        tabular[with_role(columns, role)[0]] for role in ("amount", "amount_family", "pack", "brand_frequency")
+    )
     vectors = tabular.select(column.name for column in columns if column.family == "svd").to_numpy()
     titles = products.select(shown_title(pl.col("catalog_content"))).to_series()
     category = product_categories(vectors, titles, categories, seed)
-    brand_titles = np.expm1(features.tabular["brand_frequency"].cast(pl.Float64).to_numpy())
-    segments = product_segments(category, brand_titles, features.tabular["ipq_pack"].to_numpy(), products["image"])
-    unit = tabular["ipq_family"].replace_strict(BASE_UNITS, default=None, return_dtype=pl.String)
-    return products.with_columns(*segments, title=titles, amount=tabular["ipq_amount"], unit=unit)
+    brand_titles = np.expm1(frequency.cast(pl.Float64).to_numpy())
+    segments = product_segments(category, brand_titles, pack.to_numpy(), products["image"])
+    unit = family.replace_strict(BASE_UNITS, default=None, return_dtype=pl.String)
+    return products.with_columns(*segments, title=titles, amount=amount, unit=unit)
 
 
 def _comparables(

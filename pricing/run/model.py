@@ -177,7 +177,8 @@ class RunModel:
         ends = self.ensemble.predict_intervals(predicted, log_price)
         intervals = {name: log_to_price(values) for name, values in ends.items()}
         price, width = log_to_price(log_price), ends[f"high_{WIDTH}"] - ends[f"low_{WIDTH}"]
-        nearest = nearest_cosines(rows[self._asked()].price, features.nearest.spaces if features.nearest else ())
+        asked = rows[self._asked()]
+        nearest = nearest_cosines(asked.price, asked.price_columns)
         # a title that begins with no known brand is priced as well as others (SMAPE 54.1 and 55.2 where trust is fair)
         trust = self.trust.judge(width, nearest, self.reference.strangers(features))
         compared = None

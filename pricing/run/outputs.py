@@ -63,7 +63,8 @@ def write_outputs(
     trust = write_doubt(out / "model", catalogue, features, price_features, ensemble)
     (out / "evaluation").mkdir()
     found = None if images is None else Images(read_table(images / "images.parquet"), image_folder)
-    write_evaluation(out / "evaluation", catalogue, folds, features, found, ensemble, members, report, seed)
+    write_evaluation(out / "evaluation", catalogue, folds, features, found, price_features, ensemble,
+                     members, report, seed)  # fmt: skip
     currency = {"currency": summary["currency"]} if "currency" in summary else {}
     write_json(out / "metrics.json", _metrics(ensemble, folds, out / "evaluation", submission, trust) | currency)
     copy_searches(searches, out / "evaluation")

@@ -17,6 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pricing.errors import ArtifactError
+from pricing.features.schema import Column, with_role
 from pricing.metrics.price_metrics import calculate_smape
 
 Floats = NDArray[np.float64]
@@ -191,23 +192,23 @@ class TrustRule:
         return rule
 
 
-def nearest_cosines(price: pl.DataFrame, spaces: Iterable[str]) -> Floats | None:
+def nearest_cosines(price: pl.DataFrame, columns: Iterable[Column]) -> Floats | None:
     """Return how near the nearest comparable is: the mean over the spaces of the highest cosine, ndarray of shape (n,).
 
     Parameters
     ----------
     price : DataFrame
         n rows of price features.
-    spaces : iterable of str
-        Spaces in which products are compared; None is returned where the table has none of them.
+    columns : iterable of Column
+        What its columns are; None is returned where they compare products in no space.
     """
-    columns = [name for space in spaces if (name := f"price_{space}_similarity") in price.columns]
-    if not columns:
+    names = with_role(columns, "similarity")
+    if not names:
         return None
     total = np.zeros(price.height)
-    for name in columns:
+    for name in names:
         total += price[name].cast(pl.Float64).to_numpy()
-    return total / len(columns)
+    return total / len(names)
 
 
 def calibration(levels: NDArray[np.str_], price: Floats, predicted: Floats) -> list[dict[str, Any]]:

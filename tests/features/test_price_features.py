@@ -13,7 +13,6 @@ from pricing.features.neighbours import NearestRows, Neighbours, unit_rows
 from pricing.features.price_features import PriceFeatures, inner_fold_numbers
 from pricing.features.price_ridge import PriceRidge
 from pricing.features.target_means import TargetMeans
-from pricing.report.feature_words import feature_words
 from tests.features.conftest import CONFIG, PRICE_CONFIG, Products
 
 
@@ -137,14 +136,6 @@ def test_a_number_beyond_single_precision_can_be_learnt_from(line: str, products
     features = FeatureEngineer(CONFIG).fit_transform(frame)
     assert not np.isinf(features.tabular.select(features.schema.numeric).to_numpy()).any()
     assert np.isfinite(PriceRidge(2.0, 0.2).fit(features, products.log_price).predict(features)).all()
-
-
-def test_the_report_has_words_for_every_feature(compared: FeatureSet, products: Products) -> None:
-    price = fitted(compared, products.log_price, products.groups)
-    columns = *compared.schema.columns, *price.columns
-    named = {column.name: feature_words(column.name) for column in columns}
-    assert [name for name, words in named.items() if not words] == []
-    assert any(name.startswith("price_words_") for name in named)
 
 
 def test_target_means_shrink_towards_the_overall_mean() -> None:

@@ -14,7 +14,6 @@ from pricing.config.catalogue import CatalogueConfig
 from pricing.config.columns import ColumnsConfig
 from pricing.metrics.price_metrics import calculate_smape
 from pricing.metrics.segments import product_categories, product_segments, segment_metrics
-from pricing.report.feature_words import feature_words
 from pricing.report.findings import data_findings
 from pricing.report.product_plots import plot_comparables, plot_error_by_category, plot_worst
 from pricing.report.run_folder import COMPARABLES, RunFolder
@@ -236,10 +235,3 @@ def test_product_plots_draw_any_text() -> None:
         {"a long name of a category that must be cut": {"rows": 9, "smape": 40.0, "bias": -3.0}})):  # fmt: skip
         figure.canvas.draw()
         assert figure.axes
-
-
-def test_features_are_explained_by_the_longest_beginning() -> None:
-    assert feature_words("price_ridge_per_unit") != feature_words("price_ridge")
-    assert "word" in feature_words("svd_017")
-    assert feature_words("price_words_best") != feature_words("price_words_best_amount")
-    assert feature_words("something_else") == ""

@@ -49,7 +49,7 @@ def write_run(root: Path, *, train: int = 240, holdout: int = 80, config: dict[s
             Image.new("RGB", (300, 200), (number % 255, 120, 90)).save(tables / "images" / f"{sample_id}.jpg")
     features = ["price_neighbours_mean", "price_ridge", "log_pack_quantity", "log_total_grams", "brand", "svd_003"]
     pl.DataFrame(
-        {"member": m, "feature": f, "importance": float(len(features) - i) ** 2 + j}
+        {"member": m, "feature": f, "importance": float(len(features) - i) ** 2 + j, "words": f"what {f} is"}
         for j, m in enumerate(MEMBERS[:2])
         for i, f in enumerate(features)
     ).write_parquet(tables / "importance.parquet")

@@ -93,6 +93,7 @@ def test_what_an_analyst_looks_for_is_there(run_dir: Path) -> None:
         assert f"{model['holdout_smape']:.2f}" in text
     for words in (
         "constant price", "noise floor", "6.00", "with image", "without image", "price_neighbours_mean",
+        "what price_neighbours_mean is",
         "200 of 300 images", "http_404", "grouped", "refit on", "2 of 13 steps came from the cache",
         "members.lightgbm.rounds", "2000", "4.7.0", "train.csv", "text of an earlier product", "25 % cost less",
         "38 of 40 rows to price are in submission.csv; 2 were left out (row is <short> 2)",

@@ -132,7 +132,11 @@ def test_words_are_counted_as_anybody_would(run: Run) -> None:
 def with_categories(features: FeatureSet, **columns: list[str]) -> FeatureSet:
     """The features with declared categories beside them."""
     made = {name.replace("__", ":").replace("_level_", " "): values for name, values in columns.items()}
-    new = [Column(name, CATEGORY, "declared", "category", f"the column {name.partition(':')[2]}") for name in made]
+    new = [
+        Column(name, CATEGORY, "declared", "category_level" if name.endswith(" 1") else "category",
+               values=name.partition(":")[2])
+        for name in made
+    ]  # fmt: skip
     schema = replace(features.schema, columns=(*features.schema.columns, *new))
     return replace(features, schema=schema, tabular=features.tabular.with_columns(
         pl.Series(name, values, dtype=pl.String) for name, values in made.items()))  # fmt: skip

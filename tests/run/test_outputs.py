@@ -62,6 +62,21 @@ def test_everything_that_others_read_is_there(small_run: SmallRun, outputs: Path
     assert shown <= {*similar["sample_id"], *similar["comparable_id"]}
 
 
+def test_importances_say_in_words_what_each_feature_is(small_run: SmallRun, tmp_path: Path) -> None:
+    """As the schema has them, price features and single terms too; what a member made for itself has no words."""
+    made = Path(shutil.copytree(small_run.inputs["members"]["shifted"]["fold_0"], tmp_path / "member"))
+    features = ["price_words_best", "ipq_pack", "tfidf_0", "its own"]
+    pl.DataFrame({"feature": features, "importance": [0.4, 0.3, 0.2, 0.1]}).write_parquet(made / "importance.parquet")
+    members = {"ridge": small_run.inputs["members"]["ridge"], "shifted": {"fold_0": made}}
+    table = pl.read_parquet(small_run.write(tmp_path / "out", members=members) / "evaluation" / "importance.parquet")
+    assert table["feature"].to_list() == features
+    term = json.loads((small_run.inputs["features"] / "engineer" / "terms.json").read_text())["words"][0]
+    assert table["words"].to_list() == [
+        "what the best comparable costs, moved to this amount (compared by words)",
+        "units in the pack, 1 where neither title nor Value line says so", f'how much the text says "{term}"', "",
+    ]  # fmt: skip
+
+
 def test_the_currency_and_the_marks_of_numbers_go_with_the_model(
     small_run: SmallRun, outputs: Path, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pricing.errors import ArtifactError
+from pricing.features.schema import make_columns
 from pricing.metrics.price_metrics import smape_per_row
 from pricing.run.trust import HIGH, LEVELS, LOW, Floats, TrustRule, calibration, nearest_cosines
 
@@ -149,7 +150,10 @@ def test_a_damaged_rule_is_refused(rule: TrustRule, change: dict[str, Any]) -> N
 
 def test_without_spaces_there_is_no_nearest_comparable() -> None:
     price = pl.DataFrame({"price_words_similarity": [0.5, 1.0], "price_embedding_similarity": [0.25, 0.0]})
-    found = nearest_cosines(price, ["words", "embedding", "characters"])
+    columns = make_columns(
+        "comparables", [*price.columns, "price_words_mean"], roles=dict.fromkeys(price.columns, "similarity")
+    )
+    found = nearest_cosines(price, columns)
     assert found is not None
     assert found.tolist() == [0.375, 0.5]
-    assert nearest_cosines(price, []) is None
+    assert nearest_cosines(price, columns[-1:]) is None

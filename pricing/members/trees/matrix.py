@@ -18,6 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pricing.errors import SchemaError, TrainingError
+from pricing.features.schema import term_name
 from pricing.metrics.smape import Floats
 
 # 0.2 s, which reading settings need not take
@@ -62,7 +63,7 @@ class TableEncoder:
     @property
     def names(self) -> tuple[str, ...]:
         """All columns in matrix order, p of them."""
-        return self.columns + tuple(f"tfidf_{term}" for term in self.terms)
+        return self.columns + tuple(term_name(term) for term in self.terms)
 
     @classmethod
     def fit(
