@@ -48,7 +48,7 @@ class ValueReader:
         Parameters
         ----------
         frame : DataFrame
-            n rows as `pricing.catalogue.raw_rows.RawBatch` has them, without missing columns.
+            n rows as `pricing.catalogue.raw_batch.RawBatch` has them, without missing columns.
 
         Returns
         -------
