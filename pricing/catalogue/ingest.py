@@ -76,8 +76,8 @@ def read_catalogue(train: Path, test: Path | None, config: CatalogueConfig, out:
     for path, noted in ((train, notes["train"]), (test, notes["test"])):
         if path is None:
             continue
-        if noted.skipped():
-            logger.info("%s: %s", path.name, noted.skipped())
+        if noted.said():
+            logger.info("%s: %s", path.name, noted.said())
         for words in [*reading_words(noted.read), *unread_words(noted.read)]:
             logger.info("%s: %s", path.name, words)
         if noted.several_image_links:

@@ -78,7 +78,7 @@ class ReadingNotes:
             **({"unused_columns": self.unused_columns} if self.unused_columns else {}),
         }
 
-    def skipped(self) -> str:
+    def said(self) -> str:
         """Say how the file is written, what was skipped and cut, and which columns are missing; "" for nothing."""
         said = [self.form] if self.form else []
         if self.empty_rows:

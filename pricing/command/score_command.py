@@ -71,8 +71,8 @@ def score(
     for line in scored.doubt:
         console.print(line)
     console.print(f"trust: {scored.trust}, drift: {scored.drift}")
-    if scored.skipped:
-        console.print(f"{catalogue.name}: {scored.skipped:,} empty {'row' if scored.skipped == 1 else 'rows'} skipped")
+    if scored.noted:
+        console.print(f"{catalogue.name}: {scored.noted}")
     for words in scored.readings:
         console.print(words)
     print_losses(scored.losses)

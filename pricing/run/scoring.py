@@ -46,8 +46,10 @@ class ScoredFile:
 
     Attributes
     ----------
-    rows, skipped : int
-        Number of rows priced, and of empty rows skipped.
+    rows : int
+        Number of rows priced.
+    noted : str
+        How the file is written, where that had to be detected, what was skipped and cut, which columns are missing.
     median : float
         Median price, rounded.
     decimals : int
@@ -67,7 +69,7 @@ class ScoredFile:
     """
 
     rows: int
-    skipped: int
+    noted: str
     median: float
     decimals: int
     intervals: Path | None
@@ -140,7 +142,7 @@ def score_file(
     counts = {"test": {"rows": frame.height, **read.notes.counts()}}
     losses = [*row_losses(counts, prices=output.name, rejected=rejected), *losses]
     return ScoredFile(
-        frame.height, read.notes.empty_rows, statistics["median"], scored.decimals, intervals, similar, trust, drift,
+        frame.height, read.notes.said(), statistics["median"], scored.decimals, intervals, similar, trust, drift,
         describe_drift(scored.drift or {}), losses, model.currency if model else "", reading_words(read.notes.read),
     )  # fmt: skip
 

@@ -73,7 +73,7 @@ def score(catalogue: Path, tmp_path: Path) -> Score:
 def test_prices_are_written_and_what_was_asked_for_beside_them(score: Score, tmp_path: Path) -> None:
     scored = score(settings())
     assert (tmp_path / "p.csv").read_text() == "sample_id,predicted_price\na,10.0\nb,11.0\n"
-    assert (scored.rows, scored.skipped, scored.median, scored.decimals) == (2, 1, 10.5, 1)
+    assert (scored.rows, scored.noted, scored.median, scored.decimals) == (2, "1 empty row skipped", 10.5, 1)
     assert (scored.intervals, scored.comparables, scored.losses) == (None, None, [])
     asked = settings(**{"submission.intervals": True, "submission.price_column": "price"})
     scored = score(asked, comparables=1)
