@@ -8,11 +8,14 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from pricing.catalogue.roles import role_name
 from pricing.errors import ConfigError
 from pricing.features.foreign_quantities import in_english
 from pricing.features.numbers import NUMBER, plain_numbers
 from pricing.features.units import FOREIGN, SPELLINGS, UNITS
 
+#: unread values that are named
+_COMMONEST = 5
 #: how a missing value or unit is written
 NOTHING = ("", "none", "nan", "null", "n/a", "na", "-")
 
@@ -158,6 +161,25 @@ def unread_amounts(values: pl.Series, unit: str) -> dict[str, int]:
     """
     read = read_values(pl.DataFrame({"value": values}).with_columns(unit=pl.lit(unit)))
     return _unread_values(values, read["value"])
+
+
+def unread_amount_words(frame: pl.DataFrame, amounts: Mapping[str, str]) -> list[str]:
+    """Say which values of declared amounts could not be read, a sentence for each column that has some.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Rows of the catalogue.
+    amounts : mapping of str to str
+        Columns of the role amount, with their units.
+    """
+    said = []
+    for column, unit in amounts.items():
+        if unread := unread_amounts(frame[role_name("amount", column)], unit):
+            commonest = ", ".join(f"{value!r} {times:,}" for value, times in [*unread.items()][:_COMMONEST])
+            verbs = "value is no amount and counts" if sum(unread.values()) == 1 else "values are no amounts and count"
+            said.append(f"Column {column}: {sum(unread.values()):,} {verbs} as missing: {commonest}.")
+    return said
 
 
 def _unread_values(written: pl.Series, read: pl.Series) -> dict[str, int]:

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from pricing.catalogue.reading_words import reading_words, unread_words
-from pricing.features.fields import unread_fields
+from pricing.features.fields import unread_amount_words, unread_fields
 from pricing.features.sections import split_sections
 from pricing.metrics.rounding import DEFAULT_DECIMALS, shown_price
 
@@ -44,6 +44,7 @@ def data_findings(
     decimals: int = DEFAULT_DECIMALS,
     sign: str = "",
     train: str = "FILE",
+    amounts: Mapping[str, str] | None = None,
 ) -> list[Finding]:
     """Look for what is odd; an empty list where nothing is.
 
@@ -63,6 +64,8 @@ def data_findings(
         What stands before a price: its currency's sign.
     train : str
         Path of the catalogue that was learned from.
+    amounts : mapping of str to str, optional
+        Columns of the role amount, with their units.
     """
     found = [*_counts(catalogue), *_unused_columns(catalogue, train)]
     shown = partial(shown_price, decimals=decimals, sign=sign)
@@ -81,6 +84,7 @@ def data_findings(
             found.append(Finding(what, _examples(missing, shown)))
     if "catalog_content" in products.columns:
         found += _unread_lines(products)
+    found += [Finding(words) for words in unread_amount_words(products, amounts or {})]
     median = float(table["price"].median() or 0.0)  # type: ignore[arg-type]
     extreme = table.filter((pl.col("price") * _EXTREME < median) | (pl.col("price") > _EXTREME * median))
     if len(extreme):

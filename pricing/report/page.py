@@ -118,6 +118,7 @@ def build_page(run_dir: Path, config: ReportConfig, plots: Path) -> None:
             folder.decimals,
             folder.sign,
             (folder.run.get("inputs") or {}).get("train") or "FILE",
+            _roles(folder).get("amount"),
         ),
         "drivers": _drivers(folder.importance),
         "searches": read_searches(run_dir / "evaluation"),
@@ -171,9 +172,14 @@ def _bias_words(bias: float) -> str:
     return f"predictions {'high' if bias > 0 else 'low'} on average"
 
 
+def _roles(folder: RunFolder) -> dict[str, Any]:
+    """Roles of the catalogue's columns; empty where none are declared."""
+    return (folder.run.get("config") or {}).get("catalogue", {}).get("columns") or {}
+
+
 def _products(folder: RunFolder) -> pl.DataFrame | None:
     """Products with their groups, where these are near-duplicates alone: a declared family may have many prices."""
-    roles = (folder.run.get("config") or {}).get("catalogue", {}).get("columns") or {}
+    roles = _roles(folder)
     if folder.products is None or not roles.get("group"):
         return folder.products
     return folder.products.drop("group", strict=False)

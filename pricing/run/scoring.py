@@ -21,6 +21,7 @@ from pricing.download.lost_images import describe_download
 from pricing.download.progress import ProgressCallback
 from pricing.download.shards import fetch_shard
 from pricing.download.sources import ImageSource
+from pricing.features.fields import unread_amount_words
 from pricing.members.registry import member_class
 from pricing.report.run_losses import Loss, image_losses, row_losses
 from pricing.run.drift_words import describe_drift
@@ -139,11 +140,13 @@ def score_file(
     write_json(drift, scored.drift)
     if read.rejected:
         rejected = str(write_rejected(rejected_table(read.rejected), output))
+    amounts = config.catalogue.roles.amount
     counts = {"test": {"rows": frame.height, **read.notes.counts()}}
     losses = [*row_losses(counts, prices=output.name, rejected=rejected), *losses]
     return ScoredFile(
         frame.height, read.notes.said(), statistics["median"], scored.decimals, intervals, similar, trust, drift,
-        describe_drift(scored.drift or {}), losses, model.currency if model else "", reading_words(read.notes.read),
+        describe_drift(scored.drift or {}), losses, model.currency if model else "",
+        [*reading_words(read.notes.read), *unread_amount_words(frame, amounts)],
     )  # fmt: skip
 
 

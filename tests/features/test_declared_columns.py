@@ -10,6 +10,7 @@ from pricing.config.columns import ColumnsConfig
 from pricing.config.features import FeaturesConfig
 from pricing.features.declared_columns import DeclaredColumns
 from pricing.features.engineer import FeatureEngineer
+from pricing.features.fields import unread_amount_words
 from pricing.features.load import load_features
 from pricing.features.price_features import PriceFeatures
 
@@ -72,6 +73,14 @@ def test_a_declared_amount_counts_like_a_value_line_and_not_against_one() -> Non
     assert engineer.transform(frame).tabular["ipq_amount"].to_list()[:3] == pytest.approx([1500.0, 500.0, 250.0])
     stated = frame.with_columns(catalog_content=pl.lit("Item Name: Thing\nValue: 2\nUnit: kg"))
     assert engineer.transform(stated).tabular["ipq_amount"].to_list() == pytest.approx([2000.0] * 4)
+
+
+def test_unread_amounts_are_said_with_the_commonest() -> None:
+    frame = catalogue(**{"amount:weight": ["3 boxes", "3 boxes", "2,5", ""]})
+    assert unread_amount_words(frame, {"weight": "kg"}) == [
+        "Column weight: 2 values are no amounts and count as missing: '3 boxes' 2."
+    ]
+    assert unread_amount_words(catalogue(), {"weight": "kg"}) == []
 
 
 def test_categories_are_terms_alone_and_in_pairs() -> None:
