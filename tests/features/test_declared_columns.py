@@ -76,9 +76,9 @@ def test_a_declared_amount_counts_like_a_value_line_and_not_against_one() -> Non
 
 
 def test_unread_amounts_are_said_with_the_commonest() -> None:
-    frame = catalogue(**{"amount:weight": ["3 boxes", "3 boxes", "2,5", ""]})
+    frame = catalogue(**{"amount:weight": ["3 Furlong", "3 Furlong", "2,5", ""]})
     assert unread_amount_words(frame, {"weight": "kg"}) == [
-        "Column weight: 2 values are no amounts and count as missing: '3 boxes' 2."
+        "Column weight: 2 values are no amounts and count as missing: '3 Furlong' 2."
     ]
     assert unread_amount_words(catalogue(), {"weight": "kg"}) == []
 
