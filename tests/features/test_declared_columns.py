@@ -146,5 +146,5 @@ def test_the_schema_goes_with_the_tables(tmp_path: Path) -> None:
     declared = {
         column.name: (column.kind, column.role) for column in read.schema.columns if column.family == "declared"
     }
-    assert declared["category:kind 1"] == ("category", "category")
+    assert declared["category:kind 1"] == ("category", "category_level")
     assert declared["amount:weight log"] == ("number", "declared_amount")
