@@ -101,6 +101,12 @@ def test_trust_is_fitted_out_of_fold_and_reported_on_the_hold_out(small_run: Sma
     assert rule["rows"] == oof.height
     smape = 200 * (pl.col("price") - pl.col("stack")).abs() / (pl.col("price") + pl.col("stack"))
     assert rule["mean"] == pytest.approx(oof.select(smape.mean()).item())
+    nearest = []
+    for fold in range(3):
+        found = pl.read_parquet(small_run.inputs["price_features"][f"fold_{fold}"] / "labelled.parquet")
+        own = found.join(oof.filter(pl.col("fold") == fold), on="sample_id", how="semi")
+        nearest.append(own.select(1 - pl.mean_horizontal(pl.col("^price_[a-z]+_similarity$").cast(pl.Float64))))
+    assert rule["distance"]["mean"] == pytest.approx(pl.concat(nearest).to_series().mean())
     # the hold-out's own comparables: the nearest products that the first fold learnt from
     price = pl.read_parquet(small_run.inputs["price_features"]["fold_0"] / "labelled.parquet")
     spaces = [name for name in price.columns if re.fullmatch("price_[a-z]+_similarity", name)]
