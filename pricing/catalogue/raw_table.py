@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from pricing.catalogue.csv_table import CsvTable
 from pricing.catalogue.file_form import FileForm, form_by_name, open_bytes
-from pricing.catalogue.first_line import SAMPLE, content_problem, read_first_lines, text_encoding
+from pricing.catalogue.first_bytes import content_problem, text_encoding
+from pricing.catalogue.first_line import SAMPLE, read_first_lines
 from pricing.catalogue.json_table import JsonTable
 from pricing.catalogue.parquet_scan import ArrowTable
 from pricing.catalogue.raw_batch import RawTable

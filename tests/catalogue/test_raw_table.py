@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pricing.catalogue import raw_batch
+from pricing.catalogue import workbook as workbooks
 from pricing.catalogue.raw_table import open_table
 from pricing.config.catalogue import CatalogueConfig
 from pricing.errors import CatalogueError
@@ -178,7 +180,10 @@ def test_workbooks_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(CatalogueError, match="has a password or is an old one"):
         open_table(path)
     path.write_bytes(whole)
-    monkeypatch.setitem(__import__("sys").modules, "openpyxl", None)
+    monkeypatch.setattr(workbooks, "_SHARED_TEXTS", -1)
+    with pytest.raises(CatalogueError, match=r"the workbook's texts have .* bytes; save the sheet as CSV"):
+        open_table(path)
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
     with pytest.raises(CatalogueError, match=r"pip install 'smart-product-pricing\[excel\]'"):
         open_table(path)
 
