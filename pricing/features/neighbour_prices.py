@@ -13,6 +13,7 @@ import polars as pl
 
 from pricing.features.load import FeatureSet
 from pricing.features.neighbours import Neighbours
+from pricing.features.schema import with_role
 from pricing.features.units import BASE_UNITS
 
 #: codes of the families whose amounts can be compared; those of "none" cannot
@@ -45,9 +46,11 @@ class Amounts:
     @classmethod
     def of(cls, features: FeatureSet) -> "Amounts":
         """Those of n rows of features."""
+        roles = ("log_total", "log_amount", "amount_family")
+        total, amount, family = (with_role(features.schema.columns, role)[0] for role in roles)
         table = features.tabular.select(
-            pl.col("ipq_log_total", "ipq_log_amount").cast(pl.Float64),
-            family=pl.col("ipq_family").replace_strict(FAMILIES, default=-1, return_dtype=pl.Int64),
+            pl.col(total, amount).cast(pl.Float64),
+            family=pl.col(family).replace_strict(FAMILIES, default=-1, return_dtype=pl.Int64),
         )
         return cls(*(table[name].to_numpy() for name in table.columns))
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pricing.features.schema import one_with_role
 from pricing.members.contract import Description
 from pricing.members.fold_rows import FoldInputs, FoldRows, Rows
 from pricing.members.multimodal.activations import Activations
@@ -24,9 +25,6 @@ from pricing.members.multimodal.training import TrainingResult, train_neural_net
 from pricing.members.torch_parts.scaler import TabularScaler
 from pricing.pretrained.saved_encoders import SavedEncoders
 from pricing.store.artifacts import key_of, key_parts, read_json, write_json
-
-# the linear skip starts at this column
-RIDGE = "price_ridge"
 
 
 def fit_network(
@@ -122,12 +120,13 @@ def _fit_here(
 def _initialise_output(network: TrainedNetwork, rows: Rows) -> None:
     """Start at the ridge's prediction where there is one, else at the median; the head's unit is what is left."""
     weight = torch.zeros(network.scaler.width)
-    place = network.scaler.position(RIDGE) if network.settings.fusion.start == "ridge" else None
+    ridge = one_with_role(rows.price_columns, "ridge") if network.settings.fusion.start == "ridge" else None
+    place = network.scaler.position(ridge) if ridge else None
     bias, left = float(np.median(rows.log_price)), rows.log_price
-    if place is not None:
+    if ridge and place is not None:
         index, mean, std = place
         weight[index], bias = std, mean
-        left = left - rows.price[RIDGE].to_numpy().astype(np.float64)
+        left = left - rows.price[ridge].to_numpy().astype(np.float64)
     network.model.initialise_output(weight, bias, float(np.std(left)) or 1.0)
 
 

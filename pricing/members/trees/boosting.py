@@ -119,13 +119,18 @@ def train_gbdt_models(
     return found
 
 
+# a table's own names for what `amount_exponent` reads
+_ROLES = {"ipq_log_amount": "log_amount", "ipq_family": "amount_family"}
+
+
 def table_rows(table: pl.DataFrame, log_price: Floats | None = None, tfidf: sparse.csr_matrix | None = None) -> Rows:
     """Return n rows as the members read them, from a table that is not a folder of features.
 
     Parameters
     ----------
     table : DataFrame of n rows
-        Features; rows are numbered where it has no sample_id.
+        Features; rows are numbered where it has no sample_id. ``ipq_log_amount`` and ``ipq_family`` say how much of a
+        product there is.
     log_price : ndarray of shape (n,), optional
     tfidf : csr_matrix of shape (n, v), optional
     """
@@ -134,6 +139,6 @@ def table_rows(table: pl.DataFrame, log_price: Floats | None = None, tfidf: spar
     text = tuple(name for name, dtype in table.schema.items() if dtype == pl.String)
     terms = sparse.csr_matrix((0, 0), dtype=np.float32) if tfidf is None else tfidf
     numbers = (name for name in table.columns if name not in text)
-    schema = FeatureSchema(make_columns("text", numbers, text), terms.shape[1])
+    schema = FeatureSchema(make_columns("table", numbers, text, roles=_ROLES), terms.shape[1])
     frame = ids.to_frame() if log_price is None else pl.DataFrame({ID: ids, "log_price": log_price})
     return Rows(frame, FeatureSet(ids, table, terms, schema), pl.DataFrame(), np.empty(0))

@@ -10,6 +10,7 @@ because XGBoost takes a cell that is not stored for a missing value; of a term, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -18,13 +19,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pricing.errors import SchemaError, TrainingError
-from pricing.features.schema import term_name
+from pricing.features.schema import one_with_role, term_name
 from pricing.metrics.smape import Floats
 
 # 0.2 s, which reading settings need not take
 if TYPE_CHECKING:
     from scipy import sparse
 
+    from pricing.features.schema import Column
     from pricing.members.fold_rows import FoldRows, Rows
     from pricing.members.trees.tree_settings import TreeSettings
 
@@ -48,12 +50,15 @@ class TableEncoder:
         For each categorical column its known values; a value's code is its position.
     terms : tuple of int
         Columns of the TF-IDF matrix that are read beside the table, after the categorical columns.
+    amount : tuple of str, optional
+        Names of the columns of the log amount and of what the amount is of, where the features have both.
     """
 
     numeric: tuple[str, ...]
     categorical: tuple[str, ...]
     categories: dict[str, tuple[str, ...]]
     terms: tuple[int, ...] = ()
+    amount: tuple[str, str] | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -67,8 +72,9 @@ class TableEncoder:
 
     @classmethod
     def fit(
-        cls, table: pl.DataFrame, min_rows: int = 1, tfidf: sparse.csr_matrix | None = None, terms: int = 0
-    ) -> TableEncoder:
+        cls, table: pl.DataFrame, min_rows: int = 1, tfidf: sparse.csr_matrix | None = None, terms: int = 0,
+        columns: Sequence[Column] = (),
+    ) -> TableEncoder:  # fmt: skip
         """Read the columns' kinds off a training table.
 
         Parameters
@@ -81,6 +87,8 @@ class TableEncoder:
             The same rows' terms.
         terms : int
             Number of terms to read: those in most rows, each in two at least.
+        columns : sequence of Column
+            What the table's columns are, where that is known.
 
         Raises
         ------
@@ -103,7 +111,9 @@ class TableEncoder:
                 )
         if not numeric and not categorical:
             raise SchemaError("the training table has no feature column besides sample_id")
-        return cls(tuple(numeric), tuple(categorical), categories, _frequent(tfidf, terms, table.height))
+        amount, family = one_with_role(columns, "log_amount"), one_with_role(columns, "amount_family")
+        both = (amount, family) if amount and family else None
+        return cls(tuple(numeric), tuple(categorical), categories, _frequent(tfidf, terms, table.height), both)
 
     def encode(self, table: pl.DataFrame, tfidf: sparse.csr_matrix | None = None) -> Values:
         """Turn a table into numbers, each row by itself.
@@ -217,7 +227,9 @@ class EncodedFold:
     def encode(cls, rows: FoldRows, settings: TreeSettings) -> EncodedFold:
         """Fit an encoder on the ``train`` rows, and encode them and the ``valid`` rows."""
         table = rows.train.table()
-        encoder = TableEncoder.fit(table, settings.min_category_rows, rows.train.features.tfidf, settings.terms)
+        encoder = TableEncoder.fit(
+            table, settings.min_category_rows, rows.train.features.tfidf, settings.terms, rows.train.columns
+        )
 
         def matrix(part: Rows) -> Matrix:
             return Matrix(encoder.encode(part.table(), part.features.tfidf), part.log_price)

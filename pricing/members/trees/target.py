@@ -22,8 +22,6 @@ from pricing.errors import SchemaError
 from pricing.members.trees.matrix import Matrix, TableEncoder, Values
 from pricing.metrics.smape import Floats
 
-AMOUNT, FAMILY = "ipq_log_amount", "ipq_family"
-
 
 @dataclass(frozen=True)
 class Target:
@@ -59,15 +57,16 @@ class Target:
         """
         if amount_exponent == 0:
             return cls(float(np.median(train.labels)))
-        if AMOUNT not in encoder.numeric or FAMILY not in encoder.categorical:
+        if encoder.amount is None:
             raise SchemaError(
-                f"amount_exponent {amount_exponent:g} reads the columns {AMOUNT} and {FAMILY}, which are not among the "
-                f"{len(encoder.columns)} features; set it to 0, or build the features with the FeatureEngineer"
+                f"amount_exponent {amount_exponent:g} reads the log amount and its family, and none of the "
+                f"{len(encoder.columns)} features has these roles; set it to 0, or build the features with the "
+                "FeatureEngineer"
             )
         amount, family = _amounts(train.values, encoder)
         means = {
             name: float(amount[own].mean())
-            for code, name in enumerate(encoder.categories[FAMILY])
+            for code, name in enumerate(encoder.categories[encoder.amount[1]])
             if (own := (family == code) & ~np.isnan(amount)).any()
         }
         apart = cls(0.0, amount_exponent, means)._apart(train.values, encoder)
@@ -89,15 +88,19 @@ class Target:
 
     def _apart(self, values: Values, encoder: TableEncoder) -> Floats:
         """Log amounts less their family's mean, 0 where there is none, of shape (n,)."""
+        assert encoder.amount is not None
         amount, family = _amounts(values, encoder)
-        means = np.array([self.mean_log_amount.get(name, np.nan) for name in encoder.categories[FAMILY]] + [np.nan])
+        names = encoder.categories[encoder.amount[1]]
+        means = np.array([self.mean_log_amount.get(name, np.nan) for name in names] + [np.nan])
         apart = amount - means[family]
         return np.where(np.isnan(apart), 0.0, apart)
 
 
 def _amounts(values: Values, encoder: TableEncoder) -> tuple[Floats, NDArray[np.int64]]:
     """Log amounts, NaN where unknown, and codes of the families, -1 where unseen; of shape (n,)."""
-    positions = [encoder.numeric.index(AMOUNT), len(encoder.numeric) + encoder.categorical.index(FAMILY)]
+    assert encoder.amount is not None
+    amount, family = encoder.amount
+    positions = [encoder.numeric.index(amount), len(encoder.numeric) + encoder.categorical.index(family)]
     chosen = values[:, positions]
     both = (chosen if isinstance(chosen, np.ndarray) else chosen.toarray()).astype(np.float64)
     return both[:, 0], np.where(np.isnan(both[:, 1]), -1, both[:, 1]).astype(np.int64)

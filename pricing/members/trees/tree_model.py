@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pricing.members.trees.tree_settings import TreeSettings
 
 # version of schema.json
-FORMAT = 5
+FORMAT = 6
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ WORDS = [
 ]  # fmt: skip
 SIZES: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 24}
 
-PRICE_COLUMNS = make_columns("ridge", ("price_ridge",))
+PRICE_COLUMNS = make_columns("ridge", ("price_ridge",), roles={"price_ridge": "ridge"})
 
 
 def write_text_encoder(folder: Path, kind: str = "bert") -> Path:
