@@ -9,6 +9,7 @@ import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import polars as pl
@@ -18,18 +19,19 @@ from safetensors.torch import load_file
 
 from pricing.errors import ArtifactError, WeightsError
 from pricing.members.fold_rows import FoldInputs, FoldRows, Rows
-from pricing.members.multimodal import training
+from pricing.members.multimodal import fitting, training
 from pricing.members.multimodal.activations import Activations
 from pricing.members.multimodal.encode import encode_catalogue, encode_rows, image_files
 from pricing.members.multimodal.encoder_parts import EncoderParts
 from pricing.members.multimodal.member import Multimodal
 from pricing.members.multimodal.settings import MultimodalSettings
 from pricing.members.torch_parts import torch_setup as runtime
+from pricing.members.torch_parts.scaler import TabularScaler
 from pricing.members.train_fold import train_fold
 from pricing.pretrained.saved_encoders import SavedEncoders
 from pricing.store import artifacts
 from pricing.store.codehash import code_digests
-from tests.members.networks.builders import tiny_config, write_image_encoder, write_inputs, write_text_encoder
+from tests.members.networks.builders import tiny_config, toy_fold, write_image_encoder, write_inputs, write_text_encoder
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +80,21 @@ def price_again(inputs: FoldInputs, model: Path, encoders: Path | None = None) -
 
 def of_the_fold(out: Path) -> pl.DataFrame:
     return pl.read_parquet(out / "predictions.parquet").filter(pl.col("role") == "test")
+
+
+def test_a_network_starts_at_the_ridge_where_there_is_one() -> None:
+    """What the skip says of a row before any step, and what is left to learn."""
+    rows = toy_fold().train
+    scaler, found = TabularScaler.fit(rows.table()), Mock()
+    network = Mock(scaler=scaler, settings=Mock(fusion=Mock(start="ridge")), model=found)
+    fitting._initialise_output(network, rows)
+    weight, bias, scale = found.initialise_output.call_args.args
+    ridge = rows.price["price_ridge"].to_numpy()
+    np.testing.assert_allclose(scaler.transform(rows.table()) @ weight.numpy() + bias, ridge, atol=1e-4)
+    assert scale == pytest.approx(np.std(rows.log_price - ridge), rel=1e-4)
+    fitting._initialise_output(network, replace(rows, price_columns=()))
+    weight, bias, _ = found.initialise_output.call_args.args
+    assert (weight.any().item(), bias) == (False, np.median(rows.log_price))
 
 
 VARIANTS: dict[str, dict[str, Any]] = {
