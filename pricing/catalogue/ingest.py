@@ -4,7 +4,6 @@ import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 from pricing.catalogue.links import tidy_links
 from pricing.catalogue.reading import ReadingNotes, Rejected, catalogue_schema, rejected_table, stream_catalogue_file
 from pricing.catalogue.reading_words import reading_words, unread_words
+from pricing.catalogue.row_groups import RowGroups
 from pricing.catalogue.split import LABELLED, UNLABELLED, UNPRICED
 from pricing.catalogue.written_numbers import Mark
 from pricing.config.catalogue import CatalogueConfig
@@ -91,15 +91,15 @@ def _write_train(path: Path, config: CatalogueConfig, out: Path, notes: ReadingN
     """Check the labelled file and write its good rows, batch by batch; the rows left out."""
     rejected: list[Rejected] = []
     with ExitStack() as stack:
-        train = stack.enter_context(_writer(out / LABELLED, catalogue_schema(config, True)))
+        train = stack.enter_context(RowGroups(out / LABELLED, catalogue_schema(config, True)))
         unpriced = None
         if config.on_unpriced_rows == "price":
-            unpriced = stack.enter_context(_writer(out / UNPRICED, catalogue_schema(config, False)))
+            unpriced = stack.enter_context(RowGroups(out / UNPRICED, catalogue_schema(config, False)))
         for good, bad in stream_catalogue_file(path, labelled=True, config=config, notes=notes):
             notes.several_image_links += tidy_links(good["image_link"])[1]
-            _write(train, good.filter(pl.col("price").is_not_null()))
+            train.write(good.filter(pl.col("price").is_not_null()))
             if unpriced is not None:
-                _write(unpriced, good.filter(pl.col("price").is_null()).drop("price"))
+                unpriced.write(good.filter(pl.col("price").is_null()).drop("price"))
             rejected += bad
     return rejected
 
@@ -110,11 +110,11 @@ def _write_test(
     """Check the file to price and write its good rows, then those without a price; the rows left out, and its own."""
     rejected: list[Rejected] = []
     rows, known = 0, pl.Series("sample_id", [], pl.String)
-    with _writer(out / UNLABELLED, catalogue_schema(config, False)) as test:
+    with RowGroups(out / UNLABELLED, catalogue_schema(config, False)) as test:
         if path is not None:
             for good, bad in stream_catalogue_file(path, labelled=False, config=config, notes=notes, marks=marks):
                 notes.several_image_links += tidy_links(good["image_link"])[1]
-                _write(test, good)
+                test.write(good)
                 rows += good.height
                 known = known.append(good["sample_id"])
                 rejected += bad
@@ -123,7 +123,7 @@ def _write_test(
             with pq.ParquetFile(out / UNPRICED) as unpriced:
                 for batch in unpriced.iter_batches():
                     frame = pl.DataFrame(pl.from_arrow(batch))
-                    _write(test, frame.with_columns(_renamed(frame["sample_id"], known, taken)))
+                    test.write(frame.with_columns(_renamed(frame["sample_id"], known, taken)))
     return rejected, rows
 
 
@@ -135,15 +135,6 @@ def _renamed(ids: pl.Series, known: pl.Series, taken: set[str]) -> pl.Series:
             free[place] += " (unpriced)"
         taken.add(free[place])
     return pl.Series("sample_id", free, pl.String)
-
-
-def _writer(path: Path, schema: dict[str, Any]) -> pq.ParquetWriter:
-    return pq.ParquetWriter(path, pl.DataFrame(schema=schema).to_arrow().schema, compression="zstd")
-
-
-def _write(writer: pq.ParquetWriter, frame: pl.DataFrame) -> None:
-    if frame.height:
-        writer.write_table(frame.to_arrow().cast(writer.schema))
 
 
 def _describe(frame: pl.LazyFrame) -> dict[str, int]:
