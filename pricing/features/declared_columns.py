@@ -14,7 +14,7 @@ import polars as pl
 from pricing.catalogue.roles import role_name
 from pricing.config.columns import ColumnsConfig
 from pricing.features.fields import read_values, unit_name
-from pricing.features.schema import CATEGORY, NUMBER, WORDS, Column
+from pricing.features.schema import CATEGORY, NUMBER, WORDS, Column, log_words
 from pricing.features.units import UNITS
 
 MOST_LEVELS = 5
@@ -62,7 +62,7 @@ class DeclaredColumns:
             for column in self.roles.roles()[kind]:
                 name, words = role_name(kind, column), said[kind].format(column=column)
                 made.append(Column(name, NUMBER, "declared", role, words))
-                made.append(Column(f"{name} log", NUMBER, "declared", role, said["log"].format(column=column)))
+                made.append(Column(f"{name} log", NUMBER, "declared", role, log_words(words)))
         for column in self.roles.category:
             name = role_name("category", column)
             made.append(Column(name, CATEGORY, "declared", "category", said["category"].format(column=column), column))

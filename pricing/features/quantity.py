@@ -21,7 +21,7 @@ from pricing.features.fields import unit_name
 from pricing.features.quantity_patterns import TEXT_SIZE, normalized_title
 from pricing.features.quantity_rules import MOST_UNSAID, resolve_amounts, resolve_pieces, summarise_counts
 from pricing.features.quantity_tokens import join_units, tokenize
-from pricing.features.schema import make_columns
+from pricing.features.schema import WORDS, log_words, make_columns
 
 #: characters of bullets, and of the description, that are searched for a size when the name has none
 FALLBACK_CHARACTERS = 1_500
@@ -32,8 +32,10 @@ _PLAIN = ("amount", "value", "size", "pack", "pieces", "total", "total_name", "t
           "mentions")  # fmt: skip
 NUMERIC = (*(f"ipq_{name}" for name in _PLAIN), *(f"ipq_log_{name}" for name in _LOGS))
 CATEGORICAL = ("ipq_family", "ipq_unit", "ipq_name_unit")
+_SAID = WORDS["quantity"]
 COLUMNS = make_columns(
     "quantity", NUMERIC, CATEGORICAL,
+    words=_SAID | {f"ipq_log_{name}": log_words(_SAID[f"ipq_{name}"]) for name in _LOGS if name in _PLAIN},
     roles={"ipq_amount": "amount", "ipq_pack": "pack", "ipq_log_amount": "log_amount", "ipq_log_total": "log_total",
            "ipq_log_pack": "log_pack", "ipq_family": "amount_family"},
 )  # fmt: skip

@@ -71,6 +71,11 @@ def make_columns(
     )
 
 
+def log_words(words: str) -> str:
+    """Return the words of a column that is the logarithm of the one with these words."""
+    return WORDS["log"]["log"].format(words=words)
+
+
 def term_name(column: int) -> str:
     """Return what models that read single columns of the sparse matrix call one of them."""
     return f"tfidf_{column}"

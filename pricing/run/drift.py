@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from pricing.catalogue.plain_text import plain_text
 from pricing.features.engineer import CHUNK
 from pricing.features.load import FeatureSchema, FeatureSet
-from pricing.features.schema import NUMBER, Column, one_with_role
+from pricing.features.schema import NUMBER, Column, log_words, one_with_role
 from pricing.metrics.stability import (
     FEWEST_ROWS,
     MODERATE,
@@ -227,12 +227,14 @@ class DriftReference:
 def _compared(schema: FeatureSchema) -> list[Column]:
     """Columns whose distributions are compared.
 
-    Directions in the space of words say nothing to a reader, and how often training has a brand is known of its own
-    rows by construction.
+    Directions in the space of words say nothing to a reader, a logarithm is distributed as its column is, and how often
+    training has a brand is known of its own rows by construction.
     """
+    logs = {log_words(column.words) for column in schema.columns}
     return [
         column for column in schema.columns
         if column.family != "svd" and not (column.family in _LEARNT and column.kind == NUMBER)
+        and column.words not in logs
     ]  # fmt: skip
 
 

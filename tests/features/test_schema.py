@@ -101,7 +101,7 @@ def test_declared_columns_are_called_as_the_shop_calls_them(columns: tuple[Colum
         "category:department 2": ("declared", "category_level", "the column department, first 2 levels"),
         "number:rating": ("declared", "number", "the column rating"),
         "number:rating log": ("declared", "number", "the column rating, logarithm"),
-        "amount:weight log": ("declared", "declared_amount", "the column weight, logarithm"),
+        "amount:weight log": ("declared", "declared_amount", "the column weight, in g, ml, pieces, m or m2, logarithm"),
         "price_category:colour_mean": ("means", "", "what products of the same colour cost"),
         "price_category:department 2_count": (
             "means", "", "how many known products are of the same first 2 levels of department"

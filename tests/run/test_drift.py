@@ -124,7 +124,9 @@ def test_training_is_not_alarmed_by_rare_brands_of_its_own_kind(run: Run) -> Non
 def test_what_says_nothing_to_a_reader_is_left_out(run: Run) -> None:
     names = set(levels(run.compare(run.held)))
     assert not any(name.startswith("svd_") or "brand_" in name for name in names - {"sub_brand"})
-    assert {"ipq_family", "ipq_log_total", "language", "text_words", "sub_brand"} <= names
+    assert {"ipq_family", "ipq_total", "ipq_log_length", "language", "text_words", "sub_brand"} <= names
+    # which is distributed as ipq_total is
+    assert "ipq_log_total" not in names
     assert all(row["words"] for row in run.compare(run.held)["features"])
 
 
