@@ -38,6 +38,7 @@ _HOLD = "(?:packs|cases|boxes|bags|sachets|cans|bottles|jars|tubes)"
 _HELD = "(?:tea bags|capsules|tablets|bars|rolls|sheets|wipes|pairs|pods|filters|eggs|slices)"
 #: what stands between a pack and its number, and between a number and a size
 _WITH = "(?:de|da|di|à|mit|von|aus|con|avec|zu|je)(?: je)?"
+_PIECES = f"(?:{_any({'': _NOUNS['pieces']})})"
 _AT = "(?:à|je|jeweils|zu je|de|da|di|mit)"
 _DOZEN = r"(?:dutzend|douzaines?|docenas?|dozzin[ae])\b"
 _CARRIER = r"(?:[a-zäöü]+-?)?(?:pack(?:ung)?|set|karton|kiste|kasten|tray|träger|box|schachtel|bundle)\b"
@@ -71,8 +72,8 @@ _WORDS = (
     # pieces, as pharmacies and grocers count them
     (r"[a-zß-ÿ]*?(kapseln|tabletten|dragees|beutel),? (\d+) ?st\b", "$2 §$1§"),
     (rf"(^|[^.\d])(\d+) ?(ud|pzs?){_ENDS}", "$1$2 §$3§$4"),
-    # nouns before "de 6", beside a number or a unit
-    (rf"(^|[^a-z0-9à-ÿ])(?:({_any(_NOUNS, _LED)})|[a-zß-ÿ]+({_HEADS}))( {_WITH} ?\d)", "$1¤$2$3¤$4"),
+    # nouns before "de 6" and "6 unidades", beside a number or a unit
+    (rf"(^|[^a-z0-9à-ÿ])(?:({_any(_NOUNS, _LED)})|[a-zß-ÿ]+({_HEADS}))( {_WITH} ?\d| \d+ {_PIECES})", "$1¤$2$3¤$4"),
     (rf"(\d|\b{_UNIT})[ -]?(?:({_any(_NOUNS)})|[a-zß-ÿ]+-?({_HEADS})\b)", "$1 §$2$3§"),
 )
 #: numbers beside the English nouns
@@ -80,7 +81,9 @@ _JOINED = (
     # 2 packs of 6 cans of 400 g
     *2 * ((rf"(\d) ?({_HOLD}|pieces) {_AT} (\d)", "$1 $2 of $3"),),
     (rf"(\d) ?({_HOLD}|{_HELD}|pieces)[ ,(]+{_AT} ({_SIZE})", "$1 $2, $3 each"),
+    (rf"(\d) {_HELD} {_AT} (\d+ (?:{_HOLD}|{_HELD}|pieces)\b)", "$1 packs, $2"),
     (rf"(\d) ?x? ?(?:zu je|jeweils|je) ({_SIZE})", "$1 x $2"),
+    (rf"(\d) ([a-zß-ÿ]+) (?:à|je) ({_SIZE})", "$1 x $3 $2"),
     # prices and nutrients
     (rf"\b{_PER} ((?:100 ?(?:g|ml)|1 ?(?:kg|l|kilo|liter|litre|litro))\b)", "per $1"),
     (r"(\d) à (\d)", "$1 to $2"),
@@ -89,6 +92,7 @@ _JOINED = (
     (rf"\b({_HOLD}) {_WITH} ({_SIZE})", "$1 $2"),
     (rf"\b(?:packs|cases|boxes) {_WITH} (\d+ {_HELD})\b", "boxes of $1"),
     (rf"\b({_HOLD}) {_WITH} (\d+)\b", "$1 of $2"),
+    (r"\b(packs|cases|boxes) (\d+ pieces)\b", "$1 of $2"),
     # what one of them holds, and all
     (rf"({_SIZE}),? {_EACH}", "$1 each"),
     (rf"\b(?:jeweils|zu je|je) ({_SIZE})", "$1 each"),
