@@ -30,8 +30,8 @@ _ENGLISH = {f"{mark}{name}{mark}": word for mark, table in _MARKED for word, nam
 _WITHIN = "|".join(word for words in _NUMBERS.values() for word in words)
 _HEADS = "packung(?:en)?|flaschen?|dosen?|beuteln?|gläsern?|kapseln?|tabletten|riegeln?|rollen|tüchern?|kartons?"
 
-_GRAMS = "gr?|gramm(?:es?|[io])?|gramos?|ml|millilit(?:er|res?)|mililitros?"
-_UNIT = rf"(?:{_GRAMS}|kg|kilos?|kilogramm(?:es?)?|kilogramos?|[cd]?l|lit(?:er|res?|ros?))\b\.?"
+#: g, kg, ml, cl, l, kilos, and the words for them in any of the languages
+_UNIT = r"(?:k?g|gr|[cdm]?l|kilos?|(?:kilo|mill?i)?(?:gram|lit)[a-z]{1,5})\b\.?"
 _SIZE = rf"\d+(?:[.,]\d+)? ?{_UNIT}"
 #: English words for what holds something, and for what is held
 _HOLD = "(?:packs|cases|boxes|bags|sachets|cans|bottles|jars|tubes)"
@@ -46,7 +46,6 @@ _CARRIER = r"(?:[a-zäöü]+-?)?(?:pack(?:ung)?|set|karton|kiste|kasten|tray|tr�
 _ALONE, _ENDS = r"(^|[a-zß-öø-ÿ)\]][,.]?[ (])", r"( ?(?:$|[.,;)(x/*-]))"
 _PER = "(?:par|por|cada|auf|pro|je)"
 _EACH = r"(?:je|pro|par|por|per) (?:stück|dose|flasche|beutel|packung|glas|pièce|unidad|pezzo)\b"
-_TOTAL = r"(?:insgesamt|gesamt|au total|en tout|en total|in totale|totales)\b"
 _NET = "(?:inhalt|nettogewicht|(?:netto)?füllmenge|poids net|contenance|contenu(?: net)?|peso net?to"
 _NET += r"|contenido(?: neto)?|contenuto(?: netto)?)[ :.]{1,3}(?:ca\. ?)?(\d)"
 _NUTRIENT = "(?:eiwei(?:ß|ss)|prot[eé]ines?|prote[ií]nas?|zucker|sucres?|az[uú]car|zuccheri|ballaststoffe|fibras?|fett"
@@ -93,11 +92,9 @@ _JOINED = (
     (rf"\b(?:packs|cases|boxes) {_WITH} (\d+ {_HELD})\b", "boxes of $1"),
     (rf"\b({_HOLD}) {_WITH} (\d+)\b", "$1 of $2"),
     (r"\b(packs|cases|boxes) (\d+ pieces)\b", "$1 of $2"),
-    # what one of them holds, and all
+    # what one of them holds
     (rf"({_SIZE}),? {_EACH}", "$1 each"),
     (rf"\b(?:jeweils|zu je|je) ({_SIZE})", "$1 each"),
-    (rf"({_SIZE}),? {_TOTAL}", "$1 total"),
-    (rf"\b{_TOTAL}:? ({_SIZE})", "total $1"),
 )
 #: in a text that had such words; an English one may say this too, and means something else
 _THEN = (
@@ -110,14 +107,14 @@ _THEN = (
 #: what every text holds that a step changes, and few others do: all that an English catalogue pays for
 _TRIGGER = "|".join(
     (
-        rf"[0-9](?: ?(?:k?g|gr|[mc]?l|gramm|gramos|lit(?:er|res?|ros?)))?\.?[ -]?(?:{_any(_NOUNS)})",
+        rf"[0-9](?: ?(?:k?g|gr|[cdm]?l|[klm][a-z]{{3,8}}))?\.?[ -]?(?:{_any(_NOUNS)})",
         rf"[0-9](?:[ -]?[a-zß-ÿ]+-?)?(?:{_HEADS})",
         rf" (?:{_WITH}|{_AT}) ?[0-9]",
         rf"(?:{_DOZEN}|(?:[0-9]er|{_WITHIN})[- ]?{_CARRIER})",
         r"[0-9] ?(?:ett|dl|dezil|d[eé]cil|ud|pz|gramm|gramos|mililitros)",
-        r"(?:medio|mezzo|demi|halb[a-z]+)[ -][ckl]|(?:^|[ (])(?:kg|gr|ml|cl|pz|lt)\.? ?[0-9]",
+        r"(?:medio|mezzo|demi|halber|halbes)[ -][ckl]|[ (](?:kg|gr|ml|cl|pz|lt)\.? ?[0-9]",
         rf"(?:kapseln|tabletten|dragees|beutel),? [0-9]|[0-9] ?g (?:de |di |d')?{_NUTRIENT}",
-        rf"{_PER} 1(?:00)? ?[gmkl]|{_NET}|{_EACH}|{_TOTAL}",
+        rf"{_PER} 1(?:00)? ?[gmkl]|{_NET}|{_EACH}",
     )
 ).replace(r"\d", "[0-9]").replace(r"\b", "")  # fmt: skip
 

@@ -210,5 +210,5 @@ VALUES: list[tuple[str, str, float, str]] = [
     ("2,5 Kilo", "g", 2500, "g"),
     ("3", "Dutzend", 36, "count"),
     ("5", "litri", 5000, "ml"),
-    ("kg 1,5", "", 1500, "g"),
+    ("1.000", "Stück", 1, "count"),
 ]
