@@ -99,7 +99,7 @@ def read_first_lines(
     elif header:
         wrong.append("it is empty, not the header")
         advices.append(f"remove the {_lines(header)} above the header")
-    elif below := _header_below(lines, needed):
+    elif below := _header_below(lines, needed, separator):
         wrong.append(f"it is {_shown(lines[0])!r}, and the header seems to be line {below + 1}")
         advices.append(f"remove the {_lines(below)} above the header")
         header = below
@@ -221,15 +221,29 @@ def _said_separator(mark: str | None, header: str, needed: Sequence[str]) -> str
     return mark
 
 
-def _header_below(lines: list[str], needed: Sequence[str]) -> int | None:
-    """Place of the first line that names all needed columns, where the first line names none."""
-    if not needed or any(_known(lines[0], mark, needed) for mark in _SEPARATORS):
+def _header_below(lines: list[str], needed: Sequence[str], separator: str | None) -> int | None:
+    """Place of the header, where the first line names no needed column: the line that names all, or a table's first."""
+    # one alone may be a word of a title: "Price list"
+    if needed and any(_known(lines[0], mark, needed) >= min(2, len(needed)) for mark in _SEPARATORS):
         return None
-    return next(
-        (place for place, line in enumerate(lines)
-         if any(_known(line, mark, needed) == len(needed) and len(_fields(line, mark)) > 1 for mark in _SEPARATORS)),
-        None,
-    )  # fmt: skip
+    split = ((place, line, mark) for place, line in enumerate(lines) if needed for mark in _SEPARATORS)
+    named = (place for place, line, mark in split
+             if _known(line, mark, needed) == len(needed) and len(_fields(line, mark)) > 1)  # fmt: skip
+    return next(named, None) or _table_below(lines, separator)
+
+
+def _table_below(lines: list[str], separator: str | None) -> int | None:
+    """Place of the first line of a table of three columns or more, where the first line names less than half."""
+    tables = []
+    for mark in (separator,) if separator else SEPARATORS:
+        widths = [len(_fields(line, mark)) for line in lines[1:] if line.strip()]
+        width = max(widths, key=widths.count, default=0)
+        agreed = widths.count(width) / max(len(widths), 1)
+        places = [place for place, line in enumerate(lines) if 2 * sum(map(bool, _fields(line, mark))) >= width]
+        if width > 1 and agreed > 0.5 and places:
+            tables.append((agreed, places[0] == 0, width, places[0]))
+    _, first, width, place = max(tables, default=(0.0, True, 0, 0))
+    return None if first or width < 3 else place
 
 
 def _lines(count: int) -> str:

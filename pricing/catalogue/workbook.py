@@ -24,7 +24,7 @@ _SHARED_TEXTS = 500_000_000
 
 
 class WorkbookTable(RawTable):
-    """A sheet of an Excel workbook: the first visible one whose first row names the needed columns, or holds anything.
+    """A sheet of an Excel workbook: the first visible one whose first row is a header, or holds anything.
 
     Text stays text, with leading zeros. A whole number has no decimal point, and the leading zeros of a format such as
     ``00000``; a date is ISO 8601; a formula is its last result.
@@ -37,10 +37,10 @@ class WorkbookTable(RawTable):
             tops = {sheet.title: top for sheet in sheets if (top := _top(sheet))}
         if not tops:
             raise CatalogueError(f"{path}: the workbook holds no rows; expected a header and one product per row")
-        good = [title for title, top in tops.items() if needed and set(needed) <= set(top[0][1])]
+        good = [title for title, top in tops.items() if _is_header(top[0][1], top, needed)]
         title = good[0] if good else next(iter(tops))
-        (self._header_row, header), *below = tops[title]
-        at = next((number for number, names in below if needed and set(needed) <= set(names)), None)
+        self._header_row, header = tops[title][0]
+        at = next((number for number, names in tops[title][1:] if _is_header(names, tops[title], needed)), None)
         if not good and at:
             raise CatalogueError(
                 f"{path}, sheet {title!r}: the header seems to be row {at}; remove the rows above it and save the file"
@@ -104,6 +104,14 @@ def _top(sheet: Any) -> list[tuple[int, list[str]]]:
     rows = ((number, [_shown(cell).strip() for cell in cells]) for number, cells in _rows(sheet))
     top = [(number, names) for number, names in islice(rows, _LINES_ABOVE) if any(names)]
     return [(number, names[: max(place for place, name in enumerate(names, 1) if name)]) for number, names in top]
+
+
+def _is_header(names: list[str], top: list[tuple[int, list[str]]], needed: Sequence[str]) -> bool:
+    """Whether a row names the needed columns; where none are known, most columns of a table, and no title above it."""
+    if needed:
+        return set(needed) <= set(names)
+    filled = sum(map(bool, names))
+    return filled > 1 and 2 * filled >= max(len(row) for _, row in top)
 
 
 def _shown(cell: Any) -> str:

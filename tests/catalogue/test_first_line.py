@@ -197,3 +197,13 @@ def test_the_separator_is_found_whatever_quoted_names_hold(
     line = f"sep={separator}{end}" if above else ""
     form, said = first_lines(f"{mark}{line}{quoted}{end}{separator.join('1' for _ in names)}{end}")
     assert (said, form.separator, form.lines_above) == (None, separator, int(above))
+
+
+def test_a_title_above_a_table_whose_names_nobody_knows() -> None:
+    table = "sku;title;price\n1;tea, green, fine;2,50\n2;salt, fine, grey;3,10\n"
+    assert "the header seems to be line 3; remove the 2 lines" in (problem(f"Price list, 2024\n\n{table}", ()) or "")
+    assert "line 3" in (problem(f"Price list, 2024\n\n{table}") or ""), "nor those that are needed"
+    padded = "Price list,,,\n" + "a,b,c,d\n1,2,3,4\n"
+    assert "the header seems to be line 2" in (problem(padded, ()) or "")
+    for fine in (table, "title\ntea\n", "a;b\n1,20;2,30\n3,20;4,30\n", "a,b,,\n1,2,3,4\n"):
+        assert problem(fine, ()) is None, fine

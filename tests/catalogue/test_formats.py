@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pricing.catalogue.ingest import read_catalogue
+from pricing.catalogue.raw_table import open_table
 from pricing.catalogue.reading import read_catalogue_file
 from pricing.config.catalogue import CatalogueConfig
 from pricing.config.columns import ColumnsConfig
@@ -174,6 +175,23 @@ def test_rows_of_a_sheet_are_named_by_its_own_numbers(tmp_path: Path) -> None:
     config = CatalogueConfig(columns=roles, on_bad_rows="quarantine")
     read = read_catalogue_file(tmp_path / "t.xlsx", labelled=True, config=config)
     assert (read.frame["sample_id"].to_list(), read.notes.empty_rows) == (["01"], 1)
+
+
+def test_without_known_names_a_sheet_with_a_header_is_taken_and_a_title_above_it_is_refused(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.append(["Read me"])
+    sheet = book.create_sheet("Products")
+    for row in (["sku", "title", "price"], ["01", "tea", 2.5]):
+        sheet.append(row)
+    book.save(tmp_path / "t.xlsx")
+    assert open_table(tmp_path / "t.xlsx").columns == ["sku", "title", "price"]
+    sheet.insert_rows(1)
+    sheet["A1"] = "Price list"
+    book.remove(book.active)
+    book.save(tmp_path / "t.xlsx")
+    with pytest.raises(CatalogueError, match="sheet 'Products': the header seems to be row 2; remove the rows above"):
+        open_table(tmp_path / "t.xlsx")
 
 
 def test_to_price_products_an_id_and_one_text_are_enough(tmp_path: Path) -> None:
