@@ -1,12 +1,15 @@
 """Roles for the columns of a table that nobody described, from their names and first values."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
 from pricing.catalogue.column_facts import column_facts
+from pricing.catalogue.prices import PriceColumn
 from pricing.catalogue.propose_rules import RULES, Found, ProposedColumn
+from pricing.config.catalogue import CatalogueConfig
 from pricing.config.columns import CHALLENGE
+from pricing.errors import CatalogueError
 
 HEAD_ROWS = 5000
 """Rows that are looked at."""
@@ -38,16 +41,29 @@ class Proposal:
         return {CHALLENGE.id, *CHALLENGE.text} <= names <= set(CHALLENGE.named())
 
 
-def propose_roles(head: pl.DataFrame) -> Proposal:
+def propose_roles(head: pl.DataFrame, config: CatalogueConfig | None = None) -> Proposal:
     """Propose what a table's columns are.
 
     Parameters
     ----------
     head : DataFrame
         The first rows, some thousand of them, all columns String; "" where a value is missing.
+    config : CatalogueConfig, optional
+        Decimal mark and currency, where they are declared.
     """
     facts = [column_facts(values) for values in head]
     found = Found({column.name: column for column in facts})
     for rule in RULES:
         rule(found)
+    if price := found.price():
+        _read_prices(found, head[price.name], config or CatalogueConfig())
     return Proposal([found.roles[column.name] for column in facts], found.lacking)
+
+
+def _read_prices(found: Found, values: pl.Series, config: CatalogueConfig) -> None:
+    """Doubt the price where reading it will be refused: of two currencies, or of no certain decimal mark."""
+    try:
+        PriceColumn("", config).read(values, lambda row: f"row {row + 1}")
+    except CatalogueError as error:
+        said = str(error).removeprefix(f": column {config.roles.price}: ")
+        found.roles[values.name] = replace(found.roles[values.name], unsure=said)

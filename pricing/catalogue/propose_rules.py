@@ -5,7 +5,7 @@ two that fit. What hints at the price is never proposed as a feature.
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -144,6 +144,8 @@ def _idle(found: Found) -> None:
             found.give(column, "ignore", "it is nearly empty")
         elif column.distinct == 1 and column.filled == column.rows > 1:
             found.give(column, "ignore", f"it is {_short(column.example)!r} in every row")
+        elif column.kind == "text" and re.fullmatch("(?s){.*}", column.example):
+            found.give(column, "ignore", "it holds objects; write their values as columns of their own")
         elif (consecutive and not column.called("id")) or (
             column.called("row_number") and column.whole and column.distinct == column.rows
         ):
@@ -179,7 +181,8 @@ def _time(found: Found) -> None:
     )
     for column in dates:
         if TimeColumn(column.name, "day", needed=False).read(pl.Series([column.example]), str)[0] is None:
-            found.give(column, "ignore", "dates with the names of months are not read")
+            what = "the names of months" if re.search(r"[^\W\d_]{3}", column.example) else "years of two digits"
+            found.give(column, "ignore", f"dates with {what} are not read")
         elif any(there.role == "time" for there in found.roles.values()):
             found.give(column, "ignore", "another date")
         else:
@@ -188,7 +191,12 @@ def _time(found: Found) -> None:
 
 
 def _money(found: Found) -> None:
-    """Prices beside the price, by name and sign."""
+    """Prices beside the price, by name and sign, and the currencies of the price."""
+    for column in found.columns("text"):
+        if (price := found.price()) and column.called("currency"):
+            said = f"{column.name!r} names {column.distinct} currencies, and a run has one: keep the rows of one"
+            found.give(column, "ignore", said)
+            found.roles[price.name] = replace(found.roles[price.name], unsure=said)
     for column in found.columns():
         numeric = column.kind in _NUMERIC and (column.kind == "price" or column.called("money"))
         if (numeric or column.called("price")) and not column.called("fees"):
@@ -229,7 +237,11 @@ def _numbers(found: Found) -> None:
         elif column.whole and not column.is_flag and (column.called("id") or (is_category and column.distinct <= FEW)):
             found.give(column, "category")
         elif column.called("size"):
-            found.give(column, "number", unsure=f"if all values are in one unit, such as kg or cm, {_AS_AMOUNT}")
+            units = [other.name for other in found.columns() if other.called("unit") and column.words in other.words]
+            unsure = "if all values are in one unit, such as kg or cm,"
+            if units:
+                unsure = f"its units stand in {units[0]!r}; write both into one column, such as 500 g, and"
+            found.give(column, "number", unsure=f"{unsure} {_AS_AMOUNT}")
         else:
             found.give(column, "number")
 
@@ -239,7 +251,9 @@ def _title(found: Found) -> None:
     named = [column for column in texts if column.called("title") > 1 or (
         column.called("title") and not column.called("category") and column.distinct_share > 0.5)]  # fmt: skip
     if named:
-        found.give(max(named, key=lambda column: (column.called("title"), column.distinct_share)), "title")
+        best = max(named, key=lambda column: (column.called("title"), column.distinct_share))
+        unsure = f"{best.missing_share:.0%} of the rows have none; fill it in where only a first variant has it"
+        found.give(best, "title", unsure=unsure if best.missing_share > 0.2 else "")
         return
     if any(column.role == "text" for column in found.roles.values()):
         return

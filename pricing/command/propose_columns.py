@@ -42,9 +42,10 @@ def columns(
         check_file(output)
         if output.exists():
             raise InputError(f"--output {output}: is there already; give another name, or remove it")
-    table = open_table(catalogue, load_config("cpu", setting).catalogue if setting else CatalogueConfig())
+    config = load_config("cpu", setting).catalogue if setting else CatalogueConfig()
+    table = open_table(catalogue, config)
     head = table.head(HEAD_ROWS)
-    proposal = propose_roles(head)
+    proposal = propose_roles(head, config)
     if proposal.is_challenge:
         result.print(f"{catalogue}: has the columns that are read by default ({', '.join(CHALLENGE.named())}); no "
                      "columns file is needed")  # fmt: skip
@@ -54,6 +55,8 @@ def columns(
     for column in proposal.columns:
         if column.unsure:
             told.print(Text.assemble((f"{column.facts.name}: ", "bold yellow"), column.unsure))
+    for name in dict.fromkeys(name for name in table.columns if table.columns.count(name) > 1):
+        told.print(Text.assemble((f"{name}: ", "bold yellow"), "stands more than once in the header; keep one of them"))
     for role, said in proposal.lacking.items():
         told.print(Text.assemble((f"{role}: ", "bold red"), said))
     written = proposal_toml(proposal, table.file)

@@ -11,6 +11,7 @@ import pytest
 from pricing.catalogue.column_facts import NAMES, column_facts, several_links, spelled
 from pricing.catalogue.propose import Proposal, propose_roles
 from pricing.catalogue.propose_toml import proposal_toml
+from pricing.config.catalogue import CatalogueConfig
 from pricing.config.columns import ColumnsConfig
 from pricing.features.fields import check_units
 from pricing.features.units import UNITS
@@ -224,6 +225,38 @@ def test_times_that_are_read_are_proposed_one_of_them() -> None:
         "created": ("time", ""), "updated": ("ignore", "another date"),
         "listed": ("ignore", "dates with the names of months are not read"), "delivery_time": ("number", ""),
     }  # fmt: skip
+
+
+def test_a_price_that_a_run_would_refuse_is_doubted() -> None:
+    made = table(id=shown("{}"), title=title, price=one_of("1.299", "2.498"), unit=one_of("EUR", "USD"))
+    doubts = {
+        "no value tells which": made,
+        "prices are of two currencies": made.with_columns(price=pl.concat_str(pl.lit("9.99 "), "unit")),
+        "'Currency' names 2 currencies": made.with_columns(price=pl.lit("9.99")).rename({"unit": "Currency"}),
+    }
+    for said, feed in doubts.items():
+        proposal = propose_roles(feed)
+        assert said in proposal.of("price")[0].unsure
+        assert "Currency" not in {column.facts.name for column in proposal.of("category")}
+    assert not propose_roles(made, CatalogueConfig(decimal_mark=".")).of("price")[0].unsure
+    before = propose_roles(table(id=shown("{}"), title=title, actual_price=money, discounted_price=money))
+    assert "beside 'discounted_price'" in before.of("price")[0].unsure
+
+
+def test_what_a_feed_must_be_mended_for_is_said() -> None:
+    made = table(
+        id=shown("{}"), title=lambda rng, row: title(rng, row) if row % 2 else "", price=money,
+        item_weight=one_of("500", "2", "1.5"), item_weight_unit=one_of("g", "kg"),
+        maker=shown('{{"name": "{}"}}', brand), created_at=shown("{}/3/21, 4:30 PM", lambda rng, row: 1 + row % 12),
+    )  # fmt: skip
+    found = {column.facts.name: column for column in propose_roles(made).columns}
+    assert found["title"].unsure.startswith("50% of the rows have none; fill it in")
+    assert found["item_weight"].unsure.startswith("its units stand in 'item_weight_unit'")
+    assert (found["maker"].role, found["maker"].why.partition(";")[0]) == ("ignore", "it holds objects")
+    assert (found["created_at"].role, found["created_at"].why) == (
+        "ignore",
+        "dates with years of two digits are not read",
+    )
 
 
 def test_without_names_the_values_tell_and_it_says_that_it_is_unsure() -> None:

@@ -126,3 +126,12 @@ def test_deployments_take_roles_in_their_parameters() -> None:
     assert load_config("demo", given["overrides"]).catalogue.roles.amount == {"net.weight": "kg"}
     with pytest.raises(ConfigError, match=r"catalogue\.columns\.titel: unknown key; did you mean title"):
         load_config("demo", {"catalogue.columns": {**columns, "titel": "name"}})
+
+
+def test_a_name_that_stands_twice_in_the_header_is_said(tmp_path: Path) -> None:
+    rows = "".join(f"{row},cup {row},a,{row}.50,b\n" for row in range(9))
+    (tmp_path / "shop.csv").write_text(f"sku,title,brand,price,brand\n{rows}", encoding="utf-8")
+    assert (
+        "brand: stands more than once in the header; keep one of them"
+        in pricing("columns", tmp_path / "shop.csv").stderr
+    )
