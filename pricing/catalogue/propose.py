@@ -13,6 +13,8 @@ from pricing.errors import CatalogueError
 
 HEAD_ROWS = 5000
 """Rows that are looked at."""
+_UNREAD = 0.02
+"""Share of prices that cannot be read from which on it is said."""
 
 
 @dataclass
@@ -61,9 +63,14 @@ def propose_roles(head: pl.DataFrame, config: CatalogueConfig | None = None) -> 
 
 
 def _read_prices(found: Found, values: pl.Series, config: CatalogueConfig) -> None:
-    """Doubt the price where reading it will be refused: of two currencies, or of no certain decimal mark."""
+    """Doubt the price where reading it will be refused: two currencies, no certain decimal mark, many bad rows."""
+    said = ""
     try:
-        PriceColumn("", config).read(values, lambda row: f"row {row + 1}")
+        read = PriceColumn("", config).read(values, lambda row: f"row {row + 1}")
+        unread = (read["number"].is_null() & ~read["unpriced"]).arg_true()
+        if len(unread) > _UNREAD * len(values):
+            said = f"{len(unread):,} of the first {len(values):,} values are no prices, such as {values[unread[0]]!r}"
     except CatalogueError as error:
         said = str(error).removeprefix(f": column {config.roles.price}: ")
+    if said:
         found.roles[values.name] = replace(found.roles[values.name], unsure=said)

@@ -17,6 +17,7 @@ from pricing.config.columns import CHALLENGE
 _NUMERIC = ("number", "price", "amount")
 _STAMP = r"^(?:\d{9,10}|\d{13}|(?:19|20)\d{6})$"
 """Seconds or thousandths since 1970, or a day without signs between its parts."""
+_MEASURED = r"\d[\d.,' ]* ?[^\W\d]{1,6}"
 _LEAK = 0.98
 """Rank correlation with the price from which on a number is taken for the price in other words."""
 _AS_AMOUNT = 'write amount = {NAME = "UNIT"}'
@@ -213,6 +214,8 @@ def _other_ids(found: Found) -> None:
             found.give(column, "ignore", "an id")
         elif column.code and column.distinct_share > 0.9 and column.filled > FEW:
             found.give(column, "ignore", "codes, another one in nearly every row")
+        elif column.kind == "text" and not column.is_few and re.fullmatch(_MEASURED, column.example):
+            found.give(column, "ignore", "numbers with a unit that is not read; write the numbers alone")
 
 
 def _amounts(found: Found) -> None:
@@ -238,9 +241,8 @@ def _numbers(found: Found) -> None:
             found.give(column, "category")
         elif column.called("size"):
             units = [other.name for other in found.columns() if other.called("unit") and column.words in other.words]
-            unsure = "if all values are in one unit, such as kg or cm,"
-            if units:
-                unsure = f"its units stand in {units[0]!r}; write both into one column, such as 500 g, and"
+            both = f"its units stand in {units[0]!r}; write both into one column, such as 500 g, and" if units else ""
+            unsure = both or "if all values are in one unit, such as kg or cm,"
             found.give(column, "number", unsure=f"{unsure} {_AS_AMOUNT}")
         else:
             found.give(column, "number")
@@ -251,7 +253,7 @@ def _title(found: Found) -> None:
     named = [column for column in texts if column.called("title") > 1 or (
         column.called("title") and not column.called("category") and column.distinct_share > 0.5)]  # fmt: skip
     if named:
-        best = max(named, key=lambda column: (column.called("title"), column.distinct_share))
+        best = max(named, key=lambda column: (column.called("title"), column.filled, column.distinct_share))
         unsure = f"{best.missing_share:.0%} of the rows have none; fill it in where only a first variant has it"
         found.give(best, "title", unsure=unsure if best.missing_share > 0.2 else "")
         return

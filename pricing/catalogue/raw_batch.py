@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from pricing.catalogue.file_form import FileForm
 from pricing.config.columns import ColumnsConfig
+from pricing.errors import CatalogueError
 
 BATCH_ROWS = 20_000
 """Rows that are in memory at a time ..."""
@@ -100,11 +101,20 @@ class RawTable(ABC):
 
         Rows whose structure is broken, those that hold nothing, and columns whose name stands there twice are left out.
         Lists are joined by line breaks.
+
+        Raises
+        ------
+        CatalogueError
+            Most of these rows are broken.
         """
         wanted = {f"{ANY}:{name}": name for name in self.columns if self.columns.count(name) == 1}
         frames = [pl.DataFrame(schema=dict.fromkeys(wanted, pl.String))]
+        broken: list[Rejected] = []
         for batch in self.batches(wanted, None):
             frames.append(batch.frame.select(*wanted))
+            broken += batch.broken
             if sum(frame.height for frame in frames) >= count:
                 break
+        if len(broken) > sum(frame.height for frame in frames):
+            raise CatalogueError(f"{self.name}: {len(broken):,} of the first rows cannot be read, such as {broken[0]}")
         return pl.concat(frames).head(count).rename(wanted)

@@ -49,7 +49,7 @@ def open_catalogue(source: Path | pa.Table, labelled: bool, config: CatalogueCon
         # of title and texts one is enough to price a product
         missing = []
     if config.columns is None and labelled and not {CHALLENGE.id, *CHALLENGE.text} <= set(table.columns):
-        raise CatalogueError(undeclared(propose_roles(table.head(HEAD_ROWS)), table.name))
+        raise CatalogueError(undeclared(propose_roles(table.head(HEAD_ROWS), config), table.name))
     if missing:
         raise CatalogueError(f"{table.name}: {_missing(missing, table, needed, config.roles)}")
     wanted = {role: name for role, name in raw_columns(config.roles, labelled).items() if name in table.columns}

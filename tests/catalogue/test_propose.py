@@ -238,9 +238,25 @@ def test_a_price_that_a_run_would_refuse_is_doubted() -> None:
         proposal = propose_roles(feed)
         assert said in proposal.of("price")[0].unsure
         assert "Currency" not in {column.facts.name for column in proposal.of("category")}
+    piece = propose_roles(made.with_columns(price=pl.lit("9.99 € / piece")))
+    assert piece.of("price")[0].unsure == "60 of the first 60 values are no prices, such as '9.99 € / piece'"
     assert not propose_roles(made, CatalogueConfig(decimal_mark=".")).of("price")[0].unsure
     before = propose_roles(table(id=shown("{}"), title=title, actual_price=money, discounted_price=money))
     assert "beside 'discounted_price'" in before.of("price")[0].unsure
+
+
+def test_the_title_is_the_one_that_most_rows_have_and_no_measure() -> None:
+    made = table(id=shown("{}"), designation=lambda rng, row: title(rng, row) if row % 2 else "", title=title,
+                 price=money, mileage=shown("{} 500 km"))  # fmt: skip
+    for feed in (made, made.rename({"title": "b"}).drop("designation")):
+        found = propose_roles(feed)
+        assert [column.facts.name for column in found.of("title")] == [feed.columns[-3]]
+        assert found.columns[-1].why.startswith("numbers with a unit that is not read")
+
+
+def test_a_price_without_tax_gives_way_to_the_one_in_the_shop() -> None:
+    made = table(id=shown("{}"), title=title, a=money, b=money).rename({"a": "Precio sin IVA", "b": "PVP"})
+    assert [column.facts.name for column in propose_roles(made).of("price")] == ["PVP"]
 
 
 def test_what_a_feed_must_be_mended_for_is_said() -> None:

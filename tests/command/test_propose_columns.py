@@ -135,3 +135,14 @@ def test_a_name_that_stands_twice_in_the_header_is_said(tmp_path: Path) -> None:
         "brand: stands more than once in the header; keep one of them"
         in pricing("columns", tmp_path / "shop.csv").stderr
     )
+
+
+def test_rows_that_cannot_be_read_are_no_empty_columns(tmp_path: Path) -> None:
+    rows = "".join(f"{row},Tür {row},{row}.50 €\n" for row in range(9))
+    (tmp_path / "shop.csv").write_bytes(f"sku,title,price\n{rows}".encode("cp1252"))
+    with pytest.raises(
+        CatalogueError, match=r'9 of the first rows cannot be read, .* or set catalogue.encoding="cp1252"'
+    ):
+        pricing("columns", tmp_path / "shop.csv")
+    told = pricing("columns", tmp_path / "shop.csv", "--set", "catalogue.encoding=cp1252")
+    assert tomllib.loads(told.stdout) == {"id": "sku", "price": "price", "title": "title"}
