@@ -72,6 +72,9 @@ def test_the_pricing_commands_work(tmp_path: Path, prefect_server: str) -> None:
         shutil.copy(source, tmp_path / name)
     assert sample.images is not None
     shutil.copytree(sample.images, tmp_path / "images")
+    shop = generate_sample(tmp_path / "shop", rows=100, test_rows=20, declared=True)
+    shutil.copy(shop.train, tmp_path / "shop.csv")
+    shutil.copy(shop.test, tmp_path / "new_feed.csv")
     members, log_price = make_members(150, 2)
     predictions = pl.DataFrame({"sample_id": range(150), "a": np.exp(members[:, 0]), "b": np.exp(members[:, 1])})
     predictions[:120].with_columns(price=pl.Series(np.exp(log_price[:120]))).write_csv(tmp_path / "oof.csv")

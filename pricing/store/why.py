@@ -202,6 +202,8 @@ def setting_label(step: str, slot: str, name: str) -> str:
     # of the member that the slot names
     if first == "settings":
         return f"setting {'.'.join(part for part in ('members', slot.rpartition('-')[0] or slot, rest) if part)}"
+    if first == "columns":
+        return f"setting catalogue.{name}"
     if first in ("folds", "holdout", "seed", "tuning", "report", "submission"):
         return f"setting {name}"
     if name.startswith("fetched.failed."):
