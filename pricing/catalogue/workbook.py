@@ -37,14 +37,18 @@ class WorkbookTable(RawTable):
             tops = {sheet.title: top for sheet in sheets if (top := _top(sheet))}
         if not tops:
             raise CatalogueError(f"{path}: the workbook holds no rows; expected a header and one product per row")
-        good = [title for title, top in tops.items() if _is_header(top[0][1], top, needed)]
-        title = good[0] if good else next(iter(tops))
+        title = next(iter(tops))
+        for known in dict.fromkeys((tuple(needed), ())):
+            if good := [name for name, top in tops.items() if _is_header(top[0][1], top, known)]:
+                title = good[0]
+                break
+            at = next((number for number, names in tops[title][1:] if _is_header(names, tops[title], known)), None)
+            if at:
+                raise CatalogueError(
+                    f"{path}, sheet {title!r}: the header seems to be row {at}; remove the rows above it and save the "
+                    "file"
+                )
         self._header_row, header = tops[title][0]
-        at = next((number for number, names in tops[title][1:] if _is_header(names, tops[title], needed)), None)
-        if not good and at:
-            raise CatalogueError(
-                f"{path}, sheet {title!r}: the header seems to be row {at}; remove the rows above it and save the file"
-            )
         super().__init__(path, replace(form, sheet=title), header)
 
     def batches(self, wanted: dict[str, str], roles: ColumnsConfig | None) -> Iterator[RawBatch]:

@@ -190,8 +190,9 @@ def test_without_known_names_a_sheet_with_a_header_is_taken_and_a_title_above_it
     sheet["A1"] = "Price list"
     book.remove(book.active)
     book.save(tmp_path / "t.xlsx")
-    with pytest.raises(CatalogueError, match="sheet 'Products': the header seems to be row 2; remove the rows above"):
-        open_table(tmp_path / "t.xlsx")
+    for needed in ((), ("sample_id", "price")):
+        with pytest.raises(CatalogueError, match="sheet 'Products': the header seems to be row 2; remove the rows"):
+            open_table(tmp_path / "t.xlsx", needed=needed)
 
 
 def test_to_price_products_an_id_and_one_text_are_enough(tmp_path: Path) -> None:
