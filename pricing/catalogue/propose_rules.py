@@ -144,7 +144,8 @@ def _idle(found: Found) -> None:
         elif column.filled < 0.005 * column.rows:
             found.give(column, "ignore", "it is nearly empty")
         elif column.distinct == 1 and column.filled == column.rows > 1:
-            found.give(column, "ignore", f"it is {_short(column.example)!r} in every row")
+            short = column.example if len(column.example) <= 20 else f"{column.example[:19]}…"
+            found.give(column, "ignore", f"it is {short!r} in every row")
         elif column.kind == "text" and re.fullmatch("(?s){.*}", column.example):
             found.give(column, "ignore", "it holds objects; write their values as columns of their own")
         elif (consecutive and not column.called("id")) or (
@@ -290,10 +291,6 @@ def _title_or_text(found: Found) -> None:
     """One of them is needed."""
     if not any(column.role in ("title", "text") for column in found.roles.values()):
         found.lacking["title"] = "no column looks like a title or a text: name one"
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 20 else f"{text[:19]}…"
 
 
 RULES = (
