@@ -1,4 +1,4 @@
-"""Roles for the columns of a table that nobody described, from their names and first values."""
+"""Roles for the columns of an undescribed table, from their names and first values."""
 
 from dataclasses import dataclass, field, replace
 

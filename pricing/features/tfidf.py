@@ -126,7 +126,7 @@ class TfidfSpace:
         Vocabularies, n-grams and components.
     categories : bool
         Whether declared categories are read, as a block of their own. The SVD and the spaces of comparables are without
-        them: LightGBM is 0.6 better so on the second marketplace.
+        them. On the second marketplace LightGBM is 0.05 worse with them in the SVD, and 0.6 with their words in titles.
     """
 
     def __init__(self, config: TfidfConfig, categories: bool = False) -> None:
