@@ -1,10 +1,11 @@
 """Segments of a catalogue: what an analyst wants an error broken down by.
 
 A catalogue of texts has no categories of its own. `product_categories` finds some by k-means over the SVD columns of
-the TF-IDF (no price is read) and names each by the title words that set it apart.
+the TF-IDF (no price is read) and names each by the title words that set it apart. Where a shop declares categories,
+`declared_segments` adds theirs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,10 @@ SEGMENTS: Mapping[str, str] = {
     "category": "category", "brand_frequency": "brand", "image_there": "image", "pack": "pack",
 }  # fmt: skip
 """Column of the products' table to what the reader calls it."""
+DECLARED = "column "
+"""Beginning of the names of segments by a declared column, behind which the shop's own name of it stands."""
+_MOST = 20
+"""Maximum number of segments of a declared column: a reader takes in no longer table."""
 
 _BRANDS = (
     (0, "brand unknown"), (9, "brand of under 10 products"), (39, "brand of 10 to 39"), (np.inf, "brand of 40 or more"),
@@ -113,6 +118,41 @@ def product_segments(
     )
 
 
+def declared_segments(values: pl.Series, levels: Sequence[pl.Series] = ()) -> pl.Series:
+    """Segments of a declared category column, at most 20 of them.
+
+    They are the values or, where these are too many, those of the deepest level of a path that has few enough. Where
+    none has, the most frequent values of the first level are segments, and all others are one.
+
+    Parameters
+    ----------
+    values : Series of shape (n,), String
+        "" where missing.
+    levels : sequence of Series of shape (n,), String
+        Paths down to their first level, to their second and so on, where the values are paths.
+
+    Returns
+    -------
+    Series of shape (n,), String
+        Null where missing.
+
+    Examples
+    --------
+    >>> makers = pl.Series(["acme", "acme", "", *(f"maker {number}" for number in range(30))])
+    >>> declared_segments(makers).unique(maintain_order=True).to_list()[:4]
+    ['acme', None, 'maker 0', 'maker 1']
+    >>> declared_segments(makers).to_list()[-1]
+    '12 other values'
+    """
+    depths = (*levels, values)
+    chosen = next((depth for depth in reversed(depths) if depth.n_unique() <= _MOST), depths[0])
+    counts = chosen.alias("value").value_counts().filter(pl.col("value") != "")
+    if counts.height > _MOST:
+        rare = counts.sort(["count", "value"], descending=[True, False])["value"][_MOST - 1 :]
+        chosen = chosen.set(chosen.is_in(rare.implode()), f"{len(rare):,} other values")
+    return chosen.set(chosen == "", None)
+
+
 def _binned(values: NDArray[np.float64], bins: tuple[tuple[float, str], ...]) -> list[str]:
     """The first bin whose upper limit (inclusive for whole numbers below it) holds the value."""
     limits = [limit for limit, _ in bins]
@@ -128,14 +168,15 @@ def segment_metrics(rows: pl.DataFrame, products: pl.DataFrame) -> dict[str, dic
     rows : DataFrame
         ``sample_id``, ``price``, ``stack`` (prices).
     products : DataFrame
-        ``sample_id`` and any of the columns of `SEGMENTS`.
+        ``sample_id`` and any of the columns of `SEGMENTS` and of those that begin with `DECLARED`.
 
     Returns
     -------
     dict
         Segment column to name to metrics of `pricing.metrics.price_metrics.evaluate_predictions`, largest group first.
     """
-    columns = [name for name in SEGMENTS if name in products.columns]
+    columns = [name for name in products.columns if name.startswith(DECLARED)]
+    columns += [name for name in SEGMENTS if name in products.columns]
     joined = rows.join(products.select("sample_id", *columns), on="sample_id", how="left", maintain_order="left")
     found = {}
     for name in columns:

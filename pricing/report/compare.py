@@ -95,6 +95,12 @@ def compare_runs(a: Path, b: Path) -> RunComparison:
         notes.append(f"no run.json in {without}: what the runs differ in is not known.")
     if all(record.get("hashes.catalogue", (None,))):
         notes.append("The catalogues differ (hashes.catalogue): other products, texts or prices.")
+    currencies = [run.metrics.get("currency") or "an unknown currency" for run in runs]
+    if currencies[0] != currencies[1]:
+        notes.append(
+            f"A's prices are in {currencies[0]}, B's in {currencies[1]}: SMAPE is relative and can be compared, prices "
+            "and absolute errors cannot."
+        )
     kinds = [run.get("folds", {}).get("kind") for run in records]
     if recorded and kinds[0] != kinds[1]:
         notes.append(f"Folds differ ({kinds[0]} and {kinds[1]}): only the hold-out's figures can be compared.")

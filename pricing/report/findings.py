@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from pricing.catalogue.reading_words import reading_words, unread_words
+from pricing.catalogue.reading_words import reading_words
 from pricing.features.fields import unread_amount_words, unread_fields
 from pricing.features.sections import split_sections
 from pricing.metrics.rounding import DEFAULT_DECIMALS, shown_price
@@ -103,8 +103,8 @@ def _counts(catalogue: Mapping[str, Any]) -> list[Finding]:
         counts = catalogue.get(part)
         if not isinstance(counts, Mapping):
             continue
-        read = counts.get("read") or {}
-        found += [Finding(f"In {part}: {words}") for words in [*reading_words(read), *unread_words(read)]]
+        # values that could not be read are among what was lost
+        found += [Finding(f"In {part}: {words}") for words in reading_words(counts.get("read") or {})]
         repeated, texts, links = (
             int(counts.get(key) or 0) for key in ("repeated_texts", "without_text", "without_image_link")
         )

@@ -16,7 +16,7 @@ from pricing.features.neighbour_prices import Amounts
 from pricing.features.schema import with_role
 from pricing.features.tfidf import term_words
 from pricing.features.units import BASE_UNITS
-from pricing.metrics.segments import product_categories, product_segments
+from pricing.metrics.segments import DECLARED, declared_segments, product_categories, product_segments
 from pricing.report.run_folder import COMPARABLES, shown_title
 from pricing.report.shown_products import worst_rows
 
@@ -120,7 +120,19 @@ def _products(
     brand_titles = np.expm1(frequency.cast(pl.Float64).to_numpy())
     segments = product_segments(category, brand_titles, pack.to_numpy(), products["image"])
     unit = family.replace_strict(BASE_UNITS, default=None, return_dtype=pl.String)
-    return products.with_columns(*segments, title=titles, amount=amount, unit=unit)
+    return products.with_columns(*segments, **segments_by_column(features), title=titles, amount=amount, unit=unit)
+
+
+def segments_by_column(features: FeatureSet) -> dict[str, pl.Series]:
+    """Return the segments by each declared category of n rows, named as `segment_metrics` reads them."""
+    columns, tabular = features.schema.columns, features.tabular
+    levels = with_role(columns, "category_level")
+    return {
+        f"{DECLARED}{column.values}": declared_segments(
+            tabular[column.name], [tabular[level] for level in levels if level.rpartition(" ")[0] == column.name]
+        )
+        for column in columns if column.role == "category"
+    }  # fmt: skip
 
 
 def _comparables(

@@ -13,7 +13,7 @@ from pricing.catalogue.ingest import read_catalogue
 from pricing.config.catalogue import CatalogueConfig
 from pricing.config.columns import ColumnsConfig
 from pricing.metrics.price_metrics import calculate_smape
-from pricing.metrics.segments import product_categories, product_segments, segment_metrics
+from pricing.metrics.segments import declared_segments, product_categories, product_segments, segment_metrics
 from pricing.report.findings import data_findings
 from pricing.report.product_plots import plot_comparables, plot_error_by_category, plot_worst
 from pricing.report.run_folder import COMPARABLES, RunFolder
@@ -50,11 +50,35 @@ def test_segments_have_the_limits_their_names_say() -> None:
     assert segments["image_there"].to_list() == ["with image"] + ["without image"] * 6
 
 
+def test_a_declared_category_has_at_most_twenty_segments() -> None:
+    few = pl.Series([f"maker {number % 20}" for number in range(60)])
+    assert declared_segments(few).equals(few)
+    many = pl.Series([*["acme"] * 3, *["bell"] * 2, "", *(f"maker {number:02}" for number in range(40))])
+    found = declared_segments(many)
+    assert found[:6].to_list() == ["acme"] * 3 + ["bell"] * 2 + [None]
+    assert found.drop_nulls().n_unique() == 20
+    assert found[6:23].to_list() == many[6:23].to_list(), "of values as frequent, the first by name"
+    assert set(found[23:]) == {"23 other values"}
+    assert declared_segments(many[:0]).is_empty()
+
+
+def test_a_path_is_a_segment_down_to_the_deepest_level_with_few_values() -> None:
+    """Many shops begin each path with their front page: their first level says nothing."""
+    first = pl.Series(["home"] * 60)
+    second = pl.Series([f"home > {('men', 'women')[number % 2]}" for number in range(60)])
+    third = pl.Series([f"{path} > {number}" for number, path in enumerate(second)])
+    assert declared_segments(third, [first, second]).equals(second)
+    assert declared_segments(third, [third]).unique().sort()[0] == "41 other values"
+
+
 def test_segment_metrics_are_those_of_the_rows_matched_by_id() -> None:
     rows = pl.DataFrame({"sample_id": ["1", "2", "3"], "price": [1.0, 2.0, 4.0], "stack": [1.0, 3.0, 8.0]})
     products = pl.DataFrame({"sample_id": ["3", "2", "1"], "category": ["tea", "tea", "jam"], "other": [1, 2, 3]})
     found = segment_metrics(rows, products)
     assert list(found) == ["category"]
+    declared = segment_metrics(rows, products.with_columns(pl.Series("column maker", ["acme", None, "acme"])))
+    assert declared.pop("column maker")["unknown"]["smape"] == pytest.approx(calculate_smape([2.0], [3.0]))
+    assert declared == found
     assert list(found["category"]) == ["tea", "jam"]  # the larger first
     assert found["category"]["tea"]["smape"] == pytest.approx(calculate_smape([2.0, 4.0], [3.0, 8.0]))
     assert found["category"]["jam"]["rows"] == 1

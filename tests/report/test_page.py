@@ -359,7 +359,8 @@ def test_a_known_currency_stands_before_prices_and_what_was_read_as_what_is_said
     read = "Prices are in EUR and were read with a decimal comma, as '9,99 €' (row 1) shows: 1.299,00 € -> 1299."
     missing = "In train: 3 values of column rating are no numbers and count as missing: 'unrated' 2, 'soon' 1."
     assert f"In train: {read}" in text
-    assert text.count(missing) == 2, "among what was lost, and in the data's quality"
+    assert text.count(missing) == 1, "among what was lost alone"
+    assert text.index(missing) < text.rindex("Data quality")
     assert re.search(r"listed €[\d.,]+ , looks like €[\d.,]+ ", text)
     assert not re.search(r"listed [\d.,]+ , looks like", text)
     axes = ("predictions", "error_by_price", "calibration", "comparables", "worst")
@@ -380,6 +381,17 @@ def test_an_axis_of_prices_names_their_currency(sign: str) -> None:
     assert plot_calibration(price, price).axes[0].get_xlabel() == "predicted price"
     buffer = io.BytesIO()
     save_figure(axis.figure, buffer, 40)  # type: ignore[arg-type]
+
+
+def test_errors_are_shown_by_declared_category_before_those_found_in_titles(run_dir: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run_dir, tmp_path / "run"))
+    path = copy / "evaluation" / "products.parquet"
+    makers = pl.Series([("acme <b>", "bell", None)[row % 3] for row in range(pl.read_parquet(path).height)])
+    pl.read_parquet(path).with_columns(makers.alias("column maker")).write_parquet(path)
+    build_page(copy, CONFIG, tmp_path)
+    html = (copy / "report.html").read_text()
+    assert html.index("<h3>By column maker</h3>") < html.index("<h3>By category</h3>")
+    assert {"acme &lt;b&gt;", "bell", "unknown"} <= set(re.findall(r'<td class="wrap">([^<]*)</td>', html))
 
 
 def test_comparison_of_runs(run_dir: Path, tmp_path: Path) -> None:
@@ -458,6 +470,22 @@ def test_comparison_says_what_else_differs(run_dir: Path, tmp_path: Path) -> Non
     assert "no run.json in B" in unknown
     assert "equal" not in unknown
     assert "differ (" not in unknown
+
+
+@pytest.mark.parametrize(("other", "named"), [("USD", "B's in USD"), (None, "B's in an unknown currency")])
+def test_comparison_of_two_currencies_says_which_figures_compare(
+    run_dir: Path, tmp_path: Path, other: str | None, named: str
+) -> None:
+    metrics = json.loads((run_dir / "metrics.json").read_text())
+    runs = []
+    for place, currency in enumerate(("EUR", other)):
+        runs.append(Path(shutil.copytree(run_dir, tmp_path / str(place))))
+        told = {"currency": currency} if currency else {}
+        (runs[-1] / "metrics.json").write_text(json.dumps(metrics | told))
+    said = f"A's prices are in EUR, {named}: SMAPE is relative and can be compared, prices and absolute errors cannot."
+    assert said in compare_runs(*runs).to_markdown()
+    for one in (runs[0], run_dir):
+        assert "currency" not in compare_runs(one, one).to_markdown()
 
 
 def test_search_section_shows_what_was_tried_and_chosen(run_dir: Path, tmp_path: Path) -> None:
