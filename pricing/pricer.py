@@ -16,6 +16,7 @@ from pricing.features.fields import check_units
 from pricing.report.leaderboard import leaderboard
 from pricing.run.model_folder import find_model, read_model_record
 from pricing.run.output_folder import MODEL, fill_output
+from pricing.run.scoring_settings import read_scoring_config
 from pricing.store.artifacts import read_json, write_json
 
 if TYPE_CHECKING:
@@ -26,12 +27,6 @@ if TYPE_CHECKING:
 
 Columns = dict[str, Any] | ColumnsConfig | str | Path
 """Roles of a catalogue's columns, or a TOML file of them."""
-_SCORING: dict[str, Any] = {
-    "images.allow_hosts": (), "images.proxy": None, "catalogue.on_bad_rows": "refuse", "submission.intervals": False,
-    "resources.cores": None, "catalogue.decimal_mark": None,
-}  # fmt: skip
-"""Settings of a run that say nothing of other products. A model folder may come from anywhere: the hosts that it
-allows must not open the user's own network."""
 
 
 class Pricer:
@@ -265,9 +260,9 @@ class Pricer:
         folder : str or Path
             A model folder, or a run's output folder.
         settings : dict, optional
-            Settings for pricing, by dotted keys: ``images.allow_hosts``, ``images.proxy``, ``catalogue.on_bad_rows``,
-            ``submission.price_column``, ``submission.intervals``, ``resources.cores``. All but the header of the prices
-            are not taken from the run.
+            Settings for pricing, by dotted keys. Not taken from the run are ``images.allow_hosts``, ``images.proxy``,
+            ``catalogue.on_bad_rows``, ``submission.intervals``, ``resources.cores`` and what the run's files were
+            written as: ``catalogue.separator``, ``encoding``, ``decimal_mark``, ``date_order``.
         artifacts : str or Path
             Folder that fetched images are kept in.
         columns : dict, ColumnsConfig, str or Path, optional
@@ -281,20 +276,16 @@ class Pricer:
         ArtifactError
             The model is of another version.
         ConfigError
-            The columns are not the model's under other names.
+            The columns are not the model's under other names, or a setting is one of the training.
         """
         model = find_model(Path(folder))
         read_model_record(model)
-        try:
-            config = PricingConfig.model_validate(read_json(model / "config.json"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{model}: is no model folder ({type(error).__name__}); give a run's --output") from None
-        pricer = cls.__new__(cls)
-        laid = {**_SCORING, "paths.artifacts": str(artifacts), **(settings or {})}
+        config = read_scoring_config(model, {"paths.artifacts": str(artifacts), **(settings or {})})
         names = None if columns is None else ColumnsConfig.model_validate(read_columns(columns))
         if names is not None:
             check_renaming(names, config.catalogue.roles)
-        pricer._start(config.with_settings(laid), Path(folder), names)
+        pricer = cls.__new__(cls)
+        pricer._start(config, Path(folder), names)
         return pricer
 
     def write(self, output: str | Path) -> None:

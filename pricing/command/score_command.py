@@ -29,6 +29,10 @@ Columns = Annotated[
     Path | None,
     typer.Option(help="TOML file of the run's roles under the names that --catalogue has for its columns."),
 ]
+Setting = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="One setting for reading and pricing, such as catalogue.encoding=cp1252; repeatable."),
+]
 console = Console(markup=False, soft_wrap=True)  # a path may hold brackets
 
 
@@ -40,7 +44,7 @@ def score(
     image_mirror: Mirror = None, image_proxy: ImageProxy = None, allow_host: AllowHost = None,
     artifacts: Artifacts = None, price_column: PriceColumn = None, intervals: Intervals = False,
     comparables: Comparables = 0, on_bad_rows: OnBadRows = None, columns: Columns = None,
-    quiet: Quiet = False, verbose: Verbose = False,
+    setting: Setting = None, quiet: Quiet = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Price new products with a finished run."""
     from pricing import Pricer
@@ -51,7 +55,7 @@ def score(
     from pricing.run_progress import RunProgress
 
     check_file(output)
-    settings = build_overrides(None, None, allow_host, on_bad_rows, price_column, intervals)
+    settings = build_overrides(setting, None, allow_host, on_bad_rows, price_column, intervals)
     if image_proxy:
         settings["images.proxy"] = image_proxy
     pricer = Pricer.load(run_dir, settings, artifacts or PATHS.artifacts, columns)
