@@ -185,10 +185,14 @@ def describe_validation_error(error: ValidationError) -> str:
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             lines.append(_moved(key, problem["input"]) or f"{key}: unknown key{_nearest(problem['loc'])}")
+        elif problem["type"] == "missing":  # of catalogue.columns.id, the one key without a default
+            lines.append(f'{key}: no column is named; write id = "NAME", the column with another value in each row')
         elif not key:  # of several keys, which the message names; what was found is the whole tree
             lines.append(problem["msg"].removeprefix("Value error, "))
         else:
-            lines.append(f"{key}: {problem['msg']} (found {problem['input']!r})")
+            # of a section, whose keys the message names, the values say nothing more
+            found = "" if isinstance(problem["input"], Mapping) else f" (found {problem['input']!r})"
+            lines.append(f"{key}: {problem['msg'].removeprefix('Value error, ')}{found}")
     return "configuration refused: " + "; ".join(lines)
 
 

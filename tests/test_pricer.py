@@ -112,7 +112,7 @@ def test_columns_are_a_dict_roles_or_a_file(tmp_path: Path) -> None:
     ("columns", "said"),
     [
         ({"id": "sku", "titel": "t"}, "columns: titel: unknown key; did you mean title"),
-        ({"brand": "brand"}, "columns: id: Field required"),
+        ({"title": "t"}, 'columns: id: no column is named; write id = "NAME"'),
         ({"id": "sku", "title": "t", "amount": {"weight": "stones"}}, "column 'weight' has the unit 'stones'.* kg, "),
         ("absent.toml", r"absent\.toml: cannot be read"),
         ("broken.toml", r"broken\.toml: is not valid TOML"),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pricing.catalogue.currencies import one_currency
 from pricing.catalogue.links import split_links
+from pricing.catalogue.number_columns import TRUTH_WORDS
 from pricing.catalogue.written_numbers import read_written
 
 NAMES: dict[str, Any] = tomllib.loads(
@@ -142,7 +143,8 @@ def spelled(name: str) -> str:
     """
     split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name.replace("ß", "ss"))
     plain = unicodedata.normalize("NFKD", split).encode("ascii", "ignore").decode().lower()
-    return " ".join(re.findall(r"[a-z0-9]+", plain))
+    # a name in another script is itself, and not nameless
+    return " ".join(re.findall(r"[a-z0-9]+", plain)) or name.strip().casefold()
 
 
 def column_facts(values: pl.Series) -> ColumnFacts:
@@ -159,7 +161,10 @@ def column_facts(values: pl.Series) -> ColumnFacts:
     if not len(there):
         return ColumnFacts(name, spelled(name), "empty", rows, 0, 0)
     looked = there.head(_SAMPLE)
-    kind, unit = _kind(looked, bool(re.search(NAMES["money"], spelled(name))))
+    as_read = looked
+    if bool(there.str.to_lowercase().is_in([*TRUTH_WORDS]).all()):
+        as_read, tidy = (values.str.to_lowercase().replace(TRUTH_WORDS) for values in (looked, tidy))
+    kind, unit = _kind(as_read, bool(re.search(NAMES["money"], spelled(name))))
     more: dict[str, Any] = {}
     if kind in ("number", "price", "amount"):
         numbers = _numbers(tidy)

@@ -208,7 +208,8 @@ def _records(
             problem, kind = not_text(form.encoding)
         elif len(values) != width:
             problem = (
-                f"it has {len(values)} fields, expected {width}; quote every text that holds separators or line breaks"
+                f"it has {len(values)} fields, expected {width}; quote every field that holds separators or line "
+                "breaks, also prices such as 12,99"
             )
             kind = "another number of fields"
         yield Record(row, line, values, problem, kind)

@@ -25,6 +25,12 @@ SHARED = {
 }
 """Signs that stand for several currencies, each with those it may mean."""
 
+# the exponent 0 in ISO 4217, and what is written without decimals though it has one
+_WHOLE = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF COP HUF IDR IRR LAK TWD UZS"
+NO_DECIMALS = frozenset([*_WHOLE.split(), "¥"])
+"""Currencies that are written without decimals. ¥ is one of them: where it stands for CNY there are two at most, and
+never three."""
+
 _SIGNS = {
     "EUR": "€", "GBP": "£", "USD": "$", "INR": "₹", "RUB": "₽", "KRW": "₩", "ILS": "₪", "UAH": "₴", "NGN": "₦",
     "PHP": "₱", "VND": "₫", "THB": "฿", "TRY": "₺", "KZT": "₸", "GEL": "₾", "PLN": "zł", "CZK": "Kč", "HUF": "Ft",

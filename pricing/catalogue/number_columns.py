@@ -1,19 +1,19 @@
 """Declared columns of numbers: read by a decimal mark, or missing; a value that cannot be read is no bad row."""
 
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import polars as pl
 
-from pricing.catalogue.written_numbers import DecimalMark, Mark, is_plain, read_priced, telling_example
+from pricing.catalogue.written_numbers import DecimalMark, Mark, Place, is_plain, read_priced, telling_example
 
 MISSING = ("", "nan", "null", "none", "na", "n/a", "#n/a", "<na>", "nat", "-", "–", "—", "?")
 _TRUTH = {
-    "1": ("true", "yes", "y", "ja", "wahr", "oui", "vrai", "si", "sí", "sì", "verdadero", "vero"),
+    "1": ("true", "yes", "y", "ja", "j", "wahr", "oui", "vrai", "si", "sí", "sì", "verdadero", "vero"),
     "0": ("false", "no", "n", "nein", "falsch", "non", "faux", "falso"),
 }
-_WORDS = {word: digit for digit, words in _TRUTH.items() for word in words}
+TRUTH_WORDS = {word: digit for digit, words in _TRUTH.items() for word in words}
+"""Words for true and false, in lower case, to 1 and 0."""
 # spellings of unread values that are told apart; a column of a million texts is none of numbers
 _SPELLINGS = 1000
 _SHOWN = 3
@@ -65,7 +65,7 @@ class NumberColumn:
         self._unread = UnreadValues()
         self._example: str | None = None
 
-    def read(self, values: pl.Series, place: Callable[[int], str], fallback: Mark | None) -> pl.Series:
+    def read(self, values: pl.Series, place: Place, fallback: Mark | None) -> pl.Series:
         """Return the numbers of n rows, Float64 with nulls.
 
         Parameters
@@ -73,7 +73,7 @@ class NumberColumn:
         values : Series of shape (n,)
             String, or numbers as they are.
         place : callable
-            Says of a position where in the file it is.
+            As `Place`.
         fallback : str or None
             Decimal mark of the file's prices, or of the catalogue learnt from.
 
@@ -109,12 +109,12 @@ class NumberColumn:
             found["example"] = self._example
         return found
 
-    def _written(self, text: pl.Series, place: Callable[[int], str]) -> pl.Series:
+    def _written(self, text: pl.Series, place: Place) -> pl.Series:
         """Numbers as they are written, words for true and false among them."""
         word = text.str.to_lowercase()
-        readings = read_priced(word.replace(_WORDS).str.replace(r"\s*%$", ""))
+        readings = read_priced(word.replace(TRUTH_WORDS).str.replace(r"\s*%$", ""))
         self.mark.settle(text, readings, place)
         number = self.mark.read(readings)
-        told = number.set(word.is_in([*_WORDS]) | number.is_infinite().fill_null(False), None)
+        told = number.set(word.is_in([*TRUTH_WORDS]) | number.is_infinite().fill_null(False), None)
         self._example = self._example or telling_example(text, told, self.mark.mark)
         return number

@@ -47,19 +47,30 @@ def plain_text(text: pl.Expr) -> pl.Expr:
     return text.map_batches(_plain, return_dtype=pl.String, is_elementwise=True)
 
 
+def without_entities(texts: pl.Series) -> pl.Series:
+    """Replace HTML entities, also those escaped several times; nulls stay null.
+
+    Examples
+    --------
+    >>> without_entities(pl.Series(["&euro;9.99", "9&nbsp;&amp;#8364;", None])).to_list()
+    ['€9.99', '9\\xa0€', None]
+    """
+    return _where(texts, _ENTITY.pattern, _unescaped)
+
+
 def _plain(texts: pl.Series) -> pl.Series:
     odd = texts.str.contains(_ODD).fill_null(False).arg_true()
     if odd.is_empty():
         return texts
-    made = _where(texts.gather(odd), _ENTITY.pattern, _unescaped)
+    made = without_entities(texts.gather(odd))
     made = _where(made, _NARROW, lambda few: few.str.replace_all(rf"(\d){_NARROW}(\d{{3}})\b", "$1$2"))
     return texts.scatter(odd, _made_plain(made))
 
 
 def _where(texts: pl.Series, pattern: str, change: Callable[[pl.Series], pl.Series]) -> pl.Series:
     """Change the texts that hold a pattern."""
-    places = texts.str.contains(pattern).arg_true()
-    return texts if places.is_empty() else texts.scatter(places, change(texts.gather(places)))
+    places = texts.str.contains(pattern).fill_null(False).arg_true()
+    return texts if places.is_empty() else texts.clone().scatter(places, change(texts.gather(places)))
 
 
 def _unescaped(texts: pl.Series) -> pl.Series:

@@ -1,12 +1,11 @@
 """The prices of a catalogue file, as they are written: one decimal mark and one currency, whatever the batches."""
 
-from collections.abc import Callable
 from typing import Any
 
 import polars as pl
 
-from pricing.catalogue.currencies import CODES, SHARED
-from pricing.catalogue.written_numbers import MARK_NAMES, DecimalMark, read_priced, telling_example
+from pricing.catalogue.currencies import CODES, NO_DECIMALS, SHARED
+from pricing.catalogue.written_numbers import MARK_NAMES, DecimalMark, Place, read_priced, telling_example
 from pricing.config.catalogue import CatalogueConfig
 from pricing.errors import CatalogueError
 
@@ -41,11 +40,12 @@ class PriceColumn:
         self._declared = config.currency
         self.mark = DecimalMark(self._where, config.decimal_mark)
         self.currency = config.currency or ""
-        self._named_by = ""
-        self._named = self._priced = 0
+        # currency that prices name to their number and the first of them
+        self._named: dict[str, tuple[int, str]] = {}
+        self._priced = self._signed = 0
         self._example: str | None = None
 
-    def read(self, values: pl.Series, place: Callable[[int], str]) -> pl.DataFrame:
+    def read(self, values: pl.Series, place: Place) -> pl.DataFrame:
         """Read the prices of n rows.
 
         Parameters
@@ -53,18 +53,19 @@ class PriceColumn:
         values : Series of shape (n,)
             String, or numbers as they are.
         place : callable
-            Says of a position where in the file it is.
+            As `Place`.
 
         Returns
         -------
         DataFrame
             n rows: ``number`` (Float64, null where there is no price or none that can be read), ``unpriced`` (whether
-            there is none), ``misfit`` (whether it can be read with the other decimal mark alone).
+            there is none), ``misfit`` (whether it can be read with the other decimal mark alone). Nothing is read from
+            a second currency on, which `check` refuses.
 
         Raises
         ------
         CatalogueError
-            Nothing tells the decimal mark, the prices are of two currencies, or of another one than declared.
+            Nothing tells the decimal mark.
         """
         if values.dtype != pl.String:
             number = values.cast(pl.Float64)
@@ -94,9 +95,35 @@ class PriceColumn:
         if self.currency:
             found["currency"] = self.currency
         # a declared currency is that of them all
-        if self._named_by and not self._declared and self._named < self._priced:
-            found["without_currency"] = self._priced - self._named
+        if self._signed and not self._declared and self._signed < self._priced:
+            found["without_currency"] = self._priced - self._signed
         return found
+
+    def check(self) -> None:
+        """Refuse prices of several currencies, or of another one than declared, once all are read.
+
+        Raises
+        ------
+        CatalogueError
+            It names the currencies, with their number of prices and the first one each.
+        """
+        if not self._wrong:
+            return
+        shown = "; ".join(
+            f"{count:,} {'is' if count == 1 else 'are'} in {code}, such as {example}"
+            for code, (count, example) in self._wrong.items()
+        )
+        if self._declared:
+            raise CatalogueError(
+                f"{self._where}: catalogue.currency declares {self._declared}, but of the prices {shown}; give prices "
+                "of one currency, or declare theirs"
+            )
+        shared = sorted({sign for sign in self._wrong for code in self._wrong if code in SHARED.get(sign, ())})
+        advice = "".join(f", or declare catalogue.currency if {sign} stands for the same" for sign in shared)
+        raise CatalogueError(
+            f"{self._where}: prices are of several currencies: {shown}; convert them to one, or keep the rows of one"
+            f"{advice}"
+        )
 
     @property
     def misfit(self) -> str:
@@ -109,41 +136,41 @@ class PriceColumn:
             "other one with catalogue.decimal_mark"
         )
 
-    def _written(self, text: pl.Series, place: Callable[[int], str]) -> tuple[pl.Series, pl.Series]:
+    @property
+    def _wrong(self) -> dict[str, tuple[int, str]]:
+        """The currencies that there may not be; number of prices and the first one each."""
+        if self._declared:
+            right = (self._declared, *(sign for sign, codes in SHARED.items() if self._declared in codes))
+            return {code: found for code, found in self._named.items() if code not in right}
+        return self._named if len(self._named) > 1 else {}
+
+    def _written(self, text: pl.Series, place: Place) -> tuple[pl.Series, pl.Series]:
         """Numbers of prices as they are written, and which of them have the other mark."""
         readings = read_priced(text)
-        self.mark.settle(text, readings, place)
+        point, comma = readings["point"], readings["comma"]
+        read = point.is_not_null() | comma.is_not_null()
+        currency = readings["currency"].set(~read, None)
+        self._count(currency, text, place)
+        if self._wrong:
+            return pl.repeat(None, len(text), dtype=pl.Float64, eager=True), pl.repeat(False, len(text), eager=True)
+        whole = self.currency in NO_DECIMALS
+        self.mark.settle(text, readings, place, no_decimals=whole)
         number = self.mark.read(readings)
-        misfit = number.is_null() & (readings["point"].is_not_null() | readings["comma"].is_not_null())
-        self._one(readings["currency"].set(number.is_null(), None), text, place)
+        if whole:
+            # "1.299" after "1,299" is another mark, and no fraction
+            number = number.set(((point != comma) & (number != number.round())).fill_null(False), None)
+        self._signed += int((number.is_not_null() & (currency != "")).sum())
         self._example = self._example or telling_example(text, number, self.mark.mark)
-        return number, misfit
+        return number, number.is_null() & read
 
-    def _one(self, currency: pl.Series, text: pl.Series, place: Callable[[int], str]) -> None:
-        """Refuse a second currency."""
-        named = (currency != "").fill_null(False).arg_true()
-        self._named += len(named)
-        found = currency.gather(named)
-        for code in found.unique(maintain_order=True):
-            at = named[found.eq(code).arg_max()]
-            here = f"{text[at]!r} ({place(at)})"
-            if self._declared and code != self._declared and self._declared not in SHARED.get(code, ()):
-                raise CatalogueError(
-                    f"{self._where}: {here} is in {code}, and catalogue.currency declares {self._declared}; give "
-                    "prices of one currency, or declare theirs"
-                )
-            if not self._declared and self.currency and code != self.currency:
-                advice = "convert them to one"
-                if code in SHARED.get(self.currency, ()) or self.currency in SHARED.get(code, ()):
-                    shared = min(code, self.currency, key=len)
-                    advice += f", or declare catalogue.currency if {shared} stands for it too"
-                raise CatalogueError(
-                    f"{self._where}: prices are of two currencies, {self.currency} as in {self._named_by} and {code} "
-                    f"as in {here}; {advice}"
-                )
-            if not self.currency:
-                self.currency = code
-            self._named_by = self._named_by or here
+    def _count(self, currency: pl.Series, text: pl.Series, place: Place) -> None:
+        """Count the currencies that prices name."""
+        for code in currency.drop_nulls().unique(maintain_order=True).to_list():
+            if code:
+                at = currency.eq(code).fill_null(False).arg_true()
+                before, example = self._named.get(code, (0, f"{text[at[0]]!r} ({place(at[0])})"))
+                self._named[code] = before + len(at), example
+                self.currency = self.currency or code
 
 
 def _read(number: pl.Series, unpriced: pl.Series, misfit: pl.Series) -> pl.DataFrame:

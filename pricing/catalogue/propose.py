@@ -7,6 +7,7 @@ import polars as pl
 from pricing.catalogue.column_facts import column_facts
 from pricing.catalogue.prices import PriceColumn
 from pricing.catalogue.propose_rules import RULES, Found, ProposedColumn
+from pricing.catalogue.text_formulas import without_formulas
 from pricing.config.catalogue import CatalogueConfig
 from pricing.config.columns import CHALLENGE
 from pricing.errors import CatalogueError
@@ -53,6 +54,7 @@ def propose_roles(head: pl.DataFrame, config: CatalogueConfig | None = None) -> 
     config : CatalogueConfig, optional
         Decimal mark and currency, where they are declared.
     """
+    head = head.with_columns(without_formulas(values)[0] for values in head)
     facts = [column_facts(values) for values in head]
     found = Found({column.name: column for column in facts})
     for rule in RULES:
@@ -66,7 +68,9 @@ def _read_prices(found: Found, values: pl.Series, config: CatalogueConfig) -> No
     """Doubt the price where reading it will be refused: two currencies, no certain decimal mark, many bad rows."""
     said = ""
     try:
-        read = PriceColumn("", config).read(values, lambda row: f"row {row + 1}")
+        prices = PriceColumn("", config)
+        read = prices.read(values, lambda row: f"row {row + 1}")
+        prices.check()
         unread = (read["number"].is_null() & ~read["unpriced"]).arg_true()
         if len(unread) > _UNREAD * len(values):
             said = f"{len(unread):,} of the first {len(values):,} values are no prices, such as {values[unread[0]]!r}"

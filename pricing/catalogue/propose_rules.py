@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from pricing.catalogue.column_facts import FEW, ColumnFacts
+from pricing.catalogue.currencies import currency_of
 from pricing.catalogue.written_times import TimeColumn
 from pricing.config.columns import CHALLENGE
 
@@ -195,7 +196,7 @@ def _time(found: Found) -> None:
 def _money(found: Found) -> None:
     """Prices beside the price, by name and sign, and the currencies of the price."""
     for column in found.columns("text"):
-        if (price := found.price()) and column.called("currency"):
+        if (price := found.price()) and column.called("currency") and currency_of(column.example):
             said = f"{column.name!r} names {column.distinct} currencies, and a run has one: keep the rows of one"
             found.give(column, "ignore", said)
             found.roles[price.name] = replace(found.roles[price.name], unsure=said)
@@ -207,7 +208,9 @@ def _money(found: Found) -> None:
 
 def _other_ids(found: Found) -> None:
     for column in found.columns("number", "text"):
-        if column.called("title") or column.called("category") or (column.kind == "number" and not column.whole):
+        # "seller-sku" has the seller's name for each product, "model" a category's
+        category = column.called("category") and not (column.called("id") and column.distinct_share > 0.9)
+        if column.called("title") or category or (column.kind == "number" and not column.whole):
             continue
         sure = column.called("id") > 1 and column.distinct_share > 0.5
         code = column.called("id") == 1 and column.distinct_share > 0.9 and column.characters <= 40
@@ -255,7 +258,10 @@ def _title(found: Found) -> None:
         column.called("title") and not column.called("category") and column.distinct_share > 0.5)]  # fmt: skip
     if named:
         best = max(named, key=lambda column: (column.called("title"), column.filled, column.distinct_share))
-        unsure = f"{best.missing_share:.0%} of the rows have none; fill it in where only a first variant has it"
+        group = next((column.facts.name for column in found.roles.values() if column.role == "group"), None)
+        other = f"they take that of the row above with the same {group}" if group else (
+            "name as group what variants share with the row above, whose title they take then")  # fmt: skip
+        unsure = f"{best.missing_share:.0%} of the rows have none; {other}"
         found.give(best, "title", unsure=unsure if best.missing_share > 0.2 else "")
         return
     if any(column.role == "text" for column in found.roles.values()):

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from pricing.catalogue.raw_batch import Rejected, source_name
+from pricing.catalogue.raw_batch import Rejected
 from pricing.catalogue.raw_rows import open_catalogue, unused_columns
 from pricing.catalogue.renaming import model_names
 from pricing.catalogue.roles import declared_types, raw_columns
@@ -161,18 +161,18 @@ def stream_catalogue_file(
         currencies; values that nothing tells the decimal mark of.
     """
     config = config or CatalogueConfig()
-    values = ValueReader(source_name(source), labelled, config, marks or {})
-    checker = RowChecker(source_name(source, short=True), labelled, config, values)
+    table, wanted = open_catalogue(source, labelled, config)
+    values = ValueReader(table, wanted, labelled, config, marks or {})
+    checker = RowChecker(table.file, labelled, config, values)
     notes = ReadingNotes() if notes is None else notes
     good_rows = bad_rows = 0
     named: list[Rejected] = []
-    table, wanted = open_catalogue(source, labelled, config)
     notes.form = str(table.form) if table.form.is_worth_saying else ""
     if config.columns is not None:
         asked = raw_columns(config.roles, labelled).values()
         notes.missing_columns = tuple(dict.fromkeys(name for name in asked if name not in table.columns))
     notes.unused_columns = unused_columns(table, config.roles)
-    for batch in table.batches(wanted, config.roles):
+    for batch in table.batches(wanted | values.counted, config.roles):
         good, bad = checker.check(batch)
         good_rows += good.height
         bad_rows += len(bad)
@@ -183,9 +183,10 @@ def stream_catalogue_file(
             notes.left_out[entry.kind] = notes.left_out.get(entry.kind, 0) + 1
         if config.on_bad_rows == "quarantine" or not bad_rows:
             yield good, bad
+    values.check()
     notes.read, notes.marks, notes.currency = values.notes(), values.marks, values.currency
     notes.left_out = dict(sorted(notes.left_out.items(), key=lambda item: (-item[1], item[0])))
-    name = source_name(source)
+    name = table.name
     if good_rows + bad_rows == 0:
         raise CatalogueError(f"{name}: there are no data rows under the header; expected one product per row")
     if bad_rows and config.on_bad_rows == "refuse":

@@ -89,9 +89,12 @@ def _column(name: str, values: list[str]) -> pl.Series:
         return pl.Series(name, values, pl.String)
     if all(isinstance(value, MachineNumber) or not value for value in values):
         return pl.Series(name, [float(value) if value else None for value in values], pl.Float64)
-    # among texts a fourth decimal, so that nobody takes the point of three for a separator of thousands
-    return pl.Series(name, [f"{value}0" if _of_thousands(value) else value for value in values], pl.String)
+    return pl.Series(name, [_among_texts(value, name.startswith("amount:")) for value in values], pl.String)
 
 
-def _of_thousands(value: str) -> bool:
-    return isinstance(value, MachineNumber) and value[-4:-3] == "."
+def _among_texts(value: str, amount: bool) -> str:
+    """A machine's number so that its point proves no decimal mark, and separates no thousands."""
+    if not isinstance(value, MachineNumber) or "." not in value or "e" in value.lower():
+        return value
+    # an amount is read like a title's, which takes the point before three digits for a separator
+    return (f"{value}0" if value[-4] == "." else value) if amount else f"{value}e0"

@@ -16,10 +16,13 @@ NO_PRICE = "no price"
 """Kind of the rows that are refused for having no price at all."""
 
 _POSITIVE = "expected a positive number such as 4.99"
+_ALONE = f"{_POSITIVE}, with nothing beside it but a currency"
 # beyond it squared errors and reports overflow, and no currency goes there
 _DEAREST = 1e15
 # what spreadsheets and dataframes write where there is no value
 _NO_ID = ("nan", "null", "none", "na", "n/a", "#n/a", "<na>", "nat", "#ref!", "#name?", "#value!", "undefined")
+# 4.00123E+12 was 4001234567890 before a spreadsheet showed it
+_SHORTENED = r"^[0-9][.,][0-9]+E\+[0-9]+$"
 _TOTALS = ("total", "totals", "grand total", "subtotal", "sum", "summe", "gesamt")
 
 
@@ -81,7 +84,10 @@ class RowChecker:
             .with_columns(pl.coalesce("first", here).alias("first"))
         )
         repeated = pl.col("reason").is_null() & (pl.col("row") > pl.col("first"))
-        said = pl.format("duplicate id, first used in row {}; ids must be unique, keep one of them", "first")
+        advice = pl.when(pl.col("sample_id").str.contains(_SHORTENED)).then(
+            pl.lit("a spreadsheet has shortened this one, export the column as text")
+        ).otherwise(pl.lit("keep one of them"))  # fmt: skip
+        said = pl.format("duplicate id, first used in row {}; ids must be unique, {}", "first", advice)
         frame = frame.with_columns(
             pl.when(repeated).then(said).otherwise("reason").alias("reason"),
             pl.when(repeated).then(pl.lit("duplicate id")).otherwise("kind").alias("kind"),
@@ -153,7 +159,7 @@ def _faults(labelled: bool, unpriced_are_good: bool, roles: ColumnsConfig, misfi
             _Fault("price of the other decimal mark", pl.col("misfit"),
                    pl.concat_str(pl.lit("price "), shown, pl.lit(f" {misfit}"))),
             _Fault("price is not a number", there & value.is_null(),
-                   pl.format("price {} is not a number; {}", shown, advice)),
+                   pl.format("price {} is not a number; {}", shown, pl.lit(_ALONE))),
             _Fault("price is not finite", ~value.is_finite(), pl.format("price {} is not finite; {}", shown, advice)),
             _Fault("price is not positive", value <= 0, pl.format("price {} is not positive; {}", shown, advice)),
             _Fault("price is above 1e15", value > _DEAREST, pl.format("price {} is above 1e15; {}", shown, advice)),

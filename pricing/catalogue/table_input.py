@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pricing.catalogue.currency_columns import currency_columns
 from pricing.catalogue.propose import HEAD_ROWS
 from pricing.catalogue.raw_rows import open_catalogue
 from pricing.catalogue.reading import Catalogue, read_catalogue_file
@@ -39,7 +40,8 @@ def as_file(source: Any, folder: Path, roles: ColumnsConfig = CHALLENGE) -> Path
     """
     if isinstance(source, str | os.PathLike):
         return Path(source)
-    table = _as_arrow(source, roles.named())
+    currencies = [] if roles == CHALLENGE else currency_columns(map(str, _names(source)), roles)
+    table = _as_arrow(source, [*roles.named(), *currencies])
     folder.mkdir(parents=True, exist_ok=True)
     beside = folder / f".{uuid.uuid4().hex}"
     pq.write_table(table, beside, compression="zstd")
@@ -59,7 +61,7 @@ def check_declared(source: Any, config: CatalogueConfig) -> None:
     CatalogueError
         As `pricing.catalogue.raw_rows.open_catalogue`: it says which roles the columns seem to have.
     """
-    names = getattr(source, "column_names", None) or list(getattr(source, "columns", ()))
+    names = _names(source)
     if names and config.columns is None and not {CHALLENGE.id, *CHALLENGE.text} <= {str(name) for name in names}:
         head = source.slice(0, HEAD_ROWS) if isinstance(source, pa.Table) else source.head(HEAD_ROWS)
         open_catalogue(_as_arrow(head, names), True, config)
@@ -89,6 +91,10 @@ def read_products(
         Path(source) if isinstance(source, str | os.PathLike) else _as_arrow(source, (names or config.roles).named())
     )
     return read_catalogue_file(given, labelled=False, config=config, names=names, marks=marks)
+
+
+def _names(source: Any) -> list[Any]:
+    return getattr(source, "column_names", None) or list(getattr(source, "columns", ()))
 
 
 def _as_arrow(source: Any, read: list[str]) -> pa.Table:

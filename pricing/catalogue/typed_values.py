@@ -1,14 +1,19 @@
 """From the values of a file's rows, as they are written, to prices, numbers and times."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import polars as pl
 
+from pricing.catalogue.currency_columns import currency_columns
 from pricing.catalogue.number_columns import NumberColumn
 from pricing.catalogue.prices import PriceColumn
+from pricing.catalogue.raw_batch import ANY, RawTable
 from pricing.catalogue.roles import TIME, role_name
-from pricing.catalogue.written_numbers import Mark
+from pricing.catalogue.shop_rows import ShopRows
+from pricing.catalogue.text_formulas import without_formulas
+from pricing.catalogue.written_numbers import Mark, Place
 from pricing.catalogue.written_times import TimeColumn
 from pricing.config.catalogue import CatalogueConfig
 
@@ -18,19 +23,34 @@ class ValueReader:
 
     Parameters
     ----------
-    file : str
-        Name of the file, for messages.
+    table : RawTable
+        The file.
+    wanted : dict of str to str
+        The columns that are read, name by role to name in the file.
     labelled : bool
         Whether the rows have prices.
     config : CatalogueConfig
         The columns' roles; decimal mark, order of dates and currency, where they are declared.
     marks : mapping of str to str
         Column of numbers to the decimal mark of the catalogue learnt from, for columns that prove none.
+
+    Attributes
+    ----------
+    counted : dict of str to str
+        Columns that are to be read too, as `wanted`: they name currencies.
     """
 
-    def __init__(self, file: str, labelled: bool, config: CatalogueConfig, marks: Mapping[str, Mark]) -> None:
-        roles = config.roles
+    def __init__(
+        self, table: RawTable, wanted: dict[str, str], labelled: bool, config: CatalogueConfig,
+        marks: Mapping[str, Mark],
+    ) -> None:  # fmt: skip
+        roles, file = config.roles, table.name
+        self._table, self._wanted = table, wanted
+        self._roles = roles
         self._marks = marks
+        self._rows = ShopRows(roles, table.columns)
+        beside = currency_columns(table.columns, roles) if labelled and config.columns else []
+        self.counted = {role_name(ANY, name): name for name in beside if table.columns.count(name) == 1}
         self._price = PriceColumn(file, config) if labelled else None
         self._price_column = role_name("price", roles.price)
         self._numbers = {
@@ -41,9 +61,13 @@ class ValueReader:
         if roles.time:
             column = TimeColumn(f"{file}: column {roles.time}", config.date_order, needed=labelled)
             self._times[role_name("time", roles.time)] = column
+        if self._price is not None:
+            self._price.mark.whole_column = partial(self._whole_column, self._price_column)
+        for name, number in self._numbers.items():
+            number.mark.whole_column = partial(self._whole_column, name)
 
     def read(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Type n raw rows.
+        """Type n raw rows, tidied by `ShopRows`.
 
         Parameters
         ----------
@@ -59,13 +83,9 @@ class ValueReader:
         Raises
         ------
         CatalogueError
-            Nothing tells a column's decimal mark or order of dates, or prices are of several currencies.
+            Nothing tells a column's decimal mark or order of dates.
         """
-        rows, lines = frame["row"], frame["line"]
-
-        def place(at: int) -> str:
-            return f"row {rows[at]}" if lines[at] is None else f"row {rows[at]}, line {lines[at]}"
-
+        frame, place = self._rows.tidy(frame), _place(frame)
         if self._price is not None:
             frame = frame.hstack(self._price.read(frame[self._price_column], place))
         for name, column in self._numbers.items():
@@ -74,6 +94,11 @@ class ValueReader:
         for name, times in self._times.items():
             frame = frame.with_columns(times.read(frame[name], place).alias(TIME))
         return frame
+
+    def check(self) -> None:
+        """Refuse prices of several currencies, once all rows are read; see `PriceColumn.check`."""
+        if self._price is not None:
+            self._price.check()
 
     @property
     def misfit(self) -> str:
@@ -95,5 +120,19 @@ class ValueReader:
     def notes(self) -> dict[str, dict[str, Any]]:
         """Return what was read as what, column by role, without those of which there is nothing to say."""
         columns: dict[str, Any] = {"price": self._price, **self._numbers, **self._times}
-        found = {name: column.notes() for name, column in columns.items() if column is not None}
-        return {name: notes for name, notes in found.items() if notes}
+        found = self._rows.notes()
+        for name, column in columns.items():
+            if column is not None and (notes := column.notes()):
+                found[name] = notes | found.get(name, {})
+        return found
+
+    def _whole_column(self, name: str) -> Iterator[tuple[pl.Series, Place]]:
+        """The values of a column from the file's beginning on, as they are written."""
+        for batch in self._table.batches({name: self._wanted[name]}, self._roles):
+            if batch.frame[name].dtype == pl.String:
+                yield without_formulas(batch.frame[name])[0], _place(batch.frame)
+
+
+def _place(frame: pl.DataFrame) -> Place:
+    rows, lines = frame["row"], frame["line"]
+    return lambda at: f"row {rows[at]}" if lines[at] is None else f"row {rows[at]}, line {lines[at]}"

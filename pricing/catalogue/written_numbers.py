@@ -7,26 +7,32 @@ or by apostrophes. "1,299.00" and "12.99" can be read with a point only, "1.299,
 babel) guess each value by itself or want a locale, which a catalogue does not name.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 import polars as pl
 
 from pricing.catalogue.currencies import one_currency
+from pricing.catalogue.plain_text import without_entities
 from pricing.errors import CatalogueError
 
 Mark = Literal[".", ","]
 
 MARK_NAMES: dict[Mark, str] = {".": "point", ",": "comma"}
+"""In words, and as a table of readings names them."""
+Place = Callable[[int], str]
+"""Says of a position where in the file it is."""
 
 _DIGITS = r"[.,]?[0-9](?:[0-9.,' ]*[0-9])?"
-# what stands around a number: a sign, a currency, a Swiss or German ",-" for "no cents". A currency's own point
-# ("Rs.99") belongs to the letters before it.
+# what stands around a number: a sign, a currency, a Swiss or German ",-" or an Indian "/-" for "no cents". A currency's
+# own point ("Rs.99") belongs to the letters before it.
 _WRITTEN = (
     r"^(?P<minus>[+-]?) ?(?P<before>[^0-9+-]*?\p{L}[./]*|[^0-9+-]*?) ?(?P<minus_behind>[+-]?) ?"
-    rf"(?P<digits>{_DIGITS})(?P<exponent>[eE][+-]?[0-9]+)?(?:[.,]-{{0,2}})?(?P<behind>[^0-9]*)$"
+    rf"(?P<digits>{_DIGITS})(?P<exponent>[eE][+-]?[0-9]+)?(?P<no_cents>[.,]-{{0,2}}|/[-=])?(?P<behind>[^0-9]*)$"
 )
+_WIDE = dict(zip("０１２３４５６７８９．，", "0123456789.,", strict=True))
+"""Digits and marks of East Asian type, to plain ones."""
 _MACHINE = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
 
 
@@ -55,24 +61,36 @@ def read_written(values: pl.Series) -> pl.DataFrame:
         Each value is the double nearest to the decimal number that is written.
     """
     written = pl.col("written")
-    table = values.alias("written").to_frame()
+    table = without_entities(values).alias("written").to_frame()
     tidy = (
         written.str.replace_all(r"[‘’´`ʼ]", "'")
         .str.replace_all(r"[−‒–—]", "-")
         .str.replace_all(r"\p{Cf}", "")
+        .str.replace_many(list(_WIDE), list(_WIDE.values()))
         .str.replace_all(r"\s+", " ")
-        .str.strip_chars(" ")
+        # an apostrophe before a value is a spreadsheet's sign for text
+        .str.replace(r"^ ?'", "")
+        # and an asterisk behind one is a shop's footnote
+        .str.strip_chars(" *")
     )
     parts = pl.col("parts").struct
     minus, digits, exponent = parts.field("minus") + parts.field("minus_behind"), pl.col("digits"), pl.col("exponent")
+    # "1.299,-" has no cents, and so no decimal point
+    fits = {
+        mark: digits.str.contains(fitting) & ~(pl.col("no_cents") & digits.str.contains(mark, literal=True))
+        for mark, fitting in _FITS.items()
+    }
+    point = pl.when(fits["."]).then(digits.str.replace_all("[,' ]", ""))
     readings = {
-        "point": pl.when(digits.str.contains(_FITS["."])).then(digits.str.replace_all("[,' ]", "")),
-        "comma": pl.when(digits.str.contains(_FITS[","]) & (exponent == ""))
+        "point": point,
+        # only machines write an exponent, and they write a point whatever the column's mark
+        "comma": pl.when(exponent != "").then(point).when(fits[","])
         .then(digits.str.replace_all("[.' ]", "").str.replace(",", ".", literal=True)),
     }  # fmt: skip
     table = table.select(tidy.str.extract_groups(_WRITTEN).alias("parts")).select(
         digits=parts.field("digits"), exponent=parts.field("exponent").fill_null(""), minus=minus,
         before=parts.field("before").str.strip_chars(), behind=parts.field("behind").str.strip_chars(),
+        no_cents=parts.field("no_cents").str.contains("[-=]").fill_null(False),
     )  # fmt: skip
     return table.select(
         *((pl.col("minus") + reading + exponent).cast(pl.Float64, strict=False).alias(name)
@@ -122,14 +140,18 @@ class DecimalMark:
         Mark that counts where no value proves one: that of the file's prices, or of the catalogue learnt from.
     proof : str
         What settled it, for people: "declared", or a value and its place; "" for the fallback.
+    whole_column : callable
+        Yields the values of the whole column piece by piece, each with its `Place`: values that tell nothing may be
+        followed by one that does.
     """
 
     where: str
     mark: Mark | None = None
     fallback: Mark | None = None
     proof: str = "declared"
+    whole_column: Callable[[], Iterable[tuple[pl.Series, Place]]] = tuple
 
-    def settle(self, written: pl.Series, readings: pl.DataFrame, place: Callable[[int], str]) -> None:
+    def settle(self, written: pl.Series, readings: pl.DataFrame, place: Place, *, no_decimals: bool = False) -> None:
         """Decide the mark, unless it is known.
 
         Parameters
@@ -139,50 +161,60 @@ class DecimalMark:
         readings : DataFrame
             n rows, as `read_written` gives them.
         place : callable
-            Says of a position where in the file it is.
+            As `Place`.
+        no_decimals : bool
+            Whether the values are of a currency that is written without decimals, so that "1,299" is no fraction.
 
         Raises
         ------
         CatalogueError
-            All values with a mark can be read with both, or as many prove the one as the other.
+            All values of the column with a mark can be read with both, or as many prove the one as the other.
         """
-        if self.mark is not None:
+        if self.mark is not None or self._prove(written, readings, place):
             return
         point, comma = readings["point"], readings["comma"]
-        proofs = {
-            ".": (point.is_not_null() & comma.is_null()).arg_true(),
-            ",": (comma.is_not_null() & point.is_null()).arg_true(),
-        }
-        counts = {mark: len(places) for mark, places in proofs.items()}
-        first = {mark: f"{written[places[0]]!r} ({place(places[0])})" for mark, places in proofs.items() if len(places)}
         both = (point != comma).fill_null(False).arg_true()
-        if counts["."] != counts[","]:
-            found: Mark = "." if counts["."] > counts[","] else ","
-            self.mark, self.proof = found, first[found]
-        elif not counts["."] and not len(both):
-            return
-        elif self.fallback is not None:
+        if self.fallback is not None and (len(both) or not point.equals(comma)):
             self.mark, self.proof = self.fallback, ""
-        elif counts["."]:
+            return
+        if not len(both):
+            return
+        at = both[0]
+        shown = f"{written[at]!r} ({place(at)})"
+        # the larger reading of a value is the one of thousands
+        thousands = (point.abs() > comma.abs()).gather(both)
+        if no_decimals and thousands.n_unique() == 1:
+            self.mark, self.proof = "." if thousands[0] else ",", f"{shown}, in a currency without decimals,"
+        elif not any(self._prove(values, read_priced(values), there) for values, there in self.whole_column()):
+            raise CatalogueError(
+                f"{self.where}: {shown} is {_shown(point[at])} with a decimal point and {_shown(comma[at])} with a "
+                f"decimal comma, and no value tells which; {_DECLARE}"
+            )
+
+    def _prove(self, written: pl.Series, readings: pl.DataFrame, place: Place) -> bool:
+        """Take the mark that more of the values can be read with alone; whether there is one."""
+        fit = {mark: readings[name].is_not_null() for mark, name in MARK_NAMES.items()}
+        proofs = {".": (fit["."] & ~fit[","]).arg_true(), ",": (fit[","] & ~fit["."]).arg_true()}
+        first = {mark: f"{written[at[0]]!r} ({place(at[0])})" for mark, at in proofs.items() if len(at)}
+        if len(proofs["."]) != len(proofs[","]):
+            self.mark = "." if len(proofs["."]) > len(proofs[","]) else ","
+            self.proof = first[self.mark]
+        elif first and self.fallback is None:
             raise CatalogueError(
                 f"{self.where}: as many values have a decimal point, such as {first['.']}, as a decimal comma, such as "
                 f"{first[',']}; {_DECLARE}, or write all of them alike"
             )
-        else:
-            at = both[0]
-            raise CatalogueError(
-                f"{self.where}: {written[at]!r} ({place(at)}) is {_shown(point[at])} with a decimal point and "
-                f"{_shown(comma[at])} with a decimal comma, and no value tells which; {_DECLARE}"
-            )
+        return self.mark is not None
 
     def read(self, readings: pl.DataFrame) -> pl.Series:
         """Return the values as the mark has them, Float64; without a mark all readings are whole numbers."""
-        return readings["comma" if self.mark == "," else "point"]
+        return readings[MARK_NAMES[self.mark or "."]]
 
 
 def telling_example(written: pl.Series, number: pl.Series, mark: Mark | None) -> str | None:
     """Return the longest value that is no machine's number, and what it was read as; None where there is none."""
-    odd = written.set(number.is_null() | (is_plain(written) & (mark != ",")), None)
+    machine = is_plain(written) & (written.str.contains("[eE]") | (mark != ","))
+    odd = written.set(number.is_null() | machine, None)
     if odd.null_count() == len(odd):
         return None
     at = odd.str.len_chars().fill_null(0).arg_max()

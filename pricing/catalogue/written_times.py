@@ -21,6 +21,12 @@ _CLOCK = (
 )
 _YEAR_FIRST = r"^(?P<year>\d{4})(?:[-/.](?P<first>\d{1,2})(?:[-/.](?P<last>\d{1,2}))?)?" + _CLOCK
 _YEAR_LAST = r"^(?P<first>\d{1,2})(?P<sign>[-/.])(?P<last>\d{1,2})[-/.](?P<year>\d{4}),?" + _CLOCK
+_ZONES = {
+    "PST": "-08:00", "PDT": "-07:00", "EST": "-05:00", "EDT": "-04:00", "CET": "+01:00", "CEST": "+02:00",
+    "MEZ": "+01:00", "MESZ": "+02:00", "JST": "+09:00",
+}  # fmt: skip
+"""Zones that are one place's alone, as Amazon's and European exports name them."""
+_ZONE = rf"^(.*:\d\d(?: ?[AaPp][Mm])?) ({'|'.join(_ZONES)})$"
 _COMPACT = r"^((?:19|20)\d{2})(0[1-9]|1[0-2])([0-3]\d)$"
 # seconds since 1970, from 1973 on; longer ones are milliseconds, microseconds, nanoseconds
 _EPOCH = r"^\d{9,10}(?:\.\d+)?$|^\d{12,13}$|^\d{15,16}$|^\d{18,19}$"
@@ -64,6 +70,9 @@ class TimeColumn:
         """
         text = values.fill_null("").str.strip_chars().alias("text")
         written = text.str.replace(_COMPACT, "$1-$2-$3")
+        if written.str.contains(_ZONE).any():
+            zone = written.str.extract(_ZONE, 2).fill_null("").replace_strict(_ZONES, default="")
+            written = written.str.replace(_ZONE, "$1") + zone
         table = written.to_frame().select(
             "text",
             pl.col("text").str.extract_groups(_YEAR_FIRST).alias("iso"),

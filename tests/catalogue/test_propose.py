@@ -231,7 +231,9 @@ def test_a_price_that_a_run_would_refuse_is_doubted() -> None:
     made = table(id=shown("{}"), title=title, price=one_of("1.299", "2.498"), unit=one_of("EUR", "USD"))
     doubts = {
         "no value tells which": made,
-        "prices are of two currencies": made.with_columns(price=pl.concat_str(pl.lit("9.99 "), "unit")),
+        "34 are in EUR, such as '9.99 EUR' (row 1); 26 are": made.with_columns(
+            price=pl.concat_str(pl.lit("9.99 "), "unit")
+        ),
         "'Currency' names 2 currencies": made.with_columns(price=pl.lit("9.99")).rename({"unit": "Currency"}),
     }
     for said, feed in doubts.items():
@@ -259,6 +261,42 @@ def test_a_price_without_tax_gives_way_to_the_one_in_the_shop() -> None:
     assert [column.facts.name for column in propose_roles(made).of("price")] == ["PVP"]
 
 
+def test_flags_are_numbers_whatever_they_are_written_as() -> None:
+    feed = table(
+        sku=shown("{:04}"), title=title, price=money, in_stock=one_of("true", "false"), organic=one_of("Yes", "No", ""),
+        sold=one_of("J", "N"), used=one_of("0", "1"), gender=one_of("M", "F", "N"),
+    )  # fmt: skip
+    found = roles(propose_roles(feed))
+    assert (found["number"], found["category"]) == (["in_stock", "organic", "sold", "used"], ["gender"])
+
+
+def test_an_amazon_sellers_export() -> None:
+    export = table(
+        item_name=title, item_description=prose, listing_id=shown("0101T{:05}"), seller_sku=shown("SK-{}"), price=money,
+        quantity=shown("{}", lambda rng, row: rng.randrange(9)), item_condition=one_of("1", "11"),
+        open_date=shown("2023-04-{:02} 10:20:11 PDT", lambda rng, row: 1 + row % 28), asin1=shown("B00{:05}X"),
+    )  # fmt: skip
+    assert roles(propose_roles(export)) == {
+        "id": "listing_id", "price": "price", "title": "item_name", "text": ["item_description"],
+        "category": ["item_condition"], "number": ["quantity"], "time": "open_date", "ignore": ["seller_sku", "asin1"],
+    }  # fmt: skip
+
+
+def test_a_header_that_holds_the_word_currency_is_no_column_of_currencies() -> None:
+    feed = table(sku=shown("{:04}"), title=title, price=money, action=one_of("Add", "Revise")).rename(
+        {"action": "*Action(SiteID=US|Currency=USD)"}
+    )
+    proposal = propose_roles(feed)
+    assert proposal.of("price")[0].unsure == ""
+    assert [column.facts.name for column in proposal.of("category")] == ["*Action(SiteID=US|Currency=USD)"]
+
+
+def test_a_name_in_another_script_is_no_row_number() -> None:
+    feed = table(sku=shown("{:04}"), title=title, price=money, c=shown("{}", lambda rng, row: rng.randrange(10**6)))
+    found = propose_roles(feed.rename({"c": "ポイント"}))
+    assert [column.facts.name for column in found.of("number")] == ["ポイント"]
+
+
 def test_what_a_feed_must_be_mended_for_is_said() -> None:
     made = table(
         id=shown("{}"), title=lambda rng, row: title(rng, row) if row % 2 else "", price=money,
@@ -266,7 +304,9 @@ def test_what_a_feed_must_be_mended_for_is_said() -> None:
         maker=shown('{{"name": "{}"}}', brand), created_at=shown("{}/3/21, 4:30 PM", lambda rng, row: 1 + row % 12),
     )  # fmt: skip
     found = {column.facts.name: column for column in propose_roles(made).columns}
-    assert found["title"].unsure.startswith("50% of the rows have none; fill it in")
+    assert found["title"].unsure.startswith("50% of the rows have none; name as group")
+    shared = propose_roles(made.with_columns(Handle=pl.Series([f"h{row // 3}" for row in range(ROWS)])))
+    assert shared.of("title")[0].unsure.endswith("they take that of the row above with the same Handle")
     assert found["item_weight"].unsure.startswith("its units stand in 'item_weight_unit'")
     assert (found["maker"].role, found["maker"].why.partition(";")[0]) == ("ignore", "it holds objects")
     assert (found["created_at"].role, found["created_at"].why) == (
@@ -343,5 +383,5 @@ def test_kinds_of_values(values: list[str], kind: str) -> None:
 
 def test_names_are_spelled_as_words() -> None:
     assert [spelled(name) for name in ("Body (HTML)", "ItemGroupID", "Straße", "價格")] == [
-        "body html", "item group id", "strasse", "",
+        "body html", "item group id", "strasse", "價格",
     ]  # fmt: skip

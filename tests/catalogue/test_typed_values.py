@@ -1,6 +1,7 @@
 """Catalogues whose prices, numbers and times are written as shops write them: what is read, said and refused."""
 
 import gzip
+import json
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,15 @@ def test_ids_are_never_numbers_and_keep_their_leading_zeros_whatever_the_file(tm
         assert read(shop(tmp_path, {"sku": whole}, kind)).frame["sample_id"].to_list() == [str(one) for one in whole]
 
 
+def test_an_id_that_a_spreadsheet_has_shortened_is_said_to_be(tmp_path: Path) -> None:
+    message = refusal(shop(tmp_path, {"sku": ["4.00123E+12", "4.00123E+12", "7", "7"]}))
+    assert (
+        "row 2 (line 3), id '4.00123E+12': duplicate id, first used in row 1; ids must be unique, a spreadsheet"
+        in message
+    )
+    assert "first used in row 3; ids must be unique, keep one of them" in message
+
+
 @pytest.mark.parametrize("kind", ["parquet", "jsonl", "xlsx"])
 def test_numbers_that_are_numbers_in_their_file_need_no_mark(tmp_path: Path, kind: str) -> None:
     found = read(shop(tmp_path, {"cost": [1.299, 4.125, 3.0], "rating": [1.125, None, 7.0]}, kind))
@@ -116,6 +126,95 @@ def test_prices_that_two_marks_fit_are_refused_until_the_mark_is_declared(tmp_pa
         assert read(path, decimal_mark=mark).frame["price"].to_list() == [5.0, expected, 12.0]
 
 
+@pytest.mark.parametrize(
+    ("written", "prices"),
+    [
+        (["¥1,299", "￥980", "12800"], [1299.0, 980.0, 12800.0]),
+        (["1,299 JPY", "2,000 JPY"], [1299.0, 2000.0]),
+        (["１２，８００円", "９８０円"], [12800.0, 980.0]),
+        (["1.299 Ft", "990 Ft"], [1299.0, 990.0]),
+        (["12.990 CLP", "1.299.000 CLP"], [12990.0, 1299000.0]),
+    ],
+)
+def test_a_currency_without_decimals_needs_no_mark_and_it_is_said(
+    tmp_path: Path, written: list[str], prices: list[float]
+) -> None:
+    found = read(shop(tmp_path, {"cost": written}))
+    assert found.frame["price"].to_list() == prices
+    [words] = reading_words(found.notes.read)
+    assert repr(written[0])[1:-1] in words or repr(written[1])[1:-1] in words
+
+
+def test_two_kinds_of_marks_in_a_currency_without_decimals_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = shop(tmp_path, {"cost": ["¥1,299", "¥1.299", "¥980"]})
+    assert "no value tells which" in refusal(path)
+    monkeypatch.setattr("pricing.catalogue.csv_table.BLOCK_BYTES", 60)
+    assert "¥1.299 does not fit the decimal point" in refusal(path), "nor is it a fraction in a later batch"
+
+
+def test_a_declared_currency_without_decimals_counts_for_prices_without_a_sign(tmp_path: Path) -> None:
+    path = shop(tmp_path, {"cost": ["1,299", "980"]})
+    assert read(path, currency="JPY").frame["price"].to_list() == [1299.0, 980.0]
+    assert "no value tells which" in refusal(path, currency="EUR")
+
+
+@pytest.mark.parametrize(("proof", "price"), [("$1,299.00", 13123.0), ("$12,5", 13.123)])
+@pytest.mark.parametrize("column", ["cost", "rating"])
+def test_a_value_far_below_tells_the_mark_of_those_above(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proof: str, price: float, column: str
+) -> None:
+    monkeypatch.setattr("pricing.catalogue.csv_table.BLOCK_BYTES", 60)
+    values = {"cost": ["3"] * 41} | {column: ["$13,123"] * 40 + [proof]}
+    found = read(shop(tmp_path, values))
+    name = {"cost": "price", "rating": "number:rating"}[column]
+    assert found.frame[name].to_list()[:40] == [price] * 40
+    assert found.notes.read[name]["by"] == f"{proof!r} (row 41, line 42)"
+
+
+@pytest.mark.parametrize(
+    ("written", "prices"),
+    [
+        (["&euro;9.99", "3.00&nbsp;&euro;", "&#8364;3", "4.50 &amp;euro;"], [9.99, 3.0, 3.0, 4.5]),
+        (["1.299,- €", "99,– €"], [1299.0, 99.0]),
+        (["Rs. 1,299/-", "Rs. 450/-"], [1299.0, 450.0]),
+        (["12,99 €*", "1.299,00 € *"], [12.99, 1299.0]),
+        (["'12.99", "'3.50"], [12.99, 3.5]),
+    ],
+)
+def test_what_shops_write_around_a_price_is_no_part_of_it(
+    tmp_path: Path, written: list[str], prices: list[float]
+) -> None:
+    assert read(shop(tmp_path, {"cost": written})).frame["price"].to_list() == prices
+
+
+@pytest.mark.parametrize(
+    "written", ["12–15 €", "from $12", "ab 12 €", "$12.99 - $15.99", "N/A", "10%", "$4.50 was $9", "$3.50/ea", "&euro;"]
+)
+def test_what_is_no_single_price_is_a_bad_row_that_says_what_is_expected(tmp_path: Path, written: str) -> None:
+    message = refusal(shop(tmp_path, {"cost": ["4.50", written]}))
+    assert f"1 bad row: row 2 (line 3), id '001': price {written} is not a number" in message
+    assert "nothing beside it but a currency" in message
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "xlsx"])
+def test_numbers_beside_texts_are_read_as_the_numbers_that_they_are(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"shop.{kind}"
+    rows = [{"sku": f"0{row}", "name": f"tea {row}", "cost": cost, "rating": 1.5, "listed": "2024-01-31"}
+            for row, cost in enumerate(["1.299,50 €", 2.5, 1.125, 7])]  # fmt: skip
+    if kind == "jsonl":
+        path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    else:
+        book = openpyxl.Workbook()
+        for row in [list(rows[0]), *(list(row.values()) for row in rows)]:
+            book.active.append(row)
+        book.save(path)
+    found = read(path)
+    assert found.frame["price"].to_list() == [1299.5, 2.5, 1.125, 7.0]
+    assert found.notes.read["price"]["example"] == "1.299,50 € -> 1299.5"
+
+
 def test_rows_of_the_rarer_mark_are_bad_rows_that_name_both_marks(tmp_path: Path) -> None:
     path = shop(tmp_path, {"cost": ["12,99", "13,99 €", "4.50", "1.299,00"]})
     for words in ("1 bad row", "4.50 does not fit the decimal comma that '12,99' (row 1, line 2) shows"):
@@ -133,19 +232,27 @@ def test_a_later_batch_keeps_the_mark_of_the_first(tmp_path: Path, monkeypatch: 
     assert "'12,99' (row 3, line 4)" in found.rejected[0].reason
 
 
-def test_a_second_currency_is_refused_with_a_row_of_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+@pytest.mark.parametrize("cost", [["3.00", "€4.50", "6.00", "$5.00", "$7"], ["3,00", "4,50 €", "6.00", "$5.00", "$7"]])
+def test_several_currencies_are_refused_with_their_numbers_and_a_row_of_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cost: list[str], kind: str
+) -> None:
     monkeypatch.setattr("pricing.catalogue.raw_batch.BATCH_ROWS", 2)
-    path = shop(tmp_path, {"cost": ["3.00", "€4.50", "6.00", "$5.00"]})
+    monkeypatch.setattr("pricing.catalogue.csv_table.BLOCK_BYTES", 80)
+    path = shop(tmp_path, {"cost": cost}, kind)
     for mode in ("refuse", "quarantine"):
         message = refusal(path, on_bad_rows=mode)
-        assert "EUR as in '€4.50' (row 2, line 3) and $ as in '$5.00' (row 4, line 5)" in message
+        assert f"1 is in EUR, such as {cost[1]!r} (row 2, " in message
+        assert "2 are in $, such as '$5.00' (row 4, " in message
+        assert "convert them to one, or keep the rows of one" in message
 
 
 def test_a_declared_currency_says_what_a_shared_sign_means_and_contradicts_another(tmp_path: Path) -> None:
     path = shop(tmp_path, {"cost": ["$3.00", "CAD 4.50"]})
-    assert "declare catalogue.currency if $ stands for it too" in refusal(path)
+    assert "declare catalogue.currency if $ stands for the same" in refusal(path)
     assert read(path, currency="CAD").notes.currency == "CAD"
-    assert "'$3.00' (row 1, line 2) is in $, and catalogue.currency declares EUR" in refusal(path, currency="EUR")
+    message = refusal(path, currency="EUR")
+    assert "catalogue.currency declares EUR, but of the prices 1 is in $, such as '$3.00' (row 1, line 2)" in message
     with pytest.raises(CatalogueError, match="currency is EUX, which is no currency"):
         read(path, currency="EUX")
     plain = read(shop(tmp_path, {"cost": ["3.00", "4.50"]}), currency="EUR").notes

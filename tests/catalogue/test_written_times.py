@@ -38,6 +38,12 @@ def test_zones_become_utc(time: datetime, quarters: int) -> None:
     assert read(there.isoformat(), there.strftime("%Y-%m-%d %H:%M:%S%z")) == [time, time]
 
 
+def test_zones_by_name_are_those_of_one_place() -> None:
+    summer, winter = datetime(2023, 4, 13, 17, 20, 11), datetime(2023, 1, 13, 9, 20)
+    assert read("2023-04-13 10:20:11 PDT", "13.04.2023 19:20:11 MESZ") == [summer, summer]
+    assert read("01/13/2023 1:20 AM PST", "2023-01-13 10:20 CET", "2023-01-13 10:20 IST") == [winter, winter, None]
+
+
 @given(times, st.sampled_from([1, 1_000, 1_000_000, 1_000_000_000]))
 def test_what_is_counted_since_1970_is_read_whatever_the_unit(time: datetime, unit: int) -> None:
     assert read(str(int(time.replace(tzinfo=UTC).timestamp()) * unit)) == [time]
