@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pricing.catalogue.split import LABELLED
+from pricing.catalogue.split import LABELLED, UNLABELLED
 from pricing.ensemble.stack import Ensemble
 from pricing.errors import ArtifactError
 from pricing.features.load import ID, load_features, load_price_columns
 from pricing.features.schema import Column
-from pricing.metrics.price_metrics import smape_per_row
+from pricing.metrics.price_metrics import log_to_price, smape_per_row
+from pricing.run.beside_prices import beside, write_trust
 from pricing.run.drift import DriftReference, known_words
+from pricing.run.submission import asked_ids
 from pricing.run.trust import Floats, TrustRule, calibration, nearest_cosines
 from pricing.store.artifacts import read_json, write_json
 from pricing.store.tables import read_table
@@ -48,14 +50,47 @@ def write_doubt(
     rule = TrustRule.fit(smape_per_row(price, stack), _widths(ensemble, oof), nearest)
     write_json(folder / "trust.json", rule.to_dict())
 
-    texts = read_table(catalogue / LABELLED, [ID, "catalog_content"])
-    held = holdout.select(ID).join(texts, on=ID, how="left", maintain_order="left")
-    vocabulary = known_words(read_json(features / "engineer" / "terms.json").get("words", []))
+    held = _rows(catalogue / LABELLED, holdout[ID], ["catalog_content"])
     reference = DriftReference.fit(
-        labelled.reorder(oof[ID]), labelled.reorder(holdout[ID]), held, vocabulary, stack, nearest
+        labelled.reorder(oof[ID]), labelled.reorder(holdout[ID]), held, _vocabulary(features), stack, nearest
     )
     reference.save(folder / "drift")
     return {"rule": rule.to_dict(), "holdout": _judge(rule, holdout, price_features, columns)}
+
+
+def write_submission_doubt(
+    folder: Path, catalogue: Path, features: Path, price_features: Mapping[str, Path], ensemble: Path, submission: Path
+) -> None:
+    """Write how far the test rows' prices may be trusted, and how far these rows are from the training rows.
+
+    They are judged as `pricing.run.model.RunModel.predict` judges a scored catalogue.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's model folder, with what `write_doubt` left in it.
+    catalogue, features, price_features, ensemble
+        As in `pricing.run.outputs.write_outputs`.
+    submission : Path
+        submission.csv, which is there; receives submission_trust.csv and submission_drift.json beside it.
+    """
+    ids = asked_ids(catalogue)
+    rule = TrustRule.from_dict(read_json(folder / "trust.json"))
+    reference = DriftReference.load(folder / "drift", _vocabulary(features))
+    predicted = ["stack", f"low_{WIDTH}", f"high_{WIDTH}"]
+    stack, low, high = _rows(ensemble / "test.parquet", ids, predicted).select(predicted).to_numpy().T
+    shipped = price_features.get("refit", price_features["fold_0"])
+    nearest = nearest_cosines(_rows(shipped / UNLABELLED, ids), load_price_columns(shipped))
+    rows = load_features(features, "unlabelled").reorder(ids)
+    trust = rule.judge(high - low, nearest, reference.strangers(rows))
+    write_trust(ids, trust, submission)
+    texts = _rows(catalogue / UNLABELLED, ids, ["catalog_content"])
+    drift = reference.compare(texts, rows, log_to_price(stack), nearest)
+    write_json(beside(submission, "drift"), {**drift, "trust": rule.compare(trust["trust"])})
+
+
+def _vocabulary(features: Path) -> pl.Series:
+    return known_words(read_json(features / "engineer" / "terms.json").get("words", []))
 
 
 def _judge(
@@ -65,7 +100,7 @@ def _judge(
         return None
     read = ("price", "stack", f"low_{WIDTH}", f"high_{WIDTH}")
     price, stack, low, high = (holdout[name].cast(pl.Float64).to_numpy() for name in read)
-    nearest = nearest_cosines(_read(price_features["fold_0"], holdout[ID]), columns)
+    nearest = nearest_cosines(_rows(price_features["fold_0"] / LABELLED, holdout[ID]), columns)
     return calibration(rule.levels(np.log(high / low), nearest), price, stack)
 
 
@@ -74,7 +109,7 @@ def _out_of_fold(oof: pl.DataFrame, price_features: Mapping[str, Path], columns:
     found = np.zeros(oof.height)
     for fold in oof["fold"].unique().sort():
         rows = (oof["fold"] == fold).to_numpy()
-        cosines = nearest_cosines(_read(price_features[f"fold_{fold}"], oof.filter(rows)[ID]), columns)
+        cosines = nearest_cosines(_rows(price_features[f"fold_{fold}"] / LABELLED, oof.filter(rows)[ID]), columns)
         if cosines is None:
             return None
         found[rows] = cosines
@@ -94,6 +129,7 @@ def _widths(ensemble: Path, oof: pl.DataFrame) -> Floats:
     return high - low
 
 
-def _read(output: Path, ids: pl.Series) -> pl.DataFrame:
-    """Price features of some labelled rows, in their order."""
-    return ids.to_frame().join(read_table(output / LABELLED), on=ID, how="left", maintain_order="left")
+def _rows(table: Path, ids: pl.Series, columns: list[str] | None = None) -> pl.DataFrame:
+    """The rows of a table that have the ids, in the order of these, with all columns or some."""
+    read = read_table(table, None if columns is None else [ID, *columns])
+    return ids.to_frame().join(read, on=ID, how="left", maintain_order="left")

@@ -23,8 +23,8 @@ _FOLDERS = {
     MODEL: ("encoders", "engineer", "ensemble", "members", "price_features"),
 }  # fmt: skip
 _RUN_FILES = (
-    "metrics.json", "missing_images.csv", "rejected.csv", "report.html", "submission.csv", "submission_intervals.csv",
-    "unpriced.csv", "unpriced_intervals.csv",
+    "metrics.json", "missing_images.csv", "rejected.csv", "report.html", "submission.csv", "submission_drift.json",
+    "submission_intervals.csv", "submission_trust.csv", "unpriced.csv", "unpriced_intervals.csv",
 )  # fmt: skip
 _FILES = {RUN: _RUN_FILES, STACK: _RUN_FILES, MODEL: ()}
 _PARTIAL = ".pricing-partial-"

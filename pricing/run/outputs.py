@@ -11,7 +11,7 @@ from pricing.config.ensemble import ReportConfig, SubmissionConfig
 from pricing.download.images import Images
 from pricing.metrics.segments import segment_metrics
 from pricing.report.run_plots import draw_plots
-from pricing.run.doubt import write_doubt
+from pricing.run.doubt import write_doubt, write_submission_doubt
 from pricing.run.evaluation_tables import write_evaluation
 from pricing.run.model_folder import write_model
 from pricing.run.stage_records import copy_missing_images, copy_rejected, copy_searches, describe_catalogue
@@ -76,6 +76,8 @@ def write_outputs(
         asked[count] for count in ("rows", "rejected", "empty_rows")
     ):  # a test file was given, of bad rows it may be
         priced = create_submission(catalogue, ensemble, submission, out / "submission.csv")
+    if priced and priced["rows"]:
+        write_submission_doubt(out / "model", catalogue, features, price_features, ensemble, out / "submission.csv")
     unpriced = create_unpriced(catalogue, ensemble, submission, out / "unpriced.csv")
     parts = out / PARTS
     parts.mkdir()

@@ -24,18 +24,12 @@ from pricing.download.sources import ImageSource
 from pricing.features.fields import unread_amount_words
 from pricing.members.registry import member_class
 from pricing.report.run_losses import Loss, image_losses, row_losses
+from pricing.run.beside_prices import beside, write_comparables, write_intervals, write_rejected, write_trust
 from pricing.run.drift_words import describe_drift
 from pricing.run.model import RunModel
 from pricing.run.model_folder import ModelRecord
 from pricing.run.output_folder import check_folder
-from pricing.run.submission import (
-    beside,
-    write_comparables,
-    write_intervals,
-    write_rejected,
-    write_submission,
-    write_trust,
-)
+from pricing.run.submission import write_submission
 from pricing.run_progress import RunProgress
 from pricing.store.artifacts import write_json
 from pricing.store.tables import read_table

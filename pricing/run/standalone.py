@@ -14,9 +14,10 @@ from pricing.ensemble.figures import describe_training
 from pricing.ensemble.stacking import train_ensemble
 from pricing.errors import PredictionsError
 from pricing.metrics.price_metrics import log_to_price
+from pricing.run.beside_prices import write_intervals
 from pricing.run.output_folder import STACK, check_output, fill_output
 from pricing.run.prediction_tables import Clipped, PredictionTable, read_pair
-from pricing.run.submission import measure_rounding, with_decimals, write_intervals, write_submission
+from pricing.run.submission import measure_rounding, with_decimals, write_submission
 from pricing.run.unit_warnings import unit_warnings
 from pricing.store.artifacts import write_json
 

@@ -1,15 +1,11 @@
-"""submission.csv: every test product once, in the test's order, with a finite positive price; and files beside it.
+"""submission.csv: every test product once, in the test's order, with a finite positive price.
 
 Prices are rounded here, where people read them, and nowhere else: see `pricing.metrics.rounding`.
 """
 
-import contextlib
 import logging
-import os
-import uuid
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import polars as pl
@@ -20,7 +16,8 @@ from pricing.config.ensemble import SubmissionConfig
 from pricing.errors import ArtifactError, PredictionsError
 from pricing.metrics.interval_levels import INTERVAL_COLUMNS
 from pricing.metrics.price_metrics import calculate_smape, log_to_price
-from pricing.metrics.rounding import DEFAULT_DECIMALS, catalogue_decimals, round_around, round_prices
+from pricing.metrics.rounding import catalogue_decimals, round_prices
+from pricing.run.beside_prices import Beside, beside, shown_decimals, write_csv, write_intervals
 from pricing.store.tables import read_table
 
 Floats = NDArray[np.float64]
@@ -56,7 +53,7 @@ def measure_rounding(price: Floats, predicted: Floats, config: SubmissionConfig,
     dict
         ``decimals``, ``rows`` as given, and ``smape_change``: rounded minus unrounded, in percentage points.
     """
-    decimals = _decimals(config)
+    decimals = shown_decimals(config)
     rounded = round_prices(predicted, decimals).cast(pl.Float64).to_numpy()
     change = calculate_smape(price, rounded) - calculate_smape(price, predicted)
     logger.info("prices are rounded to %d decimals: SMAPE of the %s %+.4f", decimals, rows, change)
@@ -90,8 +87,7 @@ def create_submission(
     PredictionsError
         A price that is not finite and positive.
     """
-    asked = read_table(catalogue / UNLABELLED, ["sample_id"]).height - len(_unpriced_ids(catalogue))
-    return _write_predicted(catalogue, ensemble, slice(0, asked), None, config, destination)
+    return _write_predicted(catalogue, ensemble, slice(0, len(asked_ids(catalogue))), None, config, destination)
 
 
 def create_unpriced(
@@ -107,8 +103,13 @@ def create_unpriced(
     ids = _unpriced_ids(catalogue)
     if not len(ids):
         return None
-    asked = read_table(catalogue / UNLABELLED, ["sample_id"]).height - len(ids)
-    return _write_predicted(catalogue, ensemble, slice(asked, None), ids, config, destination)
+    return _write_predicted(catalogue, ensemble, slice(len(asked_ids(catalogue)), None), ids, config, destination)
+
+
+def asked_ids(catalogue: Path) -> pl.Series:
+    """Return the ids of the test file's products in its order, without the rows of the labelled file."""
+    ids = read_table(catalogue / UNLABELLED, ["sample_id"])["sample_id"]
+    return ids.head(len(ids) - len(_unpriced_ids(catalogue)))
 
 
 def _unpriced_ids(catalogue: Path) -> pl.Series:
@@ -146,99 +147,6 @@ def _write_predicted(
         prices = {name: log_to_price(ends[name].to_numpy())[rows] for name in INTERVAL_COLUMNS}
         write_intervals(ids, price, prices, config, destination)
     return statistics
-
-
-Beside = Literal["intervals", "comparables", "rejected", "trust", "drift"]
-
-
-def beside(submission: Path, what: Beside) -> Path:
-    """A file that belongs to a submission: ``prices_intervals.csv`` beside prices.csv; the drift is JSON."""
-    return submission.with_name(f"{submission.stem}_{what}.{'json' if what == 'drift' else 'csv'}")
-
-
-def write_intervals(
-    ids: pl.Series, price: Floats, ends: Mapping[str, Floats], config: SubmissionConfig, submission: Path
-) -> Path:
-    """Write prices with their 80 % and 95 % intervals beside a submission; atomic.
-
-    Prices are rounded as in the submission, and the intervals' ends outward.
-
-    Parameters
-    ----------
-    ids : Series of shape (n,)
-        Product ids.
-    price : ndarray of shape (n,)
-        The submission's prices, unrounded.
-    ends : mapping of str to ndarray of shape (n,)
-        Prices at the intervals' ends: ``low_80``, ``high_80``, ``low_95``, ``high_95``.
-    submission : Path
-        The submission; see `beside`.
-
-    Raises
-    ------
-    PredictionsError
-        An end that is not finite and positive, a price outside of its interval.
-    """
-    for name, values in ends.items():
-        inside = values <= price if name.startswith("low") else values >= price
-        bad = np.flatnonzero(~(np.isfinite(values) & (values > 0) & inside))
-        if bad.size:
-            first = int(bad[0])
-            raise PredictionsError(
-                f"{name} is {values[first]} for the price {price[first]} of product {ids[first]}; expected a finite "
-                "positive end of an interval around it"
-            )
-    destination = beside(submission, "intervals")
-    decimals = _decimals(config)
-    rounded = {
-        name: round_around(price, values, decimals, upper=name.startswith("high")) for name, values in ends.items()
-    }
-    table = pl.DataFrame({"sample_id": ids, config.price_column: round_prices(price, decimals), **rounded})
-    _write_csv(table, destination)
-    logger.info("%s: %s", destination.name, ", ".join(ends))
-    return destination
-
-
-def write_comparables(comparables: pl.DataFrame, config: SubmissionConfig, submission: Path) -> Path:
-    """Write the products that each priced product is most like beside a submission, prices rounded; atomic.
-
-    Parameters
-    ----------
-    comparables : DataFrame
-        As `pricing.features.comparables.find_comparables` gives them.
-    submission : Path
-        The submission; see `beside`.
-    """
-    price = round_prices(comparables["price"].to_numpy(), _decimals(config))
-    return _write_listed(comparables.with_columns(price=price), beside(submission, "comparables"))
-
-
-def write_trust(ids: pl.Series, trust: pl.DataFrame, submission: Path) -> Path:
-    """Write how far each price may be trusted beside a submission: ``sample_id``, ``trust``, ``reason``; atomic.
-
-    Parameters
-    ----------
-    ids : Series of shape (n,)
-        Product ids.
-    trust : DataFrame
-        n rows, as `pricing.run.trust.TrustRule.judge` gives them.
-    submission : Path
-        The submission; see `beside`.
-    """
-    return _write_listed(ids.alias("sample_id").to_frame().hstack(trust), beside(submission, "trust"))
-
-
-def write_rejected(rejected: pl.DataFrame, submission: Path) -> Path:
-    """Write the rows that were left out of a submission, with their reasons, beside it; atomic.
-
-    Parameters
-    ----------
-    rejected : DataFrame
-        As `pricing.catalogue.reading.rejected_table` gives it.
-    submission : Path
-        The submission; see `beside`.
-    """
-    return _write_listed(rejected, beside(submission, "rejected"))
 
 
 def write_submission(
@@ -280,40 +188,14 @@ def write_submission(
     # what belongs to earlier prices would mislead beside these
     for what in get_args(Beside):
         beside(destination, what).unlink(missing_ok=True)
-    rounded = round_prices(price, _decimals(config))
-    _write_csv(pl.DataFrame({"sample_id": ids, config.price_column: rounded}), destination)
+    rounded = round_prices(price, shown_decimals(config))
+    write_csv(pl.DataFrame({"sample_id": ids, config.price_column: rounded}), destination)
     price = rounded.cast(pl.Float64).to_numpy()
     statistics: dict[str, float | int] = {"rows": len(price)}
     if len(price):
         statistics |= {name: float(getattr(np, name)(price)) for name in ("min", "median", "mean", "max")}
     logger.info("%s: %s", destination.name, ", ".join(f"{key} {value:.6g}" for key, value in statistics.items()))
     return statistics
-
-
-def _decimals(config: SubmissionConfig) -> int:
-    return DEFAULT_DECIMALS if config.decimals is None else config.decimals
-
-
-def _write_listed(table: pl.DataFrame, destination: Path) -> Path:
-    _write_csv(table, destination)
-    logger.info("%s: %d rows", destination.name, table.height)
-    return destination
-
-
-def _write_csv(table: pl.DataFrame, destination: Path) -> None:
-    """The file appears whole or not at all."""
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    temporary = destination.with_name(f".{destination.name}.{uuid.uuid4().hex}")
-    try:
-        with temporary.open("xb") as file:
-            table.write_csv(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(destination)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
-        raise
 
 
 def _example(ids: pl.Series) -> str:

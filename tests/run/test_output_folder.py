@@ -34,7 +34,8 @@ def tree(folder: Path) -> dict[str, str]:
 
 def test_what_an_earlier_run_left_goes_and_what_is_the_users_stays(tmp_path: Path) -> None:
     """A second run without --intervals and without rejected rows: the first one's files would mislead."""
-    own = ("run.json", "model/a/b", "plots/x.png", "submission.csv", "submission_intervals.csv", "rejected.csv")
+    own = ("run.json", "model/a/b", "plots/x.png", "submission.csv", "submission_intervals.csv", "rejected.csv",
+           "submission_trust.csv", "submission_drift.json")  # fmt: skip
     users = ("notes.txt", "sheets/submission_intervals.csv", "ensemble/mine.txt")
     write(tmp_path, *own, "missing_images.csv", "report.html", *users)
     with fill_output(tmp_path) as new:

@@ -11,12 +11,15 @@ import polars as pl
 import pytest
 
 from pricing.configuration import load_config
+from pricing.download.images import Images
 from pricing.errors import InputError
 from pricing.report.page import rebuild_report
+from pricing.run import model as run_model
 from pricing.run.finish import finish_run
+from pricing.run.model import RunModel
 from pricing.run.model_folder import read_model_record
 from pricing.run.stage_records import describe_networks
-from tests.run.small_run import SmallRun
+from tests.run.small_run import MEMBERS, SmallRun
 
 RECORD = {
     "inputs": {"train": "train.csv", "test": "test.csv"}, "networks": {},
@@ -128,6 +131,35 @@ def test_trust_is_fitted_out_of_fold_and_reported_on_the_hold_out(small_run: Sma
         assert row["smape"] == (pytest.approx(of["smape"].mean()) if of.height else None)
 
 
+def test_the_test_rows_are_judged_as_the_model_judges_them(
+    small_run: SmallRun, outputs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run reads tables of its steps, and scoring the texts: both have to come to the same words."""
+    monkeypatch.setattr(run_model, "member_classes", lambda: MEMBERS)
+    table = pl.read_parquet(small_run.inputs["images"] / "images.parquet")
+    images = Images(table, small_run.inputs["image_folder"])
+    scored = RunModel.load(outputs / "model", 1).predict(small_run.frame, images, drift=True)
+    written = pl.read_csv(outputs / "submission_trust.csv")
+    assert written.columns == ["sample_id", "trust", "reason"]
+    assert written["sample_id"].equals(small_run.frame["sample_id"])
+    assert written.drop("sample_id").equals(scored.trust)
+    drift = json.loads((outputs / "submission_drift.json").read_text())
+    assert scored.drift is not None
+    assert drift["rows"] == small_run.frame.height
+    assert drift["nearest"].pop("mean") == pytest.approx(scored.drift["nearest"].pop("mean"))
+    assert drift == scored.drift
+
+
+def test_rows_without_a_price_are_not_among_those_judged(small_run: SmallRun, tmp_path: Path) -> None:
+    catalogue = Path(shutil.copytree(small_run.inputs["catalogue"], tmp_path / "catalogue"))
+    small_run.frame.tail(4).select("sample_id").write_parquet(catalogue / "unpriced.parquet")
+    out = small_run.write(tmp_path / "out", catalogue=catalogue)
+    judged = pl.read_csv(out / "submission_trust.csv")["sample_id"]
+    assert judged.equals(pl.read_csv(out / "submission.csv")["sample_id"])
+    assert judged.equals(small_run.frame["sample_id"][:-4])
+    assert json.loads((out / "submission_drift.json").read_text())["rows"] == len(judged)
+
+
 def test_the_refit_comes_last_and_folds_are_in_the_order_of_their_numbers(small_run: SmallRun, tmp_path: Path) -> None:
     """Prices are averaged in this order, and a sum in another order has another last bit."""
     made = small_run.inputs["members"]["ridge"]
@@ -147,7 +179,7 @@ def test_a_run_without_test_file_and_images(small_run: SmallRun, tmp_path: Path)
         pl.read_parquet(path).head(0).write_parquet(path)
     (inputs["catalogue"] / "summary.json").write_text(json.dumps(summary))
     out = small_run.write(tmp_path / "without", **{**inputs, "images": None})
-    assert not (out / "submission.csv").exists()
+    assert not [*out.glob("submission*")]
     assert not (out / "missing_images.csv").exists()
     assert not (out / "evaluation" / "images").exists()
     assert pl.read_parquet(out / "evaluation" / "products.parquet")["image"].null_count() == 110
@@ -156,6 +188,7 @@ def test_a_run_without_test_file_and_images(small_run: SmallRun, tmp_path: Path)
     (inputs["catalogue"] / "summary.json").write_text(json.dumps(summary))
     out = small_run.write(tmp_path / "rejected", **{**inputs, "images": None})
     assert (out / "submission.csv").read_text() == "sample_id,predicted_price\n"
+    assert not (out / "submission_trust.csv").exists()
 
 
 def test_what_belongs_to_one_run_is_added_in_the_users_folder(outputs: Path, tmp_path: Path) -> None:

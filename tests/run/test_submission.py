@@ -13,16 +13,8 @@ from hypothesis import strategies as st
 
 from pricing.config.ensemble import SubmissionConfig
 from pricing.errors import ArtifactError, PredictionsError
-from pricing.run.submission import (
-    beside,
-    create_submission,
-    create_unpriced,
-    write_comparables,
-    write_intervals,
-    write_rejected,
-    write_submission,
-    write_trust,
-)
+from pricing.run.beside_prices import beside
+from pricing.run.submission import create_submission, create_unpriced, write_submission
 
 IDS = st.lists(st.text("0123456789abc-,\"' é", min_size=1, max_size=8), min_size=1, max_size=20, unique=True)
 
@@ -152,39 +144,3 @@ def test_rows_without_a_price_are_written_beside_under_their_own_ids(tmp_path: P
     pl.DataFrame({"sample_id": []}, schema={"sample_id": pl.String}).write_parquet(paths[0] / "unpriced.parquet")
     assert create_unpriced(*paths, config, out / "none.csv") is None
     assert not (out / "none.csv").exists()
-
-
-@pytest.mark.parametrize(
-    ("ends", "words"),
-    [
-        ({"low_80": [1.0, 3.5]}, "low_80 is 3.5 for the price 3.0 of product b"),
-        ({"high_80": [2.0, float("inf")]}, "high_80 is inf"),
-        ({"low_80": [0.0, 1.0]}, "low_80 is 0.0 for the price 2.0 of product a"),
-    ],
-)
-def test_impossible_intervals_are_refused(tmp_path: Path, ends: dict[str, list[float]], words: str) -> None:
-    arrays = {name: np.array(values) for name, values in ends.items()}
-    config = SubmissionConfig(price_column="price")
-    with pytest.raises(PredictionsError, match=words):
-        write_intervals(pl.Series(["a", "b"]), np.array([2.0, 3.0]), arrays, config, tmp_path / "s.csv")
-    assert not beside(tmp_path / "s.csv", "intervals").exists()
-
-
-def test_files_of_earlier_prices_go_with_them(tmp_path: Path) -> None:
-    """Intervals of the last catalogue beside the prices of this one would be taken for theirs."""
-    ids, price, target = pl.Series(["a"]), np.array([2.0]), tmp_path / "prices.csv"
-    ends = {name: np.array([2.0]) for name in ("low_80", "high_80", "low_95", "high_95")}
-    write_submission(ids, price, SubmissionConfig(), target)
-    write_intervals(ids, price, ends, SubmissionConfig(), target)
-    write_comparables(pl.DataFrame({"sample_id": ids, "price": [9.5]}), SubmissionConfig(), target)
-    assert beside(target, "comparables").read_text() == "sample_id,price\na,9.50\n"
-    write_rejected(pl.DataFrame({"sample_id": ids, "reason": ["a total"]}), target)
-    write_trust(ids, pl.DataFrame({"trust": ["low"], "reason": ["wide interval"]}), target)
-    assert beside(target, "trust").read_text() == "sample_id,trust,reason\na,low,wide interval\n"
-    (tmp_path / "prices_drift.json").write_text("{}")
-    (tmp_path / "other_intervals.csv").write_text("mine")
-    with pytest.raises(PredictionsError):
-        write_submission(ids, -price, SubmissionConfig(), target)
-    assert beside(target, "intervals").exists()
-    write_submission(ids, price, SubmissionConfig(), target)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["other_intervals.csv", "prices.csv"]
