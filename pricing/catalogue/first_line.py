@@ -223,6 +223,9 @@ def _said_separator(mark: str | None, header: str, needed: Sequence[str]) -> str
 
 def _header_below(lines: list[str], needed: Sequence[str], separator: str | None) -> int | None:
     """Place of the header, where the first line names no needed column: the line that names all, or a table's first."""
+    if len(lines) > 1 and re.match(r'\s*"?# ?(required|optional)\b', lines[0], re.IGNORECASE):
+        # Meta's template says so above each column
+        return 1
     # one alone may be a word of a title: "Price list"
     if needed and any(_known(lines[0], mark, needed) >= min(2, len(needed)) for mark in _SEPARATORS):
         return None

@@ -124,9 +124,9 @@ def _id(found: Found) -> None:
     named = nearly or [column for column in codes if column.called("id") > 2 and not plain]
     if named:
         best = max(named, key=lambda column: (column.filled == column.distinct, column.called("id"), column.distinct))
-        repeated = best.filled - best.distinct
-        found.give(best, "id", unsure=f"{repeated:,} of its values repeat and {best.rows - best.filled:,} are missing; "
-                                      "an id must be there once per row")  # fmt: skip
+        wrong = {"repeated": best.filled - best.distinct, "missing": best.rows - best.filled}
+        said = ", ".join(f"{what} values: {count:,}" for what, count in wrong.items() if count)
+        found.give(best, "id", unsure=f"{said}; an id must be there once per row" if said else "")
         return
     if plain:
         best = max(plain, key=lambda column: column.kind == "text")
@@ -208,8 +208,8 @@ def _money(found: Found) -> None:
 
 def _other_ids(found: Found) -> None:
     for column in found.columns("number", "text"):
-        # "seller-sku" has the seller's name for each product, "model" a category's
-        category = column.called("category") and not (column.called("id") and column.distinct_share > 0.9)
+        # "seller-sku" is no seller, and "model" may be a category
+        category = column.called("category") and column.distinct_share <= 0.9
         if column.called("title") or category or (column.kind == "number" and not column.whole):
             continue
         sure = column.called("id") > 1 and column.distinct_share > 0.5

@@ -207,3 +207,12 @@ def test_a_title_above_a_table_whose_names_nobody_knows() -> None:
     assert "the header seems to be line 2" in (problem(padded, ()) or "")
     for fine in (table, "title\ntea\n", "a;b\n1,20;2,30\n3,20;4,30\n", "a,b,,\n1,2,3,4\n"):
         assert problem(fine, ()) is None, fine
+
+
+@pytest.mark.parametrize("needed", [(), ("id", "title", "price")])
+def test_a_templates_line_of_what_is_required_is_above_the_header(needed: tuple[str, ...]) -> None:
+    above = '"# Required | A unique id","# Required | A title","# Optional | The price"\n'
+    said = problem(f"{above}id,title,price\n1,tea,3.50 USD\n", needed)
+    assert said is not None
+    assert "the header seems to be line 2; remove the line above the header" in said
+    assert problem("#id,#title,#price\n1,tea,3.50 USD\n", ()) is None, "a header may begin with the sign"

@@ -329,7 +329,7 @@ def test_an_id_that_repeats_is_doubted_and_a_number_of_an_id_is_no_number() -> N
                  shop_id=shown("{}", lambda rng, row: rng.randrange(40, 90)))  # fmt: skip
     proposal = propose_roles(made)
     assert roles(proposal) == {"id": "sku", "price": "price", "title": "title", "category": ["shop_id"]}
-    assert proposal.of("id")[0].unsure.startswith("30 of its values repeat and 0 are missing")
+    assert proposal.of("id")[0].unsure.startswith("repeated values: 30; an id")
 
 
 def test_what_is_lacking_is_said() -> None:
