@@ -1,11 +1,14 @@
 """Population stability index: how far the distribution of a column has moved from that of a reference.
 
-With e and a the shares of the reference's and the new rows in each of b bins, ``PSI = sum (a - e) ln(a / e)``: the
-symmetric divergence of Kullback and Leibler (On Information and Sufficiency, 1951). Name and limits are those of credit
-scoring (Siddiqi, Credit Risk Scorecards, 2006): below `MODERATE` nothing to speak of, from `SHIFTED` on another
-distribution. A bin with less than half a row of the smaller sample counts as half a row.
+With e and a the shares of the reference's and of the new rows in each of b bins::
 
-Two samples of one distribution, of n and m rows, differ as well: their index is about (1 / n + 1 / m) times a
+    PSI = sum (a - e) ln(a / e)
+
+This is the symmetric divergence of Kullback and Leibler (On Information and Sufficiency, 1951), in nats. Name and
+limits are those of credit scoring (Siddiqi, Credit Risk Scorecards, 2006): below `MODERATE` a column is stable, from
+`SHIFTED` on its distribution is another one. A bin with less than half a row of the smaller sample counts as half a row.
+
+Two samples of one distribution, of n and m rows, differ as well. Their index is about (1 / n + 1 / m) times a
 chi-squared variable with b - 1 degrees of freedom (Yurdakul and Naranjo, Statistical Properties of the Population
 Stability Index, 2020). `chance_index` is what chance alone exceeds once in a thousand columns.
 """
@@ -18,10 +21,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 MODERATE, SHIFTED = 0.1, 0.25
+"""Indices from which a column has moved moderately, and is of another distribution."""
 FEWEST_ROWS = 50
 """Minimum number of new rows for an index: with fewer, chance alone exceeds 0.5 in ten bins."""
 _CHANCE = 0.999
 _TOP = 20
+"""Maximum number of values of a category with bins of their own."""
 
 Ints = NDArray[np.int64]
 
@@ -32,10 +37,10 @@ class NumberDistribution:
 
     Attributes
     ----------
-    edges : ndarray of shape (k,)
-        Upper ends of all bins but the last, each inclusive.
-    counts : ndarray of shape (k + 2,)
-        Rows of the reference, those without a value last.
+    edges : ndarray of shape (k,), float32
+        Upper ends of all bins of numbers but the last, rising; each belongs to its bin.
+    counts : ndarray of shape (k + 2,), int64
+        Number of rows of the reference in each bin; the last bin is that of missing values.
     """
 
     edges: NDArray[np.float32]
@@ -43,9 +48,19 @@ class NumberDistribution:
 
     @classmethod
     def of(cls, column: pl.Series) -> "NumberDistribution":
-        """Bin a reference of n numbers, NaN or null where missing.
+        """Bin the reference.
 
         A value that is two deciles at least has a bin of its own, so that a flag has one for each of its values.
+
+        Parameters
+        ----------
+        column : Series of shape (n,)
+            Numbers; NaN or null where missing.
+
+        Examples
+        --------
+        >>> NumberDistribution.of(pl.Series([0, 0, 0, 0, 0, 0, 0, 1, 1, None])).to_dict()["counts"]
+        [0, 7, 0, 2, 0, 1]
         """
         known = _numbers(column)
         known = known[~np.isnan(known)]
@@ -58,13 +73,13 @@ class NumberDistribution:
         return cls(edges, bins.count(column))
 
     def count(self, column: pl.Series) -> Ints:
-        """Return the number of rows of another column in each bin, ndarray of the shape of ``counts``."""
+        """Return the number of rows of another column in each bin, ndarray of the shape of ``counts``, int64."""
         values = _numbers(column)
         place = np.where(np.isnan(values), len(self.edges) + 1, np.searchsorted(self.edges, values, side="left"))
         return np.bincount(place, minlength=len(self.edges) + 2)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """Return the bins as JSON holds them."""
         return {"edges": self.edges.tolist(), "counts": self.counts.tolist()}
 
 
@@ -75,9 +90,9 @@ class ValueDistribution:
     Attributes
     ----------
     values : tuple of str
-        The frequent ones; "" is a missing value.
-    counts : ndarray of shape (k + 1,)
-        Rows of the reference, those of other values last.
+        The k values with bins of their own; "" is a missing value.
+    counts : ndarray of shape (k + 1,), int64
+        Number of rows of the reference in each bin; the last bin is that of all other values.
     """
 
     values: tuple[str, ...]
@@ -85,10 +100,12 @@ class ValueDistribution:
 
     @classmethod
     def of(cls, column: pl.Series, *, missing: bool = True) -> "ValueDistribution":
-        """Bin a reference of n categories.
+        """Bin the reference; the 20 most frequent values have bins of their own.
 
         Parameters
         ----------
+        column : Series of shape (n,), String
+            Categories; "" where missing.
         missing : bool
             Whether missing values have a bin of their own; otherwise they are among the other values.
         """
@@ -99,13 +116,13 @@ class ValueDistribution:
         return cls(values, bins.count(column))
 
     def count(self, column: pl.Series) -> Ints:
-        """Return the number of rows of another column in each bin, ndarray of the shape of ``counts``."""
+        """Return the number of rows of another column in each bin, ndarray of the shape of ``counts``, int64."""
         numbers = {value: number for number, value in enumerate(self.values)}
         place = column.replace_strict(numbers, default=len(numbers), return_dtype=pl.Int64)
         return np.bincount(place.to_numpy(), minlength=len(numbers) + 1)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """Return the bins as JSON holds them."""
         return {"values": list(self.values), "counts": self.counts.tolist()}
 
 
@@ -117,8 +134,10 @@ def read_distribution(record: dict[str, Any]) -> Distribution:
 
     Raises
     ------
+    KeyError
+        Counts or bins are missing.
     ValueError
-        Counts and bins do not belong together.
+        There are more or fewer counts than bins.
     """
     counts = np.array(record["counts"], dtype=np.int64)
     bins = record["edges"] if "edges" in record else record["values"]
@@ -130,12 +149,12 @@ def read_distribution(record: dict[str, Any]) -> Distribution:
 
 
 def stability_index(expected: Ints, actual: Ints) -> float:
-    """Return the index of two samples.
+    """Return the population stability index of two samples, 0 where their shares are equal.
 
     Parameters
     ----------
-    expected, actual : ndarray of shape (b,)
-        Rows of each in every bin; neither is empty.
+    expected, actual : ndarray of shape (b,), int64
+        Number of rows of the reference and of the new rows in each bin; neither sample is empty.
 
     Examples
     --------
@@ -148,7 +167,13 @@ def stability_index(expected: Ints, actual: Ints) -> float:
 
 
 def chance_index(expected: Ints, actual: Ints) -> float:
-    """Return the index that two samples of one distribution exceed once in a thousand times; as `stability_index`."""
+    """Return the index that two samples of one distribution exceed once in a thousand times.
+
+    Parameters
+    ----------
+    expected, actual
+        As in `stability_index`. Bins that are empty in both count for nothing.
+    """
     from scipy.stats import chi2
 
     bins = np.count_nonzero(expected + actual)

@@ -1,4 +1,8 @@
-"""Drift and doubt of a run: what its model folder keeps to judge other catalogues by, fitted where nothing leaks."""
+"""Drift and trust of a run: what its model folder keeps to judge catalogues by, and the judgement of its own test rows.
+
+The rule of trust (`pricing.run.trust`) and the reference of drift (`pricing.run.drift`) are fitted on out-of-fold rows.
+The hold-out, of which neither learns a price, judges the rule.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,7 +26,7 @@ from pricing.store.artifacts import read_json, write_json
 from pricing.store.tables import read_table
 
 WIDTH = 80
-"""Level of the interval, in percent, whose width counts."""
+"""Nominal coverage of the interval whose width is a signal of trust, in percent."""
 
 
 def write_doubt(
@@ -40,7 +44,12 @@ def write_doubt(
     Returns
     -------
     dict
-        ``rule``, as trust.json, and ``holdout``: as `pricing.run.trust.calibration`, or None without a hold-out.
+        ``rule``: what trust.json holds. ``holdout``: as `pricing.run.trust.calibration`, or None without a hold-out.
+
+    Raises
+    ------
+    ArtifactError
+        A table is missing or damaged, or the ensemble has no prediction intervals.
     """
     oof, holdout = (read_table(ensemble / f"{name}.parquet") for name in ("oof", "holdout"))
     labelled = load_features(features, "labelled")
@@ -61,9 +70,9 @@ def write_doubt(
 def write_submission_doubt(
     folder: Path, catalogue: Path, features: Path, price_features: Mapping[str, Path], ensemble: Path, submission: Path
 ) -> None:
-    """Write how far the test rows' prices may be trusted, and how far these rows are from the training rows.
+    """Write trust and drift of the run's test rows beside its submission.
 
-    They are judged as `pricing.run.model.RunModel.predict` judges a scored catalogue.
+    The rows are judged as `pricing.run.model.RunModel.predict` judges a scored catalogue.
 
     Parameters
     ----------
@@ -72,10 +81,15 @@ def write_submission_doubt(
     catalogue, features, price_features, ensemble
         As in `pricing.run.outputs.write_outputs`.
     submission : Path
-        submission.csv, which is there; receives submission_trust.csv and submission_drift.json beside it.
+        Path of submission.csv; submission_trust.csv and submission_drift.json are written beside it.
+
+    Raises
+    ------
+    ArtifactError
+        A table, the rule of trust or the reference of drift is missing or damaged.
     """
     ids = asked_ids(catalogue)
-    rule = TrustRule.from_dict(read_json(folder / "trust.json"))
+    rule = TrustRule.load(folder / "trust.json")
     reference = DriftReference.load(folder / "drift", _vocabulary(features))
     predicted = ["stack", f"low_{WIDTH}", f"high_{WIDTH}"]
     stack, low, high = _rows(ensemble / "test.parquet", ids, predicted).select(predicted).to_numpy().T

@@ -1,9 +1,13 @@
-"""What sets a catalogue apart from the rows that a model was trained on: a reference of these, and the comparison.
+"""Drift: how a catalogue differs from the rows that a model was trained on.
 
-Like is compared with like. Columns that are read off a row alone are compared with the training rows. What was learnt
-from the training rows (brands, categories, words) knows all of theirs, so that its reference is the hold-out, of which
-nothing was learnt; prices and comparables are compared with the out-of-fold rows, whose models and comparables are of
-other folds.
+Like is compared with like:
+
+- Columns that are read off a row alone are compared with the training rows.
+- Brands, categories and words were learnt from the training rows, which therefore have no unknown ones. Their reference
+  is the hold-out.
+- Prices and comparables are compared with the out-of-fold rows, whose models and comparables are of other folds.
+
+Distributions are compared by the population stability index of `pricing.metrics.stability`.
 
 On disk::
 
@@ -43,26 +47,28 @@ Floats = NDArray[np.float64]
 _LEARNT = ("brand", "sub_brand")
 """Families whose values are learnt from the training rows."""
 PRICE = "predicted price"
+"""Name of the predicted price among the distributions."""
 _WORD = r"[^\W\d_]+(?:['’][^\W\d_]+)?"
 
 
 @dataclass(frozen=True)
 class DriftReference:
-    """What is known of the training rows.
+    """What a catalogue is compared with.
 
     Attributes
     ----------
     distributions : dict of str to Distribution
-        Columns and the predicted price.
+        Name of a column, or `PRICE`, to its distribution: of the training rows, or of their out-of-fold prices.
     words : dict of str to str
-        The same, in the words of somebody who did not make them.
+        Name of a distribution to what it is, for a reader who does not know the features.
     known : dict of str to Series
-        Declared category to its values in the training rows.
-    vocabulary : Series
-        Words that the models know, in lower case; empty where they read none.
+        Column of a declared category to its values in the training rows, String.
+    vocabulary : Series of shape (v,), String
+        Words that the models know, in lower case; empty where the models read no words.
     shares : dict
-        ``unseen`` (category to share) and ``unknown_words`` of the hold-out; ``nearest`` (mean) and ``far`` (lowest
-        decile) of the cosines of the training rows' nearest comparables. None where there is none.
+        Of the hold-out, ``unseen`` (category to share of rows) and ``unknown_words`` (share of words), both 0 to 1. Of
+        the cosines of the training rows' nearest comparables, ``nearest`` (mean) and ``far`` (lowest decile). None
+        stands for an unknown figure.
     """
 
     distributions: dict[str, Distribution]
@@ -76,19 +82,19 @@ class DriftReference:
         cls, training: FeatureSet, held: FeatureSet, held_texts: pl.DataFrame, vocabulary: pl.Series, price: Floats,
         nearest: Floats | None,
     ) -> "DriftReference":  # fmt: skip
-        """Learn from a run.
+        """Make the reference of a run.
 
         Parameters
         ----------
         training, held : FeatureSet
-            Training rows and hold-out.
+            Features of the n training rows and of the m rows of the hold-out; m may be 0.
         held_texts : DataFrame
-            ``catalog_content`` of the hold-out.
-        vocabulary : Series
+            m rows: ``catalog_content``, as the hold-out has it.
+        vocabulary : Series of shape (v,), String
             As the attribute.
-        price : ndarray of shape (n,)
+        price : ndarray of shape (n,), float64
             Out-of-fold prices of the training rows.
-        nearest : ndarray of shape (n,), optional
+        nearest : ndarray of shape (n,), float64, optional
             Cosine of their nearest comparables, out of fold.
         """
         found: dict[str, tuple[Distribution, str]] = {}
@@ -116,9 +122,17 @@ class DriftReference:
         return cls(**{**vars(reference), "shares": shares})
 
     def strangers(self, features: FeatureSet) -> dict[str, NDArray[np.bool_]]:
-        """Return declared category to the rows whose value training did not have, of shape (n,).
+        """Find rows with a declared category that no training row has. A row without a value is none of them.
 
-        A row without a value is none of them.
+        Parameters
+        ----------
+        features : FeatureSet
+            Features of n rows.
+
+        Returns
+        -------
+        dict of str to ndarray of shape (n,), bool
+            The shop's name of the column to its rows.
         """
         found = {}
         for name, words in _categories(features.schema).items():
@@ -127,13 +141,19 @@ class DriftReference:
         return found
 
     def unseen(self, features: FeatureSet) -> dict[str, NDArray[np.bool_]]:
-        """Return what `strangers` does and, without a declared brand, the rows whose title has no known one."""
+        """Return what `strangers` does and, under ``brand``, the rows whose title has no known brand.
+
+        A declared category that is called brand takes the place of the brands in titles.
+        """
         brand = one_with_role(features.schema.columns, "brand")
         titles = {} if brand is None else {"brand": (features.tabular[brand] == "").to_numpy()}
         return titles | self.strangers(features)
 
     def unknown_words(self, frame: pl.DataFrame) -> float | None:
-        """Return the share of the words of n texts (``catalog_content``) that the models do not know."""
+        """Return the share of the words of n texts (``catalog_content``) that the models do not know, 0 to 1.
+
+        None where there are no words, or the models read none.
+        """
         if not len(self.vocabulary):
             return None
         unknown, total = 0, 0
@@ -148,26 +168,33 @@ class DriftReference:
     def compare(
         self, frame: pl.DataFrame, features: FeatureSet, price: Floats, nearest: Floats | None
     ) -> dict[str, Any]:
-        """Compare n rows with the training rows.
+        """Compare n rows with the reference.
 
         Parameters
         ----------
         frame : DataFrame
             n rows: ``catalog_content``.
         features : FeatureSet
-            Theirs.
-        price : ndarray of shape (n,)
-            Predicted prices.
-        nearest : ndarray of shape (n,), optional
-            Cosine of the nearest comparables.
+            Features of these rows.
+        price : ndarray of shape (n,), float64
+            Their predicted prices.
+        nearest : ndarray of shape (n,), float64, optional
+            Cosine of their nearest comparables.
 
         Returns
         -------
         dict
-            ``rows``; ``unseen`` (category to ``share`` and ``holdout``), ``unknown_words`` (the same) and ``nearest``
-            (``mean``, ``training`` and ``far``, the share of rows that are farther than nine tenths of the training
-            rows), each None where unknown; ``features``, the largest index first, each with ``feature``, ``words``,
-            ``psi``, ``chance`` and ``level`` (stable, moderate, shifted), or None below `FEWEST_ROWS` rows.
+            An unknown figure is None.
+
+            - ``rows`` : n.
+            - ``unseen`` : category to ``share`` of these rows and of the ``holdout``.
+            - ``unknown_words`` : ``share`` of these rows' words and of the ``holdout``'s.
+            - ``nearest`` : ``mean`` cosine of these rows and of ``training``, and ``far``, the share of these rows that
+              are farther than nine tenths of the training rows.
+            - ``limits`` : minimum number of ``rows`` for an index; index from which a level is ``moderate``,
+              ``shifted``.
+            - ``features`` : list with the largest index first, or None below `FEWEST_ROWS` rows. Each has ``feature``,
+              ``words``, ``psi`` (the index), ``chance`` and ``level`` (stable, moderate, shifted).
         """
         unseen = {name: _share(rows) for name, rows in self.unseen(features).items()}
         asked = self.shares
@@ -193,7 +220,10 @@ class DriftReference:
         return sorted(found, key=lambda row: (-row["psi"], row["feature"]))
 
     def save(self, folder: Path) -> None:
-        """Write it into a folder, which is made if need be; the vocabulary is the feature engineer's."""
+        """Write the reference into a folder, which is made where it is missing.
+
+        The vocabulary is not written: it is the feature engineer's.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         distributions = [
             {"name": name, "words": self.words[name], **made.to_dict()} for name, made in self.distributions.items()
@@ -206,6 +236,13 @@ class DriftReference:
     @classmethod
     def load(cls, folder: Path, vocabulary: pl.Series) -> "DriftReference":
         """Read what `save` wrote.
+
+        Parameters
+        ----------
+        folder : Path
+            As in `save`.
+        vocabulary : Series of shape (v,), String
+            As `known_words` gives it.
 
         Raises
         ------
@@ -244,7 +281,7 @@ def _categories(schema: FeatureSchema) -> dict[str, str]:
 
 
 def known_words(terms: Sequence[str]) -> pl.Series:
-    """Return the single words among the terms of a vocabulary, as `DriftReference` takes them."""
+    """Return the single words among the terms of a vocabulary, Series of String, as `DriftReference` takes them."""
     return pl.Series("word", [term for term in terms if " " not in term], dtype=pl.String)
 
 

@@ -1,4 +1,4 @@
-"""The drift and doubt of a catalogue in a few lines."""
+"""Drift and trust of a scored catalogue, in lines for the terminal."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,15 +6,22 @@ from typing import Any
 from pricing.run.trust import LEVELS
 
 _SHOWN = 5
+"""Maximum number of features that are named."""
 
 
 def describe_drift(record: Mapping[str, Any]) -> list[str]:
-    """Say in a few lines how far a catalogue is from the training rows, and how far its prices may be trusted.
+    """Return lines that say how far a catalogue is from the training rows, and how far its prices may be trusted.
 
     Parameters
     ----------
     record : mapping
-        As `pricing.run.model.RunModel.predict` gives it under ``drift``.
+        ``drift`` of `pricing.run.model.ScoredPrices`, or the record in NAME_drift.json.
+
+    Returns
+    -------
+    list of str
+        Unknown categories and words; features whose distribution left that of training; shares of the levels of trust.
+        Empty for a catalogue without rows.
     """
     if not record["rows"]:
         return []

@@ -27,8 +27,6 @@ from pricing.run.drift import DriftReference, known_words
 from pricing.run.model_folder import read_model_record
 from pricing.run.trust import TrustRule, nearest_cosines
 from pricing.run_progress import ProgressStep, RunProgress
-from pricing.store.artifacts import read_json
-from pricing.store.tables import reading
 
 REFIT = "refit"
 
@@ -116,15 +114,13 @@ class RunModel:
         record = read_model_record(folder)
         threads = threads or ResourcesConfig().available()
         engineer = FeatureEngineer.load(folder / "engineer", folder / "encoders", threads)
-        with reading(folder / "trust.json", "a rule of trust"):
-            trust = TrustRule.from_dict(read_json(folder / "trust.json"))
         return cls(
             engineer,
             {fold: PriceFeatures.load(folder / "price_features" / fold) for fold in record.price_features},
             {name: _load_member(folder, name, folds, threads) for name, folds in record.members.items()},
             Ensemble.load(folder / "ensemble"),
             record.decimals,
-            trust,
+            TrustRule.load(folder / "trust.json"),
             DriftReference.load(folder / "drift", known_words(_terms(engineer))),
         )
 

@@ -1,4 +1,4 @@
-"""Price a file of new products, and fetch their images: what `pricing score` does."""
+"""Pricing a file of new products, images included: what `pricing score` does."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -37,28 +37,29 @@ from pricing.store.tables import read_table
 
 @dataclass(frozen=True)
 class ScoredFile:
-    """A file of prices that was written.
+    """What was written for a catalogue, and what is said of it.
 
     Attributes
     ----------
     rows : int
         Number of rows priced.
     noted : str
-        How the file is written, where that had to be detected, what was skipped and cut, which columns are missing.
+        How the catalogue's file is written, what was skipped and cut, which columns are missing; "" where there is
+        nothing to say.
     median : float
-        Median price, rounded.
+        Median price as it is written, in the run's currency.
     decimals : int
-        Decimals of the prices.
+        Number of decimals of the prices.
     intervals, comparables : Path or None
-        Files beside it, where they were asked for.
+        Files beside the prices; None where they were not asked for.
     trust, drift : Path
-        Files beside it: how far each price may be trusted, how far the catalogue is from the training rows.
+        Files beside the prices: how far each may be trusted, and how far the catalogue is from the training rows.
     doubt : list of str
-        The same in a few lines.
+        Both in a few lines, as `pricing.run.drift_words.describe_drift` gives them.
     losses : list of Loss
-        What was lost of rows and images.
+        What was lost of rows, values and images.
     currency : str
-        Currency of the prices; "" where none is known.
+        Currency of the prices as `pricing.catalogue.currencies` names it; "" where none is known.
     readings : list of str
         What values of the catalogue were read as, where they are more than plain numbers.
     """
@@ -88,30 +89,44 @@ def score_file(
     Parameters
     ----------
     load : callable
-        Returns the run's models; called once the file is found good and the images are there.
+        Returns the run's models. It is called after the file was read and its images were fetched.
     catalogue : Path
-        CSV, JSON lines, Parquet or Excel: sample_id, catalog_content, image_link.
+        CSV, JSON lines, Parquet or Excel, with the columns that the roles of ``config`` or ``names`` name.
     output : Path
         CSV file that the prices are written to.
     config : PricingConfig
-        The run's, with the settings that prices are asked with: bad rows, header, intervals, hosts, proxy.
+        As `pricing.run.scoring_settings.read_scoring_config` gives it.
     source : ImageSource
         Where images come from.
     comparables : int
-        As in `RunModel.predict`.
+        Number of comparables per product; 0 looks none up.
     progress : RunProgress, optional
-        Told of the pricing.
-    shown, images_shown : context manager, optional
-        Shows the progress while the products are priced; shows the download and gives what is told of it.
+        Told of every step of the pricing.
+    shown : context manager, optional
+        Shows the progress while the products are priced.
+    images_shown : context manager, optional
+        Shows the download; gives the callback that is told of each image.
     names : ColumnsConfig, optional
         Roles as the file calls its columns, where it has other names than those of the run.
     model : ModelRecord, optional
         Of the run: its currency, and the decimal marks of columns of numbers that prove none here.
 
+    Returns
+    -------
+    ScoredFile
+
     Raises
     ------
-    PricingError
-        The file, an image source or the disk is at fault; nothing is written.
+    CatalogueError
+        The file cannot be read, or has bad rows and the setting ``catalogue.on_bad_rows`` refuses them.
+    DownloadError
+        The disk under the images is full or cannot be written. An image that fails is a loss and no error.
+    ArtifactError
+        The model or the manifest of the images is damaged, or of another version.
+    SchemaError
+        Comparables are asked of a run that compared no products.
+    PredictionsError
+        A price is not finite and positive. As with the errors above, nothing is written.
     """
     read = read_catalogue_file(catalogue, labelled=False, config=config.catalogue, names=names,
                                marks=model.marks if model else None)  # fmt: skip
@@ -163,15 +178,27 @@ def fetch_images(
     Parameters
     ----------
     frame : DataFrame
-        Has ``sample_id`` and ``image_link``.
+        n rows: ``sample_id`` and ``image_link``.
     config : ImagesConfig
-        Limits, resize settings, patience.
+        Limits, resize settings, timeouts and retries.
     source : ImageSource
-        Where they come from.
+        Where images come from.
     image_folder : Path
-        The downloader's work folder; what it knows is not fetched again.
+        The downloader's work folder. An image that is in it is not fetched again.
     progress : callable, optional
         As in `pricing.download.shards.fetch_shard`.
+
+    Returns
+    -------
+    Images
+        One row per distinct link.
+
+    Raises
+    ------
+    DownloadError
+        The disk is full or cannot be written.
+    ArtifactError
+        The manifest of the images is damaged.
     """
     with TemporaryDirectory(prefix="pricing-") as folder:
         catalogue = Path(folder)
@@ -183,12 +210,18 @@ def fetch_images(
 
 
 def describe_new_images(images: Images, config: ImagesConfig, source: ImageSource) -> dict[str, Any]:
-    """Say what became of images, as run.json says it under ``images``.
+    """Return what became of images, as run.json has it under ``images``.
 
     Parameters
     ----------
     images : Images
         As `fetch_images` returned them for the same ``config`` and ``source``.
+
+    Returns
+    -------
+    dict
+        ``requested`` and ``present`` (numbers of links), ``failed`` (reason to number of links), and what
+        `pricing.download.lost_images.describe_download` adds.
     """
     failed = images.table.filter(pl.col("status") != "ok")["reason"].value_counts().sort("reason")
     return {
