@@ -6,7 +6,8 @@ With e and a the shares of the reference's and of the new rows in each of b bins
 
 This is the symmetric divergence of Kullback and Leibler (On Information and Sufficiency, 1951), in nats. Name and
 limits are those of credit scoring (Siddiqi, Credit Risk Scorecards, 2006): below `MODERATE` a column is stable, from
-`SHIFTED` on its distribution is another one. A bin with less than half a row of the smaller sample counts as half a row.
+`SHIFTED` on its distribution is another one. A bin with less than half a row of the smaller sample counts as half a
+row.
 
 Two samples of one distribution, of n and m rows, differ as well. Their index is about (1 / n + 1 / m) times a
 chi-squared variable with b - 1 degrees of freedom (Yurdakul and Naranjo, Statistical Properties of the Population
