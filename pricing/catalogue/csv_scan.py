@@ -211,6 +211,8 @@ def _records(
                 f"it has {len(values)} fields, expected {width}; quote every field that holds separators or line "
                 "breaks, also prices such as 12,99"
             )
+            if len(values) > width and not any(values[width:]):
+                problem += "; if the row only ends in separators, remove them or give the header as many"
             kind = "another number of fields"
         yield Record(row, line, values, problem, kind)
 

@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import polars as pl
 
+#: nobody writes a longer tag, and a text with a lone "<" stays
+TAG = r"</?[A-Za-z!][^<>]{0,500}>"
 #: a row without any of these is plain already (the letters of Western Europe and typists' quotes and dashes are)
 _ODD = r"[^\n\x20-\x7e®°À-ÖØ-öø-ÿ‘’“”–—•]|&(?:#|[a-zA-Z])|  "
 #: entities end with a semicolon; without one only those that no word begins with ("R&Copy" stays)

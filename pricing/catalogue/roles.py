@@ -2,13 +2,11 @@
 
 import polars as pl
 
+from pricing.catalogue.plain_text import TAG
 from pricing.config.columns import ColumnsConfig
 
 GROUP, TIME = "group_key", "time"
 """Columns of the stored catalogue for the roles group and time."""
-
-# nobody writes a longer tag, and a text with a lone "<" stays
-_TAG = r"</?[A-Za-z!][^<>]{0,500}>"
 
 
 def role_name(role: str, column: str) -> str:
@@ -58,7 +56,7 @@ def composed_text(roles: ColumnsConfig) -> pl.Expr:
 
 
 def _plain(text: pl.Expr) -> pl.Expr:
-    return text.fill_null("").str.replace_all(_TAG, " ").str.replace_all(r"\s{2,}|[^\S ]", " ").str.strip_chars()
+    return text.fill_null("").str.replace_all(TAG, " ").str.replace_all(r"\s{2,}|[^\S ]", " ").str.strip_chars()
 
 
 def _line(label: str, text: pl.Expr) -> pl.Expr:

@@ -42,6 +42,7 @@ class VariantRows:
         self._named = roles.group
         alike = (name for name in columns if name not in roles.named() and re.search(NAMES["group"], spelled(name)))
         self._likely = next(alike, None)
+        self._id = role_name("id", roles.id)
         self._shared = [role_name(role, name) for role in _SHARED for name in roles.roles().get(role, ())]
         # the last row: its product may go on in the next batch
         self._above = pl.DataFrame()
@@ -52,15 +53,17 @@ class VariantRows:
         # a column that the file does not have is null throughout
         if not self.title or frame[self.title].null_count() == frame.height:
             return frame
+        # a row without an id is left out; Shopify has one for each further image
+        there = ~_empty(frame, self._id)
         if self._group:
             asked = [self._group, *self._shared]
             rows = pl.concat([self._above, frame.select(asked)]) if self._above.height else frame.select(asked)
             if rows.select(_is_empty(self.title).any()).item():
                 rows = _completed(rows, self.title, self._group)
             self._above, rows = rows.tail(1), rows.tail(frame.height)
-            self._completed += int((_empty(frame, self.title) & ~_empty(rows, self.title)).sum())
+            self._completed += int((there & _empty(frame, self.title) & ~_empty(rows, self.title)).sum())
             frame = frame.with_columns(rows)
-        self._untitled += int(_empty(frame, self.title).sum())
+        self._untitled += int((there & _empty(frame, self.title)).sum())
         return frame
 
     def notes(self) -> dict[str, Any]:

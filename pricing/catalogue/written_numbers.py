@@ -14,7 +14,7 @@ from typing import Literal
 import polars as pl
 
 from pricing.catalogue.currencies import one_currency
-from pricing.catalogue.plain_text import without_entities
+from pricing.catalogue.plain_text import TAG, without_entities
 from pricing.errors import CatalogueError
 
 Mark = Literal[".", ","]
@@ -63,7 +63,8 @@ def read_written(values: pl.Series) -> pl.DataFrame:
     written = pl.col("written")
     table = without_entities(values).alias("written").to_frame()
     tidy = (
-        written.str.replace_all(r"[‘’´`ʼ]", "'")
+        written.str.replace_all(TAG, " ")
+        .str.replace_all(r"[‘’´`ʼ]", "'")
         .str.replace_all(r"[−‒–—]", "-")
         .str.replace_all(r"\p{Cf}", "")
         .str.replace_many(list(_WIDE), list(_WIDE.values()))

@@ -94,6 +94,14 @@ def test_a_bad_row_far_below_is_named_and_all_around_it_read(tmp_path: Path) -> 
     assert empty == 0
 
 
+def test_separators_at_a_rows_end_are_told_from_those_within_a_text(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f"{HEADER}\ntea,1,,2,,\nsalt, fine,2,,3\n", encoding="utf-8")
+    _, (ends, within), _ = both_ways(path, FileForm("CSV", encoding="utf-8"), 10_000)
+    assert "if the row only ends in separators, remove them" in ends.reason
+    assert within.reason.endswith("quote every field that holds separators or line breaks, also prices such as 12,99")
+
+
 def test_a_record_longer_than_a_block_is_one_record(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     text = "tea\n" * 400

@@ -181,6 +181,7 @@ def test_a_value_far_below_tells_the_mark_of_those_above(
         (["Rs. 1,299/-", "Rs. 450/-"], [1299.0, 450.0]),
         (["12,99 €*", "1.299,00 € *"], [12.99, 1299.0]),
         (["'12.99", "'3.50"], [12.99, 3.5]),
+        (['<span class="money">$ 1,299.50</span>', "<ins>$3.50</ins>"], [1299.5, 3.5]),
     ],
 )
 def test_what_shops_write_around_a_price_is_no_part_of_it(
@@ -190,7 +191,19 @@ def test_what_shops_write_around_a_price_is_no_part_of_it(
 
 
 @pytest.mark.parametrize(
-    "written", ["12–15 €", "from $12", "ab 12 €", "$12.99 - $15.99", "N/A", "10%", "$4.50 was $9", "$3.50/ea", "&euro;"]
+    "written",
+    [
+        "12–15 €",
+        "from $12",
+        "ab 12 €",
+        "$12.99 - $15.99",
+        "N/A",
+        "10%",
+        "$4.50 was $9",
+        "$3.50/ea",
+        "&euro;",
+        "<del>$9</del> <ins>$5</ins>",
+    ],
 )
 def test_what_is_no_single_price_is_a_bad_row_that_says_what_is_expected(tmp_path: Path, written: str) -> None:
     message = refusal(shop(tmp_path, {"cost": ["4.50", written]}))
