@@ -16,14 +16,15 @@ from pydantic import Field, ValidationError, model_validator
 
 from pricing.config.base import Section
 from pricing.config.catalogue import CatalogueConfig, FoldsConfig, HoldoutConfig, ImagesConfig
-from pricing.config.columns import ColumnsConfig
+from pricing.config.columns import CHALLENGE, ColumnsConfig
 from pricing.config.ensemble import EnsembleConfig, ReportConfig, SubmissionConfig
 from pricing.config.features import FeaturesConfig
 from pricing.config.paths import PathsConfig
 from pricing.config.resources import ResourcesConfig
 from pricing.config.tuning import TuningConfig
 from pricing.errors import ConfigError
-from pricing.members.registry import member_classes, members_section
+from pricing.members.contract import MemberSettings
+from pricing.members.registry import member_class, member_classes, members_section
 
 # the registry makes it of the members' own settings
 if TYPE_CHECKING:
@@ -63,6 +64,15 @@ class PricingConfig(Section):
     """Report."""
     submission: SubmissionConfig = SubmissionConfig()
     """Submission."""
+
+    def enabled_members(self) -> dict[str, MemberSettings]:
+        """Return the settings of the members that are trained, by name, in the registry's order."""
+        without_roles = self.catalogue.roles == CHALLENGE
+        return {
+            name: settings
+            for name, settings in dict(self.members).items()
+            if settings.enabled and not (without_roles and member_class(name).needs_roles)
+        }
 
     def allow_host(self, host: str) -> Self:
         """Return the tree with one more host that images may be fetched from."""

@@ -111,6 +111,19 @@ class DeclaredColumns:
             *(parts.list.head(level).list.join(_CANONICAL).alias(f"{name} {level}") for level in self._levels(column)),
         ]
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What of a product is embedded for itself, beside its whole text."""
+        return tuple(name for name, there in (("title", self.roles.title), ("categories", self.roles.category)) if there)
+
+    def part_texts(self, sections: pl.DataFrame, frame: pl.DataFrame) -> list[list[str]]:
+        """Return the texts of each of `parts`, of n rows."""
+        named = [pl.col(role_name("category", column)) for column in self.roles.category]
+        texts = {"title": sections["item_name"]}
+        if named:
+            texts["categories"] = frame.select(pl.concat_str(named, separator=" ")).to_series()
+        return [texts[part].to_list() for part in self.parts]
+
     def state_amounts(self, sections: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
         """Give products without a Value line the first declared amount that they have, as if a Value line said it."""
         for column in self.roles.amount:

@@ -143,7 +143,10 @@ class TextEmbedder:
 
     def embed(self, contents: Sequence[str | None]) -> np.ndarray:
         """Embeddings of n catalogue texts, (n, width) float32 rows of length 1."""
-        texts = compose_texts(contents)
+        return self.embed_texts(compose_texts(contents))
+
+    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Embeddings of n texts as they are, (n, width) float32 rows of length 1."""
         known = self._cache.get(list(dict.fromkeys(texts))) if self._cache else {}
         missing = [text for text in dict.fromkeys(texts) if text not in known]
         if missing:

@@ -194,14 +194,24 @@ class FeatureEngineer:
         schema = self.schema
         # a number of forty digits is infinite in single precision, and no amount
         numbers = pl.col(schema.numeric).cast(pl.Float32).replace([None, np.inf, -np.inf], np.nan)
-        embedding = self.embedder.embed(frame["catalog_content"].to_list()) if self.embedder else None
+        embedding, parts = self._embed(frame)
         made = FeatureSet(
             frame[ID].cast(pl.String), tabular.select(numbers, *schema.categorical), matrix, schema,
-            embedding=embedding,
+            embedding=embedding, parts=parts,
         )  # fmt: skip
         if self.index is None:
             return made
         return replace(made, nearest=self.index.search(made, threads=self.threads))
+
+    def _embed(self, frame: pl.DataFrame) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Embeddings of n whole texts (n, d), and of their parts (n, p, d), where there are any."""
+        if self.embedder is None:
+            return None, None
+        whole = self.embedder.embed(frame["catalog_content"].to_list())
+        if not self.declared.parts:
+            return whole, None
+        parts = self.declared.part_texts(_sections(frame), frame)
+        return whole, np.stack([self.embedder.embed_texts(texts) for texts in parts], axis=1)
 
     def index_labelled(self, frame: pl.DataFrame, groups: np.ndarray) -> FeatureSet:
         """Make the labelled rows the index that `transform` searches, and give their own features.
@@ -234,7 +244,8 @@ class FeatureEngineer:
             *make_columns("svd", directions, words=dict.fromkeys(directions, WORDS["svd"]["direction"])),
         )
         ordered = tuple(sorted(made, key=lambda column: column.kind == CATEGORY))
-        return FeatureSchema(ordered, space.columns, space.spaces(), self.embedder.width if self.embedder else 0)
+        width, parts = (self.embedder.width, self.declared.parts) if self.embedder else (0, ())
+        return FeatureSchema(ordered, space.columns, space.spaces(), width, parts)
 
     def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
         """Names of the tabular columns, (p,) of str, in table order."""

@@ -2,7 +2,7 @@
 
 A split (``labelled``, ``unlabelled``) of a features folder is three files: ``SPLIT.parquet`` (sample_id and the named
 columns), ``SPLIT_tfidf.npz`` (CSR float32, rows as in the table) and the ``schema.json`` that all splits share; where
-texts were embedded, ``SPLIT_embedding.npy``; where comparables were searched, ``SPLIT_nearest.npz`` (positions and
+texts were embedded, ``SPLIT_embedding.npy``, and where columns have roles ``SPLIT_parts.npy``; where comparables were searched, ``SPLIT_nearest.npz`` (positions and
 cosines, by space) and ``index.parquet`` (ids of the labelled rows whose positions they are).
 Nothing that is read here can execute code: NumPy archives are opened without pickle, and the schema is checked against
 what the files hold.
@@ -44,6 +44,8 @@ class FeatureSchema:
     """Name, first column and end of each space of the sparse matrix in which rows are compared."""
     embedding: int = 0
     """Width of the embeddings; 0 where there are none."""
+    parts: tuple[str, ...] = ()
+    """What of a product is embedded for itself, beside its whole text."""
 
     @property
     def numeric(self) -> tuple[str, ...]:
@@ -67,6 +69,7 @@ class FeatureSchema:
             "tfidf_columns": self.tfidf_columns,
             "spaces": [list(space) for space in self.spaces],
             "embedding": self.embedding,
+            "parts": list(self.parts),
         }
         return json.dumps(record, indent=1, sort_keys=True) + "\n"
 
@@ -83,7 +86,8 @@ class FeatureSchema:
             record = read_json(path)
             spaces = tuple((str(name), int(start), int(stop)) for name, start, stop in record["spaces"])
             columns = TypeAdapter(tuple[Column, ...]).validate_python(record["columns"])
-            return cls(columns, int(record["tfidf_columns"]), spaces, int(record["embedding"]))
+            parts = tuple(str(part) for part in record["parts"])
+            return cls(columns, int(record["tfidf_columns"]), spaces, int(record["embedding"]), parts)
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,8 @@ class FeatureSet:
     """Comparables, where an index of labelled rows was searched."""
     embedding: np.ndarray | None = None
     """(n, d) float32 rows of length 1, where an encoder read the texts."""
+    parts: np.ndarray | None = None
+    """(n, p, d) float32, the embeddings of ``schema.parts``, each of length 1."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -145,8 +151,9 @@ class FeatureSet:
         index = pl.Series(positions.astype(np.uint32))
         nearest = self.nearest.take(positions) if self.nearest else None
         embedding = self.embedding[positions] if self.embedding is not None else None
+        parts = self.parts[positions] if self.parts is not None else None
         return FeatureSet(
-            self.ids.gather(index), self.tabular[index], self.tfidf[positions], self.schema, nearest, embedding
+            self.ids.gather(index), self.tabular[index], self.tfidf[positions], self.schema, nearest, embedding, parts
         )
 
     def reorder(self, ids: Sequence[str] | pl.Series) -> "FeatureSet":
@@ -194,6 +201,8 @@ def save_features(features: FeatureSet, folder: Path, split: str = "labelled") -
     sparse.save_npz(folder / f"{split}_tfidf.npz", features.tfidf.tocsr(), compressed=False)
     if features.embedding is not None:
         np.save(folder / f"{split}_embedding.npy", features.embedding, allow_pickle=False)
+    if features.parts is not None:
+        np.save(folder / f"{split}_parts.npy", features.parts, allow_pickle=False)
     if features.nearest is not None:
         features.nearest.ids.alias(ID).to_frame().write_parquet(folder / _INDEX)
         arrays = {}
@@ -225,14 +234,18 @@ def load_features(folder: Path, split: str = "labelled") -> FeatureSet:
         raise SchemaError(
             f"{folder / split}_tfidf.npz: got shape {matrix.shape}, expected {(table.height, schema.tfidf_columns)}"
         )
-    embedding = None
-    if schema.embedding:
-        embedding = read_array(folder / f"{split}_embedding.npy")
-        if embedding.shape != (table.height, schema.embedding):
-            raise SchemaError(
-                f"{folder / split}_embedding.npy: got {embedding.shape}, expected {(table.height, schema.embedding)}"
-            )
-    return FeatureSet(table[ID], table.drop(ID), matrix, schema, _load_nearest(folder, split, table.height), embedding)
+    width, many = schema.embedding, len(schema.parts)
+    embedding = _load_array(folder / f"{split}_embedding.npy", (table.height, width)) if width else None
+    parts = _load_array(folder / f"{split}_parts.npy", (table.height, many, width)) if many else None
+    nearest = _load_nearest(folder, split, table.height)
+    return FeatureSet(table[ID], table.drop(ID), matrix, schema, nearest, embedding, parts)
+
+
+def _load_array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    array = read_array(path)
+    if array.shape != shape:
+        raise SchemaError(f"{path}: got shape {array.shape}, expected {shape}")
+    return array
 
 
 def _load_nearest(folder: Path, split: str, rows: int) -> Nearest | None:

@@ -102,6 +102,8 @@ class Member(ABC, Generic[SettingsT]):
     prepare : str or None
         ``module:function`` of a step that is run once before the folds, over all rows; its output is the member's
         `FoldRows.prepared`.
+    needs_roles : bool
+        Whether it is trained only where the catalogue's columns have roles.
     searched : bool
         Whether `pricing.members.tuning` has a search space for it.
     shares_lanes : bool
@@ -118,6 +120,7 @@ class Member(ABC, Generic[SettingsT]):
     lane: ClassVar[Lane] = Lane.TREES
     stage: ClassVar[Stage] = Stage.GBDT
     prepare: ClassVar[str | None] = None
+    needs_roles: ClassVar[bool] = False
     searched: ClassVar[bool] = False
     shares_lanes: ClassVar[bool] = False
     seconds: ClassVar[float] = 3.0

@@ -20,8 +20,11 @@ MEMBERS = (
     "pricing.members.catboost:CatBoost",
     "pricing.members.gaussian_process:GaussianProcessMember",
     "pricing.members.sparse_mlp:SparseMLPMember",
+    "pricing.members.column_mlp:ColumnMLPMember",
     "pricing.members.multimodal.member:Multimodal",
 )
+
+_WORDS = "Settings of the base models, one section each; ``enabled`` says whether one is trained."
 
 
 @cache
@@ -45,19 +48,10 @@ def member_line(name: str) -> str:
     return MEMBERS[list(member_classes()).index(name)]
 
 
-class _Members(Section):
-    """Settings of the base models, one section each; ``enabled`` says whether one is trained."""
-
-    def enabled(self) -> dict[str, MemberSettings]:
-        """Return the settings of the members that are trained, by name, in the registry's order."""
-        every: dict[str, MemberSettings] = dict(self)
-        return {name: settings for name, settings in every.items() if settings.enabled}
-
-
-def members_section() -> type[_Members]:
+def members_section() -> type[Section]:
     """Build the section ``members`` of the configuration from the members' own settings."""
     fields: dict[str, Any] = {
         name: (member.Settings, Field(member.Settings(), description=(member.Settings.__doc__ or name).strip()))
         for name, member in member_classes().items()
     }
-    return create_model("MembersConfig", __base__=_Members, __doc__=_Members.__doc__, **fields)
+    return create_model("MembersConfig", __base__=Section, __doc__=_WORDS, **fields)

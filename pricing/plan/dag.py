@@ -100,10 +100,10 @@ def make_plan(
             {"catalogue": catalogue, "images": images, "settings": member_class(name).prepare_settings(settings)},
             slot=name, words="encoding texts and images", seconds=27.0,
         )
-        for name, settings in config.members.enabled().items()
+        for name, settings in config.enabled_members().items()
         if (run := member_class(name).prepare)
     }
-    for name, settings in config.members.enabled().items():
+    for name, settings in config.enabled_members().items():
         tuned = _add_search(plan, config, name, settings, rows, price_features)
         _add_member(plan, config, name, settings, rows, price_features, images, prepared.get(name), tuned)
     fold_models = {name: [made[fold] for fold in made if fold != "refit"] for name, made in plan.members.items()}

@@ -39,7 +39,7 @@ def check_machine(config: PricingConfig) -> None:
     """
     check_folder(config.paths.artifacts, "--artifacts")
     check_units(config.catalogue.roles.amount)
-    for name, settings in config.members.enabled().items():
+    for name, settings in config.enabled_members().items():
         member_class(name).check(settings)  # not first after an hour of features
 
 

@@ -161,7 +161,7 @@ def score_file(
 
 def reads_images(config: PricingConfig) -> bool:
     """Whether a run's prices depend on images."""
-    members = config.members.enabled().items()
+    members = config.enabled_members().items()
     return config.images.enabled and any(member_class(name).reads_images(settings) for name, settings in members)
 
 

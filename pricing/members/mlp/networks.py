@@ -1,16 +1,17 @@
-"""A sparse MLP on TF-IDF, after the four that won the Mercari price challenge on 4 CPU cores (Lopuhin and Jankiewicz
+"""Averaged MLPs on sparse terms, numbers and embeddings, after the four that won the Mercari price challenge on 4 CPU cores (Lopuhin and Jankiewicz
 2018).
 
 The first layer is a sum of embedding rows weighted by the TF-IDF values, so the matrix is never made dense. Terms that
 no training row has are left out of it: their rows would stay the random ones that they started as. The numbers scale
 that sum (Perez et al., "FiLM", AAAI 2018): what a word is worth depends on how much of it there is; 0.2 better on the
-real rows. Batches double each epoch, which anneals like a falling rate at a growing speed. Networks of several seeds,
+real rows. Embeddings are one more summand, before that scaling. Batches double each epoch, which anneals like a falling rate at a growing speed. Networks of several seeds,
 every second one on the mere presence of terms, are averaged.
 """
 
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from pricing.errors import TrainingError
-from pricing.members.sparse_mlp import SparseMLPSettings
+from pricing.members.mlp.mlp_settings import MLPSettings
 from pricing.members.torch_parts.tensors import load_tensors, save_tensors
 from pricing.metrics.smape import smape_of_logs
 from pricing.store.artifacts import read_json, write_json
@@ -29,22 +30,47 @@ from pricing.store.tables import reading
 TERMS = "terms.weight"
 
 
-class SparseMLP(nn.Module):
-    """Sparse terms and dense numbers -> log price in standard units.
+@dataclass(frozen=True)
+class Inputs:
+    """What the networks read of n products."""
+
+    terms: sparse.csr_matrix
+    """(n, V) TF-IDF."""
+    numbers: np.ndarray
+    """(n, F) float32 standard scores."""
+    vectors: np.ndarray
+    """(n, D) float32 embeddings."""
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def take(self, rows: np.ndarray | slice) -> Self:
+        """Some of the products: positions or a slice."""
+        return type(self)(self.terms[rows], self.numbers[rows], self.vectors[rows])
+
+    def with_terms(self, terms: sparse.csr_matrix) -> Self:
+        """The same products with other terms."""
+        return type(self)(terms, self.numbers, self.vectors)
+
+
+class MLP(nn.Module):
+    """Sparse terms, numbers and embeddings -> log price in standard units.
 
     Parameters
     ----------
     terms : int
         Columns of the sparse matrix.
     numbers : int
-        Columns of the dense block; 0 for none.
+        Columns of the numbers; 0 for none.
+    vectors : int
+        Columns of the embeddings; 0 for none.
     hidden : tuple of int
         Widths.
     dropout : float
         Between layers.
     """
 
-    def __init__(self, terms: int, numbers: int, hidden: tuple[int, ...], dropout: float) -> None:
+    def __init__(self, terms: int, numbers: int, vectors: int, hidden: tuple[int, ...], dropout: float) -> None:
         super().__init__()
         self.terms = nn.EmbeddingBag(terms, hidden[0], mode="sum", include_last_offset=True)
         nn.init.normal_(self.terms.weight, std=1.0 / np.sqrt(hidden[0]))
@@ -53,10 +79,17 @@ class SparseMLP(nn.Module):
         if self.scale is not None:
             nn.init.zeros_(self.scale.weight)
             nn.init.zeros_(self.scale.bias)
+        self.vectors = nn.Linear(vectors, hidden[0]) if vectors else None
         layers: list[nn.Module] = [nn.ReLU()]
         for width, following in pairwise(hidden):
             layers += [nn.Dropout(dropout), nn.Linear(width, following), nn.ReLU()]
         self.rest = nn.Sequential(*layers, nn.Linear(hidden[-1], 1))
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Columns of the dense blocks by name."""
+        blocks = {"numbers": self.numbers, "vectors": self.vectors}
+        return {name: 0 if layer is None else layer.in_features for name, layer in blocks.items()}
 
     @torch.no_grad()
     def half_precision_terms(self) -> None:
@@ -64,41 +97,44 @@ class SparseMLP(nn.Module):
         self.terms.weight.copy_(self.terms.weight.half())
 
     def forward(
-        self, indices: torch.Tensor, offsets: torch.Tensor, values: torch.Tensor, numbers: torch.Tensor
+        self,
+        indices: torch.Tensor,
+        offsets: torch.Tensor,
+        values: torch.Tensor,
+        numbers: torch.Tensor,
+        vectors: torch.Tensor,
     ) -> torch.Tensor:
-        """CSR pieces (nnz,), (B + 1,), (nnz,), numbers (B, F) -> (B,), of the numbers' type."""
+        """CSR pieces (nnz,), (B + 1,), (nnz,), numbers (B, F), embeddings (B, D) -> (B,), of the numbers' type."""
         hidden = self.terms(indices, offsets, per_sample_weights=values).to(numbers.dtype)  # (B, hidden[0])
+        if self.vectors is not None:
+            hidden = hidden + self.vectors(vectors)
         if self.numbers is not None and self.scale is not None:
             hidden = hidden * (1 + self.scale(numbers)) + self.numbers(numbers)
         return self.rest(hidden).squeeze(-1)
 
 
-class SparseMLPEnsemble:
+class MLPEnsemble:
     """The averaged networks.
 
     Parameters
     ----------
-    config : SparseMLPSettings
+    member : str
+        Whose they are; errors name its settings.
+    config : MLPSettings
         Widths, epochs, batches, seeds.
     """
 
-    def __init__(self, config: SparseMLPSettings) -> None:
-        self.config = config
+    def __init__(self, member: str, config: MLPSettings) -> None:
+        self.member, self.config = member, config
         self.networks = nn.ModuleList()
         self.kept = np.empty(0, np.int64)
         self.mean, self.std = 0.0, 1.0
         self.curves: list[dict[str, Any]] = []
 
     def fit(
-        self,
-        terms: sparse.csr_matrix,
-        numbers: np.ndarray,
-        log_price: np.ndarray,
-        seed: int,
-        *,
-        valid: tuple[sparse.csr_matrix, np.ndarray, np.ndarray] | None = None,
-    ) -> "SparseMLPEnsemble":
-        """Train on terms (n, V), numbers (n, F) float32 and log prices (n,); ``valid`` is only scored.
+        self, rows: Inputs, log_price: np.ndarray, seed: int, *, valid: tuple[Inputs, np.ndarray] | None = None
+    ) -> "MLPEnsemble":
+        """Train on n products and their log prices (n,); ``valid`` is only scored.
 
         Raises
         ------
@@ -106,25 +142,21 @@ class SparseMLPEnsemble:
             The loss is not finite.
         """
         config = self.config
-        self.kept = np.unique(terms.indices).astype(np.int64)
-        terms = terms[:, self.kept]
-        if valid is not None:
-            valid = valid[0][:, self.kept], valid[1], valid[2]
+        self.kept = np.unique(rows.terms.indices).astype(np.int64)
         self.mean, self.std = float(log_price.mean()), float(log_price.std() or 1.0)
         target = torch.from_numpy(((log_price - self.mean) / self.std).astype(np.float32))
         for number in range(config.seeds):
             torch.manual_seed(seed * 1000 + number)
             rng = np.random.default_rng([seed, number])
-            network = SparseMLP(terms.shape[1], numbers.shape[1], config.hidden, config.dropout)
+            network = self._network(rows.numbers.shape[1], rows.vectors.shape[1])
             optimizer = torch.optim.AdamW(
                 network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
             )
-            matrix = _view(terms, number)
+            seen = self._view(rows, number)
             for epoch in range(config.epochs):
-                self._epoch(network, optimizer, matrix, numbers, target, config.batch_size << epoch, rng)
+                self._epoch(network, optimizer, seen, target, config.batch_size << epoch, rng)
                 if valid is not None:
-                    prediction = self._predict_one(network, _view(valid[0], number), valid[1])
-                    value = smape_of_logs(prediction, valid[2])
+                    value = smape_of_logs(self._predict_one(network, self._view(valid[0], number)), valid[1])
                     self.curves.append(
                         {"round": epoch + 1, "split": f"valid_{number}", "metric": "smape", "value": value}
                     )
@@ -132,49 +164,59 @@ class SparseMLPEnsemble:
             self.networks.append(network.eval())
         return self
 
+    def _network(self, numbers: int, vectors: int) -> MLP:
+        return MLP(len(self.kept), numbers, vectors, self.config.hidden, self.config.dropout)
+
     def _epoch(
         self,
-        network: SparseMLP,
+        network: MLP,
         optimizer: torch.optim.Optimizer,
-        matrix: sparse.csr_matrix,
-        numbers: np.ndarray,
+        seen: Inputs,
         target: torch.Tensor,
         batch_size: int,
         rng: np.random.Generator,
     ) -> None:
         network.train()
-        order = rng.permutation(matrix.shape[0])
+        order = rng.permutation(len(seen))
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
-            prediction = network(*_pieces(matrix[rows]), torch.from_numpy(numbers[rows]))
+            prediction = network(*_tensors(seen.take(rows), torch.float32))
             delta = self.config.huber_delta / self.std  # the threshold is in log price
             loss = F.huber_loss(prediction, target[torch.from_numpy(rows)], delta=delta)
             if not torch.isfinite(loss):
-                raise TrainingError("the sparse MLP's loss is not finite; lower members.sparse_mlp.learning_rate")
+                raise TrainingError(f"the loss is not finite; lower members.{self.member}.learning_rate")
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
 
     @torch.inference_mode()
-    def _predict_one(self, network: nn.Module, matrix: sparse.csr_matrix, numbers: np.ndarray) -> np.ndarray:
+    def _predict_one(self, network: nn.Module, seen: Inputs) -> np.ndarray:
         network.eval()
         # a bag of terms is added up row by row; the rest are products, whose last bits depend on how many rows there
         # are, so they are of double precision, and `predict` rounds the difference of some 1e-15 away
         double = {name: tensor.double() for name, tensor in network.state_dict().items() if name != TERMS}
-        parts = []
-        for start in range(0, matrix.shape[0], 1024):
-            dense = torch.from_numpy(numbers[start : start + 1024].astype(np.float64))
-            parts.append(functional_call(network, double, (*_pieces(matrix[start : start + 1024]), dense)).numpy())
+        parts = [
+            functional_call(network, double, _tensors(seen.take(slice(start, start + 1024)), torch.float64)).numpy()
+            for start in range(0, len(seen), 1024)
+        ]
         return np.concatenate([*parts, np.empty(0)]) * self.std + self.mean
 
-    def predict(self, terms: sparse.csr_matrix, numbers: np.ndarray) -> np.ndarray:
-        """Mean log price (n,) float64 over the networks, to 8 decimals; terms as in `fit`.
+    def predict(self, rows: Inputs) -> np.ndarray:
+        """Mean log price (n,) float64 over the networks, to 8 decimals.
 
         A row's price is the same to the last bit whatever other rows stand beside it.
         """
-        terms = terms[:, self.kept]
-        each = [self._predict_one(net, _view(terms, number), numbers) for number, net in enumerate(self.networks)]
+        each = [self._predict_one(net, self._view(rows, number)) for number, net in enumerate(self.networks)]
         return np.asarray(np.round(np.mean(each, axis=0), 8))
+
+    def _view(self, rows: Inputs, number: int) -> Inputs:
+        """What the network of this number reads: the values, or for odd numbers presence scaled to unit length."""
+        terms = rows.terms[:, self.kept]
+        if number % 2 == 0:
+            return rows.with_terms(terms)
+        counts = np.diff(terms.indptr)
+        values = np.repeat(1.0 / np.sqrt(np.maximum(counts, 1)), counts).astype(np.float32)
+        return rows.with_terms(sparse.csr_matrix((values, terms.indices, terms.indptr), shape=terms.shape))
 
     def count_parameters(self) -> int:
         """Return the number of parameters of all networks."""
@@ -187,12 +229,11 @@ class SparseMLPEnsemble:
         state = {name: tensor.half() if name.endswith(TERMS) else tensor for name, tensor in tensors.items()}
         state["kept"] = torch.from_numpy(self.kept.astype(np.int32))
         save_tensors(state, folder / "networks.safetensors")
-        first: Any = self.networks[0].numbers
         record = {"config": self.config.model_dump(mode="json"), "mean": self.mean, "std": self.std}
-        write_json(folder / "networks.json", record | {"numbers": first.in_features if first is not None else 0})
+        write_json(folder / "networks.json", record | self.networks[0].widths)
 
     @classmethod
-    def load(cls, folder: Path) -> "SparseMLPEnsemble":
+    def load(cls, folder: Path, member: str, settings: type[MLPSettings]) -> "MLPEnsemble":
         """Read what `save` wrote.
 
         Raises
@@ -201,28 +242,21 @@ class SparseMLPEnsemble:
             A file is missing or damaged.
         """
         state = load_tensors(folder / "networks.safetensors")
-        with reading(folder, "sparse MLPs"):
+        with reading(folder, "averaged MLPs"):
             record = read_json(folder / "networks.json")
-            config = SparseMLPSettings.model_validate(record["config"])
-            ensemble = cls(config)
+            ensemble = cls(member, settings.model_validate(record["config"]))
             ensemble.kept = state.pop("kept").numpy().astype(np.int64)
             ensemble.mean, ensemble.std = float(record["mean"]), float(record["std"])
-            shape = len(ensemble.kept), record["numbers"], config.hidden, config.dropout
-            ensemble.networks.extend(SparseMLP(*shape) for _ in range(config.seeds))
+            widths = int(record["numbers"]), int(record["vectors"])
+            ensemble.networks.extend(ensemble._network(*widths) for _ in range(ensemble.config.seeds))
             ensemble.networks.load_state_dict(state)
             ensemble.networks.eval()
         return ensemble
 
 
-def _view(terms: sparse.csr_matrix, number: int) -> sparse.csr_matrix:
-    """What the network of this number reads: the values, or for odd numbers presence scaled to unit length."""
-    if number % 2 == 0:
-        return terms
-    counts = np.diff(terms.indptr)
-    values = np.repeat(1.0 / np.sqrt(np.maximum(counts, 1)), counts).astype(np.float32)
-    return sparse.csr_matrix((values, terms.indices, terms.indptr), shape=terms.shape)
-
-
-def _pieces(rows: sparse.csr_matrix) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    indices, offsets = (torch.from_numpy(array.astype(np.int64)) for array in (rows.indices, rows.indptr))
-    return indices, offsets, torch.from_numpy(rows.data.astype(np.float32))
+def _tensors(rows: Inputs, kind: torch.dtype) -> tuple[torch.Tensor, ...]:
+    """Return what `MLP.forward` takes; the dense blocks of the given type."""
+    terms = rows.terms
+    indices, offsets = (torch.from_numpy(array.astype(np.int64)) for array in (terms.indices, terms.indptr))
+    values = torch.from_numpy(terms.data.astype(np.float32))
+    return indices, offsets, values, *(torch.from_numpy(block).to(kind) for block in (rows.numbers, rows.vectors))
