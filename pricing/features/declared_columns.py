@@ -113,14 +113,16 @@ class DeclaredColumns:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """What of a product is embedded for itself, beside its whole text."""
-        return tuple(name for name, there in (("title", self.roles.title), ("categories", self.roles.category)) if there)
+        """Names of what is embedded for itself, beside the whole text of a product."""
+        roles = self.roles
+        there = {"title": roles.title, "description": roles.title and roles.text, "categories": roles.category}
+        return tuple(name for name, columns in there.items() if columns)
 
     def part_texts(self, sections: pl.DataFrame, frame: pl.DataFrame) -> list[list[str]]:
-        """Return the texts of each of `parts`, of n rows."""
-        named = [pl.col(role_name("category", column)) for column in self.roles.category]
-        texts = {"title": sections["item_name"]}
-        if named:
+        """Return the texts of each of `parts`, of n rows of the catalogue and of their sections."""
+        texts = {"title": sections["item_name"], "description": sections["description"]}
+        if self.roles.category:
+            named = (pl.col(role_name("category", column)) for column in self.roles.category)
             texts["categories"] = frame.select(pl.concat_str(named, separator=" ")).to_series()
         return [texts[part].to_list() for part in self.parts]
 

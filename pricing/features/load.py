@@ -2,8 +2,9 @@
 
 A split (``labelled``, ``unlabelled``) of a features folder is three files: ``SPLIT.parquet`` (sample_id and the named
 columns), ``SPLIT_tfidf.npz`` (CSR float32, rows as in the table) and the ``schema.json`` that all splits share; where
-texts were embedded, ``SPLIT_embedding.npy``, and where columns have roles ``SPLIT_parts.npy``; where comparables were searched, ``SPLIT_nearest.npz`` (positions and
-cosines, by space) and ``index.parquet`` (ids of the labelled rows whose positions they are).
+texts were embedded, ``SPLIT_embedding.npy``, and where columns have roles ``SPLIT_parts.npy``; where comparables were
+searched, ``SPLIT_nearest.npz`` (positions and cosines, by space) and ``index.parquet`` (ids of the labelled rows whose
+positions they are).
 Nothing that is read here can execute code: NumPy archives are opened without pickle, and the schema is checked against
 what the files hold.
 """

@@ -1,24 +1,15 @@
-"""The member `column_mlp`: averaged MLPs on all that is known of a product whose columns have roles."""
+"""The member `column_mlp`: averaged MLPs on the numbers and the embeddings of products whose columns have roles."""
 
-from typing import TYPE_CHECKING
+from typing import Literal
 
 from pydantic import Field
 
 from pricing.members.mlp.mlp_member import MLPMember
 from pricing.members.mlp.mlp_settings import MLPSettings
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from pricing.members.fold_rows import Rows
-
-_LENGTH = 8.0
-"""Length of an embedding as it is read: its 384 numbers then are 0.4, near those of standard scores, instead of 0.05."""
-
 
 class ColumnMLPSettings(MLPSettings):
-    """Averaged MLPs on terms, engineered numbers, price features and embeddings; trained only where columns have
-    roles."""
+    """Averaged MLPs on engineered numbers, price features and embeddings; trained only where columns have roles."""
 
     enabled: bool = False
     """Whether the member is trained where columns have roles."""
@@ -30,29 +21,27 @@ class ColumnMLPSettings(MLPSettings):
     """Number of rows per batch in the first epoch."""
     huber_delta: float = Field(0.25, gt=0)
     """Residual, in log price, above which the Huber loss grows linearly."""
+    seeds: int = Field(8, ge=1)
+    """Number of networks that are averaged, one per random seed."""
     dropout: float = Field(0.3, ge=0, lt=1)
     """Dropout between the hidden layers."""
+    output_dropout: float = Field(0.3, ge=0, lt=1)
+    """Dropout before the output layer."""
+    activation: Literal["relu", "gelu"] = "gelu"
+    """Function of the hidden layers."""
+    terms: bool = False
+    """Whether the TF-IDF terms are read."""
+    embeddings: bool = True
+    """Whether the embeddings of the text and of its parts are read, where the features have them."""
 
 
 class ColumnMLPMember(MLPMember[ColumnMLPSettings]):
-    """Networks that read the title and the categories as a sentence encoder does, each apart from the whole text.
+    """Networks that read title, categories and texts by a sentence encoder, each apart from the others.
 
-    On the second marketplace they are the best single member; a shop without declared columns has no such parts.
+    On the second marketplace they are the best single member. Without roles there are no such parts.
     """
 
     name = "column_mlp"
     Settings = ColumnMLPSettings
     needs_roles = True
-    seconds = 5.0
-
-    def vectors(self, rows: "Rows") -> "np.ndarray":
-        """Return the embeddings of the whole text and of its parts side by side, (n, d) float32."""
-        import numpy as np
-
-        features = rows.features
-        if features.embedding is None:
-            return super().vectors(rows)
-        whole = [features.embedding]
-        if features.parts is not None:
-            whole.append(features.parts.reshape(len(rows), -1))
-        return np.concatenate(whole, axis=1) * np.float32(_LENGTH)
+    seconds = 2.0

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field, create_model
 
 from pricing.config.base import Section
-from pricing.members.contract import Member, MemberSettings
+from pricing.members.contract import Member
 
 MEMBERS = (
     "pricing.members.ridge:Ridge",

@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
+from pricing.config.columns import ColumnsConfig
 from pricing.config.features import EmbeddingConfig, FeaturesConfig
 from pricing.errors import ArtifactError, WeightsError
 from pricing.features import embedding
@@ -133,6 +134,35 @@ def test_features_with_a_space_of_embeddings(folder: Path, products: Products, t
     assert_same(again.transform(new), engineer.transform(new))
     model = PriceFeatures(PRICE_CONFIG).fit(read, products.log_price[:60], products.groups[:60])
     assert np.isfinite(model.transform(again.transform(new))["price_embedding_elastic_sized"][0])
+
+
+def test_title_description_and_categories_are_embedded_apart_where_columns_have_roles(
+    folder: Path, tmp_path: Path
+) -> None:
+    roles = ColumnsConfig(id="sku", title="name", text=("about",), category=("maker", "kind"), price="price")
+    config = FeaturesConfig(tfidf=CONFIG.tfidf, spaces=("words", "embedding"), embedding=settings(folder))
+    texts = [f"Item Name: {title}\nProduct Description: {about}" for title, about in zip("abc", "xyz", strict=True)]
+    rows = pl.DataFrame(
+        {"sample_id": ["1", "2", "3"], "catalog_content": texts, "category:maker": ["Acme", "Bell", ""],
+         "category:kind": ["Tea", "", ""]}
+    )  # fmt: skip
+    engineer = FeatureEngineer(config, columns=roles).fit(rows)
+    made = engineer.transform(rows)
+    assert made.schema.parts == ("title", "description", "categories")
+    embedder = TextEmbedder.find(settings(folder))
+    expected = [embedder.embed_texts(part) for part in ("abc", "xyz", ["Acme Tea", "Bell ", " "])]
+    assert made.parts is not None
+    np.testing.assert_array_equal(made.parts, np.stack(expected, axis=1))
+    engineer.save(tmp_path / "engineer")
+    engineer.save_features(made, tmp_path)
+    read, again = load_features(tmp_path), FeatureEngineer.load(tmp_path / "engineer").transform(rows.tail(1))
+    assert read.parts is not None
+    assert again.parts is not None
+    np.testing.assert_array_equal(read.parts, made.parts)
+    np.testing.assert_array_equal(again.parts, made.take(np.array([2])).parts)
+    plain = FeatureEngineer(config).fit(rows).transform(rows)
+    assert plain.schema.parts == ()
+    assert plain.parts is None
 
 
 @pytest.mark.parametrize("text", ["Item Name: " + "12 - " * 200_000, "pack of " * 125_000], ids=["numbers", "packs"])

@@ -17,6 +17,8 @@ from pricing.plan.step import Step
 from pricing.store.stages import Stage
 from tests.conftest import ROOT
 
+ROLES = {"catalogue.columns": {"id": "sku", "title": "name", "category": ["brand"], "price": "price"}}
+
 
 def plan_of(config: PricingConfig, links: int = 10) -> Plan:
     return make_plan(config, Path("train.csv"), Path("test.csv"), ImageSource.web(), links)
@@ -63,7 +65,7 @@ def test_images_are_fetched_in_shards_that_take_turns(whole: Plan) -> None:
 def test_every_member_is_trained_on_every_fold_and_refitted_after_them(whole: Plan) -> None:
     config = load_config("cpu")
     classes = member_classes()
-    assert list(whole.members) == list(config.members.enabled())
+    assert list(whole.members) == list(config.enabled_members())
     for name, made in whole.members.items():
         folds = [f"fold_{number}" for number in range(config.folds.n_splits)]
         refits = classes[name].refits(getattr(config.members, name))
@@ -72,9 +74,14 @@ def test_every_member_is_trained_on_every_fold_and_refitted_after_them(whole: Pl
             assert made["refit"].inputs["fold_models"] == [made[fold] for fold in folds]
 
 
+def test_a_member_for_columns_with_roles_is_trained_only_where_there_are_some() -> None:
+    assert "column_mlp" not in plan_of(load_config("cpu")).members
+    assert list(plan_of(load_config("cpu", ROLES)).members) == list(member_classes())
+
+
 def test_a_member_that_is_off_leaves_no_step() -> None:
     for name in member_classes():
-        steps = plan_of(load_config("cpu", {f"members.{name}.enabled": False})).steps
+        steps = plan_of(load_config("cpu", {f"members.{name}.enabled": False, **ROLES})).steps
         assert not [step.label for step in steps if name in step.slot]
 
 

@@ -13,20 +13,17 @@ if TYPE_CHECKING:
     from pricing.members.fold_rows import FoldRows, Rows
     from pricing.members.mlp.networks import Inputs
 
+_LENGTH = 8.0
+"""Length of an embedding as it is read: its 384 numbers then are some 0.4, as standard scores are, not 0.05."""
+
 MLPSettingsT = TypeVar("MLPSettingsT", bound=MLPSettings)
 
 
 class MLPMember(Member[MLPSettingsT]):
-    """Networks of `pricing.members.mlp.networks` on the TF-IDF terms, the numbers of `Rows.table` and `vectors`."""
+    """Networks of `pricing.members.mlp.networks` on what the settings name of terms, numbers and embeddings."""
 
     lane = Lane.NETWORKS
     stage = Stage.NEURAL
-
-    def vectors(self, rows: "Rows") -> "np.ndarray":
-        """Return the embeddings that are read, (n, d) float32; d is 0 for none."""
-        import numpy as np
-
-        return np.empty((len(rows), 0), np.float32)
 
     def fit(self, rows: "FoldRows", *, rounds: int | None = None, resume: Path | None = None) -> Self:
         """Train the networks, as in `Member.fit`; ``valid`` rows are only scored."""
@@ -64,11 +61,12 @@ class MLPMember(Member[MLPSettingsT]):
         from pricing.members.mlp.networks import MLPEnsemble
         from pricing.members.torch_parts.scaler import TabularScaler
 
-        ensemble = MLPEnsemble.load(folder, cls.name, cls.Settings)
-        settings: Any = ensemble.config
-        member = cls(settings, threads=threads)
+        settings: Any = cls.Settings
+        ensemble = MLPEnsemble.load(folder, cls.name, settings)
+        config: Any = ensemble.config
+        member = cls(config, threads=threads)
         member.ensemble = ensemble
-        member.scaler = TabularScaler.load(folder / "scaler.json") if settings.dense else None
+        member.scaler = TabularScaler.load(folder / "scaler.json") if config.dense else None
         return member
 
     def describe(self) -> Description:
@@ -83,11 +81,18 @@ class MLPMember(Member[MLPSettingsT]):
         return Description(settings.epochs, record, self.ensemble.curves)
 
     def _inputs(self, rows: "Rows") -> "Inputs":
+        """Return what the networks read of n products."""
         import numpy as np
+        from scipy import sparse
 
         from pricing.members.mlp.networks import Inputs
 
-        numbers = np.empty((len(rows), 0), np.float32)
+        settings, features, size = self.settings, rows.features, len(rows)
+        terms = features.tfidf if settings.terms else sparse.csr_matrix((size, 0), dtype=np.float32)
+        numbers, vectors = np.empty((size, 0), np.float32), [np.empty((size, 0), np.float32)]
         if self.scaler is not None:
             numbers = self.scaler.transform(rows.table())
-        return Inputs(rows.features.tfidf, numbers, self.vectors(rows))
+        if settings.embeddings:
+            blocks = features.embedding, features.parts
+            vectors += [block.reshape(size, -1) for block in blocks if block is not None]
+        return Inputs(terms, numbers, np.concatenate(vectors, axis=1) * np.float32(_LENGTH))

@@ -1,6 +1,8 @@
 """Settings that the members made of averaged MLPs share."""
 
-from pydantic import Field
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
 
 from pricing.members.contract import MemberSettings
 
@@ -22,7 +24,21 @@ class MLPSettings(MemberSettings):
     """Number of networks that are averaged, one per random seed."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Dropout between the hidden layers."""
+    output_dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout before the output layer."""
+    activation: Literal["relu", "gelu"] = "relu"
+    """Function of the hidden layers."""
     weight_decay: float = Field(1e-2, ge=0)
     """Weight decay of AdamW."""
+    terms: bool = True
+    """Whether the TF-IDF terms are read."""
     dense: bool = True
-    """Whether the engineered numbers (all but the SVD) are read beside the TF-IDF terms."""
+    """Whether the engineered numbers (all but the SVD) are read."""
+    embeddings: bool = False
+    """Whether the embeddings of the text and of its parts are read, where the features have them."""
+
+    @model_validator(mode="after")
+    def _something_is_read(self) -> Self:
+        if not (self.terms or self.dense):
+            raise ValueError("terms and dense are both off, and there is nothing to learn from; switch one on")
+        return self

@@ -1,11 +1,11 @@
-"""Averaged MLPs on sparse terms, numbers and embeddings, after the four that won the Mercari price challenge on 4 CPU cores (Lopuhin and Jankiewicz
-2018).
+"""Averaged MLPs on sparse terms, numbers and embeddings, after the four that won the Mercari price challenge on 4 CPU
+cores (Lopuhin and Jankiewicz 2018).
 
 The first layer is a sum of embedding rows weighted by the TF-IDF values, so the matrix is never made dense. Terms that
-no training row has are left out of it: their rows would stay the random ones that they started as. The numbers scale
-that sum (Perez et al., "FiLM", AAAI 2018): what a word is worth depends on how much of it there is; 0.2 better on the
-real rows. Embeddings are one more summand, before that scaling. Batches double each epoch, which anneals like a falling rate at a growing speed. Networks of several seeds,
-every second one on the mere presence of terms, are averaged.
+no training row has are left out of it: their rows would stay the random ones that they started as. Embeddings of texts
+are one more summand. The numbers scale that sum (Perez et al., "FiLM", AAAI 2018): what a word is worth depends on how
+much of it there is; 0.2 better on the real rows. Batches double each epoch, which anneals like a falling rate at a
+growing speed. Networks of several seeds, every second one on the mere presence of terms, are averaged.
 """
 
 from dataclasses import dataclass
@@ -59,30 +59,32 @@ class MLP(nn.Module):
     Parameters
     ----------
     terms : int
-        Columns of the sparse matrix.
+        Columns of the sparse matrix; 0 for none, as for the other blocks.
     numbers : int
-        Columns of the numbers; 0 for none.
+        Columns of the numbers.
     vectors : int
-        Columns of the embeddings; 0 for none.
-    hidden : tuple of int
-        Widths.
-    dropout : float
-        Between layers.
+        Columns of the embeddings.
+    config : MLPSettings
+        Widths, dropout, activation.
     """
 
-    def __init__(self, terms: int, numbers: int, vectors: int, hidden: tuple[int, ...], dropout: float) -> None:
+    def __init__(self, terms: int, numbers: int, vectors: int, config: MLPSettings) -> None:
         super().__init__()
-        self.terms = nn.EmbeddingBag(terms, hidden[0], mode="sum", include_last_offset=True)
-        nn.init.normal_(self.terms.weight, std=1.0 / np.sqrt(hidden[0]))
+        hidden, activation = config.hidden, nn.ReLU if config.activation == "relu" else nn.GELU
+        self.terms = nn.EmbeddingBag(terms, hidden[0], mode="sum", include_last_offset=True) if terms else None
+        if self.terms is not None:
+            nn.init.normal_(self.terms.weight, std=1.0 / np.sqrt(hidden[0]))
         self.numbers = nn.Linear(numbers, hidden[0]) if numbers else None
         self.scale = nn.Linear(numbers, hidden[0]) if numbers else None
         if self.scale is not None:
             nn.init.zeros_(self.scale.weight)
             nn.init.zeros_(self.scale.bias)
         self.vectors = nn.Linear(vectors, hidden[0]) if vectors else None
-        layers: list[nn.Module] = [nn.ReLU()]
+        layers: list[nn.Module] = [activation()]
         for width, following in pairwise(hidden):
-            layers += [nn.Dropout(dropout), nn.Linear(width, following), nn.ReLU()]
+            layers += [nn.Dropout(config.dropout), nn.Linear(width, following), activation()]
+        if config.output_dropout:
+            layers.append(nn.Dropout(config.output_dropout))
         self.rest = nn.Sequential(*layers, nn.Linear(hidden[-1], 1))
 
     @property
@@ -94,7 +96,8 @@ class MLP(nn.Module):
     @torch.no_grad()
     def half_precision_terms(self) -> None:
         """Round the terms' rows to float16, in which they are stored: half the folder, prices 1e-4 off at most."""
-        self.terms.weight.copy_(self.terms.weight.half())
+        if self.terms is not None:
+            self.terms.weight.copy_(self.terms.weight.half())
 
     def forward(
         self,
@@ -105,7 +108,9 @@ class MLP(nn.Module):
         vectors: torch.Tensor,
     ) -> torch.Tensor:
         """CSR pieces (nnz,), (B + 1,), (nnz,), numbers (B, F), embeddings (B, D) -> (B,), of the numbers' type."""
-        hidden = self.terms(indices, offsets, per_sample_weights=values).to(numbers.dtype)  # (B, hidden[0])
+        hidden = numbers.new_zeros(len(numbers), 1)
+        if self.terms is not None:
+            hidden = self.terms(indices, offsets, per_sample_weights=values).to(numbers.dtype)  # (B, hidden[0])
         if self.vectors is not None:
             hidden = hidden + self.vectors(vectors)
         if self.numbers is not None and self.scale is not None:
@@ -165,7 +170,7 @@ class MLPEnsemble:
         return self
 
     def _network(self, numbers: int, vectors: int) -> MLP:
-        return MLP(len(self.kept), numbers, vectors, self.config.hidden, self.config.dropout)
+        return MLP(len(self.kept), numbers, vectors, self.config)
 
     def _epoch(
         self,
@@ -229,8 +234,9 @@ class MLPEnsemble:
         state = {name: tensor.half() if name.endswith(TERMS) else tensor for name, tensor in tensors.items()}
         state["kept"] = torch.from_numpy(self.kept.astype(np.int32))
         save_tensors(state, folder / "networks.safetensors")
+        first: Any = self.networks[0]
         record = {"config": self.config.model_dump(mode="json"), "mean": self.mean, "std": self.std}
-        write_json(folder / "networks.json", record | self.networks[0].widths)
+        write_json(folder / "networks.json", record | first.widths)
 
     @classmethod
     def load(cls, folder: Path, member: str, settings: type[MLPSettings]) -> "MLPEnsemble":

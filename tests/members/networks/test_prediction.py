@@ -11,12 +11,12 @@ from scipy import sparse
 
 from pricing.members.gaussian_process import GaussianProcessSettings
 from pricing.members.kernels.process import GaussianProcess
+from pricing.members.mlp.networks import Inputs, MLPEnsemble
 from pricing.members.multimodal.dataset import AmazonMLDataset
 from pricing.members.multimodal.inputs import ImageFiles, KeptImages, TokenTexts
 from pricing.members.multimodal.optimisation import choose_precision
 from pricing.members.multimodal.prediction import predict_with_tta
 from pricing.members.sparse_mlp import SparseMLPSettings
-from pricing.members.sparse_network import SparseMLPEnsemble
 from tests.members.networks.builders import toy_dataset, toy_model
 from tests.members.test_gaussian_process import kernel, prices, products
 
@@ -59,13 +59,14 @@ def test_the_multimodal_network(precision: str, kind: str, hidden: int) -> None:
     assert len(np.unique(price(np.arange(ROWS)))) > 0.7 * ROWS
 
 
-def test_the_sparse_network() -> None:
+def test_averaged_mlps() -> None:
     rng = np.random.default_rng(0)
     terms = sparse.csr_matrix(sparse.random(ROWS, 400, 0.05, format="csr", dtype=np.float32, random_state=0))
     numbers = rng.normal(size=(ROWS, 30)).astype(np.float32)
     config = SparseMLPSettings(hidden=(192, 64, 64), epochs=1, seeds=9)  # a mean of eight or more is summed in blocks
-    ensemble = SparseMLPEnsemble(config).fit(terms, numbers, rng.normal(3, 1, ROWS), 0)
-    assert_same_bits(ROWS, lambda rows: ensemble.predict(terms[rows], numbers[rows]))
+    rows = Inputs(terms, numbers, rng.normal(size=(ROWS, 24)).astype(np.float32))
+    ensemble = MLPEnsemble("sparse_mlp", config).fit(rows, rng.normal(3, 1, ROWS), 0)
+    assert_same_bits(ROWS, lambda some: ensemble.predict(rows.take(some)))
 
 
 def test_the_gaussian_process() -> None:
