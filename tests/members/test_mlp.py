@@ -141,6 +141,7 @@ def test_as_a_member_it_prices_rows_alike_before_and_after_it_is_saved(
     assert np.array_equal(loaded.predict(rows["test"]), logs)
     every = np.arange(len(logs)) % 2 == 1
     assert np.array_equal(loaded.predict(rows["test"].take(every)), logs[every])
+    assert loaded.predict(rows["test"].take(np.zeros(len(logs), bool))).shape == (0,)
 
 
 def test_embeddings_of_parts_move_the_prices_of_the_member_that_reads_them() -> None:

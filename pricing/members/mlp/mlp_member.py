@@ -1,5 +1,6 @@
 """What the members made of averaged MLPs have in common: all but what they read."""
 
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -94,5 +95,5 @@ class MLPMember(Member[MLPSettingsT]):
             numbers = self.scaler.transform(rows.table())
         if settings.embeddings:
             blocks = features.embedding, features.parts
-            vectors += [block.reshape(size, -1) for block in blocks if block is not None]
+            vectors += [block.reshape(size, prod(block.shape[1:])) for block in blocks if block is not None]
         return Inputs(terms, numbers, np.concatenate(vectors, axis=1) * np.float32(_LENGTH))
