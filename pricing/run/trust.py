@@ -245,6 +245,8 @@ class TrustRule:
 def nearest_cosines(price: pl.DataFrame, columns: Iterable[Column]) -> Floats | None:
     """Return how near the nearest comparable of each row is: the highest cosine, averaged over the spaces.
 
+    It is 0 in a space in which the row has no comparable.
+
     Parameters
     ----------
     price : DataFrame
@@ -262,7 +264,8 @@ def nearest_cosines(price: pl.DataFrame, columns: Iterable[Column]) -> Floats | 
         return None
     total = np.zeros(price.height)
     for name in names:
-        total += price[name].cast(pl.Float64).to_numpy()
+        # a row with no word or character of any labelled row has no comparable there
+        total += price[name].cast(pl.Float64).fill_nan(0.0).fill_null(0.0).to_numpy()
     return total / len(names)
 
 

@@ -157,3 +157,12 @@ def test_without_spaces_there_is_no_nearest_comparable() -> None:
     assert found is not None
     assert found.tolist() == [0.375, 0.5]
     assert nearest_cosines(price, columns[-1:]) is None
+
+
+def test_a_title_without_comparables_is_far_from_all_and_not_unknown() -> None:
+    """A title of an emoji alone shares no characters with any product; it once ended a run, after all training."""
+    price = pl.DataFrame({"price_words_similarity": [0.5, None], "price_characters_similarity": [float("nan"), 0.25]})
+    columns = make_columns("comparables", price.columns, roles=dict.fromkeys(price.columns, "similarity"))
+    found = nearest_cosines(price, columns)
+    assert found is not None
+    assert found.tolist() == [0.25, 0.125]
