@@ -52,36 +52,43 @@ def main() -> None:
         glued.write_csv(root / "glued.csv")
         artifacts = options.artifacts or str(root / "artifacts")
         settings = {"images.enabled": False}
-        made, seconds = {}, {}
+        rows, seconds = {}, {}
+        print(f"{raw.height} products, preset {options.preset}")
+        print(f"{'':<12}{'out of fold':>12}{'hold-out':>10}{'minutes':>9}", flush=True)
         for variant, table, columns in (
             ("one text", root / "glued.csv", None), ("roles", options.catalogue, ROLES)
         ):  # fmt: skip
             began = time.perf_counter()
-            made[variant] = Pricer(options.preset, settings, columns, artifacts).fit(table)
+            made = Pricer(options.preset, settings, columns, artifacts).fit(table)
             seconds[variant] = time.perf_counter() - began
-            made[variant].write(root / variant)
-        rows = {variant: read_rows(root / variant, raw) for variant in made}
+            made.write(root / variant)
+            rows[variant] = read_rows(root / variant, raw)
+            show(variant, rows[variant], seconds[variant])
+        compare(rows, "one text")
         if options.autogluon:
             began = time.perf_counter()
             predicted = autogluon(options.autogluon, root, rows["roles"], raw, seconds["roles"])
-            seconds["AutoGluon"] = time.perf_counter() - began
             rows["AutoGluon"] = {"hold-out": rows["roles"]["hold-out"].with_columns(stack=predicted)}
-    print(f"{raw.height} products, preset {options.preset}")
-    print(f"{'':<12}{'out of fold':>12}{'hold-out':>10}{'minutes':>9}")
-    for variant, parts in rows.items():
-        figures = [smape(parts[part]) if part in parts else float("nan") for part in ("out of fold", "hold-out")]
-        print(f"{variant:<12}{figures[0]:>12.2f}{figures[1]:>10.2f}{seconds[variant] / 60:>9.1f}")
-    for other in [variant for variant in rows if variant != "roles"]:
-        for part, theirs in rows[other].items():
-            both = rows["roles"][part].join(
-                theirs, on="sample_id", suffix="_other", maintain_order="left", validate="1:1"
-            )
-            found = compare_predictions(
-                both["price"].to_numpy(), both["stack_other"].to_numpy(), both["stack"].to_numpy(),
-                groups=both["group"].to_numpy(),
-            )  # fmt: skip
-            less = found.difference
-            print(f"{other} less roles, {part}: {-less.mean:.2f} ({-less.high:.2f} to {-less.low:.2f})")
+            show("AutoGluon", rows["AutoGluon"], time.perf_counter() - began)
+            compare(rows, "AutoGluon")
+
+
+def show(variant: str, parts: dict[str, pl.DataFrame], seconds: float) -> None:
+    """Print SMAPE by part and minutes."""
+    figures = [smape(parts[part]) if part in parts else float("nan") for part in ("out of fold", "hold-out")]
+    print(f"{variant:<12}{figures[0]:>12.2f}{figures[1]:>10.2f}{seconds / 60:>9.1f}", flush=True)
+
+
+def compare(rows: dict[str, dict[str, pl.DataFrame]], other: str) -> None:
+    """Print how much better the roles are than another variant, with the 95 % interval."""
+    for part, theirs in rows[other].items():
+        both = rows["roles"][part].join(theirs, on="sample_id", suffix="_other", maintain_order="left", validate="1:1")
+        found = compare_predictions(
+            both["price"].to_numpy(), both["stack_other"].to_numpy(), both["stack"].to_numpy(),
+            groups=both["group"].to_numpy(),
+        )  # fmt: skip
+        less = found.difference
+        print(f"{other} less roles, {part}: {-less.mean:.2f} ({-less.high:.2f} to {-less.low:.2f})", flush=True)
 
 
 def read_rows(folder: Path, raw: pl.DataFrame) -> dict[str, pl.DataFrame]:
