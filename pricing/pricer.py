@@ -207,6 +207,24 @@ class Pricer:
         """
         return self._loaded().comparables(self._products(products), k)
 
+    def audit(self) -> pl.DataFrame:
+        """Return every labelled product of the run, the most suspicious price first; no model judges what it saw.
+
+        Returns
+        -------
+        DataFrame
+            As `pricing.run.price_audit.audit_run`: ``sample_id``, ``part``, ``price``, ``expected``, ``low_95``,
+            ``high_95``, ``direction``, ``cause``, ``comparable_ids``, ``comparable_price``, ``unit_price``.
+
+        Raises
+        ------
+        InputError
+            A model folder alone was loaded, which has no out-of-fold prices.
+        """
+        from pricing.run.price_audit import audit_run
+
+        return audit_run(self._place(), self.config.resources.available())
+
     def price_file(
         self, catalogue: str | Path, output: str | Path, images: str | Path | None = None, comparables: int = 0,
         **display: Any,

@@ -30,6 +30,28 @@ def report(run_dir: Run) -> None:
 
 
 @app.command()
+def audit(
+    run_dir: Annotated[Path, typer.Option("--run", help="A run's output folder.")],
+    output: Annotated[Path, typer.Option(help="CSV file of all labelled products, the most suspicious price first.")],
+) -> None:
+    """Which listed prices look wrong: how far off they are, what comparables cost, and the likeliest cause."""
+    from pricing import Pricer
+    from pricing.run.model_folder import find_model, read_model_record
+    from pricing.run.output_folder import check_file
+    from pricing.run.price_audit import write_audit
+
+    check_file(output)
+    found = Pricer.load(run_dir).audit()
+    write_audit(found, read_model_record(find_model(run_dir)).decimals, output)
+    outside = found["cause"] != ""
+    causes = found.filter(outside)["cause"].value_counts(sort=True).iter_rows()
+    named = ", ".join(f"{cause} {count:,}" for cause, count in causes)
+    console.print(f"{found.height:,} products, {outside.sum():,} outside of their 95 % interval: {output}")
+    if named:
+        console.print(f"likeliest causes: {named}")
+
+
+@app.command()
 def compare(first: Annotated[Path, Folder], second: Annotated[Path, Folder]) -> None:
     """What changed between two runs, what it gained, and whether that is beyond noise."""
     from pricing.report.compare import compare_runs
