@@ -131,10 +131,10 @@ def count(audit: pl.DataFrame, kinds: dict[str, str]) -> list[float]:
     found = first.join(planted, on="sample_id")
     shares = [found.filter(pl.col("kind") == kind).height / max(planted.filter(pl.col("kind") == kind).height, 1)
               for kind in KINDS]  # fmt: skip
-    right = found["cause"] == found["kind"]
-    named = found["cause"].is_in(["", "other"]).not_()
-    return [100 * share for share in (found.height / len(kinds), *shares, right.mean() or 0.0,
-                                      right.filter(named).mean() or 0.0)]  # fmt: skip
+    right = (found["cause"] == found["kind"]).to_numpy()
+    named = (found["cause"].is_in(["", "other"])).not_().to_numpy()
+    causes = [float(rows.mean()) if rows.size else 0.0 for rows in (right, right[named])]
+    return [100 * share for share in (found.height / len(kinds), *shares, *causes)]
 
 
 def line(figures: list[float]) -> str:

@@ -22,6 +22,7 @@ from pricing.plan import local_runner
 from pricing.run import model as run_model
 from pricing.run.finish import finish_run
 from pricing.run.model import RunModel
+from pricing.run.price_audit import audit_run
 from tests.run.small_run import MEMBERS, SmallRun
 
 OFF = {"images.enabled": False}
@@ -193,6 +194,12 @@ def test_trust_and_drift(fitted: Pricer, small_run: SmallRun) -> None:
     drift = fitted.drift(small_run.frame)
     assert drift["rows"] == small_run.frame.height
     assert drift["trust"]["high"]["share"] == (found["trust"] == "high").mean()
+
+
+def test_the_audit_is_that_of_the_run(fitted: Pricer, outputs: Path) -> None:
+    found = fitted.audit()
+    assert found.equals(audit_run(outputs))
+    assert found.height == len(pl.read_parquet(outputs / "evaluation" / "products.parquet"))
 
 
 def test_models_are_read_once(fitted: Pricer, small_run: SmallRun, monkeypatch: pytest.MonkeyPatch) -> None:
