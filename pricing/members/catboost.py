@@ -137,12 +137,20 @@ class CatBoostModel(TreeModel):
         rows = _pool(values, self.encoder)
         return self.booster.predict(rows, prediction_type="RawFormulaVal", thread_count=threads)
 
+    def shap_values(self, values: Values, threads: int) -> Any:
+        """See `TreeModel.shap_values`."""
+        rows = _pool(values, self.encoder)
+        return self._reordered(self.booster.get_feature_importance(rows, type="ShapValues", thread_count=threads))
+
     def gains(self) -> Any:
         """Return the prediction values change of each column, ndarray of shape (p,): the cheap kin of the gain."""
-        found = self.booster.get_feature_importance(type="PredictionValuesChange")
-        # its order: numbers, terms, categories
-        split, terms = len(self.encoder.numeric), len(self.encoder.terms)
-        return np.concatenate([found[:split], found[split + terms :], found[split : split + terms]])
+        return self._reordered(self.booster.get_feature_importance(type="PredictionValuesChange"))
+
+    def _reordered(self, found: Any) -> Any:
+        """From CatBoost's order of columns on the last axis, numbers, terms, categories, to the encoder's."""
+        order, split = np.arange(found.shape[-1]), len(self.encoder.numeric)
+        names = split + len(self.encoder.terms), len(self.encoder.names)
+        return found[..., np.r_[order[:split], order[names[0] : names[1]], order[split : names[0]], order[names[1] :]]]
 
     def write_booster(self, path: Path) -> None:
         """Write CatBoost's binary format; equal models give equal bytes."""

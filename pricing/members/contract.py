@@ -75,6 +75,22 @@ class Description:
     importance: "pl.DataFrame | None" = None
 
 
+@dataclass(frozen=True)
+class Contributions:
+    """What each column adds to a member's log prices.
+
+    Attributes
+    ----------
+    names : tuple of str
+        p columns of `pricing.members.fold_rows.Rows.table`, or terms as `pricing.features.schema.term_name` names them.
+    values : ndarray of shape (n, p + 1), float64
+        In log price, the last column what the member says of any row; a row's sum is its predicted log price.
+    """
+
+    names: tuple[str, ...]
+    values: "np.ndarray"
+
+
 class Member(ABC, Generic[SettingsT]):
     """One base model on one fold.
 
@@ -165,6 +181,10 @@ class Member(ABC, Generic[SettingsT]):
     @abstractmethod
     def predict(self, rows: "Rows") -> "np.ndarray":
         """Log prices, ndarray of shape (n,), float64. A row's price does not depend on the rows beside it."""
+
+    def contributions(self, rows: "Rows") -> Contributions | None:
+        """Return what each column adds to the log prices of n rows, exactly; None where the member cannot tell."""
+        return None
 
     @abstractmethod
     def save(self, folder: Path) -> None:

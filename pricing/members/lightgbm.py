@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 from pydantic import Field
 
 from pricing.members.trees.boosted import BoostedMember
@@ -158,6 +159,11 @@ class LightGBMModel(TreeModel):
     def predict_target(self, values: Values, threads: int) -> Any:
         """See `TreeModel.predict_target`."""
         return self.booster.predict(values, num_threads=threads)
+
+    def shap_values(self, values: Values, threads: int) -> Any:
+        """See `TreeModel.shap_values`."""
+        found = self.booster.predict(values, pred_contrib=True, num_threads=threads)
+        return found if isinstance(found, np.ndarray) else found.toarray()
 
     def gains(self) -> Any:
         """Return the total gain of each column, ndarray of shape (p,)."""

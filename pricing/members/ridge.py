@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from pricing.members.contract import Member, MemberSettings
+from pricing.features.schema import one_with_role
+from pricing.members.contract import Contributions, Member, MemberSettings
 from pricing.store.stages import Stage
 
 if TYPE_CHECKING:
@@ -30,6 +31,13 @@ class Ridge(Member[RidgeSettings]):
     def predict(self, rows: "Rows") -> "np.ndarray":
         """Log prices, ndarray of shape (n,), float64."""
         return rows.ridge
+
+    def contributions(self, rows: "Rows") -> Contributions:
+        """Return the ridge's column as all of the log price; `pricing.explain.ridge_terms` opens it."""
+        import numpy as np
+
+        name = one_with_role(rows.price_columns, "ridge")
+        return Contributions((name or "ridge",), np.column_stack([rows.ridge, np.zeros(len(rows))]))
 
     def save(self, folder: Path) -> None:
         """Write nothing: the ridge is saved with the price features."""

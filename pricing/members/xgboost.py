@@ -173,6 +173,11 @@ class XGBoostModel(TreeModel):
         self.booster.set_param({"nthread": threads})
         return self.booster.predict(_rows(values, self.encoder, threads), output_margin=True)
 
+    def shap_values(self, values: Values, threads: int) -> Any:
+        """See `TreeModel.shap_values`."""
+        self.booster.set_param({"nthread": threads})
+        return self.booster.predict(_rows(values, self.encoder, threads), pred_contribs=True)
+
     def gains(self) -> Any:
         """Return the total gain of each column, ndarray of shape (p,)."""
         scores = self.booster.get_score(importance_type="total_gain")

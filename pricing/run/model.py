@@ -24,7 +24,7 @@ from pricing.members.registry import member_classes
 from pricing.metrics.price_metrics import log_to_price
 from pricing.run.doubt import WIDTH
 from pricing.run.drift import DriftReference, known_words
-from pricing.run.model_folder import read_model_record
+from pricing.run.model_folder import BACKGROUND, read_model_record
 from pricing.run.trust import TrustRule, nearest_cosines
 from pricing.run_progress import ProgressStep, RunProgress
 
@@ -82,6 +82,8 @@ class RunModel:
         How far prices may be trusted.
     reference : DriftReference
         What is known of the training rows.
+    background : Path
+        Folder of the products that explanations start from; `pricing.run.explaining` reads it.
     """
 
     engineer: FeatureEngineer
@@ -91,6 +93,7 @@ class RunModel:
     decimals: int
     trust: TrustRule
     reference: DriftReference
+    background: Path
 
     @classmethod
     def load(cls, folder: Path, threads: int | None = None) -> "RunModel":
@@ -122,6 +125,7 @@ class RunModel:
             record.decimals,
             TrustRule.load(folder / "trust.json"),
             DriftReference.load(folder / "drift", known_words(_terms(engineer))),
+            folder / BACKGROUND,
         )
 
     def predict(
@@ -182,6 +186,11 @@ class RunModel:
             compared = self.reference.compare(frame, features, price, nearest)
             compared["trust"] = self.trust.compare(trust["trust"])
         return ScoredPrices(price, intervals, self.decimals, trust, compared, similar)
+
+    def read(self, frame: pl.DataFrame, features: FeatureSet, images: Images | None) -> dict[str, Rows]:
+        """Return n rows as the models of each fold read them; a member takes its own ``prepared`` beside."""
+        base = Rows(frame, features, pl.DataFrame(), np.empty(0), images)
+        return {fold: _with_prices(base, fitted) for fold, fitted in self.price_features.items()}
 
     def comparables(self, frame: pl.DataFrame, count: int) -> pl.DataFrame:
         """Return the labelled products that n products are most like, without pricing these; as `predict` does."""

@@ -11,6 +11,7 @@ Layout::
     ensemble/                   the stack
     trust.json                  the rule of trust
     drift/                      what is known of the training rows
+    background/                 some training rows, which explanations start from
 """
 
 import shutil
@@ -23,6 +24,8 @@ from pricing.catalogue.written_numbers import Mark
 from pricing.errors import ArtifactError, InputError
 from pricing.store.artifacts import read_json, write_json
 
+BACKGROUND = "background"
+"""Folder of `pricing.explain.background`."""
 _FORMAT = 4
 """3 had no rule of trust and no reference of drift."""
 

@@ -9,11 +9,12 @@ import polars as pl
 from pricing.catalogue.split import LABELLED
 from pricing.config.ensemble import ReportConfig, SubmissionConfig
 from pricing.download.images import Images
+from pricing.explain.background import write_background
 from pricing.metrics.segments import segment_metrics
 from pricing.report.run_plots import draw_plots
 from pricing.run.doubt import write_doubt, write_submission_doubt
 from pricing.run.evaluation_tables import write_evaluation
-from pricing.run.model_folder import write_model
+from pricing.run.model_folder import BACKGROUND, write_model
 from pricing.run.stage_records import copy_missing_images, copy_rejected, copy_searches, describe_catalogue
 from pricing.run.submission import create_submission, create_unpriced, measure_rounding, with_decimals
 from pricing.store.artifacts import read_json, read_record, write_json
@@ -60,6 +61,7 @@ def write_outputs(
     assert submission.decimals is not None
     write_model(out / "model", features, prepared, price_features, members, ensemble, submission.decimals,
                 summary)  # fmt: skip
+    write_background(out / "model" / BACKGROUND, catalogue, folds, features)
     trust = write_doubt(out / "model", catalogue, features, price_features, ensemble)
     (out / "evaluation").mkdir()
     found = None if images is None else Images(read_table(images / "images.parquet"), image_folder)

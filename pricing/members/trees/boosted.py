@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from pricing.errors import ArtifactError, TrainingError
-from pricing.members.contract import Description, Member
+from pricing.members.contract import Contributions, Description, Member
 from pricing.members.trees.matrix import EncodedFold
 from pricing.members.trees.tree_model import TrainedModel, TreeModel
 from pricing.members.trees.tree_settings import TreeSettings
@@ -96,6 +96,13 @@ class BoostedMember(Member[TreeSettings]):
         """
         values = self.models[0].encoder.encode(rows.table(), rows.features.tfidf)
         return np.mean([model.predict_values(values, threads=self.threads) for model in self.models], axis=0)
+
+    def contributions(self, rows: "Rows") -> Contributions:
+        """Return the mean over the models of each column's SHAP values, by the library's own exact algorithm."""
+        encoder = self.models[0].encoder
+        values = encoder.encode(rows.table(), rows.features.tfidf)
+        found = [model.contributions(values, threads=self.threads) for model in self.models]
+        return Contributions(encoder.names, np.mean(found, axis=0))
 
     def save(self, folder: Path) -> None:
         """Write the models into folders ``0``, ``1``, ... and how many there are."""

@@ -75,13 +75,14 @@ class Target:
 
     def learnt(self, rows: Matrix, encoder: TableEncoder) -> Floats:
         """What the trees learn of n labelled rows, of shape (n,)."""
-        return rows.labels - self._shift(rows.values, encoder)
+        return rows.labels - self.shift(rows.values, encoder)
 
     def log_price(self, predicted: Floats, values: Values, encoder: TableEncoder) -> Floats:
         """Log prices of n encoded rows from what the trees predict of them, of shape (n,)."""
-        return self._shift(values, encoder) + predicted
+        return self.shift(values, encoder) + predicted
 
-    def _shift(self, values: Values, encoder: TableEncoder) -> Floats | float:
+    def shift(self, values: Values, encoder: TableEncoder) -> Floats | float:
+        """Log price of n encoded rows less what the trees learn of it, of shape (n,); a number without an exponent."""
         if self.amount_exponent == 0:
             return self.center
         return self.center + self.amount_exponent * np.clip(self._apart(values, encoder), self.least, self.greatest)

@@ -69,6 +69,10 @@ class TreeModel(ABC):
         """Return what the trees predict of n encoded rows, ndarray of shape (n,); see `Target`."""
 
     @abstractmethod
+    def shap_values(self, values: Values, threads: int) -> Any:
+        """Return SHAP values of what the trees predict, ndarray of shape (n, p + 1), the expected value last."""
+
+    @abstractmethod
     def gains(self) -> Any:
         """Return the gain of each column in the encoder's order, ndarray of shape (p,)."""
 
@@ -110,6 +114,30 @@ class TreeModel(ABC):
         if values.shape[0] == 0:
             return np.empty(0)
         return self.target.log_price(np.asarray(self.predict_target(values, threads), np.float64), values, self.encoder)
+
+    def contributions(self, values: Values, *, threads: int = 1) -> Floats:
+        """Return what each column adds to the log price of encoded rows.
+
+        SHAP values of the trees by their paths (Lundberg et al., "From local explanations to global understanding with
+        explainable AI for trees", Nature Machine Intelligence 2020). What `Target` adds for an amount is the amount's.
+
+        Parameters
+        ----------
+        values : ndarray or csr_matrix of shape (n, p), float32
+            As ``encoder`` encodes them.
+
+        Returns
+        -------
+        ndarray of shape (n, p + 1), float64
+            Log prices; the last column is the mean over the trees' training rows. A row's sum is its prediction, but
+            for the rounding of a library that computes in float32.
+        """
+        found = np.array(self.shap_values(values, threads), np.float64)
+        found[:, -1] += self.target.center
+        if self.encoder.amount is not None:
+            amount = self.encoder.names.index(self.encoder.amount[0])
+            found[:, amount] += self.target.shift(values, self.encoder) - self.target.center
+        return found
 
     def importance(self) -> pl.DataFrame:
         """Return ``feature`` and ``importance``: its share of the total gain, largest first; all 0 without splits."""

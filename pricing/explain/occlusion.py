@@ -1,0 +1,85 @@
+"""What items add to the price of a model that cannot tell: its answer with and without each of them.
+
+An approximation: what two items say together counts for both or for none, so that the differences are scaled to add up
+(`pricing.explain.additive.share_out`). Occlusion is by Zeiler and Fergus ("Visualizing and understanding convolutional
+networks", ECCV 2014); here a product's features are replaced by those of a typical product.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+from scipy import sparse
+
+from pricing.explain.items import LINEAR, IMAGE, TEXT, Items
+from pricing.members.fold_rows import Rows
+
+
+@dataclass(frozen=True)
+class Typical:
+    """A typical product.
+
+    Attributes
+    ----------
+    table : dict of str to float or str
+        Column of the features and price features to its median, or most frequent category.
+    ridge : float
+        Mean log price of the linear model.
+    embedding : ndarray of shape (d,) or None
+        Mean of the embeddings.
+    parts : ndarray of shape (p, d) or None
+        Mean of the parts' embeddings.
+    """
+
+    table: dict[str, float | str]
+    ridge: float
+    embedding: np.ndarray | None
+    parts: np.ndarray | None
+
+    @classmethod
+    def of(cls, rows: Rows) -> "Typical":
+        """Read it off some rows of the training."""
+        table: dict[str, float | str] = {}
+        for column in rows.table().iter_columns():
+            known = column.drop_nans().drop_nulls() if column.dtype.is_numeric() else column
+            if column.dtype.is_numeric():
+                table[column.name] = float(known.to_numpy().mean() if known.is_empty() else np.median(known.to_numpy()))
+            else:
+                table[column.name] = str(known.mode().sort()[0])
+        embedding, parts = rows.features.embedding, rows.features.parts
+        means = [None if values is None else values.mean(axis=0) for values in (embedding, parts)]
+        return cls(table, float(rows.ridge.mean()) if len(rows.ridge) else 0.0, *means)
+
+
+def occlude(rows: Rows, item: str, items: Items, typical: Typical) -> Rows:
+    """Return n rows in which one item is a typical product's; words are taken away, and an image too."""
+    names = items.columns_of(item)
+    features = rows.features
+
+    def replaced(table: pl.DataFrame) -> pl.DataFrame:
+        kinds = table.schema
+        return table.with_columns(
+            pl.lit(typical.table[name], kinds[name]).alias(name) for name in kinds if name in names
+        )
+
+    kept = 1 - np.asarray(items.terms[:, items.place(item)].todense()).ravel()  # (v,)
+    terms = features.tfidf if kept.all() else sparse.csr_matrix(features.tfidf.multiply(kept), dtype=np.float32)
+    embedding, parts = features.embedding, features.parts
+    if item == TEXT and embedding is not None and typical.embedding is not None:
+        embedding = np.tile(typical.embedding, (len(rows), 1))
+    if parts is not None and typical.parts is not None:
+        own = [items.of_part(part) == item for part in features.schema.parts]
+        parts = np.where(np.array(own)[None, :, None], typical.parts, parts)
+    made = replace(features, tabular=replaced(features.tabular), tfidf=terms, embedding=embedding, parts=parts)
+    ridge = np.full(len(rows.ridge), typical.ridge) if item == LINEAR else rows.ridge
+    frame = rows.frame.with_columns(catalog_content=pl.lit("")) if item == TEXT else rows.frame
+    images = None if item == IMAGE else rows.images
+    return replace(rows, frame=frame, features=made, price=replaced(rows.price), ridge=ridge, images=images)
+
+
+def occluded_items(items: Items, rows: Rows) -> Iterator[str]:
+    """Items that can be taken from these rows."""
+    for item in items.names:
+        if item != IMAGE or rows.images is not None:
+            yield item
