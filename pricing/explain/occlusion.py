@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
-from pricing.explain.items import LINEAR, IMAGE, TEXT, Items
+from pricing.explain.items import IMAGE, LINEAR, TEXT, Items
 from pricing.members.fold_rows import Rows
 
 
@@ -44,7 +44,7 @@ class Typical:
         for column in rows.table().iter_columns():
             known = column.drop_nans().drop_nulls() if column.dtype.is_numeric() else column
             if column.dtype.is_numeric():
-                table[column.name] = float(known.to_numpy().mean() if known.is_empty() else np.median(known.to_numpy()))
+                table[column.name] = float("nan") if known.is_empty() else float(np.median(known.to_numpy()))
             else:
                 table[column.name] = str(known.mode().sort()[0])
         embedding, parts = rows.features.embedding, rows.features.parts
@@ -59,9 +59,7 @@ def occlude(rows: Rows, item: str, items: Items, typical: Typical) -> Rows:
 
     def replaced(table: pl.DataFrame) -> pl.DataFrame:
         kinds = table.schema
-        return table.with_columns(
-            pl.lit(typical.table[name], kinds[name]).alias(name) for name in kinds if name in names
-        )
+        return table.with_columns(pl.lit(typical.table[one], kinds[one]).alias(one) for one in kinds if one in names)
 
     kept = 1 - np.asarray(items.terms[:, items.place(item)].todense()).ravel()  # (v,)
     terms = features.tfidf if kept.all() else sparse.csr_matrix(features.tfidf.multiply(kept), dtype=np.float32)

@@ -84,11 +84,15 @@ class Contributions:
     names : tuple of str
         p columns of `pricing.members.fold_rows.Rows.table`, or terms as `pricing.features.schema.term_name` names them.
     values : ndarray of shape (n, p + 1), float64
-        In log price, the last column what the member says of any row; a row's sum is its predicted log price.
+        In log price; a row's sum is its predicted log price. The last column is one number, what the member says of any
+        row.
+    centred : bool
+        Whether the last column is the mean prediction of the rows that were learnt from.
     """
 
     names: tuple[str, ...]
     values: "np.ndarray"
+    centred: bool = True
 
 
 class Member(ABC, Generic[SettingsT]):

@@ -1,7 +1,7 @@
 """Why a price: what each item adds to it in log price, percent and money.
 
-Every member's log price is shared out over the items (`pricing.explain.items`), from the mean over some training rows to
-the product: exactly where the member can tell, by occlusion where it cannot. The members' shares of the stack's log
+Every member's log price is shared out over the items (`pricing.explain.items`), from the mean over some training rows
+to the product: exactly where the member can tell, by occlusion where it cannot. The members' shares of the stack's log
 price are Shapley values, which for a linear stack are weight times difference. What calibration, decision and bounds
 add is an item of its own.
 """
@@ -17,11 +17,10 @@ from pricing.ensemble.learners import linear_part
 from pricing.ensemble.stack import Ensemble
 from pricing.explain.additive import as_money, as_percent, shapley_values, share_out
 from pricing.explain.background import Background
-from pricing.explain.items import FINISH, LINEAR, IMAGE, TEXT, Items
+from pricing.explain.items import FINISH, IMAGE, LINEAR, TEXT, Items
 from pricing.explain.occlusion import Typical, occlude, occluded_items
 from pricing.explain.ridge_terms import ridge_terms
 from pricing.features.load import ID
-from pricing.features.price_features import PriceFeatures
 from pricing.members.contract import Contributions, Member, Reads
 from pricing.members.fold_rows import Rows
 from pricing.members.predictions import average_models
@@ -53,75 +52,102 @@ class Told:
     exact: bool
 
 
-def explain_prices(model: RunModel, frame: pl.DataFrame, images: Images | None = None) -> pl.DataFrame:
-    """Explain the prices of n products.
+class Explainer:
+    """Explains prices of a model; what does not depend on the products is computed once, at the first of them.
 
     Parameters
     ----------
     model : RunModel
         The models.
-    frame, images
-        As in `RunModel.predict`.
-
-    Returns
-    -------
-    DataFrame
-        Rows by product in the products' order, largest contribution first: ``sample_id``; ``item`` in words;
-        ``log_contribution``, whose sum over a product is ln(price / base); ``percent``, 100 (exp(c) - 1) for
-        contribution c; ``money``, c (P - B) / ln(P / B) for price P and base B; ``price`` and ``base``, as the models
-        give them; ``exact``, the share of the members' weights, 0 to 1, that is explained exactly.
 
     Raises
     ------
     ArtifactError
         The model keeps no rows to start from, or they are damaged.
     """
-    background = Background.load(model.background)
-    fitted = next(iter(model.price_features.values()))
-    tfidf = model.engineer.tfidf
-    columns = (*background.features.schema.columns, *fitted.columns)
-    items = Items(model.engineer.declared.roles, columns, tfidf.blocks if tfidf else ())
-    rows = model.read(frame, model.engineer.transform(frame), images)
-    start = model.read(background.frame, background.features, None)
-    opened = {fold: _opened(made, rows[fold], start[fold], items) for fold, made in model.price_features.items()}
-    told = {}
-    for name, models in model.members.items():
-        found = {}
-        for fold, member in models.items():
-            place = fold if fold in rows else next(iter(rows))
-            found[fold] = _tell(member, rows[place], start[place], opened[place], items)
-        told[name] = _average(found)
-    return _table(frame[ID], items, *_stacked(model.ensemble, told), _exact(model.ensemble, told))
 
+    def __init__(self, model: RunModel) -> None:
+        self.model = model
+        background = Background.load(model.background)
+        columns = (*background.features.schema.columns, *next(iter(model.price_features.values())).columns)
+        tfidf = model.engineer.tfidf
+        self.items = Items(model.engineer.declared.roles, columns, tfidf.blocks if tfidf else ())
+        self._start = model.read(background.frame, background.features, None)
+        self._typical = {fold: Typical.of(rows) for fold, rows in self._start.items()}
+        # fold to the mean of what each item adds to the linear model's log price, (k,)
+        self._linear = {fold: self._terms(fold, rows).mean(axis=0) for fold, rows in self._start.items()}
+        # member and fold to the mean log price, of members that cannot tell
+        self._means: dict[tuple[str, str], float] = {}
 
-def _opened(fitted: PriceFeatures, rows: Rows, start: Rows, items: Items) -> Floats:
-    """What each item adds to the linear model's log price, from the background's mean, (n, k)."""
-    ridge = fitted.ridge
-    assert ridge is not None
-    added: Floats = ridge_terms(ridge, rows.features, items)
-    return added - ridge_terms(ridge, start.features, items).mean(axis=0)
+    def explain(self, frame: pl.DataFrame, images: Images | None = None) -> pl.DataFrame:
+        """Explain the prices of n products.
 
+        Parameters
+        ----------
+        frame, images
+            As in `RunModel.predict`.
 
-def _tell(member: Member[Any], rows: Rows, start: Rows, opened: Floats, items: Items) -> Told:
-    rows, start = (_as_read(member, one) for one in (rows, start))
-    log_price, base = member.predict(rows), float(member.predict(start).mean())
-    told, begun = member.contributions(rows), member.contributions(start)
-    if told is not None and begun is not None:
-        found = _by_item(told, items) - _by_item(begun, items).mean(axis=0)
-    else:
-        found = _occluded(member, rows, log_price, Typical.of(start), items)
-    return Told(log_price, base, share_out(log_price - base, _open(found, opened, items)), told is not None)
+        Returns
+        -------
+        DataFrame
+            Rows by product in the products' order, largest contribution first: ``sample_id``; ``item`` in words;
+            ``log_contribution``, whose sum over a product is ln(price / base); ``percent``, 100 (exp(c) - 1) for
+            contribution c; ``money``, c (P - B) / ln(P / B) for price P and base B; ``price`` and ``base``, unrounded;
+            ``exact``, the share of the members' weights, 0 to 1, that is explained exactly.
+        """
+        model = self.model
+        rows = model.read(frame, model.engineer.transform(frame), images)
+        opened = {fold: self._terms(fold, read) - self._linear[fold] for fold, read in rows.items()}
+        told = {}
+        for name, models in model.members.items():
+            found, prepared = {}, None
+            for number, (fold, member) in enumerate(models.items()):
+                place = fold if fold in rows else next(iter(rows))
+                prepared = member.encode(rows[place]) if number == 0 else prepared
+                read = _as_read(member, replace(rows[place], prepared=prepared))
+                found[fold] = self._tell(name, fold, place, read, opened[place])
+            told[name] = _average(found)
+        added, log_price, log_base = _stacked(model.ensemble, told)
+        return _table(frame[ID], self.items, added, log_price, log_base, _exact(model.ensemble, told))
+
+    def _terms(self, fold: str, rows: Rows) -> Floats:
+        """What each item adds to the linear model's log price, (n, k)."""
+        ridge = self.model.price_features[fold].ridge
+        assert ridge is not None
+        return ridge_terms(ridge, rows.features, self.items)
+
+    def _tell(self, name: str, fold: str, place: str, rows: Rows, opened: Floats) -> Told:
+        member, start = self.model.members[name][fold], self._start[place]
+        log_price, told = member.predict(rows), member.contributions(rows)
+        if told is None:
+            base = self._mean(name, fold, start)
+            found = _occluded(member, rows, log_price, self._typical[place], self.items)
+        elif told.centred:
+            base, found = float(told.values[0, -1]) if len(rows) else 0.0, self._by_item(told)
+        else:
+            begun = member.contributions(_as_read(member, start))
+            assert begun is not None
+            base = float(begun.values.sum(axis=1).mean())
+            found = self._by_item(told) - self._by_item(begun).mean(axis=0)
+        return Told(log_price, base, share_out(log_price - base, _open(found, opened, self.items)), told is not None)
+
+    def _mean(self, name: str, fold: str, start: Rows) -> float:
+        """Mean log price that a member gives the rows that explanations start from."""
+        if (name, fold) not in self._means:
+            member = self.model.members[name][fold]
+            read = _as_read(member, replace(start, prepared=member.encode(start)))
+            self._means[name, fold] = float(member.predict(read).mean())
+        return self._means[name, fold]
+
+    def _by_item(self, told: Contributions) -> Floats:
+        return self.items.totals(told.names, told.values[:, :-1])
 
 
 def _as_read(member: Member[Any], rows: Rows) -> Rows:
-    """The rows with what the member reads of them."""
-    if Reads.PRICE_FEATURES not in member.reads:
-        rows = replace(rows, price=pl.DataFrame(), ridge=np.empty(0), price_columns=())
-    return replace(rows, prepared=member.encode(rows))
-
-
-def _by_item(told: Contributions, items: Items) -> Floats:
-    return items.totals(told.names, told.values[:, :-1])
+    """The rows without what the member does not read."""
+    if Reads.PRICE_FEATURES in member.reads:
+        return rows
+    return replace(rows, price=pl.DataFrame(), ridge=np.empty(0), price_columns=())
 
 
 def _occluded(member: Member[Any], rows: Rows, log_price: Floats, typical: Typical, items: Items) -> Floats:
