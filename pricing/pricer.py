@@ -22,6 +22,7 @@ from pricing.store.artifacts import read_json, write_json
 if TYPE_CHECKING:
     from pricing.download.images import Images
     from pricing.plan.results import FinishedPlan
+    from pricing.run.explaining import Explainer
     from pricing.run.model import RunModel
     from pricing.run.scoring import ScoredFile
 
@@ -76,6 +77,7 @@ class Pricer:
         pricer.leaderboard()
         pricer.predict(products, intervals=True)
         pricer.comparables(products, k=5)
+        pricer.explain(products)
         pricer.save("model/")
         Pricer.load("model/").predict(products)
     """
@@ -98,6 +100,7 @@ class Pricer:
         """Of a run, or its model alone."""
         self._finished: FinishedPlan | None = None
         self._model: RunModel | None = None
+        self._explainer: Explainer | None = None
 
     def fit(
         self, train: Any, test: Any = None, images: str | Path | None = None, floor: dict[str, Any] | None = None
@@ -130,7 +133,7 @@ class Pricer:
         tables, roles = self.config.paths.work / "tables", self.config.catalogue.roles
         files = as_file(train, tables, roles), None if test is None else as_file(test, tables, roles)
         self._finished = run_locally(*files, self.config, ImageSource.of(images), floor=floor)
-        self._folder, self._model = self._finished.outputs, None
+        self._folder, self._model, self._explainer = self._finished.outputs, None, None
         return self
 
     def leaderboard(self) -> pl.DataFrame:
@@ -172,6 +175,32 @@ class Pricer:
         ends = scored.intervals if intervals else {}
         table = pl.DataFrame({"sample_id": frame["sample_id"], "price": scored.price, **ends})
         return table.hstack(scored.trust) if trust else table
+
+    def explain(self, products: Any, images: str | Path | None = None) -> pl.DataFrame:
+        """Return what each price is made of; see docs/explain.md.
+
+        Parameters
+        ----------
+        products, images
+            As in `predict`.
+
+        Returns
+        -------
+        DataFrame
+            As `pricing.run.explaining.Explainer.explain`: ``sample_id``, ``item``, ``log_contribution``, ``percent``,
+            ``money`` among others.
+
+        Raises
+        ------
+        ArtifactError
+            The model is of a version that kept no rows to explain with; run again.
+        """
+        from pricing.run.explaining import Explainer
+
+        frame = self._products(products)
+        if self._explainer is None:
+            self._explainer = Explainer(self._loaded())
+        return self._explainer.explain(frame, self._images(frame, images))
 
     def drift(self, products: Any, images: str | Path | None = None) -> dict[str, Any]:
         """Return how far products are from the rows that were learnt from, as prices_drift.json holds it.
@@ -227,7 +256,7 @@ class Pricer:
 
     def price_file(
         self, catalogue: str | Path, output: str | Path, images: str | Path | None = None, comparables: int = 0,
-        **display: Any,
+        explain: bool = False, **display: Any,
     ) -> "ScoredFile":  # fmt: skip
         """Price a file and write the prices as a run does, rounded, with intervals and comparables beside them.
 
@@ -241,6 +270,8 @@ class Pricer:
             As in `predict`.
         comparables : int
             Number of comparables per product; 0 looks none up.
+        explain : bool
+            Whether to write what each price is made of beside the prices.
         display
             What shows how far it is, as in `pricing.run.scoring.score_file`: ``progress``, ``shown``, ``images_shown``.
         """
@@ -248,7 +279,7 @@ class Pricer:
 
         return score_file(
             self._loaded, Path(catalogue), Path(output), self.config, ImageSource.of(images), comparables=comparables,
-            names=self._names, model=read_model_record(find_model(self._place())), **display,
+            explain=explain, names=self._names, model=read_model_record(find_model(self._place())), **display,
         )  # fmt: skip
 
     def save(self, folder: str | Path) -> None:

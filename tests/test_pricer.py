@@ -281,7 +281,7 @@ def test_a_file_is_priced_as_the_run_priced_it(
     fitted: Pricer, small_run: SmallRun, outputs: Path, tmp_path: Path
 ) -> None:
     small_run.frame.write_csv(tmp_path / "new.csv")
-    scored = fitted.price_file(tmp_path / "new.csv", tmp_path / "prices.csv", comparables=2)
+    scored = fitted.price_file(tmp_path / "new.csv", tmp_path / "prices.csv", comparables=2, explain=True)
     written = pl.read_csv(tmp_path / "prices.csv")
     assert written["sample_id"].equals(small_run.frame["sample_id"])
     assert written["predicted_price"].to_numpy() == pytest.approx(
@@ -289,6 +289,23 @@ def test_a_file_is_priced_as_the_run_priced_it(
     )
     assert scored.comparables is not None
     assert scored.comparables.exists()
+    explained = pl.read_csv(tmp_path / "prices_explained.csv")
+    assert scored.explained == tmp_path / "prices_explained.csv"
+    assert explained["sample_id"].unique(maintain_order=True).equals(small_run.frame["sample_id"])
+    assert explained.columns[:5] == ["sample_id", "item", "log_contribution", "percent", "money"]
+    added = explained.group_by("sample_id", maintain_order=True).agg(pl.col("money").sum())["money"].to_numpy()
+    prices = explained.unique("sample_id", maintain_order=True)
+    assert added == pytest.approx((prices["price"] - prices["base"]).to_numpy(), abs=0.02)
+
+
+def test_explanations_are_of_the_prices_that_it_predicts(
+    fitted: Pricer, small_run: SmallRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explained = fitted.explain(small_run.frame).unique("sample_id", maintain_order=True)
+    assert explained["price"].equals(fitted.predict(small_run.frame)["price"])
+    # what does not depend on the products is read once
+    monkeypatch.setattr("pricing.explain.background.read_table", None)
+    assert fitted.explain(small_run.frame[:1])["sample_id"].unique().to_list() == [small_run.frame["sample_id"][0]]
 
 
 def test_a_loaded_model_prices_a_table_with_other_names(fitted: Pricer, small_run: SmallRun, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ Columns = Annotated[
     Path | None,
     typer.Option(help="TOML file of the run's roles under the names that --catalogue has for its columns."),
 ]
+Explain = Annotated[bool, typer.Option("--explain", help="Write what each price is made of beside the prices.")]
 Setting = Annotated[
     list[str] | None,
     typer.Option("--set", help="One setting for reading and pricing, such as catalogue.encoding=cp1252; repeatable."),
@@ -44,7 +45,7 @@ def score(
     image_mirror: Mirror = None, image_proxy: ImageProxy = None, allow_host: AllowHost = None,
     artifacts: Artifacts = None, price_column: PriceColumn = None, intervals: Intervals = False,
     comparables: Comparables = 0, on_bad_rows: OnBadRows = None, columns: Columns = None,
-    setting: Setting = None, quiet: Quiet = False, verbose: Verbose = False,
+    explain: Explain = False, setting: Setting = None, quiet: Quiet = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Price new products with a finished run."""
     from pricing import Pricer
@@ -63,13 +64,16 @@ def score(
     if source and not pricer.reads_images:
         console.print("the run's models read no images; none were fetched")
     scored = pricer.price_file(
-        catalogue, output, source, comparables, progress=progress,
+        catalogue, output, source, comparables, explain, progress=progress,
         shown=show_progress(progress, console.print, verbosity=chosen()),
         images_shown=None if chosen() is Verbosity.QUIET else live_progress(console.print),
     )  # fmt: skip
-    for name, beside in (("intervals", scored.intervals), ("comparables", scored.comparables)):
+    written = {"intervals": scored.intervals, "comparables": scored.comparables, "explained": scored.explained}
+    for name, beside in written.items():
         if beside is not None:
             console.print(f"{name}: {beside}")
+    if scored.explained is not None:
+        console.print(f"{scored.exact:.0%} of the models' weight is explained exactly, the rest approximately")
     median = shown_price(scored.median, scored.decimals, price_sign(scored.currency))
     console.print(f"{scored.rows:,} rows priced, median {median}: {output}")
     for line in scored.doubt:

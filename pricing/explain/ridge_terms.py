@@ -9,10 +9,8 @@ from pricing.features.price_ridge import PriceRidge
 from pricing.metrics.smape import Floats
 
 
-def ridge_terms(ridge: PriceRidge, features: FeatureSet, items: Items) -> Floats:
+def ridge_terms(ridge: PriceRidge, features: FeatureSet, shares: sparse.csr_matrix) -> Floats:
     """Sum the products of coefficient and value by item.
-
-    A term times an amount belongs to the term's items and to the amount, by halves.
 
     Parameters
     ----------
@@ -20,22 +18,25 @@ def ridge_terms(ridge: PriceRidge, features: FeatureSet, items: Items) -> Floats
         With q columns of its design.
     features : FeatureSet
         n rows.
-    items : Items
-        k items.
+    shares : csr_matrix of shape (q, k)
+        As `ridge_shares`.
 
     Returns
     -------
     ndarray of shape (n, k)
         In log price. With the intercept, rows sum to what the ridge predicts, unless that is clipped.
     """
-    design = ridge.design
-    matrix = design.transform(features)
+    matrix = ridge.design.transform(features)
     added = sparse.csr_matrix(matrix.multiply(ridge.coef[None, :]))
-    return np.asarray((added @ _shares(ridge, items)).todense())
+    return np.asarray((added @ shares).todense())
 
 
-def _shares(ridge: PriceRidge, items: Items) -> sparse.csr_matrix:
-    """Share of each item in each column of the design, (q, k), in the order of `DesignMatrix.transform`."""
+def ridge_shares(ridge: PriceRidge, items: Items) -> sparse.csr_matrix:
+    """Return the share of each of k items in each of q columns of a ridge's design, csr_matrix of shape (q, k).
+
+    A term times an amount belongs to the term's items and to the amount, by halves.
+    """
+    # in the order of `DesignMatrix.transform`
     design, parts = ridge.design, [items.terms]
     if design.tabular_weight > 0:
         numbers = items.shares(design.numeric)

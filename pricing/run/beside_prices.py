@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 logger = logging.getLogger(__name__)
 
-Beside = Literal["intervals", "comparables", "rejected", "trust", "drift"]
+Beside = Literal["intervals", "comparables", "rejected", "trust", "drift", "explained"]
 
 
 def beside(submission: Path, what: Beside) -> Path:
@@ -101,6 +101,26 @@ def write_trust(ids: pl.Series, trust: pl.DataFrame, submission: Path) -> Path:
         The submission; see `beside`.
     """
     return _write_listed(ids.alias("sample_id").to_frame().hstack(trust), beside(submission, "trust"))
+
+
+def write_explained(explained: pl.DataFrame, config: SubmissionConfig, submission: Path) -> Path:
+    """Write what each price is made of beside a submission, prices and money rounded; atomic.
+
+    Parameters
+    ----------
+    explained : DataFrame
+        As `pricing.run.explaining.Explainer.explain` gives it.
+    submission : Path
+        The submission; see `beside`.
+    """
+    # sums of rounded contributions miss the price by less where they have two decimals more than it
+    decimals = shown_decimals(config) + 2
+    rounded = {name: round_prices(explained[name].to_numpy(), shown_decimals(config)) for name in ("price", "base")}
+    table = explained.with_columns(
+        pl.col("log_contribution").round(6), pl.col("percent").round(2), pl.col("money").round(decimals),
+        pl.col("exact").round(4), **rounded,
+    )  # fmt: skip
+    return _write_listed(table, beside(submission, "explained"))
 
 
 def write_rejected(rejected: pl.DataFrame, submission: Path) -> Path:

@@ -19,8 +19,10 @@ from pricing.explain.additive import as_money, as_percent, shapley_values, share
 from pricing.explain.background import Background
 from pricing.explain.items import FINISH, IMAGE, LINEAR, TEXT, Items
 from pricing.explain.occlusion import Typical, occlude, occluded_items
-from pricing.explain.ridge_terms import ridge_terms
+from pricing.explain.ridge_terms import ridge_shares, ridge_terms
 from pricing.features.load import ID
+from pricing.features.price_features import PriceFeatures
+from pricing.features.price_ridge import PriceRidge
 from pricing.members.contract import Contributions, Member, Reads
 from pricing.members.fold_rows import Rows
 from pricing.members.predictions import average_models
@@ -74,6 +76,7 @@ class Explainer:
         self.items = Items(model.engineer.declared.roles, columns, tfidf.blocks if tfidf else ())
         self._start = model.read(background.frame, background.features, None)
         self._typical = {fold: Typical.of(rows) for fold, rows in self._start.items()}
+        self._shares = {fold: ridge_shares(_ridge(made), self.items) for fold, made in model.price_features.items()}
         # fold to the mean of what each item adds to the linear model's log price, (k,)
         self._linear = {fold: self._terms(fold, rows).mean(axis=0) for fold, rows in self._start.items()}
         # member and fold to the mean log price, of members that cannot tell
@@ -112,9 +115,7 @@ class Explainer:
 
     def _terms(self, fold: str, rows: Rows) -> Floats:
         """What each item adds to the linear model's log price, (n, k)."""
-        ridge = self.model.price_features[fold].ridge
-        assert ridge is not None
-        return ridge_terms(ridge, rows.features, self.items)
+        return ridge_terms(_ridge(self.model.price_features[fold]), rows.features, self._shares[fold])
 
     def _tell(self, name: str, fold: str, place: str, rows: Rows, opened: Floats) -> Told:
         member, start = self.model.members[name][fold], self._start[place]
@@ -141,6 +142,11 @@ class Explainer:
 
     def _by_item(self, told: Contributions) -> Floats:
         return self.items.totals(told.names, told.values[:, :-1])
+
+
+def _ridge(fitted: PriceFeatures) -> PriceRidge:
+    assert fitted.ridge is not None
+    return fitted.ridge
 
 
 def _as_read(member: Member[Any], rows: Rows) -> Rows:

@@ -24,8 +24,16 @@ from pricing.download.sources import ImageSource
 from pricing.features.fields import unread_amount_words
 from pricing.members.registry import member_class
 from pricing.report.run_losses import Loss, image_losses, row_losses
-from pricing.run.beside_prices import beside, write_comparables, write_intervals, write_rejected, write_trust
+from pricing.run.beside_prices import (
+    beside,
+    write_comparables,
+    write_explained,
+    write_intervals,
+    write_rejected,
+    write_trust,
+)
 from pricing.run.drift_words import describe_drift
+from pricing.run.explaining import Explainer
 from pricing.run.model import RunModel
 from pricing.run.model_folder import ModelRecord
 from pricing.run.output_folder import check_folder
@@ -50,8 +58,10 @@ class ScoredFile:
         Median price as it is written, in the run's currency.
     decimals : int
         Number of decimals of the prices.
-    intervals, comparables : Path or None
+    intervals, comparables, explained : Path or None
         Files beside the prices; None where they were not asked for.
+    exact : float
+        Share of the members' weights, 0 to 1, that explanations are exact for; 0 where none were asked for.
     trust, drift : Path
         Files beside the prices: how far each may be trusted, and how far the catalogue is from the training rows.
     doubt : list of str
@@ -70,6 +80,8 @@ class ScoredFile:
     decimals: int
     intervals: Path | None
     comparables: Path | None
+    explained: Path | None
+    exact: float
     trust: Path
     drift: Path
     doubt: list[str]
@@ -80,7 +92,8 @@ class ScoredFile:
 
 def score_file(
     load: Callable[[], RunModel], catalogue: Path, output: Path, config: PricingConfig, source: ImageSource, *,
-    comparables: int = 0, progress: RunProgress | None = None, shown: AbstractContextManager[object] | None = None,
+    comparables: int = 0, explain: bool = False, progress: RunProgress | None = None,
+    shown: AbstractContextManager[object] | None = None,
     images_shown: AbstractContextManager[ProgressCallback | None] | None = None, names: ColumnsConfig | None = None,
     model: ModelRecord | None = None,
 ) -> ScoredFile:  # fmt: skip
@@ -100,6 +113,8 @@ def score_file(
         Where images come from.
     comparables : int
         Number of comparables per product; 0 looks none up.
+    explain : bool
+        Whether to write what each price is made of.
     progress : RunProgress, optional
         Told of every step of the pricing.
     shown : context manager, optional
@@ -137,10 +152,14 @@ def score_file(
             images = fetch_images(frame, config.images, source, config.paths.work / "images", progress=show)
         losses = image_losses(describe_new_images(images, config.images, source), listed="")
     with shown or nullcontext():
-        scored = load().predict(frame, images, comparables, progress, drift=True)
+        model_read = load()
+        scored = model_read.predict(frame, images, comparables, progress, drift=True)
+        why = Explainer(model_read).explain(frame, images) if explain else None
     header = config.submission.model_copy(update={"decimals": scored.decimals})
     statistics = write_submission(frame["sample_id"], scored.price, header, output)
     intervals, similar, rejected = None, None, ""
+    explained = None if why is None else write_explained(why, header, output)
+    exact = 0.0 if why is None or why.is_empty() else float(why["exact"][0])
     if header.intervals:
         intervals = write_intervals(frame["sample_id"], scored.price, scored.intervals, header, output)
     if scored.comparables is not None:
@@ -153,7 +172,8 @@ def score_file(
     counts = {"test": {"rows": frame.height, **read.notes.counts()}}
     losses = [*row_losses(counts, prices=output.name, rejected=rejected), *losses]
     return ScoredFile(
-        frame.height, read.notes.said(), statistics["median"], scored.decimals, intervals, similar, trust, drift,
+        frame.height, read.notes.said(), statistics["median"], scored.decimals, intervals, similar, explained, exact,
+        trust, drift,
         describe_drift(scored.drift or {}), losses, model.currency if model else "",
         [*reading_words(read.notes.read), *unread_amount_words(frame, amounts)],
     )  # fmt: skip

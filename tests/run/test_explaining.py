@@ -1,0 +1,144 @@
+"""Why a price: a run's models explained, against what the products were made of."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pricing.ensemble.calibration import Calibration
+from pricing.ensemble.decision import Decision
+from pricing.ensemble.linear import LinearModel
+from pricing.ensemble.stack import Ensemble
+from pricing.errors import ArtifactError
+from pricing.explain.background import MOST_ROWS, Background
+from pricing.explain.items import AMOUNT, BRAND, FINISH, LINEAR, TITLE
+from pricing.members.fold_rows import FoldInputs, FoldRows
+from pricing.members.lightgbm import LightGBM, LightGBMSettings
+from pricing.run import model as run_model
+from pricing.run.explaining import Explainer
+from pricing.run.model import RunModel
+from tests.features.conftest import BRANDS, make_products
+from tests.run.small_run import MEMBERS, SmallRun
+
+
+@pytest.fixture
+def model(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> RunModel:
+    monkeypatch.setattr(run_model, "member_classes", lambda: MEMBERS)
+    return RunModel.load(outputs / "model", threads=1)
+
+
+def check_sums(table: pl.DataFrame, price: np.ndarray) -> None:
+    """Contributions of each product add up before any rounding, in log price and in money."""
+    by_product = table.group_by("sample_id", maintain_order=True).agg(
+        pl.col("log_contribution", "money").sum(), pl.col("price", "base").first()
+    )
+    assert by_product["price"].to_numpy() == pytest.approx(price, rel=1e-12)
+    log, money, whole, base = (by_product[name].to_numpy() for name in ("log_contribution", "money", "price", "base"))
+    assert np.abs(log - np.log(whole / base)).max() < 1e-6
+    assert money == pytest.approx(whole - base, abs=1e-6)
+    assert table["percent"].to_numpy() == pytest.approx(100 * np.expm1(table["log_contribution"].to_numpy()))
+
+
+def test_contributions_of_a_whole_stack_add_up(small_run: SmallRun, model: RunModel) -> None:
+    table = Explainer(model).explain(small_run.frame)
+    check_sums(table, model.predict(small_run.frame).price)
+    assert table["sample_id"].unique(maintain_order=True).equals(small_run.frame["sample_id"])
+    assert LINEAR not in table["item"]
+    for _, rows in table.group_by("sample_id"):
+        assert (np.diff(np.abs(rows["log_contribution"].to_numpy())) <= 0).all()
+
+
+def test_a_row_is_explained_as_it_is_among_others(small_run: SmallRun, model: RunModel) -> None:
+    explainer = Explainer(model)
+    alone = explainer.explain(small_run.frame[3]).sort("item")
+    among = explainer.explain(small_run.frame).filter(pl.col("sample_id") == small_run.frame["sample_id"][3])
+    together = alone.join(among, on="item", how="full", coalesce=True)
+    difference = together["log_contribution"].fill_null(0) - together["log_contribution_right"].fill_null(0)
+    assert np.abs(difference.to_numpy()).max() < 1e-9
+
+
+def test_what_calibration_adds_is_an_item_of_its_own(small_run: SmallRun, model: RunModel) -> None:
+    moved = replace(model, ensemble=replace(
+        model.ensemble, calibration=Calibration("affine", offset=0.25), decision=Decision(), bounds=(-50.0, 50.0)
+    ))  # fmt: skip
+    table = Explainer(moved).explain(small_run.frame)
+    check_sums(table, moved.predict(small_run.frame).price)
+    finish = table.filter(pl.col("item") == FINISH)["log_contribution"].to_numpy()
+    assert finish == pytest.approx(np.full(small_run.frame.height, 0.25))
+
+
+def test_the_share_that_is_exact_is_that_of_the_members_that_can_tell(small_run: SmallRun, model: RunModel) -> None:
+    """The ridge can, the made-up member cannot."""
+    mean = LinearModel(0.0, np.array([0.7 if name == "ridge" else 0.3 for name in model.ensemble.members]))
+    stack = replace(model.ensemble, learners={"mean": mean}, weights={"mean": 1.0})
+    table = Explainer(replace(model, ensemble=stack)).explain(small_run.frame[:2])
+    assert table["exact"].to_list() == pytest.approx([0.7] * table.height)
+
+
+def test_trees_on_products_of_known_making(model: RunModel) -> None:
+    """Prices are the product of brand and amount, with little noise, and LightGBM is all of the stack.
+
+    The brand stands in the title too, so that both items together are what the brand is worth.
+    """
+    known, new = make_products(400, seed=1), make_products(60, seed=2)
+    rows = model.read(known.frame, model.engineer.transform(known.frame), None)["fold_0"]
+    labelled = replace(rows, frame=known.frame.with_columns(log_price=pl.Series(known.log_price)))
+    # comparables and the ridge's price would say most of it
+    keep = [column for column in rows.price_columns if column.family == "means"]
+    narrow = replace(labelled, price=rows.price.select(column.name for column in keep), price_columns=tuple(keep))
+    fold = FoldRows(None, FoldInputs(Path(), Path(), Path()), {"train": narrow})
+    settings = LightGBMSettings(num_leaves=15, learning_rate=0.1, min_data_in_leaf=5)
+
+    class Narrow(LightGBM):
+        """Reads no comparables."""
+
+        def contributions(self, rows):  # type: ignore[no-untyped-def]
+            return super().contributions(self.narrowed(rows))
+
+        def predict(self, rows):  # type: ignore[no-untyped-def]
+            return super().predict(self.narrowed(rows))
+
+        @staticmethod
+        def narrowed(rows):  # type: ignore[no-untyped-def]
+            return replace(rows, price=rows.price.select(column.name for column in keep))
+
+    member = Narrow(settings).fit(fold, rounds=150)
+    alone = Ensemble(
+        ("lightgbm",), {"mean": LinearModel(0.0, np.ones(1))}, {"mean": 1.0}, Calibration(), Decision(), (-9.0, 9.0),
+        model.ensemble.intervals,
+    )  # fmt: skip
+    trees = replace(model, members={"lightgbm": {"fold_0": member}}, ensemble=alone)
+    table = Explainer(trees).explain(new.frame)
+    assert table["exact"].unique().to_list() == [1.0]
+    wide = table.pivot("item", index="sample_id", values="log_contribution").fill_null(0.0)
+    titles = new.frame["catalog_content"].str.extract("Item Name: ([^\n]*)")
+    worth = np.array([next(value for name, value in BRANDS.items() if title.startswith(name)) for title in titles])
+    amount = np.log(new.frame["catalog_content"].str.extract(r"Value: (\d+)").cast(pl.Float64).to_numpy())
+    brand = (wide[BRAND] + wide[TITLE] if TITLE in wide.columns else wide[BRAND]).to_numpy()
+    # directions of the words, which hold brands too, count as words of the text
+    assert np.corrcoef(brand, worth)[0, 1] > 0.85
+    assert np.corrcoef(wide[AMOUNT].to_numpy(), 0.6 * amount)[0, 1] > 0.9
+    # in order: a brand that is worth more adds more
+    order = sorted(BRANDS, key=lambda name: BRANDS[name])
+    means = [brand[titles.str.starts_with(name).to_numpy()].mean() for name in order]
+    assert (np.diff(means) > 0).all()
+    # and in sign, where the truth is far from the mean
+    far = np.abs(worth - worth.mean()) > 0.4
+    assert (np.sign(brand[far]) == np.sign((worth - worth.mean())[far])).mean() > 0.95
+
+
+def test_explanations_start_from_training_rows_alone(small_run: SmallRun, outputs: Path) -> None:
+    background = Background.load(outputs / "model" / "background")
+    folds = pl.read_parquet(small_run.inputs["folds"] / "folds.parquet")
+    training = folds.filter(pl.col("part") == "train")["sample_id"]
+    assert background.frame["sample_id"].is_in(training.implode()).all()
+    assert background.features.ids.equals(background.frame["sample_id"])
+    assert background.frame.height == min(len(training), MOST_ROWS)
+    assert "price" not in background.frame.columns
+
+
+def test_a_model_that_kept_no_rows_is_told_to_run_again(model: RunModel, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="background"):
+        Explainer(replace(model, background=tmp_path / "background"))
