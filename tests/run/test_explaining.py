@@ -13,10 +13,11 @@ from pricing.ensemble.linear import LinearModel
 from pricing.ensemble.stack import Ensemble
 from pricing.errors import ArtifactError
 from pricing.explain.background import MOST_ROWS, Background
-from pricing.explain.items import AMOUNT, BRAND, FINISH, LINEAR
+from pricing.explain.items import AMOUNT, BRAND, COMPARABLES, FINISH, LINEAR
 from pricing.members.contract import Contributions
 from pricing.members.fold_rows import FoldInputs, FoldRows, Rows
 from pricing.members.lightgbm import LightGBM, LightGBMSettings
+from pricing.members.sparse_mlp import SparseMLPMember, SparseMLPSettings
 from pricing.run import model as run_model
 from pricing.run.explaining import Explainer
 from pricing.run.model import RunModel
@@ -126,6 +127,29 @@ def test_trees_on_products_of_known_making(model: RunModel) -> None:
     # and in sign, where the truth is far from the mean
     far = np.abs(worth - worth.mean()) > 0.3
     assert (np.sign(brand[far]) == np.sign((worth - worth.mean())[far])).all()
+
+
+def test_networks_are_explained_by_what_they_say_without_an_item(small_run: SmallRun, model: RunModel) -> None:
+    """The networks read words and numbers; what they learnt of brands and amounts shows in the direction at least."""
+    known, new = make_products(400, seed=1), make_products(60, seed=2)
+    rows = model.read(known.frame, model.engineer.transform(known.frame), None)["fold_0"]
+    labelled = replace(rows, frame=known.frame.with_columns(log_price=pl.Series(known.log_price)))
+    fold = FoldRows(None, FoldInputs(Path(), Path(), Path()), {"train": replace(labelled, price=pl.DataFrame())})
+    member = SparseMLPMember(SparseMLPSettings(hidden=(16,), batch_size=16, seeds=1)).fit(fold, rounds=6)
+    alone = Ensemble(
+        ("sparse_mlp",), {"mean": LinearModel(0.0, np.ones(1))}, {"mean": 1.0}, Calibration(), Decision(), (-9.0, 9.0),
+        model.ensemble.intervals,
+    )  # fmt: skip
+    networks = replace(model, members={"sparse_mlp": {"fold_0": member}}, ensemble=alone)
+    table = Explainer(networks).explain(new.frame)
+    read = networks.read(new.frame, model.engineer.transform(new.frame), None)["fold_0"]
+    check_sums(table, np.exp(member.predict(replace(read, price=pl.DataFrame()))))
+    assert table["exact"].unique().to_list() == [0.0]
+    wide = table.pivot("item", index="sample_id", values="log_contribution").fill_null(0.0)
+    amount = np.log(new.frame["catalog_content"].str.extract(r"Value: (\d+)").cast(pl.Float64).to_numpy())
+    assert np.corrcoef(wide[AMOUNT].to_numpy(), amount)[0, 1] > 0.7
+    # it reads no comparables, and nothing is said of them
+    assert COMPARABLES not in wide.columns
 
 
 def test_explanations_start_from_training_rows_alone(small_run: SmallRun, outputs: Path) -> None:
