@@ -15,9 +15,9 @@ ALSO = {
     # ridge regression is a technique of its own in features and stack, and the price features have a family of its
     # predictions, which these modules read
     "ridge": (
-        "pricing/config/", "pricing/ensemble/", "pricing/features/", "pricing/members/fold_rows.py",
-        "pricing/members/kernels/kernel.py", "pricing/members/multimodal/fitting.py",
-        "pricing/members/multimodal/settings.py", "pricing/run/model.py",
+        "pricing/config/", "pricing/ensemble/", "pricing/explain/", "pricing/features/",
+        "pricing/members/fold_rows.py", "pricing/members/kernels/kernel.py", "pricing/members/multimodal/fitting.py",
+        "pricing/members/multimodal/settings.py", "pricing/run/explaining.py", "pricing/run/model.py",
     ),
 }  # fmt: skip
 """Words that mean something else too: where."""
