@@ -9,7 +9,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from pricing.command import inspection, other_commands, propose_columns, score_command
+from pricing.command import inspection, other_commands, propose_columns, score_command, serve_command
 from pricing.command.options import (
     AllowHost,
     Artifacts,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Learn what products cost from their text and images, and price new ones.")  # fmt: skip
-for commands in (score_command, propose_columns, inspection, other_commands):
+for commands in (score_command, propose_columns, inspection, other_commands, serve_command):
     app.add_typer(commands.app)
 DemoRows = Annotated[int, typer.Option(min=50, help="Number of training rows; a third as many are priced.")]
 _MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}

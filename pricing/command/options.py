@@ -50,6 +50,10 @@ PriceColumn = Annotated[str | None, typer.Option(help="Header of the column of p
 Intervals = Annotated[
     bool, typer.Option("--intervals", help="Write 80 % and 95 % prediction intervals to a file beside the prices.")
 ]
+ExcelSafe = Annotated[
+    bool,
+    typer.Option("--excel-safe", help="Escape texts that begin with = + - @, which a spreadsheet would calculate."),
+]
 Comparables = Annotated[
     int, typer.Option(min=0, help="Number of similar products with a price per row, in a file beside the prices.")
 ]

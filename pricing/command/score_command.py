@@ -11,6 +11,7 @@ from pricing.command.options import (
     AllowHost,
     Artifacts,
     Comparables,
+    ExcelSafe,
     ImageProxy,
     Images,
     Intervals,
@@ -44,8 +45,9 @@ def score(
     output: Annotated[Path, typer.Option(help="CSV file that the prices are written to.")], images: Images = None,
     image_mirror: Mirror = None, image_proxy: ImageProxy = None, allow_host: AllowHost = None,
     artifacts: Artifacts = None, price_column: PriceColumn = None, intervals: Intervals = False,
-    comparables: Comparables = 0, on_bad_rows: OnBadRows = None, columns: Columns = None,
-    explain: Explain = False, setting: Setting = None, quiet: Quiet = False, verbose: Verbose = False,
+    comparables: Comparables = 0, explain: Explain = False, excel_safe: ExcelSafe = False,
+    on_bad_rows: OnBadRows = None, columns: Columns = None, setting: Setting = None, quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Price new products with a finished run."""
     from pricing import Pricer
@@ -59,6 +61,8 @@ def score(
     settings = build_overrides(setting, None, allow_host, on_bad_rows, price_column, intervals)
     if image_proxy:
         settings["images.proxy"] = image_proxy
+    if excel_safe:
+        settings["submission.excel_safe"] = True
     pricer = Pricer.load(run_dir, settings, artifacts or PATHS.artifacts, columns)
     source, progress = images_text(images, image_mirror), RunProgress()
     if source and not pricer.reads_images:

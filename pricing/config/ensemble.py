@@ -117,6 +117,10 @@ class SubmissionConfig(Section):
     significant digits in any case. None takes the catalogue's own: 2, unless 95 % of its known prices
     need fewer or a fifth of them need more."""
 
+    excel_safe: bool = False
+    """Put an apostrophe before texts that a spreadsheet takes for formulas, in the submission and the files beside it:
+    those that begin with = + - or @, ids among them."""
+
     @field_validator("price_column")
     @classmethod
     def _is_no_other_column(cls, name: str) -> str:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pricing.config.ensemble import SubmissionConfig
 from pricing.errors import PredictionsError
 from pricing.metrics.rounding import DEFAULT_DECIMALS, round_around, round_prices
+from pricing.run.excel_safe import excel_safe
 
 Floats = NDArray[np.float64]
 
@@ -69,7 +70,7 @@ def write_intervals(
         name: round_around(price, values, decimals, upper=name.startswith("high")) for name, values in ends.items()
     }
     table = pl.DataFrame({"sample_id": ids, config.price_column: round_prices(price, decimals), **rounded})
-    write_csv(table, destination)
+    write_csv(table, destination, config)
     logger.info("%s: %s", destination.name, ", ".join(ends))
     return destination
 
@@ -85,10 +86,10 @@ def write_comparables(comparables: pl.DataFrame, config: SubmissionConfig, submi
         The submission; see `beside`.
     """
     price = round_prices(comparables["price"].to_numpy(), shown_decimals(config))
-    return _write_listed(comparables.with_columns(price=price), beside(submission, "comparables"))
+    return _write_listed(comparables.with_columns(price=price), config, beside(submission, "comparables"))
 
 
-def write_trust(ids: pl.Series, trust: pl.DataFrame, submission: Path) -> Path:
+def write_trust(ids: pl.Series, trust: pl.DataFrame, config: SubmissionConfig, submission: Path) -> Path:
     """Write how far each price may be trusted beside a submission: ``sample_id``, ``trust``, ``reason``; atomic.
 
     Parameters
@@ -97,10 +98,12 @@ def write_trust(ids: pl.Series, trust: pl.DataFrame, submission: Path) -> Path:
         Product ids.
     trust : DataFrame
         n rows, as `pricing.run.trust.TrustRule.judge` gives them.
+    config : SubmissionConfig
+        How the submission's files are written.
     submission : Path
         The submission; see `beside`.
     """
-    return _write_listed(ids.alias("sample_id").to_frame().hstack(trust), beside(submission, "trust"))
+    return _write_listed(ids.alias("sample_id").to_frame().hstack(trust), config, beside(submission, "trust"))
 
 
 def write_explained(explained: pl.DataFrame, config: SubmissionConfig, submission: Path) -> Path:
@@ -120,20 +123,22 @@ def write_explained(explained: pl.DataFrame, config: SubmissionConfig, submissio
         pl.col("log_contribution").round(6), pl.col("percent").round(2), pl.col("money").round(decimals),
         pl.col("exact").round(4), **rounded,
     )  # fmt: skip
-    return _write_listed(table, beside(submission, "explained"))
+    return _write_listed(table, config, beside(submission, "explained"))
 
 
-def write_rejected(rejected: pl.DataFrame, submission: Path) -> Path:
+def write_rejected(rejected: pl.DataFrame, config: SubmissionConfig, submission: Path) -> Path:
     """Write the rows that were left out of a submission, with their reasons, beside it; atomic.
 
     Parameters
     ----------
     rejected : DataFrame
         As `pricing.catalogue.reading.rejected_table` gives it.
+    config, submission
+        As in `write_trust`.
     submission : Path
         The submission; see `beside`.
     """
-    return _write_listed(rejected, beside(submission, "rejected"))
+    return _write_listed(rejected, config, beside(submission, "rejected"))
 
 
 def shown_decimals(config: SubmissionConfig) -> int:
@@ -141,19 +146,22 @@ def shown_decimals(config: SubmissionConfig) -> int:
     return DEFAULT_DECIMALS if config.decimals is None else config.decimals
 
 
-def _write_listed(table: pl.DataFrame, destination: Path) -> Path:
-    write_csv(table, destination)
+def _write_listed(table: pl.DataFrame, config: SubmissionConfig, destination: Path) -> Path:
+    write_csv(table, destination, config)
     logger.info("%s: %d rows", destination.name, table.height)
     return destination
 
 
-def write_csv(table: pl.DataFrame, destination: Path) -> None:
-    """Write a table as CSV into a folder that is made if need be; the file appears whole or not at all."""
+def write_csv(table: pl.DataFrame, destination: Path, config: SubmissionConfig) -> None:
+    """Write a table as CSV into a folder that is made if need be; the file appears whole or not at all.
+
+    Texts that a spreadsheet takes for formulas are escaped where ``config`` says so.
+    """
     destination.parent.mkdir(parents=True, exist_ok=True)
     temporary = destination.with_name(f".{destination.name}.{uuid.uuid4().hex}")
     try:
         with temporary.open("xb") as file:
-            table.write_csv(file)
+            (excel_safe(table) if config.excel_safe else table).write_csv(file)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(destination)

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from pricing.catalogue.split import LABELLED, UNLABELLED
+from pricing.config.ensemble import SubmissionConfig
 from pricing.ensemble.stack import Ensemble
 from pricing.errors import ArtifactError
 from pricing.features.load import ID, load_features, load_price_columns
@@ -68,8 +69,9 @@ def write_doubt(
 
 
 def write_submission_doubt(
-    folder: Path, catalogue: Path, features: Path, price_features: Mapping[str, Path], ensemble: Path, submission: Path
-) -> None:
+    folder: Path, catalogue: Path, features: Path, price_features: Mapping[str, Path], ensemble: Path,
+    config: SubmissionConfig, submission: Path,
+) -> None:  # fmt: skip
     """Write trust and drift of the run's test rows beside its submission.
 
     The rows are judged as `pricing.run.model.RunModel.predict` judges a scored catalogue.
@@ -80,6 +82,8 @@ def write_submission_doubt(
         The run's model folder, with what `write_doubt` left in it.
     catalogue, features, price_features, ensemble
         As in `pricing.run.outputs.write_outputs`.
+    config : SubmissionConfig
+        How the submission's files are written.
     submission : Path
         Path of submission.csv; submission_trust.csv and submission_drift.json are written beside it.
 
@@ -97,7 +101,7 @@ def write_submission_doubt(
     nearest = nearest_cosines(_rows(shipped / UNLABELLED, ids), load_price_columns(shipped))
     rows = load_features(features, "unlabelled").reorder(ids)
     trust = rule.judge(high - low, nearest, reference.strangers(rows))
-    write_trust(ids, trust, submission)
+    write_trust(ids, trust, config, submission)
     texts = _rows(catalogue / UNLABELLED, ids, ["catalog_content"])
     drift = reference.compare(texts, rows, log_to_price(stack), nearest)
     write_json(beside(submission, "drift"), {**drift, "trust": rule.compare(trust["trust"])})

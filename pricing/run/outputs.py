@@ -79,7 +79,8 @@ def write_outputs(
     ):  # a test file was given, of bad rows it may be
         priced = create_submission(catalogue, ensemble, submission, out / "submission.csv")
     if priced and priced["rows"]:
-        write_submission_doubt(out / "model", catalogue, features, price_features, ensemble, out / "submission.csv")
+        write_submission_doubt(out / "model", catalogue, features, price_features, ensemble, submission,
+                               out / "submission.csv")  # fmt: skip
     unpriced = create_unpriced(catalogue, ensemble, submission, out / "unpriced.csv")
     parts = out / PARTS
     parts.mkdir()

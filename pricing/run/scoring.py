@@ -164,10 +164,10 @@ def score_file(
         intervals = write_intervals(frame["sample_id"], scored.price, scored.intervals, header, output)
     if scored.comparables is not None:
         similar = write_comparables(scored.comparables, header, output)
-    trust, drift = write_trust(frame["sample_id"], scored.trust, output), beside(output, "drift")
+    trust, drift = write_trust(frame["sample_id"], scored.trust, header, output), beside(output, "drift")
     write_json(drift, scored.drift)
     if read.rejected:
-        rejected = str(write_rejected(rejected_table(read.rejected), output))
+        rejected = str(write_rejected(rejected_table(read.rejected), header, output))
     amounts = config.catalogue.roles.amount
     counts = {"test": {"rows": frame.height, **read.notes.counts()}}
     losses = [*row_losses(counts, prices=output.name, rejected=rejected), *losses]

@@ -10,8 +10,8 @@ from pricing.store.artifacts import read_json
 
 _OF_THE_RUN: dict[str, Any] = {
     "images.allow_hosts": (), "images.proxy": None, "catalogue.on_bad_rows": "refuse", "submission.intervals": False,
-    "resources.cores": None, "catalogue.separator": None, "catalogue.encoding": None, "catalogue.decimal_mark": None,
-    "catalogue.date_order": None,
+    "submission.excel_safe": False, "resources.cores": None, "catalogue.separator": None, "catalogue.encoding": None,
+    "catalogue.decimal_mark": None, "catalogue.date_order": None,
 }  # fmt: skip
 """Settings that are not taken from the run, and what they are instead. A model folder may come from anywhere: the hosts
 that it allows must not open the user's own network. Another file may be written in another way: its form is detected.
