@@ -16,7 +16,7 @@ from fastapi.security import APIKeyHeader
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from pricing.errors import InputError
 from pricing.serve.answers import Failure, ModelCard, PriceAnswer, PriceRequest
@@ -148,12 +148,17 @@ class _StreamedFile(StreamingResponse):
     def __init__(
         self, file: PricedFile, place: Place, figures: Figures, opened: contextlib.ExitStack, media_type: str
     ) -> None:
-        self._opened = opened
+        self._opened, self._seconds = opened, file.model.settings.seconds
         super().__init__(self._chunks(file, place, figures), media_type=media_type)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def patient(message: Message) -> None:
+            # a client that does not read would keep its place for ever
+            async with asyncio.timeout(self._seconds):
+                await send(message)
+
         with self._opened:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, patient)
 
     @staticmethod
     async def _chunks(file: PricedFile, place: Place, figures: Figures) -> AsyncIterator[bytes]:
