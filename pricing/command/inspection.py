@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from pricing.command.options import ExcelSafe
 from pricing.config.paths import PathsConfig
 from pricing.errors import ArtifactError, InputError
 from pricing.store.artifacts import ArtifactStore
@@ -33,6 +34,7 @@ def report(run_dir: Run) -> None:
 def audit(
     run_dir: Annotated[Path, typer.Option("--run", help="A run's output folder.")],
     output: Annotated[Path, typer.Option(help="CSV file of all labelled products, the most suspicious price first.")],
+    excel_safe: ExcelSafe = False,
 ) -> None:
     """Which listed prices look wrong: how far off they are, what comparables cost, and the likeliest cause."""
     from pricing import Pricer
@@ -42,7 +44,7 @@ def audit(
 
     check_file(output)
     found = Pricer.load(run_dir).audit()
-    write_audit(found, read_model_record(find_model(run_dir)).decimals, output)
+    write_audit(found, read_model_record(find_model(run_dir)).decimals, output, safe=excel_safe)
     outside = found["cause"] != ""
     causes = found.filter(outside)["cause"].value_counts(sort=True).iter_rows()
     named = ", ".join(f"{cause} {count:,}" for cause, count in causes)

@@ -70,7 +70,7 @@ def write_intervals(
         name: round_around(price, values, decimals, upper=name.startswith("high")) for name, values in ends.items()
     }
     table = pl.DataFrame({"sample_id": ids, config.price_column: round_prices(price, decimals), **rounded})
-    write_csv(table, destination, config)
+    write_csv(table, destination, safe=config.excel_safe)
     logger.info("%s: %s", destination.name, ", ".join(ends))
     return destination
 
@@ -147,21 +147,21 @@ def shown_decimals(config: SubmissionConfig) -> int:
 
 
 def _write_listed(table: pl.DataFrame, config: SubmissionConfig, destination: Path) -> Path:
-    write_csv(table, destination, config)
+    write_csv(table, destination, safe=config.excel_safe)
     logger.info("%s: %d rows", destination.name, table.height)
     return destination
 
 
-def write_csv(table: pl.DataFrame, destination: Path, config: SubmissionConfig) -> None:
+def write_csv(table: pl.DataFrame, destination: Path, *, safe: bool = False) -> None:
     """Write a table as CSV into a folder that is made if need be; the file appears whole or not at all.
 
-    Texts that a spreadsheet takes for formulas are escaped where ``config`` says so.
+    ``safe`` escapes texts that a spreadsheet takes for formulas.
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
     temporary = destination.with_name(f".{destination.name}.{uuid.uuid4().hex}")
     try:
         with temporary.open("xb") as file:
-            (excel_safe(table) if config.excel_safe else table).write_csv(file)
+            (excel_safe(table) if safe else table).write_csv(file)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(destination)

@@ -90,7 +90,7 @@ def audit_run(run: Path, threads: int = 1) -> pl.DataFrame:
     return rank(products, comparables)
 
 
-def write_audit(audit: pl.DataFrame, decimals: int, output: Path) -> None:
+def write_audit(audit: pl.DataFrame, decimals: int, output: Path, *, safe: bool = False) -> None:
     """Write an audit as CSV, prices rounded as a run rounds them, intervals outward; atomic.
 
     Parameters
@@ -101,6 +101,8 @@ def write_audit(audit: pl.DataFrame, decimals: int, output: Path) -> None:
         Number of decimals.
     output : Path
         The file.
+    safe : bool
+        Whether to escape texts that a spreadsheet takes for formulas.
     """
     expected = audit["expected"].to_numpy()
     ends = {
@@ -115,7 +117,7 @@ def write_audit(audit: pl.DataFrame, decimals: int, output: Path) -> None:
             pl.col("price").round_sig_figs(10), pl.Series("expected", round_prices(expected, decimals)), **ends,
             comparable_price=pl.select(pl.when(known).then(costs)).to_series(),
         ),
-        output,
+        output, safe=safe,
     )  # fmt: skip
 
 

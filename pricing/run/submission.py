@@ -189,7 +189,7 @@ def write_submission(
     for what in get_args(Beside):
         beside(destination, what).unlink(missing_ok=True)
     rounded = round_prices(price, shown_decimals(config))
-    write_csv(pl.DataFrame({"sample_id": ids, config.price_column: rounded}), destination, config)
+    write_csv(pl.DataFrame({"sample_id": ids, config.price_column: rounded}), destination, safe=config.excel_safe)
     price = rounded.cast(pl.Float64).to_numpy()
     statistics: dict[str, float | int] = {"rows": len(price)}
     if len(price):

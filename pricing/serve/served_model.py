@@ -120,7 +120,7 @@ class ServedModel:
 
     @staticmethod
     def _add_comparables(found: pl.DataFrame, rows: list[dict[str, Any]]) -> None:
-        shown = found.select("sample_id", "title", "price", "similarity", id="comparable")
+        shown = found.select("sample_id", pl.col("comparable").alias("id"), "title", "price", "similarity")
         listed = {str(name): part.drop("sample_id").to_dicts()
                   for (name,), part in shown.group_by("sample_id", maintain_order=True)}  # fmt: skip
         for row in rows:
