@@ -135,8 +135,6 @@ def write_rejected(rejected: pl.DataFrame, config: SubmissionConfig, submission:
         As `pricing.catalogue.reading.rejected_table` gives it.
     config, submission
         As in `write_trust`.
-    submission : Path
-        The submission; see `beside`.
     """
     return _write_listed(rejected, config, beside(submission, "rejected"))
 
