@@ -5,7 +5,7 @@ An approximation: what two items say together counts for both or for none, so th
 networks", ECCV 2014); here a product's features are replaced by those of a typical product.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -78,6 +78,28 @@ def occlude(rows: Rows, item: str, items: Items, typical: Typical) -> Rows:
 
 def occluded_items(items: Items, rows: Rows) -> Iterator[str]:
     """Items that can be taken from these rows."""
+    columns, schema = set(rows.table().columns), rows.features.schema
+    held = np.asarray(items.terms.sum(axis=0)).ravel() > 0
+    parts = {items.of_part(part) for part in schema.parts} | {TEXT}  # some members read the whole text itself
     for item in items.names:
-        if item != IMAGE or rows.images is not None:
+        there = {IMAGE: rows.images is not None, LINEAR: len(rows.ridge) > 0}
+        if there.get(item, item in parts or held[items.place(item)] or bool(items.columns_of(item) & columns)):
             yield item
+
+
+def stack_rows(parts: Sequence[Rows]) -> Rows:
+    """Put rows one below another; they have the same columns, and nothing that was prepared."""
+    first, several = parts[0], [rows.features for rows in parts]
+    embeddings, vectors = ([getattr(one, what) for one in several] for what in ("embedding", "parts"))
+    features = replace(
+        first.features,
+        ids=pl.concat([one.ids for one in several]),
+        tabular=pl.concat([one.tabular for one in several]),
+        tfidf=sparse.csr_matrix(sparse.vstack([one.tfidf for one in several], format="csr")),
+        nearest=None,
+        embedding=None if embeddings[0] is None else np.concatenate(embeddings),
+        parts=None if vectors[0] is None else np.concatenate(vectors),
+    )
+    price = pl.concat([rows.price for rows in parts]) if first.price.width else first.price
+    ridge = np.concatenate([rows.ridge for rows in parts])
+    return replace(first, frame=pl.concat([rows.frame for rows in parts]), features=features, price=price, ridge=ridge)

@@ -18,7 +18,7 @@ from pricing.ensemble.stack import Ensemble
 from pricing.explain.additive import as_money, as_percent, shapley_values, share_out
 from pricing.explain.background import Background
 from pricing.explain.items import FINISH, IMAGE, LINEAR, TEXT, Items
-from pricing.explain.occlusion import Typical, occlude, occluded_items
+from pricing.explain.occlusion import Typical, occlude, occluded_items, stack_rows
 from pricing.explain.ridge_terms import ridge_shares, ridge_terms
 from pricing.features.load import ID
 from pricing.features.price_features import PriceFeatures
@@ -30,6 +30,8 @@ from pricing.metrics.smape import Floats
 from pricing.run.model import REFIT, RunModel
 
 _NOTHING = 1e-12
+CHUNK = 500
+"""Products in work at a time, which bounds the memory."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ class Explainer:
         self._linear = {fold: self._terms(fold, rows).mean(axis=0) for fold, rows in self._start.items()}
         # member and fold to the mean log price, of members that cannot tell
         self._means: dict[tuple[str, str], float] = {}
+        self._encoded: dict[str, dict[str, Any]] = {}
 
     def explain(self, frame: pl.DataFrame, images: Images | None = None) -> pl.DataFrame:
         """Explain the prices of n products.
@@ -98,35 +101,45 @@ class Explainer:
             contribution c; ``money``, c (P - B) / ln(P / B) for price P and base B; ``price`` and ``base``, unrounded;
             ``exact``, the share of the members' weights, 0 to 1, that is explained exactly.
         """
+        parts = [self._explain(frame[start : start + CHUNK], images) for start in range(0, len(frame), CHUNK)]
+        if not parts:
+            return self._table(frame[ID], np.empty((0, len(self.items.names) + 1)), np.empty(0), 0.0, 0.0)
+        added, log_price, log_base, exact = zip(*parts, strict=True)
+        return self._table(frame[ID], np.concatenate(added), np.concatenate(log_price), log_base[0], exact[0])
+
+    def _explain(self, frame: pl.DataFrame, images: Images | None) -> tuple[Floats, Floats, float, float]:
+        """As `_stacked`, and the share that is exact."""
         model = self.model
         rows = model.read(frame, model.engineer.transform(frame), images)
         opened = {fold: self._terms(fold, read) - self._linear[fold] for fold, read in rows.items()}
         told = {}
         for name, models in model.members.items():
-            found, prepared = {}, None
-            for number, (fold, member) in enumerate(models.items()):
+            found: dict[str, Told] = {}
+            # what the frozen parts make of the products as they are, and without an item: the same for every fold
+            encoded: dict[str, Any] = {}
+            for fold, member in models.items():
                 place = fold if fold in rows else next(iter(rows))
-                prepared = member.encode(rows[place]) if number == 0 else prepared
-                read = _as_read(member, replace(rows[place], prepared=prepared))
-                found[fold] = self._tell(name, fold, place, read, opened[place])
+                read = _as_read(member, rows[place], encoded)
+                found[fold] = self._tell(name, fold, place, read, opened[place], encoded)
             told[name] = _average(found)
-        added, log_price, log_base = _stacked(model.ensemble, told)
-        return _table(frame[ID], self.items, added, log_price, log_base, _exact(model.ensemble, told))
+        return *_stacked(model.ensemble, told), _exact(model.ensemble, told)
 
     def _terms(self, fold: str, rows: Rows) -> Floats:
         """What each item adds to the linear model's log price, (n, k)."""
         return ridge_terms(_ridge(self.model.price_features[fold]), rows.features, self._shares[fold])
 
-    def _tell(self, name: str, fold: str, place: str, rows: Rows, opened: Floats) -> Told:
+    def _tell(
+        self, name: str, fold: str, place: str, rows: Rows, opened: Floats, encoded: dict[str, Any]
+    ) -> Told:  # fmt: skip
         member, start = self.model.members[name][fold], self._start[place]
         log_price, told = member.predict(rows), member.contributions(rows)
         if told is None:
             base = self._mean(name, fold, start)
-            found = _occluded(member, rows, log_price, self._typical[place], self.items)
+            found = _occluded(member, rows, log_price, self._typical[place], self.items, encoded)
         elif told.centred:
             base, found = float(told.values[0, -1]) if len(rows) else 0.0, self._by_item(told)
         else:
-            begun = member.contributions(_as_read(member, start))
+            begun = member.contributions(start)
             assert begun is not None
             base = float(begun.values.sum(axis=1).mean())
             found = self._by_item(told) - self._by_item(begun).mean(axis=0)
@@ -136,12 +149,30 @@ class Explainer:
         """Mean log price that a member gives the rows that explanations start from."""
         if (name, fold) not in self._means:
             member = self.model.members[name][fold]
-            read = _as_read(member, replace(start, prepared=member.encode(start)))
+            read = _as_read(member, start, self._encoded.setdefault(name, {}))
             self._means[name, fold] = float(member.predict(read).mean())
         return self._means[name, fold]
 
     def _by_item(self, told: Contributions) -> Floats:
         return self.items.totals(told.names, told.values[:, :-1])
+
+    def _table(
+        self, ids: pl.Series, added: Floats, log_price: Floats, log_base: float, exact: float
+    ) -> pl.DataFrame:  # fmt: skip
+        names = (*self.items.names, FINISH)
+        price, base = np.exp(log_price), np.exp(log_base)
+        said = np.flatnonzero(np.abs(added).max(axis=0, initial=0) > _NOTHING)
+        product, place = np.repeat(np.arange(len(ids)), len(said)), np.tile(said, len(ids))
+        found = added[product, place]
+        whole = np.full(len(found), base)
+        table = pl.DataFrame({
+            "product": product, ID: ids.gather(product), "item": [names[one] for one in place],
+            "log_contribution": found,
+            "percent": as_percent(found), "money": as_money(found, price[product], whole), "price": price[product],
+            "base": whole, "exact": np.full(len(found), exact),
+        })  # fmt: skip
+        order = pl.col("log_contribution").abs()
+        return table.sort(pl.col("product"), -order, pl.col("item")).drop("product")
 
 
 def _ridge(fitted: PriceFeatures) -> PriceRidge:
@@ -149,21 +180,31 @@ def _ridge(fitted: PriceFeatures) -> PriceRidge:
     return fitted.ridge
 
 
-def _as_read(member: Member[Any], rows: Rows) -> Rows:
-    """The rows without what the member does not read."""
-    if Reads.PRICE_FEATURES in member.reads:
-        return rows
-    return replace(rows, price=pl.DataFrame(), ridge=np.empty(0), price_columns=())
+def _as_read(member: Member[Any], rows: Rows, encoded: dict[str, Any], item: str = "") -> Rows:
+    """The rows as the member reads them, without what it does not read; encoded once for all folds, by item."""
+    if item not in encoded:
+        encoded[item] = member.encode(rows)
+    read = replace(rows, prepared=encoded[item])
+    return read if Reads.PRICE_FEATURES in member.reads else replace(
+        read, price=pl.DataFrame(), ridge=np.empty(0), price_columns=()
+    )  # fmt: skip
 
 
-def _occluded(member: Member[Any], rows: Rows, log_price: Floats, typical: Typical, items: Items) -> Floats:
+def _occluded(
+    member: Member[Any], rows: Rows, log_price: Floats, typical: Typical, items: Items, encoded: dict[str, Any]
+) -> Floats:
     """Log price less that without each item, (n, k)."""
     found = np.zeros((len(rows), len(items.names)))
-    for item in occluded_items(items, rows):
-        less = occlude(rows, item, items, typical)
-        if item in (TEXT, IMAGE) and Reads.IMAGES in member.reads:
-            less = replace(less, prepared=member.encode(less))
-        found[:, items.place(item)] = log_price - member.predict(less)
+    asked = list(occluded_items(items, rows))
+    without = [occlude(rows, item, items, typical) for item in asked]
+    if Reads.IMAGES in member.reads:
+        own = [item if item in (TEXT, IMAGE) else "" for item in asked]
+        answers = [member.predict(_as_read(member, less, encoded, item))
+                   for less, item in zip(without, own, strict=True)]  # fmt: skip
+    else:  # all at once: of a single product, preparing what a network reads takes longer than the network
+        answers = np.split(member.predict(stack_rows(without)), len(asked))
+    for item, answer in zip(asked, answers, strict=True):
+        found[:, items.place(item)] = log_price - answer
     return found
 
 
@@ -212,21 +253,3 @@ def _exact(ensemble: Ensemble, told: dict[str, Told]) -> float:
     weights = np.abs(_weights(ensemble))
     exact = np.array([told[name].exact for name in ensemble.members])
     return float(weights[exact].sum() / weights.sum()) if weights.sum() > 0 else 1.0
-
-
-def _table(
-    ids: pl.Series, items: Items, added: Floats, log_price: Floats, log_base: float, exact: float
-) -> pl.DataFrame:
-    names = (*items.names, FINISH)
-    price, base = np.exp(log_price), np.exp(log_base)
-    said = np.flatnonzero(np.abs(added).max(axis=0, initial=0) > _NOTHING)
-    product, place = np.repeat(np.arange(len(ids)), len(said)), np.tile(said, len(ids))
-    found = added[product, place]
-    whole = np.full(len(found), base)
-    table = pl.DataFrame({
-        "product": product, ID: ids.gather(product), "item": [names[one] for one in place], "log_contribution": found,
-        "percent": as_percent(found), "money": as_money(found, price[product], whole), "price": price[product],
-        "base": whole, "exact": np.full(len(found), exact),
-    })  # fmt: skip
-    order = pl.col("log_contribution").abs()
-    return table.sort(pl.col("product"), -order, pl.col("item")).drop("product")

@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from pricing.config.columns import CHALLENGE
-from pricing.explain.items import AMOUNT, BRAND, IMAGE, LINEAR, TEXT, TITLE, Items
-from pricing.explain.occlusion import Typical, occlude, occluded_items
+from pricing.explain.items import AMOUNT, BRAND, CATEGORIES, IMAGE, LINEAR, TEXT, TITLE, Items
+from pricing.explain.occlusion import Typical, occlude, occluded_items, stack_rows
 from pricing.features.engineer import FeatureEngineer
 from pricing.features.load import FeatureSet
 from pricing.members.fold_rows import Rows
@@ -82,4 +82,19 @@ def test_embeddings_are_those_of_a_typical_product(rows: Rows, items: Items) -> 
 
 def test_no_image_is_taken_from_rows_without_images(rows: Rows, items: Items) -> None:
     assert IMAGE not in set(occluded_items(items, rows))
-    assert set(occluded_items(items, rows)) == set(items.names) - {IMAGE}
+
+
+def test_items_that_rows_do_not_hold_are_not_asked_for(rows: Rows, items: Items) -> None:
+    """No column is read by an encoder for itself, and without price features there is no linear model."""
+    assert set(occluded_items(items, rows)) == set(items.names) - {IMAGE, CATEGORIES}
+    assert LINEAR not in set(occluded_items(items, replace(rows, ridge=np.empty(0))))
+
+
+def test_rows_one_below_another_are_those_rows(rows: Rows) -> None:
+    few = rows.take(np.arange(len(rows)) < 3)
+    both = stack_rows([few, rows])
+    assert len(both) == len(rows) + 3
+    assert both.table()[3:].equals(rows.table(), null_equal=True)
+    assert both.features.ids.to_list() == [*few.ids, *rows.ids]
+    assert (both.features.tfidf[3:] != rows.features.tfidf).nnz == 0
+    assert both.ridge.tolist() == [*few.ridge, *rows.ridge]
