@@ -1,7 +1,8 @@
 """report.html: one self-contained file about a run, for the analyst who has to trust its prices.
 
-Nothing in it points outside: styles and images are inlined, there is no script. All text from the catalogue passes
-jinja2's autoescape.
+Nothing in it points outside: styles and images are inlined. One script of its own, which holds nothing of the
+catalogue, sorts and searches the price audit; without scripts the table is there as it was written. All text from the
+catalogue passes jinja2's autoescape.
 """
 
 import logging
@@ -21,6 +22,7 @@ from pricing.errors import InputError
 from pricing.metrics.price_metrics import calculate_metrics_by_quantile, evaluate_predictions
 from pricing.metrics.rounding import shown_price
 from pricing.metrics.segments import SEGMENTS
+from pricing.report.audited_products import audited_products
 from pricing.report.findings import data_findings
 from pricing.report.leaderboard import latest_words, model_rows
 from pricing.report.plots import mean_importance
@@ -109,6 +111,7 @@ def build_page(run_dir: Path, config: ReportConfig, plots: Path) -> None:
         "quantiles": _quantiles(rows),
         "segments": folder.segments(),
         "segment_names": SEGMENTS,
+        "audited": audited_products(folder, PAGE_WORDS["causes"]),
         "worst": worst_products(folder, rows, config.worst),
         "plots": _inlined(plots),
         "findings": data_findings(
@@ -140,8 +143,9 @@ def build_page(run_dir: Path, config: ReportConfig, plots: Path) -> None:
     environment.filters["price"] = lambda value: shown_price(value, folder.decimals, folder.sign)
     environment.filters["weight"] = lambda value: f"{value:.2f}".replace("-0.00", "0.00")
     environment.filters["thumbnail"] = thumbnail
-    template = resources.files("pricing.report") / "templates" / "report.html.j2"
-    html = environment.from_string(template.read_text(encoding="utf-8")).render(context)
+    templates = resources.files("pricing.report") / "templates"
+    context["audit_script"] = (templates / "audit.js").read_text(encoding="utf-8")
+    html = environment.from_string((templates / "report.html.j2").read_text(encoding="utf-8")).render(context)
     temporary = run_dir / ".report.html.part"
     temporary.write_text(html, encoding="utf-8")
     temporary.replace(run_dir / "report.html")

@@ -38,6 +38,7 @@ class RunFolder:
     curves: pl.DataFrame | None
     products: pl.DataFrame | None
     comparables: pl.DataFrame | None
+    audit: pl.DataFrame | None = None
 
     @property
     def judged(self) -> pl.DataFrame | None:
@@ -87,6 +88,7 @@ def read_run_folder(path: Path) -> RunFolder:
         _table(tables / "curves.parquet", ["member", "fold", "round", "split", "metric", "value"]),
         _table(tables / "products.parquet", ["sample_id", "catalog_content"]),
         _table(tables / "comparables.parquet", list(COMPARABLES)),
+        _table(tables / "audit.parquet", ["sample_id", "price", "expected", "low_95", "high_95", "direction", "cause"]),
     )
 
 

@@ -15,6 +15,7 @@ from pricing.report.run_plots import draw_plots
 from pricing.run.doubt import write_doubt, write_submission_doubt
 from pricing.run.evaluation_tables import write_evaluation
 from pricing.run.model_folder import BACKGROUND, write_model
+from pricing.run.price_audit import audit_run
 from pricing.run.stage_records import copy_missing_images, copy_rejected, copy_searches, describe_catalogue
 from pricing.run.submission import create_submission, create_unpriced, measure_rounding, with_decimals
 from pricing.store.artifacts import read_json, read_record, write_json
@@ -67,6 +68,7 @@ def write_outputs(
     found = None if images is None else Images(read_table(images / "images.parquet"), image_folder)
     write_evaluation(out / "evaluation", catalogue, folds, features, found, price_features, ensemble,
                      members, report, seed)  # fmt: skip
+    audit_run(out).write_parquet(out / "evaluation" / "audit.parquet")
     currency = {"currency": summary["currency"]} if "currency" in summary else {}
     write_json(out / "metrics.json", _metrics(ensemble, folds, out / "evaluation", submission, trust) | currency)
     copy_searches(searches, out / "evaluation")

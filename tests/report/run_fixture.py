@@ -44,6 +44,7 @@ def write_run(root: Path, *, train: int = 240, holdout: int = 80, config: dict[s
         amount=pl.Series(np.where(number % 5, 1.0, np.nan)),
     ).write_parquet(tables / "products.parquet")  # fmt: skip
     _write_comparables(tables, products["sample_id"])
+    _write_audit(tables)
     for number, (sample_id, ok) in enumerate(zip(products["sample_id"], there, strict=True)):
         if ok:
             Image.new("RGB", (300, 200), (number % 255, 120, 90)).save(tables / "images" / f"{sample_id}.jpg")
@@ -91,6 +92,20 @@ def write_run(root: Path, *, train: int = 240, holdout: int = 80, config: dict[s
     }
     (run_dir / "run.json").write_text(json.dumps(record))
     return run_dir
+
+
+def _write_audit(tables: Path) -> None:
+    """The last third lies inside of its intervals."""
+    rows = pl.read_parquet(tables / "oof.parquet").head(240).with_row_index("place")
+    causes = pl.Series(["decimal_slip", "unit_price_for_pack", "other", "missing_amount", "pack_misread"])
+    number = pl.col("place").cast(pl.Int64)
+    rows.select(
+        "sample_id", "price", part=pl.lit("out_of_fold"), expected="stack", low_95=pl.col("stack") / 2,
+        high_95=pl.col("stack") * 2, direction=pl.format("listed {} times above it; outside", "place"),
+        cause=pl.when(number < 160).then(number.replace_strict(dict(enumerate([*causes] * 48)))).otherwise(pl.lit("")),
+        comparable_ids=pl.lit("1; 2"), comparable_price=pl.when(number % 3 > 0).then(1000.0 - number),
+        unit_price=pl.when(number % 2 > 0).then(pl.lit("0.74 per 100 g")),
+    ).write_parquet(tables / "audit.parquet")  # fmt: skip
 
 
 def _write_comparables(tables: Path, ids: pl.Series) -> None:

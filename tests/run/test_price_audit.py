@@ -175,6 +175,10 @@ def test_the_command_writes_what_the_pricer_gives(outputs: Path, audited: pl.Dat
     assert f"{audited.height} products" in done.output
 
 
+def test_a_run_leaves_its_audit_for_the_report(outputs: Path, audited: pl.DataFrame) -> None:
+    assert pl.read_parquet(outputs / "evaluation" / "audit.parquet").equals(audited)
+
+
 def test_a_model_folder_alone_is_refused(outputs: Path) -> None:
     with pytest.raises(InputError, match=r"has no evaluation/.*--output of `pricing run`"):
         audit_run(outputs / "model")
