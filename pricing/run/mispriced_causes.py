@@ -15,6 +15,10 @@ decimal_slip           written with its decimal mark one or two places off      
 other                  any price of the catalogue (a normal distribution of its log prices)
 =====================  ====================================================================  ============
 
+A slip moves digits, and leaves others behind: 12.99 becomes 129.90. So its weight is multiplied by how often the digits
+after the decimal mark (the last one, in a catalogue without decimals) are those of the catalogue's prices with such a
+slip, over how often they are those of its prices.
+
 The likeliest is named. ``missing_amount`` takes the place of ``other`` where the product states no amount, half of its
 comparables or more do, and an amount like theirs would explain the price. Inside of its 95 % interval a price needs no
 cause.
@@ -24,12 +28,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pricing.metrics.rounding import catalogue_decimals
+
 Floats = NDArray[np.float64]
 
 CAUSES = ("pack_misread", "unit_price_for_pack", "missing_amount", "decimal_slip", "other")
-OTHER = 4.0
-"""Weight of any other price: with 1, nine in ten ordinary outliers of 6,874 real products are given a cause that they
-do not have, with 4 it is six; of planted errors nine in ten causes that are named are right."""
+OTHER = 5.0
+"""Weight of any other price. Of the first 3 % of 6,874 real products with planted errors, 51 % of the ordinary outliers
+are then given none of the causes above, and 74 % of the planted errors the right one; with 2 it is 33 and 77 %, with 8
+it is 62 and 69 %."""
 _RARE = 0.3
 """Weight of what the text says less plainly: pieces instead of packs, and the packs of others."""
 _SLIPS = {10: 0.5, 100: 0.1}
@@ -75,10 +82,13 @@ def name_causes(products: pl.DataFrame, comparables: pl.DataFrame, elasticity: f
     pieces, other_packs = _logs(table["pieces"]), _logs(table["packs"])
     apart = np.where(np.isnan(other_packs), 0.0, other_packs) - np.where(np.isnan(packs), 0.0, packs)
     apart = np.where(apart == 0, np.nan, apart)
+    moves: list[tuple[str, Floats, float | Floats]]
     moves = [("unit_price_for_pack", -packs, 1.0), ("unit_price_for_pack", -pieces, _RARE),
              ("pack_misread", packs, 1.0), ("pack_misread", apart, _RARE)]  # fmt: skip
+    price = products["price"].cast(pl.Float64).to_numpy()
     for factor, weight in _SLIPS.items():
-        moves += [("decimal_slip", np.full(len(packs), sign * np.log(factor)), weight) for sign in (1, -1)]
+        moves += [("decimal_slip", np.full(len(price), np.log(by)), weight * _ending(price, by))
+                  for by in (factor, 1 / factor)]  # fmt: skip
     names = np.array([*(name for name, _, _ in moves), "other"])
     spread = max(float(log_price.std()), 1e-3)
     likelihood = [np.log(weight / 2 / scale) - np.abs(distance - move) / scale for _, move, weight in moves]
@@ -89,6 +99,16 @@ def name_causes(products: pl.DataFrame, comparables: pl.DataFrame, elasticity: f
     cause = np.where((cause == "other") & _explained_by_amount(table, log_price, elasticity), "missing_amount", cause)
     outside = (log_price < low) | (log_price > high)
     return pl.Series("cause", np.where(outside, cause, ""), dtype=pl.String)
+
+
+def _ending(price: Floats, factor: float) -> Floats:
+    """How much likelier the last digits of n prices are if all prices were multiplied by a factor, of shape (n,)."""
+    decimals = catalogue_decimals(price)
+    count = 10 ** max(decimals, 1)
+    own, slipped = (np.round(price * by * 10.0**decimals).astype(np.int64) % count for by in (1.0, factor))
+    # one more of each, so that an ending that is not there decides nothing
+    shares = [np.bincount(endings, minlength=count) + 1 for endings in (slipped, own)]
+    return np.asarray(shares[0][own] / shares[1][own], dtype=np.float64)
 
 
 def _logs(counts: pl.Series) -> Floats:
