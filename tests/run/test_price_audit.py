@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 from pricing.command.inspection import app
 from pricing.errors import InputError
 from pricing.features.comparables import ComparableIndex
+from pricing.run.audit_comparables import no_comparables
+from pricing.run.mispriced_causes import name_causes
 from pricing.run.price_audit import COLUMNS, audit_run
 
 Plant = Callable[..., pl.DataFrame]
@@ -150,6 +152,19 @@ def test_a_missing_amount_explains_what_an_amount_like_its_comparables_would(out
     found = plant(name, 3.0, amount=None, unit=None, catalog_content=text).filter(pl.col("sample_id") == name)
     assert found["cause"].item() == "missing_amount"
     assert found["unit_price"].item() is None, "nothing is known per unit"
+
+
+@pytest.mark.parametrize(("price", "cause"), [(129.90, "decimal_slip"), (129.99, "other")])
+def test_a_slip_of_the_decimal_mark_leaves_its_digits(price: float, cause: str) -> None:
+    """Where prices end in .99, one that ends so was typed as it is: ten times what it looks like or not."""
+    usual = [whole + 0.99 for whole in range(4, 64)] + [40.5] * 5
+    prices = pl.Series([*usual, price])
+    expected = pl.Series([*usual, 12.99])
+    products = pl.DataFrame({
+        "sample_id": [str(number) for number in range(len(prices))], "price": prices, "expected": expected,
+        "low_95": expected / 3, "high_95": expected * 3,
+    }).with_columns(pl.lit(None, pl.Float64).alias(name) for name in ("amount", "pack", "pieces"))  # fmt: skip
+    assert name_causes(products, no_comparables(), 0.65)[-1] == cause
 
 
 def test_ordinary_prices_have_no_cause(audited: pl.DataFrame) -> None:
