@@ -190,6 +190,22 @@ def test_the_command_writes_what_the_pricer_gives(outputs: Path, audited: pl.Dat
     assert f"{audited.height} products" in done.output
 
 
+def test_a_run_without_hold_out_comparables_and_third_fold_is_audited_too(outputs: Path, tmp_path: Path) -> None:
+    """It is a run's last step: what a run may lack must not end it."""
+    run = Path(shutil.copytree(outputs, tmp_path / "run"))
+    held, oof = (run / "evaluation" / f"{name}.parquet" for name in ("holdout", "oof"))
+    table = pl.read_parquet(held).clear()
+    table.drop([name for name in table.columns if name.startswith(("low", "high"))]).write_parquet(held)
+    pl.read_parquet(oof).with_columns(fold=pl.col("fold") % 2).write_parquet(oof)
+    assert audit_run(run)["comparable_price"].is_not_null().all()
+    shutil.rmtree(run / "model" / "engineer" / "index")
+    found = audit_run(run)
+    assert set(found["part"]) == {"out_of_fold"}
+    assert found.height == pl.read_parquet(oof).height
+    assert (found["comparable_ids"] == "").all()
+    assert found["comparable_price"].is_null().all()
+
+
 def test_a_run_leaves_its_audit_for_the_report(outputs: Path, audited: pl.DataFrame) -> None:
     assert pl.read_parquet(outputs / "evaluation" / "audit.parquet").equals(audited)
 
