@@ -27,6 +27,7 @@ class PriceRequest(BaseModel):
     comparables: int = Field(
         0, ge=0, le=MOST_COMPARABLES, description="Maximum number of similar products with a price, per product."
     )
+    explain: bool = Field(False, description="Whether to say what each price is made of; it costs more than the price.")
 
 
 class Comparable(BaseModel):
@@ -36,6 +37,15 @@ class Comparable(BaseModel):
     title: str | None
     price: float
     similarity: float = Field(description="Mean cosine over the spaces in which products are compared, 0 to 1.")
+
+
+class Contribution(BaseModel):
+    """What one item adds to a price."""
+
+    item: str = Field(description="The item in words: a column, the pack, words of the title, comparables.")
+    log_contribution: float = Field(description="In log price; the sum over all items is ln(price / base).")
+    percent: float
+    money: float = Field(description="In the currency of the prices; the sum over all items is price - base.")
 
 
 class Price(BaseModel):
@@ -50,6 +60,9 @@ class Price(BaseModel):
     trust: Literal["high", "fair", "low"] | None = None
     reason: str | None = Field(None, description="Grounds of the trust, in words.")
     comparables: list[Comparable] | None = Field(None, description="Where they were asked for.")
+    base: float | None = Field(None, description="Price that the explanation starts from.")
+    explained_exactly: float | None = Field(None, description="Share of the explanation that is exact, 0 to 1.")
+    why: list[Contribution] | None = Field(None, description="Where it was asked for; the largest contribution first.")
     error: str | None = Field(None, description="Why this product has no price.")
 
 

@@ -11,7 +11,10 @@ import polars as pl
 from pricing.catalogue.links import request_url, split_links
 from pricing.configuration import PricingConfig
 from pricing.download.hosts import HostRules
+from pricing.download.images import Images
 from pricing.download.sources import ImageSource
+from pricing.errors import ArtifactError, SchemaError
+from pricing.run.explaining import Explainer
 from pricing.run.model import RunModel, ScoredPrices
 from pricing.run.model_folder import ModelRecord, find_model, read_model_record
 from pricing.run.scoring import fetch_images, reads_images
@@ -44,6 +47,8 @@ class ServedModel:
         What `pricing.serve.model_card.model_card` returns.
     settings : ServeSettings
         What the operator allows.
+    explainer : Explainer or None
+        Explains prices; None where the model is of a version that kept no rows to explain with.
     """
 
     name: str
@@ -52,6 +57,7 @@ class ServedModel:
     models: RunModel
     card: dict[str, Any]
     settings: ServeSettings
+    explainer: Explainer | None
 
     @classmethod
     def load(cls, folder: Path, settings: ServeSettings) -> "ServedModel":
@@ -64,9 +70,14 @@ class ServedModel:
         models = RunModel.load(model, 1)
         name = _content_name(model)
         card = model_card(name, folder, config, record, models, fetches=bool(settings.allow_hosts))
-        return cls(name, config, record, models, card, settings)
+        # now, as another model may stand in the folder when it is asked for
+        try:
+            explainer = Explainer(models)
+        except ArtifactError:
+            explainer = None
+        return cls(name, config, record, models, card, settings, explainer)
 
-    def price(self, products: list[Any], comparables: int = 0) -> dict[str, Any]:
+    def price(self, products: list[Any], comparables: int = 0, explain: bool = False) -> dict[str, Any]:
         """Price the products of a request.
 
         Parameters
@@ -75,6 +86,8 @@ class ServedModel:
             One JSON value per product.
         comparables : int
             Number of comparables per product; 0 looks none up.
+        explain : bool
+            Whether to say what each price is made of.
 
         Returns
         -------
@@ -84,30 +97,43 @@ class ServedModel:
         Raises
         ------
         SchemaError
-            Comparables are asked of a run that compared no products.
+            Comparables are asked of a run that compared no products, or explanations of a model that has none.
         """
+        if explain and self.explainer is None:
+            raise SchemaError("the model kept no rows to explain with; train it again, or ask without explain")
         read = read_product_rows(products, self.config.catalogue, self.record.marks, self.settings.max_text)
         prices: dict[int, dict[str, Any]] = {
             place: {"id": name, "error": error} for place, (name, error) in read.errors.items()
         }
         if read.places:
-            scored = self.score(read.frame, comparables)
+            scored, why = self._asked(read.frame, comparables, explain)
             table = price_table(read.frame["sample_id"], scored)
             for place, row in zip(read.places, table.iter_rows(named=True), strict=True):
                 prices[place] = row
             if scored.comparables is not None:
                 self._add_comparables(scored.comparables, [prices[place] for place in read.places])
+            if why is not None:
+                self._add_why(why, [prices[place] for place in read.places])
         answer = {"model": self.name, "prices": [prices[place] for place in range(len(products))]}
         return {**answer, "unused_columns": read.unused} if read.unused else answer
 
-    def score(self, frame: pl.DataFrame, comparables: int = 0) -> ScoredPrices:
+    def score(self, frame: pl.DataFrame) -> ScoredPrices:
         """Price n checked products, with the images that the operator lets be fetched."""
+        return self._asked(frame, 0, False)[0]
+
+    def _asked(
+        self, frame: pl.DataFrame, comparables: int, explain: bool
+    ) -> tuple[ScoredPrices, pl.DataFrame | None]:  # fmt: skip
+        def ask(images: Images | None) -> tuple[ScoredPrices, pl.DataFrame | None]:
+            why = self.explainer.explain(frame, images) if explain and self.explainer else None
+            return self.models.predict(frame, images, comparables), why
+
         shown = self._allowed(frame) if self.settings.allow_hosts and reads_images(self.config) else None
         if shown is None or shown["image_link"].null_count() == frame.height:
-            return self.models.predict(frame, None, comparables)
+            return ask(None)
         with TemporaryDirectory(prefix="pricing-") as folder:
             images = fetch_images(shown, self.config.images, ImageSource.of(None), Path(folder))
-            return self.models.predict(frame, images, comparables)
+            return ask(images)
 
     def _allowed(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The products without the links whose host the operator has not named."""
@@ -125,6 +151,14 @@ class ServedModel:
                   for (name,), part in shown.group_by("sample_id", maintain_order=True)}  # fmt: skip
         for row in rows:
             row["comparables"] = listed.get(row["id"], [])
+
+    @staticmethod
+    def _add_why(found: pl.DataFrame, rows: list[dict[str, Any]]) -> None:
+        parts = {str(name): part for (name,), part in found.group_by("sample_id", maintain_order=True)}
+        for row in rows:
+            part = parts[row["id"]]
+            row |= {"base": part["base"][0], "explained_exactly": part["exact"][0]}
+            row["why"] = part.select("item", "log_contribution", "percent", "money").to_dicts()
 
 
 def price_table(ids: pl.Series, scored: ScoredPrices) -> pl.DataFrame:

@@ -182,7 +182,7 @@ def _price_json(model: ServedModel, body: bytes) -> tuple[bytes, list[dict[str, 
     if len(asked.products) > most:
         raise HTTPException(413, f"{len(asked.products):,} products; at most {most:,} are priced at a time")
     try:
-        answer = model.price(asked.products, asked.comparables)
+        answer = model.price(asked.products, asked.comparables, asked.explain)
     except InputError as error:
         raise HTTPException(422, str(error)) from None
     return json.dumps(answer, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace"), answer["prices"]

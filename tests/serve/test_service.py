@@ -7,15 +7,18 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import polars as pl
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pricing import Pricer
+from pricing.errors import SchemaError
 from pricing.serve.observing import JsonFormatter
 from pricing.serve.serve_settings import ServeSettings
 from pricing.serve.served_model import ServedModel
@@ -97,12 +100,36 @@ def test_comparables(served: Served, small_run: SmallRun) -> None:
     assert similarity == sorted(similarity, reverse=True)
 
 
+def test_explanations_are_the_pricers_and_add_up(
+    served: Served, small_run: SmallRun, model_folder: Path, tmp_path: Path
+) -> None:
+    products = small_run.frame.to_dicts()[:2]
+    prices = ask(served, [products[0], 3, products[1]], explain=True)["prices"]
+    pricer = Pricer.load(model_folder, {"images.enabled": False}, tmp_path)
+    expected = pricer.explain(small_run.frame.head(2))
+    columns = ["item", "log_contribution", "percent", "money"]
+    for price in (prices[0], prices[2]):
+        part = expected.filter(pl.col("sample_id") == price["id"])
+        assert price["why"] == part.select(columns).to_dicts()
+        assert (price["base"], price["explained_exactly"]) == (part["base"][0], part["exact"][0])
+        added = sum(one["log_contribution"] for one in price["why"])
+        assert added == pytest.approx(np.log(price["price"] / price["base"]), abs=1e-9)
+    assert "why" not in ask(served, products)["prices"][0]
+
+
+def test_a_model_that_cannot_explain_says_so(model_folder: Path) -> None:
+    model = replace(ServedModel.load(model_folder, ServeSettings()), explainer=None)
+    with pytest.raises(SchemaError, match="kept no rows to explain with"):
+        model.price([{"catalog_content": "tea"}], explain=True)
+
+
 @pytest.mark.parametrize(
     ("body", "status", "said"),
     [
         ('{"products": []}', 422, "products: "),
         ('{"products": [{}], "comparables": 51}', 422, "comparables: "),
-        ('{"products": [{}], "explain": true}', 422, "explain: "),
+        ('{"products": [{}], "explain": 1}', 422, "explain: "),
+        ('{"products": [{}], "currency": "EUR"}', 422, "currency: "),
         ('{"products": [', 422, "JSON"),
         (json.dumps({"products": [{}] * 51}), 413, "51 products; at most 50"),
         (json.dumps({"products": [{"a": "b" * 200_000}]}), 413, "larger than 200,000 bytes"),
