@@ -66,6 +66,8 @@ def test_make_targets_exist(command: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+# three whole runs and what reads them: 165 s on two cores that another test shares
+@pytest.mark.timeout(600)
 def test_the_pricing_commands_work(tmp_path: Path, prefect_server: str) -> None:
     sample = generate_sample(tmp_path / "sample", rows=100, test_rows=20)
     for source, name in ((sample.train, "train.csv"), (sample.test, "test.csv"), (sample.test, "new.csv")):
