@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from pricing.errors import PredictionsError
-
-Floats = NDArray[np.float64]
+from pricing.metrics.smape import Floats
 
 
 def check_pair(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[Floats, Floats]:

@@ -9,9 +9,8 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decima
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from pricing.metrics.smape import Floats
 
 DEFAULT_DECIMALS = 2
 """Decimals where the catalogue's prices have no common ones."""

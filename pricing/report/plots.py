@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
 from pricing.metrics.price_metrics import smape_per_row
+from pricing.metrics.smape import Floats
 from pricing.report.plot_style import (
     BLUE,
     GREY,
@@ -26,8 +26,6 @@ from pricing.report.plot_style import (
     price_ticks,
     ratio_ticks,
 )  # fmt: skip
-
-Floats = NDArray[np.float64]
 
 _METRICS = {"smape": "SMAPE, %", "mae": "mean absolute log error", "rmse": "root mean square log error"}
 """What a learning curve's metric is called on its axis."""

@@ -13,14 +13,12 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from pricing.config.ensemble import SubmissionConfig
 from pricing.errors import PredictionsError
 from pricing.metrics.rounding import DEFAULT_DECIMALS, round_around, round_prices
+from pricing.metrics.smape import Floats
 from pricing.run.excel_safe import excel_safe
-
-Floats = NDArray[np.float64]
 
 logger = logging.getLogger(__name__)
 

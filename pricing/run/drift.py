@@ -28,6 +28,7 @@ from pricing.catalogue.plain_text import plain_text
 from pricing.features.engineer import CHUNK
 from pricing.features.load import FeatureSchema, FeatureSet
 from pricing.features.schema import NUMBER, Column, log_words, one_with_role
+from pricing.metrics.smape import Floats
 from pricing.metrics.stability import (
     FEWEST_ROWS,
     MODERATE,
@@ -41,8 +42,6 @@ from pricing.metrics.stability import (
 )
 from pricing.store.artifacts import read_json, write_json
 from pricing.store.tables import read_table, reading
-
-Floats = NDArray[np.float64]
 
 _LEARNT = ("brand", "sub_brand")
 """Families whose values are learnt from the training rows."""

@@ -29,8 +29,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pricing.metrics.rounding import catalogue_decimals
-
-Floats = NDArray[np.float64]
+from pricing.metrics.smape import Floats
 
 CAUSES = ("pack_misread", "unit_price_for_pack", "missing_amount", "decimal_slip", "other")
 OTHER = 5.0

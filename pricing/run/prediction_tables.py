@@ -10,17 +10,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from pricing.catalogue.file_form import FileForm, open_text
 from pricing.catalogue.first_line import SAMPLE, read_first_lines
 from pricing.catalogue.parquet_scan import UNREADABLE, read_parquet_table
 from pricing.errors import PredictionsError
 from pricing.members.predictions import RESERVED
-
-Floats = NDArray[np.float64]
+from pricing.metrics.smape import Floats
 
 _ROW_NUMBERS = re.compile(
     r"(unnamed: ?\d.*|index|level_\d+|__index_level_\d+__|row[._ ]?names?|\.\.\.\d+|_duplicated_\d+|)"

@@ -9,7 +9,6 @@ from typing import Any, get_args
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from pricing.catalogue.split import UNLABELLED, UNPRICED
 from pricing.config.ensemble import SubmissionConfig
@@ -17,10 +16,9 @@ from pricing.errors import ArtifactError, PredictionsError
 from pricing.metrics.interval_levels import INTERVAL_COLUMNS
 from pricing.metrics.price_metrics import calculate_smape, log_to_price
 from pricing.metrics.rounding import catalogue_decimals, round_prices
+from pricing.metrics.smape import Floats
 from pricing.run.beside_prices import Beside, beside, shown_decimals, write_csv, write_intervals
 from pricing.store.tables import read_table
-
-Floats = NDArray[np.float64]
 
 logger = logging.getLogger(__name__)
 

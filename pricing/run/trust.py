@@ -25,10 +25,9 @@ from numpy.typing import NDArray
 from pricing.errors import ArtifactError
 from pricing.features.schema import Column, with_role
 from pricing.metrics.price_metrics import calculate_smape
+from pricing.metrics.smape import Floats
 from pricing.store.artifacts import read_json
 from pricing.store.tables import reading
-
-Floats = NDArray[np.float64]
 
 HIGH, LOW = 0.9, 1.2
 """Limits in multiples of the mean SMAPE. Of 1,035 held-out real products a third is high and a fifth low; SMAPE is 38

@@ -3,11 +3,8 @@
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pricing.metrics.smape import smape_of_logs
-
-Floats = NDArray[np.float64]
+from pricing.metrics.smape import Floats, smape_of_logs
 
 
 def unit_warnings(members: Mapping[str, Floats], log_price: Floats, constant: float) -> list[str]:
