@@ -37,7 +37,7 @@ COLUMNS = make_columns(
     "quantity", NUMERIC, CATEGORICAL,
     words=_SAID | {f"ipq_log_{name}": log_words(_SAID[f"ipq_{name}"]) for name in _LOGS if name in _PLAIN},
     roles={"ipq_amount": "amount", "ipq_pack": "pack", "ipq_log_amount": "log_amount", "ipq_log_total": "log_total",
-           "ipq_log_pack": "log_pack", "ipq_family": "amount_family"},
+           "ipq_log_pack": "log_pack", "ipq_pieces_total": "pieces", "ipq_family": "amount_family"},
 )  # fmt: skip
 
 

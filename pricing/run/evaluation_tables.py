@@ -111,8 +111,9 @@ def _products(
     products = products.join(groups, on="sample_id", how="left", maintain_order="left")
     features = features.reorder(products["sample_id"])
     columns, tabular = features.schema.columns, features.tabular
-    amount, family, pack, frequency = (
-        tabular[with_role(columns, role)[0]] for role in ("amount", "amount_family", "pack", "brand_frequency")
+    amount, family, pack, pieces, frequency = (
+        tabular[with_role(columns, role)[0]]
+        for role in ("amount", "amount_family", "pack", "pieces", "brand_frequency")
     )
     vectors = tabular.select(column.name for column in columns if column.family == "svd").to_numpy()
     titles = products.select(shown_title(pl.col("catalog_content"))).to_series()
@@ -120,7 +121,8 @@ def _products(
     brand_titles = np.expm1(frequency.cast(pl.Float64).to_numpy())
     segments = product_segments(category, brand_titles, pack.to_numpy(), products["image"])
     unit = family.replace_strict(BASE_UNITS, default=None, return_dtype=pl.String)
-    return products.with_columns(*segments, **segments_by_column(features), title=titles, amount=amount, unit=unit)
+    stated = {"amount": amount, "unit": unit, "packs": pack, "pieces": pieces}
+    return products.with_columns(*segments, **segments_by_column(features), title=titles, **stated)
 
 
 def segments_by_column(features: FeatureSet) -> dict[str, pl.Series]:

@@ -75,11 +75,9 @@ def write_outputs(
     copy_rejected(catalogue, out)
     copy_missing_images(images, out)
     asked = summary["test"]
-    priced = None
-    if any(
-        asked[count] for count in ("rows", "rejected", "empty_rows")
-    ):  # a test file was given, of bad rows it may be
-        priced = create_submission(catalogue, ensemble, submission, out / "submission.csv")
+    # a test file was given, of bad rows it may be
+    given = any(asked[count] for count in ("rows", "rejected", "empty_rows"))
+    priced = create_submission(catalogue, ensemble, submission, out / "submission.csv") if given else None
     if priced and priced["rows"]:
         write_submission_doubt(out / "model", catalogue, features, price_features, ensemble, submission,
                                out / "submission.csv")  # fmt: skip

@@ -22,8 +22,6 @@ from pricing.ensemble.stack import Ensemble
 from pricing.errors import InputError
 from pricing.features.comparables import ComparableIndex
 from pricing.features.price_features import PriceFeatures
-from pricing.features.quantity import quantity_features
-from pricing.features.sections import split_sections
 from pricing.metrics.rounding import round_around, round_prices
 from pricing.report.shown_products import listed_position
 from pricing.run.audit_comparables import ask_comparables, no_comparables
@@ -155,11 +153,9 @@ def _judged(table: pl.DataFrame, part: str) -> pl.DataFrame:
 
 def _products(run: Path) -> pl.DataFrame:
     """What the texts say of each labelled product: ``amount``, ``unit``, ``pack``, ``pieces``."""
-    read = read_table(run / "evaluation" / "products.parquet", ["sample_id", "catalog_content", "amount", "unit"])
-    said = quantity_features(split_sections(read))
-    return read.select("sample_id", pl.col("amount").cast(pl.Float64).fill_nan(None), "unit").with_columns(
-        pack=said["ipq_pack"], pieces=said["ipq_pieces_total"]
-    )
+    stated = ["sample_id", "amount", "unit", "packs", "pieces"]
+    read = read_table(run / "evaluation" / "products.parquet", stated).rename({"packs": "pack"})
+    return read.with_columns(pl.col("amount", "pack", "pieces").cast(pl.Float64).fill_nan(None))
 
 
 def rank(products: pl.DataFrame, comparables: pl.DataFrame) -> pl.DataFrame:
