@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from pricing.catalogue.split import LABELLED, read_split
+from pricing.errors import ArtifactError
 from pricing.features.load import FeatureSet, load_features, save_features
 from pricing.store.tables import read_table
 
@@ -42,6 +43,10 @@ class Background:
         ArtifactError
             A file is missing, as in a model of an earlier version, or damaged.
         """
+        if not folder.exists():
+            raise ArtifactError(
+                f"{folder}: is not there; models of earlier versions keep no rows to explain prices with; train again"
+            )
         return cls(read_table(folder / _FRAME), load_features(folder, _SPLIT))
 
 

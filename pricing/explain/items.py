@@ -8,10 +8,12 @@ import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from pricing.catalogue.roles import role_name
 from pricing.config.columns import ColumnsConfig
+from pricing.explain.mixing import Groups
 from pricing.features.schema import Column, term_name
 from pricing.features.tfidf import TfidfBlock
 from pricing.metrics.smape import Floats
@@ -27,6 +29,15 @@ _FAMILIES = {
     "quantity": AMOUNT, "brand": BRAND, "sub_brand": BRAND, "keywords": CLAIMS, "words": TITLE, "text": TEXT,
     "svd": TEXT, "comparables": COMPARABLES, "ridge": LINEAR,
 }  # fmt: skip
+_TOLD_TOGETHER = {
+    AMOUNT: "amount", COMPARABLES: "prices", LINEAR: "prices", BRAND: "words", TITLE: "words", TEXT: "words",
+    CLAIMS: "words", IMAGE: "image",
+}  # fmt: skip
+"""Item to its family, where it is none of the declared columns."""
+MOST_SINGLE = 8
+"""Maximum number of items that are told apart without families."""
+_MOST_COLUMNS = 5
+"""Maximum number of declared columns of one family."""
 _BLOCKS = {"words": TEXT, "title_words": TITLE, "title_characters": TITLE}
 _PARTS = {"title": TITLE, "description": TEXT, "categories": CATEGORIES}
 
@@ -70,6 +81,27 @@ class Items:
         places = [self._place[item] for share in shares for item in share]
         weights = [1 / len(share) for share in shares for _ in share]
         self.terms = sparse.csr_matrix((weights, (rows, places)), shape=(len(shares), len(self.names)))
+
+    def groups(self) -> Groups:
+        """Return the items as the groups of `pricing.explain.mixing`."""
+        columns = {name: self._place[item] for name, item in self._columns.items()}
+        parts = {part: self._place[item] for part, item in _PARTS.items()}
+        return Groups(columns, self.terms, self._place[TEXT], parts)
+
+    def unions(self, read: NDArray[np.bool_]) -> list[list[int]]:
+        """Return the places of the items under a mask of shape (k,), by family where they are many.
+
+        Families are words and brand, amounts, prices, image, and the declared columns, a few each.
+        """
+        places = np.flatnonzero(read).tolist()
+        if len(places) <= MOST_SINGLE:
+            return [[place] for place in places]
+        families: dict[str, list[int]] = {}
+        for place in places:
+            families.setdefault(_TOLD_TOGETHER.get(self.names[place], "columns"), []).append(place)
+        columns = families.pop("columns", [])
+        parts = np.array_split(columns, -(-len(columns) // _MOST_COLUMNS)) if columns else []
+        return [*families.values(), *(part.tolist() for part in parts)]
 
     def place(self, item: str) -> int:
         """Position of an item in `names`."""

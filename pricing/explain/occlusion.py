@@ -13,6 +13,7 @@ import polars as pl
 from scipy import sparse
 
 from pricing.explain.items import IMAGE, LINEAR, TEXT, Items
+from pricing.features.load import ID
 from pricing.members.fold_rows import Rows
 
 
@@ -71,9 +72,9 @@ def occlude(rows: Rows, item: str, items: Items, typical: Typical) -> Rows:
         parts = np.where(np.array(own)[None, :, None], typical.parts, parts)
     made = replace(features, tabular=replaced(features.tabular), tfidf=terms, embedding=embedding, parts=parts)
     ridge = np.full(len(rows.ridge), typical.ridge) if item == LINEAR else rows.ridge
-    frame = rows.frame.with_columns(catalog_content=pl.lit("")) if item == TEXT else rows.frame
-    images = None if item == IMAGE else rows.images
-    return replace(rows, frame=frame, features=made, price=replaced(rows.price), ridge=ridge, images=images)
+    away = {TEXT: [pl.lit("").alias("catalog_content")], IMAGE: [pl.lit(None, pl.String).alias("image_link")]}
+    frame = rows.frame.with_columns(away.get(item, []))
+    return replace(rows, frame=frame, features=made, price=replaced(rows.price), ridge=ridge)
 
 
 def occluded_items(items: Items, rows: Rows) -> Iterator[str]:
@@ -88,7 +89,7 @@ def occluded_items(items: Items, rows: Rows) -> Iterator[str]:
 
 
 def stack_rows(parts: Sequence[Rows]) -> Rows:
-    """Put rows one below another; they have the same columns, and nothing that was prepared."""
+    """Put rows one below another, under ids that are told apart; they have the same columns, and nothing prepared."""
     first, several = parts[0], [rows.features for rows in parts]
     embeddings, vectors = ([getattr(one, what) for one in several] for what in ("embedding", "parts"))
     features = replace(
@@ -102,4 +103,5 @@ def stack_rows(parts: Sequence[Rows]) -> Rows:
     )
     price = pl.concat([rows.price for rows in parts]) if first.price.width else first.price
     ridge = np.concatenate([rows.ridge for rows in parts])
-    return replace(first, frame=pl.concat([rows.frame for rows in parts]), features=features, price=price, ridge=ridge)
+    named = [rows.frame.with_columns(pl.format("{}/{}", pl.lit(part), ID).alias(ID)) for part, rows in enumerate(parts)]
+    return replace(first, frame=pl.concat(named), features=features, price=price, ridge=ridge)

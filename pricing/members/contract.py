@@ -86,12 +86,15 @@ class Contributions:
     values : ndarray of shape (n, p + 1), float64
         In log price; a row's sum is its predicted log price. The last column is one number, what the member says of any
         row.
+    log_price : ndarray of shape (n,), float64
+        Predicted log prices, as `Member.predict` gives them to the last bit; a library may sum ``values`` in float32.
     centred : bool
         Whether the last column is the mean prediction of the rows that were learnt from.
     """
 
     names: tuple[str, ...]
     values: "np.ndarray"
+    log_price: "np.ndarray"
     centred: bool = True
 
 

@@ -68,7 +68,11 @@ class GaussianProcessMember(Member[GaussianProcessSettings]):
         from pricing.members.torch_parts.torch_setup import prepare_torch
 
         prepare_torch("cpu", self.threads)
-        return self.process.predict(_products(rows, self.scaler))
+        return self.process.predict(self.products(rows))
+
+    def products(self, rows: "Rows") -> "Products":
+        """Return what the kernel reads of n products."""
+        return _products(rows, self.scaler)
 
     def save(self, folder: Path) -> None:
         """Write the process and the scaler of its numbers."""

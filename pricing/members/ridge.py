@@ -37,7 +37,8 @@ class Ridge(Member[RidgeSettings]):
         import numpy as np
 
         name = one_with_role(rows.price_columns, "ridge")
-        return Contributions((name or "ridge",), np.column_stack([rows.ridge, np.zeros(len(rows))]), centred=False)
+        values = np.column_stack([rows.ridge, np.zeros(len(rows))])
+        return Contributions((name or "ridge",), values, rows.ridge, centred=False)
 
     def save(self, folder: Path) -> None:
         """Write nothing: the ridge is saved with the price features."""

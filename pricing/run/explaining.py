@@ -11,13 +11,16 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from pricing.download.images import Images
 from pricing.ensemble.learners import linear_part
 from pricing.ensemble.stack import Ensemble
 from pricing.explain.additive import as_money, as_percent, shapley_values, share_out
 from pricing.explain.background import Background
-from pricing.explain.items import FINISH, IMAGE, LINEAR, TEXT, Items
+from pricing.explain.games import Game, coalitions_needed
+from pricing.explain.items import FINISH, LINEAR, Items
+from pricing.explain.mixing import Mixer, make_mixer
 from pricing.explain.occlusion import Typical, occlude, occluded_items, stack_rows
 from pricing.explain.ridge_terms import ridge_shares, ridge_terms
 from pricing.features.load import ID
@@ -30,6 +33,10 @@ from pricing.metrics.smape import Floats
 from pricing.run.model import REFIT, RunModel
 
 _NOTHING = 1e-12
+START_ROWS = 8
+"""Number of rows that networks and the process start from. Their time grows with it."""
+MOST_COALITIONS = 2048
+"""Maximum number of coalitions; beyond it, at some 13 declared columns, members that cannot tell are occluded."""
 CHUNK = 500
 """Products in work at a time, which bounds the memory."""
 
@@ -81,7 +88,9 @@ class Explainer:
         self._shares = {fold: ridge_shares(_ridge(made), self.items) for fold, made in model.price_features.items()}
         # fold to the mean of what each item adds to the linear model's log price, (k,)
         self._linear = {fold: self._terms(fold, rows).mean(axis=0) for fold, rows in self._start.items()}
-        # member and fold to the mean log price, of members that cannot tell
+        self._few = {fold: rows.take(_spaced(rows.ridge)) for fold, rows in self._start.items()}
+        # by member and fold, of members that cannot tell: what mixes products, and the game; or the mean log price
+        self._games: dict[tuple[str, str], tuple[Mixer, Game] | None] = {}
         self._means: dict[tuple[str, str], float] = {}
         self._encoded: dict[str, dict[str, Any]] = {}
 
@@ -132,10 +141,16 @@ class Explainer:
         self, name: str, fold: str, place: str, rows: Rows, opened: Floats, encoded: dict[str, Any]
     ) -> Told:  # fmt: skip
         member, start = self.model.members[name][fold], self._start[place]
-        log_price, told = member.predict(rows), member.contributions(rows)
+        told = member.contributions(rows)
+        log_price, exact = member.predict(rows) if told is None else told.log_price, True
         if told is None:
-            base = self._mean(name, fold, start)
-            found = _occluded(member, rows, log_price, self._typical[place], self.items, encoded)
+            game = self._game(name, fold, place)
+            if game is None:
+                base, exact = self._mean(name, fold, start), False
+                found = _occluded(member, rows, log_price, self._typical[place], self.items, encoded)
+            else:
+                worth = game[0].values(rows, game[1].coalitions)
+                base, found = float(worth[0, 0]) if len(rows) else 0.0, worth @ game[1].weights
         elif told.centred:
             base, found = float(told.values[0, -1]) if len(rows) else 0.0, self._by_item(told)
         else:
@@ -143,7 +158,19 @@ class Explainer:
             assert begun is not None
             base = float(begun.values.sum(axis=1).mean())
             found = self._by_item(told) - self._by_item(begun).mean(axis=0)
-        return Told(log_price, base, share_out(log_price - base, _open(found, opened, self.items)), told is not None)
+        return Told(log_price, base, share_out(log_price - base, _open(found, opened, self.items)), exact)
+
+    def _game(self, name: str, fold: str, place: str) -> tuple[Mixer, Game] | None:
+        """What mixes products for a member, and the game of the items that it reads; None where that takes too long."""
+        if (name, fold) not in self._games:
+            member, found = self.model.members[name][fold], None
+            mixer = make_mixer(member, _as_read(member, self._few[place], {}), self.items.groups())
+            if mixer is not None:
+                unions = self.items.unions(mixer.read)
+                if coalitions_needed([len(union) for union in unions]) <= MOST_COALITIONS:
+                    found = mixer, Game.of(unions, len(self.items.names))
+            self._games[name, fold] = found
+        return self._games[name, fold]
 
     def _mean(self, name: str, fold: str, start: Rows) -> float:
         """Mean log price that a member gives the rows that explanations start from."""
@@ -175,16 +202,24 @@ class Explainer:
         return table.sort(pl.col("product"), -order, pl.col("item")).drop("product")
 
 
+def _spaced(log_price: Floats) -> NDArray[np.bool_]:
+    """Choose the rows that stand in the middle of so many equal parts of the ordered ones, as a mask of shape (n,)."""
+    count = min(START_ROWS, len(log_price))
+    chosen = np.zeros(len(log_price), dtype=bool)
+    chosen[np.argsort(log_price, kind="stable")[((np.arange(count) + 0.5) * len(log_price) / count).astype(int)]] = True
+    return chosen
+
+
 def _ridge(fitted: PriceFeatures) -> PriceRidge:
     assert fitted.ridge is not None
     return fitted.ridge
 
 
-def _as_read(member: Member[Any], rows: Rows, encoded: dict[str, Any], item: str = "") -> Rows:
-    """The rows as the member reads them, without what it does not read; encoded once for all folds, by item."""
-    if item not in encoded:
-        encoded[item] = member.encode(rows)
-    read = replace(rows, prepared=encoded[item])
+def _as_read(member: Member[Any], rows: Rows, encoded: dict[str, Any], what: str = "") -> Rows:
+    """The rows as the member reads them, without what it does not read; encoded once for all folds."""
+    if what not in encoded:
+        encoded[what] = member.encode(rows)
+    read = replace(rows, prepared=encoded[what])
     return read if Reads.PRICE_FEATURES in member.reads else replace(
         read, price=pl.DataFrame(), ridge=np.empty(0), price_columns=()
     )  # fmt: skip
@@ -196,13 +231,9 @@ def _occluded(
     """Log price less that without each item, (n, k)."""
     found = np.zeros((len(rows), len(items.names)))
     asked = list(occluded_items(items, rows))
-    without = [occlude(rows, item, items, typical) for item in asked]
-    if Reads.IMAGES in member.reads:
-        own = [item if item in (TEXT, IMAGE) else "" for item in asked]
-        answers = [member.predict(_as_read(member, less, encoded, item))
-                   for less, item in zip(without, own, strict=True)]  # fmt: skip
-    else:  # all at once: of a single product, preparing what a network reads takes longer than the network
-        answers = np.split(member.predict(stack_rows(without)), len(asked))
+    # all at once: of a single product, what a network does before its first layer takes longer than the network
+    stacked = stack_rows([occlude(rows, item, items, typical) for item in asked])
+    answers = np.split(member.predict(_as_read(member, stacked, encoded, "without")), len(asked))
     for item, answer in zip(asked, answers, strict=True):
         found[:, items.place(item)] = log_price - answer
     return found

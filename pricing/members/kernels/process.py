@@ -67,14 +67,21 @@ class GaussianProcess:
         Rows and steps of learning, landmarks, Huber's threshold.
     kernel : ProductKernel
         At its start.
+
+    Attributes
+    ----------
+    landmarks : Products
+        m training rows that span the mean; after `fit` or `load`.
+    dual : Tensor of shape (m,), float64
+        Their coefficients, in standard units.
     """
 
     def __init__(self, config: GaussianProcessSettings, kernel: ProductKernel) -> None:
         self.config, self.kernel = config, kernel
         self.center, self.scale = 0.0, 1.0
         self.curves: list[dict[str, Any]] = []
-        self._landmarks: Products
-        self._dual: torch.Tensor
+        self.landmarks: Products
+        self.dual: torch.Tensor
 
     def fit(self, products: Products, log_price: np.ndarray, seed: int) -> "GaussianProcess":
         """Learn from n products and their log prices (n,).
@@ -120,12 +127,12 @@ class GaussianProcess:
     def _solve(self, products: Products, target: torch.Tensor, rng: np.random.Generator) -> None:
         """The mean's coefficients, with Huber's weights."""
         rows = np.sort(rng.permutation(len(products))[: self.config.landmarks])
-        self._landmarks = products.take(rows)
-        covariance = torch.cat([self.kernel(self._landmarks, piece) for piece in _pieces(self._landmarks)], dim=1)
+        self.landmarks = products.take(rows)
+        covariance = torch.cat([self.kernel(self.landmarks, piece) for piece in _pieces(self.landmarks)], dim=1)
         covariance.diagonal().add_(JITTER * covariance.diagonal().mean())
         root = torch.linalg.cholesky(covariance)
         pieces = [
-            torch.linalg.solve_triangular(root, self.kernel(self._landmarks, piece), upper=False).T.float()
+            torch.linalg.solve_triangular(root, self.kernel(self.landmarks, piece), upper=False).T.float()
             for piece in _pieces(products)
         ]
         phi, noise = torch.cat(pieces), float(self.kernel.noise)  # (n, m) float32
@@ -139,23 +146,23 @@ class GaussianProcess:
             if number < self.config.passes:
                 missed = left_out(phi, weight, target, found, factor).abs()
                 weight = (self.config.huber_delta / self.scale / missed.clamp_min(1e-9)).clamp(max=1)
-        self._dual = torch.linalg.solve_triangular(root.T, found[:, None], upper=True).squeeze(1)
+        self.dual = torch.linalg.solve_triangular(root.T, found[:, None], upper=True).squeeze(1)
 
     @torch.no_grad()
     def predict(self, products: Products) -> np.ndarray:
         """Log prices (n,) float64, to 8 decimals: the last bits of a product depend on how many rows it has."""
-        pieces = [self.kernel(piece, self._landmarks) @ self._dual for piece in _pieces(products)]
+        pieces = [self.kernel(piece, self.landmarks) @ self.dual for piece in _pieces(products)]
         found = torch.cat([*pieces, torch.empty(0, dtype=torch.float64)]).numpy()
         return np.asarray(np.round(self.center + self.scale * found, 8))
 
     def save(self, folder: Path) -> None:
         """Write kernel, landmarks and coefficients into an existing folder; equal processes give equal bytes."""
         state = {f"kernel.{name}": value.detach().clone() for name, value in self.kernel.log.items()}
-        state |= {"dual": self._dual, "numbers": self._landmarks.numbers.float()}
-        if self._landmarks.meaning is not None:
-            state["meaning"] = self._landmarks.meaning.float()
+        state |= {"dual": self.dual, "numbers": self.landmarks.numbers.float()}
+        if self.landmarks.meaning is not None:
+            state["meaning"] = self.landmarks.meaning.float()
         save_tensors(state, folder / "process.safetensors")
-        sparse.save_npz(folder / "terms.npz", self._landmarks.terms, compressed=False)
+        sparse.save_npz(folder / "terms.npz", self.landmarks.terms, compressed=False)
         record = {"config": self.config.model_dump(mode="json"), "center": self.center, "scale": self.scale}
         write_json(folder / "process.json", record)
 
@@ -177,6 +184,6 @@ class GaussianProcess:
             for name, value in kernel.log.items():
                 value.data.copy_(state[f"kernel.{name}"])
             meaning = state["meaning"].double() if kernel.meaning else None
-            process._landmarks = Products(state["numbers"].double(), terms, meaning)
-            process._dual = state["dual"]
+            process.landmarks = Products(state["numbers"].double(), terms, meaning)
+            process.dual = state["dual"]
         return process

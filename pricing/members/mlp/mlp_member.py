@@ -38,9 +38,9 @@ class MLPMember(Member[MLPSettingsT]):
         if self.settings.dense:
             self.scaler = TabularScaler.fit(train.table(), without=train.of_family("svd"))
         settings = self.settings if rounds is None else self.settings.model_copy(update={"epochs": rounds})
-        shown = None if valid is None else (self._inputs(valid), valid.log_price)
+        shown = None if valid is None else (self.inputs(valid), valid.log_price)
         self.ensemble = MLPEnsemble(self.name, settings)
-        self.ensemble.fit(self._inputs(train), train.log_price, self.seed, valid=shown)
+        self.ensemble.fit(self.inputs(train), train.log_price, self.seed, valid=shown)
         return self
 
     def predict(self, rows: "Rows") -> "np.ndarray":
@@ -48,7 +48,7 @@ class MLPMember(Member[MLPSettingsT]):
         from pricing.members.torch_parts.torch_setup import prepare_torch
 
         prepare_torch("cpu", self.threads)
-        return self.ensemble.predict(self._inputs(rows))
+        return self.ensemble.predict(self.inputs(rows))
 
     def save(self, folder: Path) -> None:
         """Write the networks and the scaler of their numbers."""
@@ -81,7 +81,7 @@ class MLPMember(Member[MLPSettingsT]):
         }
         return Description(settings.epochs, record, self.ensemble.curves)
 
-    def _inputs(self, rows: "Rows") -> "Inputs":
+    def inputs(self, rows: "Rows") -> "Inputs":
         """Return what the networks read of n products."""
         import numpy as np
         from scipy import sparse

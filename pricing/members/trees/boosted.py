@@ -16,7 +16,7 @@ import polars as pl
 
 from pricing.errors import ArtifactError, TrainingError
 from pricing.members.contract import Contributions, Description, Member
-from pricing.members.trees.matrix import EncodedFold
+from pricing.members.trees.matrix import EncodedFold, Values
 from pricing.members.trees.tree_model import TrainedModel, TreeModel
 from pricing.members.trees.tree_settings import TreeSettings
 from pricing.store.artifacts import read_json, write_json
@@ -94,7 +94,9 @@ class BoostedMember(Member[TreeSettings]):
         SchemaError
             The features are not those that the models were trained with.
         """
-        values = self.models[0].encoder.encode(rows.table(), rows.features.tfidf)
+        return self._predict(self.models[0].encoder.encode(rows.table(), rows.features.tfidf))
+
+    def _predict(self, values: Values) -> np.ndarray:
         return np.mean([model.predict_values(values, threads=self.threads) for model in self.models], axis=0)
 
     def contributions(self, rows: "Rows") -> Contributions:
@@ -102,7 +104,7 @@ class BoostedMember(Member[TreeSettings]):
         encoder = self.models[0].encoder
         values = encoder.encode(rows.table(), rows.features.tfidf)
         found = [model.contributions(values, threads=self.threads) for model in self.models]
-        return Contributions(encoder.names, np.mean(found, axis=0))
+        return Contributions(encoder.names, np.mean(found, axis=0), self._predict(values))
 
     def save(self, folder: Path) -> None:
         """Write the models into folders ``0``, ``1``, ... and how many there are."""
