@@ -95,7 +95,7 @@ class EnsembleConfig(Section):
 
 
 class ReportConfig(Section):
-    """report.html and plots/."""
+    """report.html, plots/, and what people are shown of products."""
 
     dpi: int = Field(300, ge=50, le=600)
     """Resolution of the plots."""
@@ -103,6 +103,9 @@ class ReportConfig(Section):
     """Worst errors shown with image and comparables."""
     categories: int = Field(12, ge=1, le=40)
     """Categories that the texts are clustered into."""
+    thumbnails: bool = True
+    """Keep a thumbnail of each labelled product's image in the model folder, for the page of `pricing serve`. Each has
+    96 pixels and at most 4 KB."""
 
 
 class SubmissionConfig(Section):

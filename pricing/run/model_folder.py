@@ -12,6 +12,7 @@ Layout::
     trust.json                  the rule of trust
     drift/                      what is known of the training rows
     background/                 some training rows, which explanations start from
+    thumbnails.arrow            thumbnails of the labelled products, where the run had images
 """
 
 import shutil

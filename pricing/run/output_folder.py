@@ -26,7 +26,7 @@ _RUN_FILES = (
     "metrics.json", "missing_images.csv", "rejected.csv", "report.html", "submission.csv", "submission_drift.json",
     "submission_intervals.csv", "submission_trust.csv", "unpriced.csv", "unpriced_intervals.csv",
 )  # fmt: skip
-_FILES = {RUN: _RUN_FILES, STACK: _RUN_FILES, MODEL: ()}
+_FILES = {RUN: _RUN_FILES, STACK: _RUN_FILES, MODEL: ("thumbnails.arrow",)}
 _PARTIAL = ".pricing-partial-"
 """Beginning of the name of what is being written into an output."""
 _ABANDONED = 3600.0

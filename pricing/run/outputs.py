@@ -18,6 +18,7 @@ from pricing.run.model_folder import BACKGROUND, write_model
 from pricing.run.price_audit import audit_run
 from pricing.run.stage_records import copy_missing_images, copy_rejected, copy_searches, describe_catalogue
 from pricing.run.submission import create_submission, create_unpriced, measure_rounding, with_decimals
+from pricing.run.thumbnails import write_thumbnails
 from pricing.store.artifacts import read_json, read_record, write_json
 from pricing.store.tables import read_table
 
@@ -45,7 +46,7 @@ def write_outputs(
     searches : mapping of str to Path
         Member to the search for its settings, for those searched.
     report : ReportConfig
-        Resolution of the plots, number of products shown.
+        Resolution of the plots, number of products shown, whether the model keeps thumbnails.
     submission : SubmissionConfig
         Decimals, header, intervals.
     seed : int
@@ -68,6 +69,8 @@ def write_outputs(
     found = None if images is None else Images(read_table(images / "images.parquet"), image_folder)
     write_evaluation(out / "evaluation", catalogue, folds, features, found, price_features, ensemble,
                      members, report, seed)  # fmt: skip
+    if found is not None and report.thumbnails:
+        write_thumbnails(out / "model", catalogue, found)
     audit_run(out).write_parquet(out / "evaluation" / "audit.parquet")
     currency = {"currency": summary["currency"]} if "currency" in summary else {}
     write_json(out / "metrics.json", _metrics(ensemble, folds, out / "evaluation", submission, trust) | currency)

@@ -94,11 +94,21 @@ class ModelCard(BaseModel):
         description="rows (out of fold), file and quantiles of prices, the last two where the run's folder is served."
     )
     error: dict[str, Any] = Field(
-        description="SMAPE in percent, 0 to 200: of the hold-out, which no model saw, with its 95 % interval; of the "
-        "out-of-fold rows where a model folder alone is served."
+        description="SMAPE in percent, 0 to 200: of the hold-out, which no model saw, with its 95 % interval and "
+        "mdape, the percentage that half of its prices are within; of the out-of-fold rows where a model folder alone "
+        "is served."
     )
     currency: str | None
+    sign: str = Field(description="What is written before a price.")
+    decimals: int = Field(description="Decimals that people are shown; prices here are unrounded.")
     columns: dict[str, list[str]] = Field(description="Role to the columns that products may have.")
+    units: dict[str, str] = Field(description="Column of amounts to the unit of its values.")
+    limits: dict[Literal["body", "rows", "characters"], int] = Field(
+        description="Maximum bytes of a request, products per request, and characters of one product."
+    )
+    offers: list[Literal["comparables", "explain", "thumbnails"]] = Field(
+        description="What the model can be asked for beside prices."
+    )
     members: dict[str, int] = Field(description="Base model to its number of models.")
     images: Literal["not read", "not fetched", "fetched from allowed hosts"]
 

@@ -32,13 +32,16 @@ class PricedFile:
     Attributes
     ----------
     path : Path
-        The file; its ending, .csv or .parquet, is what the answer is written as, too.
+        The file; its ending, .csv or .parquet, says what it is.
     model : ServedModel
         What prices it.
+    as_parquet : bool
+        Whether the answer is Parquet; else it is CSV.
     """
 
     path: Path
     model: ServedModel
+    as_parquet: bool
 
     def check(self) -> None:
         """Read the file once.
@@ -67,7 +70,7 @@ class PricedFile:
         A bad row stands in its place with its error. Rows without any value are skipped, and move the errors behind
         them within their batch.
         """
-        write = _ParquetWriter() if self.path.suffix == ".parquet" else _CsvWriter(self.model.settings.excel_safe)
+        write = _ParquetWriter() if self.as_parquet else _CsvWriter(self.model.settings.excel_safe)
         notes, before, empty = ReadingNotes(), 0, 0
         for good, bad in self._stream(notes):
             # number of good rows ahead of each bad one

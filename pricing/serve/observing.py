@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pricing.serve.model_holder import ModelHolder
+from pricing.serve.static_page import GUARDS
 from pricing.serve.work_pool import WorkPool
 
 logger = logging.getLogger(__name__)
@@ -100,8 +101,8 @@ class Observed:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                own = [(HEADER, request_id.encode()), (b"x-content-type-options", b"nosniff")]
-                message = {**message, "headers": [*message.get("headers", []), *own]}
+                own = (HEADER, request_id.encode())
+                message = {**message, "headers": [*message.get("headers", []), own, *GUARDS]}
             await send(message)
 
         try:

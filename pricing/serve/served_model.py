@@ -19,6 +19,7 @@ from pricing.run.model import RunModel, ScoredPrices
 from pricing.run.model_folder import ModelRecord, find_model, read_model_record
 from pricing.run.scoring import fetch_images, reads_images
 from pricing.run.scoring_settings import read_scoring_config
+from pricing.run.thumbnails import Thumbnails
 from pricing.serve.model_card import model_card
 from pricing.serve.product_rows import read_product_rows
 from pricing.serve.serve_settings import ServeSettings
@@ -49,6 +50,8 @@ class ServedModel:
         What the operator allows.
     explainer : Explainer or None
         Explains prices; None where the model is of a version that kept no rows to explain with.
+    thumbnails : Thumbnails
+        Of the labelled products.
     """
 
     name: str
@@ -58,6 +61,7 @@ class ServedModel:
     card: dict[str, Any]
     settings: ServeSettings
     explainer: Explainer | None
+    thumbnails: Thumbnails
 
     @classmethod
     def load(cls, folder: Path, settings: ServeSettings) -> "ServedModel":
@@ -68,14 +72,17 @@ class ServedModel:
         config = read_scoring_config(model, laid)
         # requests share the cores: each is priced on one, bit for bit as on several
         models = RunModel.load(model, 1)
-        name = _content_name(model)
-        card = model_card(name, folder, config, record, models, fetches=bool(settings.allow_hosts))
+        name, thumbnails = _content_name(model), Thumbnails.load(model)
         # now, as another model may stand in the folder when it is asked for
         try:
             explainer = Explainer(models)
         except ArtifactError:
             explainer = None
-        return cls(name, config, record, models, card, settings, explainer)
+        card = model_card(name, folder, config, record, models, settings)
+        there = {"explain": explainer is not None, "thumbnails": bool(thumbnails.places),
+                 "comparables": any(made.spaces for made in models.price_features.values())}  # fmt: skip
+        card["offers"] = sorted(what for what, has in there.items() if has)
+        return cls(name, config, record, models, card, settings, explainer, thumbnails)
 
     def price(self, products: list[Any], comparables: int = 0, explain: bool = False) -> dict[str, Any]:
         """Price the products of a request.

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Security
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Security
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from fastapi.security import APIKeyHeader
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -25,6 +25,7 @@ from pricing.serve.model_holder import ModelHolder
 from pricing.serve.observing import Figures, Observed
 from pricing.serve.serve_settings import ServeSettings
 from pricing.serve.served_model import ServedModel
+from pricing.serve.static_page import page_routes
 from pricing.serve.work_pool import Place, WorkPool
 
 LOOK_SECONDS = 1.0
@@ -71,6 +72,7 @@ def create_service(holder: ModelHolder, settings: ServeSettings) -> FastAPI:
         title="Smart Product Pricing", description="Prices products with a trained model.", lifespan=lifespan,
         docs_url=None, redoc_url=None,
     )  # fmt: skip
+    app.include_router(page_routes())
     app.include_router(_open_routes(holder, pool))
     app.include_router(_routes(holder, settings, pool, figures), dependencies=[Security(_key_check(settings))])
     app.add_exception_handler(HTTPException, _refuse)
@@ -100,6 +102,16 @@ def _routes(holder: ModelHolder, settings: ServeSettings, pool: WorkPool, figure
     async def model() -> Response:
         return JSONResponse(holder.current.card)
 
+    @routes.get(
+        "/thumbnail", response_class=Response, summary="A small image of a comparable",
+        responses={200: {"content": {"image/jpeg": {}}}, 404: {"model": Failure, "description": "There is none."}},
+    )  # fmt: skip
+    async def thumbnail(id: Annotated[str, Query(description="A comparable's id.", examples=["t17"])]) -> Response:
+        image = holder.current.thumbnails.get(id)
+        if image is None:
+            raise HTTPException(404, "the model has no thumbnail of this product")
+        return Response(image, media_type="image/jpeg")
+
     @routes.get("/metrics", summary="Figures for Prometheus")
     async def metrics() -> Response:
         return Response(generate_latest(figures.registry), media_type=CONTENT_TYPE_LATEST)
@@ -122,6 +134,7 @@ def _routes(holder: ModelHolder, settings: ServeSettings, pool: WorkPool, figure
     @routes.post(
         "/price/file", responses=_REFUSALS | {200: {"content": {"text/csv": {}, _PARQUET: {}}}},
         response_class=Response, summary="Price a CSV or Parquet file",
+        description="The answer is of the file's own format, or CSV where the header Accept is text/csv.",
         openapi_extra=_body({"text/csv": {"schema": {"type": "string"}, "example": "sample_id,catalog_content\nA1,Tea"},
                              _PARQUET: {"schema": {"type": "string", "format": "binary"}}}),
     )  # fmt: skip
@@ -132,9 +145,11 @@ def _routes(holder: ModelHolder, settings: ServeSettings, pool: WorkPool, figure
             place = opened.enter_context(pool.enter())
             folder = Path(opened.enter_context(TemporaryDirectory(prefix="pricing-")))
             path = await _spooled(request, settings, folder)
-            file = PricedFile(path, holder.current)
+            # who can read CSV alone says so
+            as_parquet = path.suffix == ".parquet" and request.headers.get("accept", "").lower() != "text/csv"
+            file = PricedFile(path, holder.current, as_parquet)
             await place.do(file.check)
-            kind = _PARQUET if path.suffix == ".parquet" else "text/csv; charset=utf-8"
+            kind = _PARQUET if as_parquet else "text/csv; charset=utf-8"
             answer = _StreamedFile(file, place, figures, opened.pop_all(), media_type=kind)
             answer.headers["x-model"] = file.model.name
             return answer

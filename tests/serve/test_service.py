@@ -293,7 +293,7 @@ def test_a_runs_folder_tells_its_holdout(outputs: Path, served_members: None, mo
 
 def test_the_description_has_examples_and_no_outside_page(served: Served) -> None:
     told = served.client.get("/openapi.json").json()
-    assert {"/price", "/price/file", "/model", "/metrics", "/health", "/ready"} == set(told["paths"])
+    assert {"/price", "/price/file", "/model", "/thumbnail", "/metrics", "/health", "/ready"} == set(told["paths"])
     schema = told["paths"]["/price"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     example = schema["examples"][0]
     assert len(ask(served, example["products"], comparables=example["comparables"])["prices"]) == 1
