@@ -106,7 +106,7 @@ def _routes(holder: ModelHolder, settings: ServeSettings, pool: WorkPool, figure
         "/thumbnail", response_class=Response, summary="A small image of a comparable",
         responses={200: {"content": {"image/jpeg": {}}}, 404: {"model": Failure, "description": "There is none."}},
     )  # fmt: skip
-    async def thumbnail(id: Annotated[str, Query(description="A comparable's id.", examples=["t17"])]) -> Response:
+    async def thumbnail(id: Annotated[str, Query(description="A comparable's id.", examples=["t17"])] = "") -> Response:
         image = holder.current.thumbnails.get(id)
         if image is None:
             raise HTTPException(404, "the model has no thumbnail of this product")

@@ -73,6 +73,7 @@ def test_a_product_is_priced_by_keyboard_alone_and_its_text_stays_text(tab: Tab,
     assert tab.text("#status").startswith(f"Price {shown_price(price['price'])}.")
     assert f"Trust {price['trust']}" in tab.text(".trust")
     assert price["reason"] in tab.text(".trust")
+    tab.until("document.querySelector('.why')")
     assert tab.text(".why tbody tr:first-child td:last-child") == shown_price(price["base"])
     largest = price["why"][0]
     line = tab.text(".why tbody tr:nth-child(2)")
@@ -94,8 +95,11 @@ def test_what_a_product_is_compared_with_has_pictures(tab: Tab, served: Served, 
     answer = {"model": served.holder.current.name, "prices": [{**found, "comparables": [
         {"id": pictured, **hostile}, {"id": "none/of these?", **hostile},
     ]}]}  # fmt: skip
-    tab.ask(f"{{ const real = fetch; fetch = (path, ...more) => path === 'price'"
-            f" ? Promise.resolve(new Response({json.dumps(json.dumps(answer))})) : real(path, ...more); }}")  # fmt: skip
+    body = json.dumps(json.dumps(answer))
+    tab.ask(
+        f"{{ const real = fetch, made = async () => new Response({body});"
+        " fetch = (path, ...more) => path === 'price' ? made() : real(path, ...more); }"
+    )
     tab.ask("document.querySelector('textarea').value = 'tea'; document.getElementById('ask').click()")
     tab.until("document.querySelector('.similar img')?.complete && document.querySelectorAll('.picture')[1].innerText")
     assert tab.ask("document.querySelector('.similar img').naturalWidth") == 96
@@ -109,9 +113,11 @@ def test_a_pasted_row_of_a_spreadsheet_fills_the_form(tab: Tab, served: Served) 
     opened(tab, served)
     for pasted, value in (("sample_id\tcatalog_content\nA1\tGreen Tea\n", "Green Tea"),
                           ('{"catalog_content": "Oats"}', "Oats")):  # fmt: skip
-        tab.ask("{ const data = new DataTransfer(); data.setData('text/plain', %s); document.querySelector('textarea')"
-                ".dispatchEvent(new ClipboardEvent('paste', {clipboardData: data, bubbles: true, cancelable: true})); }"
-                % json.dumps(pasted))  # fmt: skip
+        tab.ask(
+            f"{{ const clipboardData = new DataTransfer(); clipboardData.setData('text/plain', {json.dumps(pasted)});"
+            " const paste = new ClipboardEvent('paste', {clipboardData, bubbles: true, cancelable: true});"
+            " document.querySelector('textarea').dispatchEvent(paste); }"
+        )
         assert tab.ask("document.querySelector('textarea').value") == value
 
 

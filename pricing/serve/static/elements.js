@@ -19,6 +19,12 @@ export function mark(className, left, width) {
   return made;
 }
 
+/** A column's name as people write. */
+export function columnWords(name) {
+  const words = name.replaceAll("_", " ").trim();
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
 /**
  * How prices are written: as in the run's files, with its decimals and at least three digits. What is added to a price
  * has as many decimals as the price that it is `like`.

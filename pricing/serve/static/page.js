@@ -1,12 +1,14 @@
 // The page: a form made from the model's card, a place for files, and the answers.
 
-import { count, element } from "./elements.js";
+import { columnWords, count, element } from "./elements.js";
 import { fileInWords, fileView, readPrices } from "./file_view.js";
-import { inWords, priceView } from "./price_view.js";
+import { inWords, priceView, whyView } from "./price_view.js";
 import * as service from "./service.js";
 
 const at = id => document.getElementById(id);
 const HINTS = { title: "name", text: "text", category: "category", number: "number", amount: "amount", image: "link" };
+
+const COMPARABLES = 6;
 
 let card = null;
 let asked = null;
@@ -52,14 +54,9 @@ function fields() {
       if (role === "image") field.inputMode = "url";
       const hint = role === "amount" ? `in ${unit}` : HINTS[role];
       return element("div", { className: "field" },
-        element("label", { htmlFor: id }, said(name), element("span", { className: "soft small" }, hint)), field);
+        element("label", { htmlFor: id }, columnWords(name), element("span", { className: "soft small" }, hint)), field);
     });
   });
-}
-
-function said(column) {
-  const words = column.replaceAll("_", " ").trim();
-  return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
 const inputs = () => [...at("fields").querySelectorAll("input, textarea")];
@@ -123,9 +120,22 @@ function fail(error) {
 }
 
 async function pricedProduct(signal) {
-  const found = await service.price(product(), card.offers, signal), price = found.prices[0];
+  const typed = product(), comparables = card.offers.includes("comparables") ? COMPARABLES : 0;
+  const found = await service.price(typed, { comparables }, signal), price = found.prices[0];
   if (price.error) throw new service.Refusal(`This product has no price: ${price.error}.`, 200);
-  return [inWords(price, card), priceView(price, card), found.model];
+  const reasons = element("div", { id: "reasons" });
+  if (card.offers.includes("explain")) explain(typed, reasons, signal);
+  return [inWords(price, card), priceView(price, card, reasons), found.model];
+}
+
+async function explain(typed, place, signal) {
+  place.append(element("p", { className: "soft" }, "Working out why…"));
+  try {
+    const [price] = (await service.price(typed, { explain: true }, signal)).prices;
+    place.replaceChildren(...whyView(price, card));
+  } catch (error) {
+    if (error.name !== "AbortError") place.replaceChildren(element("p", { className: "failure" }, error.message));
+  }
 }
 
 async function pricedFile(file, signal) {

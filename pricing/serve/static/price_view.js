@@ -1,6 +1,6 @@
 // One product's price: interval, trust, what it is made of, what it was compared with.
 
-import { DOWN, UP, element, mark, percent, priceWriter, signOf } from "./elements.js";
+import { DOWN, UP, columnWords, element, mark, percent, priceWriter, signOf } from "./elements.js";
 import { thumbnail } from "./service.js";
 
 const MOST_ITEMS = 10;
@@ -18,12 +18,11 @@ export function inWords(price, card) {
     + `${money(price.high_80, UP)}. Trust ${price.trust}.`;
 }
 
-export function priceView(price, card) {
+/** What is there at once; `reasons` is the place of `whyView`, which takes longer. */
+export function priceView(price, card, reasons) {
   const money = priceWriter(card);
-  const parts = [headline(price, money), trust(price)];
-  if (price.why) parts.push(...why(price, money));
-  if (price.comparables?.length) parts.push(...comparables(price.comparables, card, money));
-  return parts;
+  const similar = price.comparables?.length ? comparables(price.comparables, card, money) : [];
+  return [headline(price, money), trust(price), reasons, ...similar];
 }
 
 function headline(price, money) {
@@ -60,14 +59,16 @@ function shortened(all) {
   return [...all.slice(0, MOST_ITEMS), last];
 }
 
-function why(price, money) {
-  const items = shortened(price.why);
+export function whyView(price, card) {
+  const money = priceWriter(card);
+  const items = shortened(price.why), columns = Object.values(card.columns).flat();
   const most = Math.max(...items.map(one => Math.abs(one.log_contribution)), 1e-9);
   const head = (text, more) => element("th", { scope: "col", ...more }, text);
   const line = one => {
     const up = one.log_contribution >= 0;
     return element("tr", {},
-      element("th", { scope: "row", className: "words" }, one.item),
+      element("th", { scope: "row", className: "words" },
+        columns.includes(one.item) ? columnWords(one.item) : one.item),
       element("td", { className: "bar", "aria-hidden": "true" },
         element("span", {}, mark(up ? "up" : "down", null, 50 * Math.abs(one.log_contribution) / most))),
       element("td", {}, percent(one.percent)),

@@ -36,13 +36,9 @@ export async function card() {
   return (await ask("model")).json();
 }
 
-/** One product's price, with what it is made of and what it was compared with as far as the model can tell. */
-export async function price(product, offers, signal) {
-  const body = JSON.stringify({
-    products: [product],
-    comparables: offers.includes("comparables") ? 6 : 0,
-    explain: offers.includes("explain"),
-  });
+/** One product's price; `more` asks for comparables and explanation, as POST /price has them. */
+export async function price(product, more, signal) {
+  const body = JSON.stringify({ products: [product], ...more });
   const headers = { "Content-Type": "application/json" };
   return (await ask("price", { method: "POST", headers, body, signal })).json();
 }
