@@ -33,6 +33,14 @@ def test_what_a_wheel_is_told_to_carry_is_there() -> None:
         assert "py.typed" in declared[package]
 
 
+def test_every_file_that_is_no_module_is_carried() -> None:
+    """The page's scripts, the report's template, vocabularies: an installed version lacks what is not declared."""
+    carried = {path for pattern in PROJECT["tool"]["setuptools"]["package-data"]["pricing"]
+               for path in (ROOT / "pricing").glob(pattern)}  # fmt: skip
+    there = {path for path in (ROOT / "pricing").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert there == carried
+
+
 def test_the_constraints_pin_every_dependency_within_its_range() -> None:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}

@@ -19,7 +19,8 @@ from pricing.run.finish import finish_run
 from pricing.run.model import RunModel
 from pricing.run.model_folder import read_model_record
 from pricing.run.stage_records import describe_networks
-from tests.run.small_run import MEMBERS, SmallRun
+from pricing.run.thumbnails import THUMBNAILS
+from tests.run.small_run import MEMBERS, REPORT, SmallRun
 
 RECORD = {
     "inputs": {"train": "train.csv", "test": "test.csv"}, "networks": {},
@@ -182,11 +183,14 @@ def test_a_run_without_test_file_and_images(small_run: SmallRun, tmp_path: Path)
     assert not [*out.glob("submission*")]
     assert not (out / "missing_images.csv").exists()
     assert not (out / "evaluation" / "images").exists()
+    assert not (out / "model" / THUMBNAILS).exists()
     assert pl.read_parquet(out / "evaluation" / "products.parquet")["image"].null_count() == 110
     # a file of which every row was left out is a file all the same
     summary["test"]["rejected"] = 3
     (inputs["catalogue"] / "summary.json").write_text(json.dumps(summary))
-    out = small_run.write(tmp_path / "rejected", **{**inputs, "images": None})
+    report = REPORT.model_copy(update={"thumbnails": False})
+    out = small_run.write(tmp_path / "rejected", **{**inputs, "report": report})
+    assert not (out / "model" / THUMBNAILS).exists()
     assert (out / "submission.csv").read_text() == "sample_id,predicted_price\n"
     assert not (out / "submission_trust.csv").exists()
 

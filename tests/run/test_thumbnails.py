@@ -11,7 +11,7 @@ from PIL import Image
 from pricing.catalogue.split import LABELLED
 from pricing.errors import ArtifactError
 from pricing.run.thumbnails import THUMBNAILS, Thumbnails, small_jpeg
-from tests.run.small_run import REPORT, SmallRun
+from tests.run.small_run import SmallRun
 
 
 def test_labelled_products_with_an_image_have_one(small_run: SmallRun, outputs: Path) -> None:
@@ -28,12 +28,6 @@ def test_labelled_products_with_an_image_have_one(small_run: SmallRun, outputs: 
         shade = opened.convert("RGB").getpixel((48, 24))
     assert isinstance(shade, tuple)
     assert all(abs(one - other) < 8 for one, other in zip(shade, (90, 120, 30), strict=True))
-
-
-def test_none_are_kept_where_nobody_wants_them(small_run: SmallRun, tmp_path: Path) -> None:
-    model = small_run.write(tmp_path / "off", report=REPORT.model_copy(update={"thumbnails": False})) / "model"
-    assert not (model / THUMBNAILS).exists()
-    assert Thumbnails.load(model).places == {}
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
@@ -63,3 +57,7 @@ def test_damaged_thumbnails_are_named(outputs: Path, tmp_path: Path, damage: str
         pl.DataFrame({"sample_id": ["a"], "image": [b"x"]}).write_ipc(path, compression="uncompressed")
     with pytest.raises(ArtifactError, match=r"thumbnails.arrow: is damaged"):
         Thumbnails.load(tmp_path)
+
+
+def test_a_model_without_thumbnails_has_none(tmp_path: Path) -> None:
+    assert Thumbnails.load(tmp_path).get("a") is None

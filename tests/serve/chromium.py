@@ -102,6 +102,15 @@ class Tab:
         node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
         self.call("DOM.setFileInputFiles", files=[str(file)], nodeId=node)
 
+    def download(self, selector: str, folder: Path, name: str) -> bytes:
+        """Click on what offers a file, and return what is saved."""
+        self.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+        self.ask(f"document.querySelector({json.dumps(selector)}).click()")
+        # it gets its name when it is whole
+        while not (folder / name).exists():
+            self.ask("new Promise(done => setTimeout(done, 16))")
+        return (folder / name).read_bytes()
+
     def shoot(self, path: Path) -> None:
         """Write a picture of the whole page."""
         shot = self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"]

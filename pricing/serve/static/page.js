@@ -33,9 +33,9 @@ function showCard(found) {
   const { error, learnt_from: learnt } = card;
   const typical = error.mdape === null || error.mdape === undefined
     ? `its SMAPE is ${error.smape.toFixed(1)} %` : `half of its prices are within ${error.mdape.toFixed(0)} % of the true one`;
-  const judged = error.of === "holdout" ? `on ${count(error.rows)} that it never saw` : "on products that it had not seen";
+  const judged = error.of === "holdout" ? `On ${count(error.rows)} that it never saw` : "On products that it had not seen";
   at("card").textContent = `The model learnt from ${count(learnt.rows)} products${learnt.file ? ` of ${learnt.file}` : ""} `
-    + `until ${card.trained.slice(0, 10)}; ${judged}, ${typical}.`;
+    + `(${card.trained.slice(0, 10)}). ${judged}, ${typical}.`;
   at("no-images").hidden = card.images !== "not fetched";
   at("asking").hidden = false;
   if (before !== JSON.stringify(card.columns)) at("fields").replaceChildren(...fields());
@@ -52,9 +52,10 @@ function fields() {
       const field = element(role === "text" ? "textarea" : "input", { id, name });
       if (role === "number" || role === "amount") field.inputMode = "decimal";
       if (role === "image") field.inputMode = "url";
-      const hint = role === "amount" ? `in ${unit}` : HINTS[role];
+      const words = columnWords(name), hint = role === "amount" ? `in ${unit}` : HINTS[role];
       return element("div", { className: "field" },
-        element("label", { htmlFor: id }, columnWords(name), element("span", { className: "soft small" }, hint)), field);
+        element("label", { htmlFor: id }, words,
+          ...(hint === words.toLowerCase() ? [] : [element("span", { className: "soft small" }, hint)])), field);
     });
   });
 }
@@ -170,6 +171,11 @@ at("fields").addEventListener("paste", event => {
   event.preventDefault();
   for (const input of inputs()) if (input.name in found) input.value = found[input.name] ?? "";
   say("Filled in what was pasted.");
+});
+
+// the same file once more, changed meanwhile
+at("file").addEventListener("click", () => {
+  at("file").value = "";
 });
 
 at("file").addEventListener("change", () => {
