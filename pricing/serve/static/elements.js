@@ -19,8 +19,8 @@ export function mark(className, left, width) {
   return made;
 }
 
-/** A column's name as people write. */
-export function columnWords(name) {
+/** The name of a column or an item as people write. */
+export function inPeoplesWords(name) {
   const words = name.replaceAll("_", " ").trim();
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
@@ -48,8 +48,10 @@ export const count = value => whole.format(value);
 
 export function percent(value) {
   const text = (Math.abs(value) < 9.95 ? tenth : whole).format(Math.abs(value));
-  return `${signOf(value, Number(text) === 0)}${text} %`;
+  return signed(value, `${text} %`);
 }
 
-/** "+" or "−", a minus as long as a plus; none of nothing. */
-export const signOf = (value, nothing = value === 0) => nothing ? "" : value > 0 ? "+" : "\u2212";
+/** The text of a value's size behind its sign, a minus as long as a plus; what is written as nothing has none. */
+export function signed(value, text) {
+  return /[1-9]/.test(text) ? `${value > 0 ? "+" : "\u2212"}${text}` : text;
+}

@@ -1,6 +1,6 @@
 // The page: a form made from the model's card, a place for files, and the answers.
 
-import { columnWords, count, element } from "./elements.js";
+import { count, element, inPeoplesWords } from "./elements.js";
 import { fileInWords, fileView, readPrices } from "./file_view.js";
 import { inWords, priceView, whyView } from "./price_view.js";
 import * as service from "./service.js";
@@ -52,7 +52,7 @@ function fields() {
       const field = element(role === "text" ? "textarea" : "input", { id, name });
       if (role === "number" || role === "amount") field.inputMode = "decimal";
       if (role === "image") field.inputMode = "url";
-      const words = columnWords(name), hint = role === "amount" ? `in ${unit}` : HINTS[role];
+      const words = inPeoplesWords(name), hint = role === "amount" ? `in ${unit}` : HINTS[role];
       return element("div", { className: "field" },
         element("label", { htmlFor: id }, words,
           ...(hint === words.toLowerCase() ? [] : [element("span", { className: "soft small" }, hint)])), field);

@@ -1,6 +1,6 @@
 // One product's price: interval, trust, what it is made of, what it was compared with.
 
-import { DOWN, UP, columnWords, element, mark, percent, priceWriter, signOf } from "./elements.js";
+import { DOWN, UP, element, inPeoplesWords, mark, percent, priceWriter, signed } from "./elements.js";
 import { thumbnail } from "./service.js";
 
 const MOST_ITEMS = 10;
@@ -61,18 +61,17 @@ function shortened(all) {
 
 export function whyView(price, card) {
   const money = priceWriter(card);
-  const items = shortened(price.why), columns = Object.values(card.columns).flat();
+  const items = shortened(price.why);
   const most = Math.max(...items.map(one => Math.abs(one.log_contribution)), 1e-9);
   const head = (text, more) => element("th", { scope: "col", ...more }, text);
   const line = one => {
     const up = one.log_contribution >= 0;
     return element("tr", {},
-      element("th", { scope: "row", className: "words" },
-        columns.includes(one.item) ? columnWords(one.item) : one.item),
+      element("th", { scope: "row", className: "words" }, inPeoplesWords(one.item)),
       element("td", { className: "bar", "aria-hidden": "true" },
         element("span", {}, mark(up ? "up" : "down", null, 50 * Math.abs(one.log_contribution) / most))),
       element("td", {}, percent(one.percent)),
-      element("td", {}, `${signOf(one.money)}${money(Math.abs(one.money), { like: price.price })}`));
+      element("td", {}, signed(one.money, money(Math.abs(one.money), { like: price.price }))));
   };
   const total = (words, value, className) => element("tr", { className },
     element("th", { scope: "row", className: "words" }, words), element("td", { "aria-hidden": "true" }),
