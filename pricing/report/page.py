@@ -1,13 +1,16 @@
 """report.html: one self-contained file about a run, for the analyst who has to trust its prices.
 
+First which prices look wrong and how far off prices are, then why, then where they err, then how they were made.
 Nothing in it points outside: styles and images are inlined. One script of its own, which holds nothing of the
-catalogue, sorts and searches the price audit; without scripts the table is there as it was written. All text from the
-catalogue passes jinja2's autoescape.
+catalogue, sorts and searches tables; without scripts they are there as they were written. All text from the catalogue
+passes jinja2's autoescape.
 """
 
 import logging
+import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,13 +22,17 @@ import polars as pl
 
 from pricing.config.ensemble import ReportConfig
 from pricing.errors import InputError
-from pricing.metrics.price_metrics import calculate_metrics_by_quantile, evaluate_predictions
+from pricing.metrics.price_metrics import evaluate_predictions
 from pricing.metrics.rounding import shown_price
-from pricing.metrics.segments import SEGMENTS
 from pricing.report.audited_products import audited_products
 from pricing.report.findings import data_findings
+from pricing.report.group_errors import FEWEST, errors_by_price, errors_by_segment, regresses_to_the_mean
 from pricing.report.leaderboard import latest_words, model_rows
+from pricing.report.plot_figures import plot_figures
+from pricing.report.plot_style import in_words
 from pricing.report.plots import mean_importance
+from pricing.report.price_reasons import price_drivers
+from pricing.report.record_lines import catalogue_lines, nested_lines
 from pricing.report.run_folder import RunFolder, read_run_folder
 from pricing.report.run_losses import run_losses
 from pricing.report.run_plots import draw_plots
@@ -40,8 +47,6 @@ PAGE_WORDS: dict[str, dict[str, str]] = tomllib.loads(
     (resources.files("pricing.report") / "templates" / "words.toml").read_text(encoding="utf-8")
 )
 """What the page says of plots and counts; the file's comments say of which."""
-
-_QUANTILES = {"q000": "minimum", "q050": "median", "q100": "maximum", "mean": "mean"}
 
 
 def rebuild_report(run_dir: Path) -> Path:
@@ -99,57 +104,66 @@ def build_page(run_dir: Path, config: ReportConfig, plots: Path) -> None:
         There is no metrics.json, or a file that is there is damaged.
     """
     folder = read_run_folder(run_dir)
-    rows = folder.judged
-    context = {
-        "metrics": folder.metrics,
-        "run": folder.run,
-        "part": folder.part,
-        "latest": latest_words(folder.metrics),
-        "losses": run_losses(folder.run),
-        "models": _models(folder.metrics),
-        "scores": _scores(rows),
-        "quantiles": _quantiles(rows),
-        "segments": folder.segments(),
-        "segment_names": SEGMENTS,
-        "audited": audited_products(folder, PAGE_WORDS["causes"]),
-        "worst": worst_products(folder, rows, config.worst),
-        "plots": _inlined(plots),
-        "findings": data_findings(
-            folder.run.get("catalogue") or {},
-            _products(folder),
-            _prices(folder),
-            folder.decimals,
-            folder.sign,
-            (folder.run.get("inputs") or {}).get("train") or "FILE",
-            _roles(folder).get("amount"),
-        ),
-        "drivers": _drivers(folder.importance),
-        "searches": read_searches(run_dir / "evaluation"),
-        "catalogue": _catalogue(folder.run.get("catalogue") or {}),
-        "failed": sorted(
-            (folder.run.get("images") or {}).get("failed", {}).items(), key=lambda item: (-item[1], item[0])
-        ),
-        "timeline": timeline(folder.run.get("stages", [])),
-        "settings": _lines(folder.run.get("config", {})),
-        "networks": _lines(folder.run.get("networks", {})),
-        "versions": _lines(folder.run.get("versions", {})),
-    }
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.PackageLoader("pricing.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.filters["signed"] = _signed
-    environment.filters["bias_words"] = _bias_words
-    environment.filters["figure"] = lambda value, digits=2: "–" if value is None else f"{value:,.{digits}f}"
-    environment.filters["price"] = lambda value: shown_price(value, folder.decimals, folder.sign)
-    environment.filters["weight"] = lambda value: f"{value:.2f}".replace("-0.00", "0.00")
-    environment.filters["thumbnail"] = thumbnail
-    templates = resources.files("pricing.report") / "templates"
-    context["audit_script"] = (templates / "audit.js").read_text(encoding="utf-8")
-    html = environment.from_string((templates / "report.html.j2").read_text(encoding="utf-8")).render(context)
+    price = partial(shown_price, decimals=folder.decimals, sign=folder.sign)
+    environment.filters |= {
+        "signed": _signed, "bias_words": _bias_words, "thumbnail": thumbnail, "words": in_words, "price": price,
+        "figure": lambda value, digits=2: "–" if value is None else f"{value:,.{digits}f}",
+        "weight": lambda value: f"{value:.2f}".replace("-0.00", "0.00"),
+        "money": partial(_money, decimals=folder.decimals, sign=folder.sign),
+        "added": partial(_added, least=folder.decimals, sign=folder.sign),
+    }  # fmt: skip
+    html = environment.get_template("report.html.j2").render(_context(folder, config, plots, price))
     temporary = run_dir / ".report.html.part"
     temporary.write_text(html, encoding="utf-8")
     temporary.replace(run_dir / "report.html")
     logger.info("report: %s (%.1f MB)", run_dir / "report.html", len(html) / 1e6)
+
+
+def _context(folder: RunFolder, config: ReportConfig, plots: Path, price: Callable[[float], str]) -> dict[str, Any]:
+    """Whatever the template shows."""
+    rows, run, catalogue = folder.judged, folder.run, folder.run.get("catalogue") or {}
+    worst = worst_products(folder, rows, config.worst)
+    amounts, train = _roles(folder).get("amount"), (run.get("inputs") or {}).get("train") or "FILE"
+    failed = (run.get("images") or {}).get("failed", {}).items()
+    listed = errors_by_price(rows, "price")
+    return {
+        "metrics": folder.metrics,
+        "run": run,
+        "part": folder.part,
+        "latest": latest_words(folder.metrics),
+        "losses": run_losses(run, _failure),
+        "audited": audited_products(folder, PAGE_WORDS["causes"]),
+        "models": _models(folder.metrics),
+        "scores": _scores(rows),
+        "drivers": {kind: price_drivers(folder, kind) for kind in ("family", "column")},
+        "worst": worst,
+        "by_listed": listed,
+        "by_predicted": errors_by_price(rows, "stack"),
+        "regresses": regresses_to_the_mean(listed),
+        "segments": errors_by_segment(folder),
+        "fewest": FEWEST,
+        "plots": _inlined(plots, plot_figures(folder, worst, price)),
+        "findings": data_findings(
+            catalogue, _products(folder), _prices(folder), folder.decimals, folder.sign, train, amounts
+        ),
+        "importance": [] if folder.importance is None else mean_importance(folder.importance).head(10).to_dicts(),
+        "searches": read_searches(folder.path / "evaluation"),
+        "catalogue": catalogue_lines(catalogue, PAGE_WORDS["counts"]),
+        "failed": [(_failure(reason), n) for reason, n in sorted(failed, key=lambda item: (-item[1], item[0]))],
+        "timeline": timeline(run.get("stages", [])),
+        "choices": PAGE_WORDS["choices"],
+        "steps": PAGE_WORDS["steps"],
+        "settings": nested_lines(run.get("config", {})),
+        "networks": nested_lines(run.get("networks", {})),
+        "versions": nested_lines(run.get("versions", {})),
+    }
 
 
 def _models(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -167,6 +181,24 @@ def _signed(value: float) -> str:
     """A figure with its sign, ``0.0`` without one."""
     shown = f"{value:+.1f}"
     return "0.0" if float(shown) == 0 else shown
+
+
+def _money(amount: float, decimals: int, sign: str) -> str:
+    """An error or a difference in money, with two digits at least."""
+    digits = 1 - math.floor(math.log10(amount)) if amount > 0 else 0
+    return f"{sign}{amount:,.{max(decimals, digits)}f}"
+
+
+def _added(money: float, decimals: int, least: int, sign: str) -> str:
+    """What an item adds to a price, with its sign; a zero has none."""
+    shown = f"{abs(money):,.{max(decimals, least)}f}"
+    return f"{'' if not float(shown.replace(',', '')) else '+' if money > 0 else '−'}{sign}{shown}"
+
+
+def _failure(reason: str) -> str:
+    """Why an image failed, in words."""
+    status = reason.removeprefix("http_")
+    return PAGE_WORDS["failures"].get(reason, f"the server answered {status}" if status != reason else in_words(reason))
 
 
 def _bias_words(bias: float) -> str:
@@ -196,57 +228,17 @@ def _prices(folder: RunFolder) -> pl.DataFrame | None:
 
 
 def _scores(rows: pl.DataFrame | None) -> dict[str, float] | None:
-    return None if rows is None else evaluate_predictions(rows["price"].to_numpy(), rows["stack"].to_numpy())
-
-
-def _quantiles(rows: pl.DataFrame | None) -> list[dict[str, float]]:
+    """All metrics, and the error in money that half of the prices stay within."""
     if rows is None:
-        return []
-    return calculate_metrics_by_quantile(rows["price"].to_numpy(), rows["stack"].to_numpy(), n_quantiles=5)
+        return None
+    listed, predicted = (rows[name].cast(pl.Float64).to_numpy() for name in ("price", "stack"))
+    return {**evaluate_predictions(listed, predicted), "middle": float(np.median(np.abs(predicted - listed)))}
 
 
-def _inlined(plots: Path) -> dict[str, dict[str, str]]:
-    """Every plot of the page as a data URI, with its caption."""
+def _inlined(plots: Path, figures: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Every plot of the page as a data URI, with its caption and what stands for it in words."""
     return {
-        path.stem: {"data": data_uri(path.read_bytes(), "png"), "caption": PAGE_WORDS["captions"][path.stem]}
+        path.stem: {"data": data_uri(path.read_bytes(), "png"), "caption": PAGE_WORDS["captions"][path.stem],
+                    "figures": figures.get(path.stem, "")}
         for path in sorted(plots.glob("*.png"))
-    }
-
-
-def _drivers(importance: pl.DataFrame | None) -> list[dict[str, Any]]:
-    if importance is None:
-        return []
-    return mean_importance(importance).head(10).to_dicts()
-
-
-def _catalogue(summary: Mapping[str, Any]) -> dict[str, list[tuple[Any, ...]]]:
-    """The catalogue's counts of train and test, quantiles of the prices, and whatever else is known, as lines."""
-    words = PAGE_WORDS["counts"]
-    parts = [part if isinstance(part, Mapping) else {} for part in (summary.get("train"), summary.get("test"))]
-    keys = [key for key in dict.fromkeys([*words, *parts[0], *parts[1]]) if any(_is_count(p.get(key)) for p in parts)]
-    shown = [[f"{part[key]:,}" if _is_count(part.get(key)) else "" for part in parts] for key in keys]
-    counts = [(words.get(key, key.replace("_", " ")), *cells) for key, cells in zip(keys, shown, strict=True)]
-    prices = summary.get("price") or {}
-    ordered = sorted(prices, key=lambda key: (key == "mean", key))
-    quantiles = [(_QUANTILES.get(key, f"{key[1:].lstrip('0')} % cost less"), float(prices[key])) for key in ordered]
-    # ids in both are a finding where there are any
-    other = {key: value for key, value in summary.items() if key not in ("train", "test", "price", "ids_in_both")}
-    return {"counts": counts, "prices": quantiles, "other": _lines(other)}
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _lines(tree: Any, prefix: str = "") -> list[tuple[str, str]]:
-    """A nested record as lines of full key and value."""
-    if isinstance(tree, Mapping) and tree:
-        return [
-            line for key, value in tree.items() for line in _lines(value, f"{prefix}.{key}" if prefix else str(key))
-        ]
-    if isinstance(tree, (list, tuple)):
-        shown = ", ".join(str(item) for item in tree[:12]) + (" …" if len(tree) > 12 else "")
-        return [(prefix, shown or "none")] if prefix else []
-    if isinstance(tree, float) and np.isfinite(tree):
-        return [(prefix, f"{tree:.6g}")]
-    return [(prefix, str(tree))] if prefix else []
+    }  # fmt: skip

@@ -5,6 +5,7 @@ Prices are on log axes throughout: a factor of two is the same length everywhere
 """
 
 from collections.abc import Mapping
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,12 @@ from pricing.metrics.price_metrics import smape_per_row
 from pricing.metrics.smape import Floats
 from pricing.report.plot_style import (
     BLUE,
+    COUNTS,
     GREY,
     RED,
     SKY,
     in_currency,
+    in_words,
     line_style,
     name_axis,
     new_figure,
@@ -32,7 +35,7 @@ _METRICS = {"smape": "SMAPE, %", "mae": "mean absolute log error", "rmse": "root
 
 
 def plot_predictions(
-    price: Floats, predicted: Floats, *, title: str = "Stack on the hold-out", sign: str = ""
+    price: Floats, predicted: Floats, *, title: str = "Prices of the hold-out", sign: str = ""
 ) -> Figure:
     """Predicted against listed price, and their ratio against the predicted price.
 
@@ -43,22 +46,22 @@ def plot_predictions(
     sign : str
         The currency's sign, for the axes.
     """
-    figure, (left, right) = new_figure(9.5, 4.4, columns=2)
+    figure, (left, right) = new_figure(5.6, 8.0, rows=2)
     low, high = float(min(price.min(), predicted.min())) * 0.9, float(max(price.max(), predicted.max())) * 1.1
     many = len(price) > 2000
     error = np.log(predicted / price)
     limit = max(0.5, float(np.quantile(np.abs(error), 0.995)) * 1.1)
     if many:
         # one hexagon is one product at least; the colour scale is logarithmic, as a few cells hold most of them
-        left.hexbin(price, predicted, xscale="log", yscale="log", gridsize=55, bins="log", cmap="cividis", mincnt=1)
+        left.hexbin(price, predicted, xscale="log", yscale="log", gridsize=55, bins="log", cmap=COUNTS, mincnt=1)
         shades = right.hexbin(
-            predicted, np.clip(error, -limit, limit), xscale="log", gridsize=55, bins="log", cmap="cividis", mincnt=1
+            predicted, np.clip(error, -limit, limit), xscale="log", gridsize=55, bins="log", cmap=COUNTS, mincnt=1
         )
         figure.colorbar(shades, ax=right, label="products")
     else:
         size = 14 if len(price) < 500 else 8
-        left.scatter(price, predicted, s=size, color=BLUE, alpha=0.45, linewidths=0)
-        right.scatter(predicted, np.clip(error, -limit, limit), s=size, color=BLUE, alpha=0.45, linewidths=0)
+        left.scatter(price, predicted, s=size, color=BLUE, alpha=0.7, linewidths=0)
+        right.scatter(predicted, np.clip(error, -limit, limit), s=size, color=BLUE, alpha=0.7, linewidths=0)
     line = np.array([low, high])
     left.plot(line, line, color="black", linewidth=1, label="exact")
     left.plot(line, 2 * line, color=RED, linewidth=1, linestyle="--", label="twice, half")
@@ -88,7 +91,7 @@ def plot_error_distribution(price: Floats, predictions: Mapping[str, Floats]) ->
     predictions : mapping of str to ndarray of shape (n,)
         Predicted prices; the one called ``stack`` (else the last one) gets the histogram.
     """
-    figure, (left, right) = new_figure(9.5, 4.2, columns=2)
+    figure, (left, right) = new_figure(5.6, 7.2, rows=2)
     main = "stack" if "stack" in predictions else list(predictions)[-1]
     error = np.log(predictions[main] / price)
     limit = max(0.3, float(np.quantile(np.abs(error), 0.99)))
@@ -105,7 +108,7 @@ def plot_error_distribution(price: Floats, predictions: Mapping[str, Floats]) ->
     ranked = np.arange(1, len(price) + 1) / len(price) * 100
     for number, (name, values) in enumerate(predictions.items()):
         relative = np.sort(np.abs(values - price) / price) * 100
-        right.plot(relative, ranked, label=name, **line_style(number, name == main))
+        right.plot(relative, ranked, label=in_words(name), **line_style(number, name == main))
     right.set(
         xlim=(0, 100), ylim=(0, 100), xlabel="absolute error, % of the listed price", ylabel="products within it, %"
     )
@@ -125,9 +128,9 @@ def plot_error_by_price(price: Floats, predictions: Mapping[str, Floats], sign: 
     sign : str
         The currency's sign, for the axes.
     """
-    # ten parts of equal size, fewer where a part would have less than ten products
-    bins = max(2, min(10, len(price) // 10))
-    figure, (left, right) = new_figure(9.5, 4.2, columns=2)
+    # ten parts of equal size, fewer where a part would have less than twenty products
+    bins = max(2, min(10, len(price) // 20))
+    figure, (left, right) = new_figure(5.6, 7.2, rows=2)
     edges = np.quantile(price, np.linspace(0, 1, bins + 1)[1:-1])
     part = np.searchsorted(edges, price, side="left")
     parts = np.unique(part)
@@ -135,8 +138,8 @@ def plot_error_by_price(price: Floats, predictions: Mapping[str, Floats], sign: 
     for number, (name, values) in enumerate(predictions.items()):
         rows, bias = smape_per_row(price, values), 100 * (values / price - 1)
         style = line_style(number, name == "stack")
-        left.plot(centres, [rows[part == p].mean() for p in parts], label=name, **style)
-        right.plot(centres, [np.median(bias[part == p]) for p in parts], label=name, **style)
+        left.plot(centres, [rows[part == p].mean() for p in parts], label=in_words(name), **style)
+        right.plot(centres, [np.median(bias[part == p]) for p in parts], label=in_words(name), **style)
     right.axhline(0, color="black", linewidth=0.8)
     for axis, label in ((left, "SMAPE, %"), (right, "median error of the predictions, %")):
         axis.set(xscale="log", xlabel=in_currency("listed price (median of the part)", sign), ylabel=label)
@@ -163,7 +166,7 @@ def plot_calibration(price: Floats, predicted: Floats, sign: str = "") -> Figure
     parts = np.unique(part)
     x = np.array([np.median(predicted[part == p]) for p in parts])
     low, middle, high = (np.array([np.quantile(price[part == p], q) for p in parts]) for q in (0.25, 0.5, 0.75))
-    axis.vlines(x, low, high, color=SKY, linewidth=5, alpha=0.6, label="middle half of the listed prices")
+    axis.vlines(x, low, high, color=SKY, linewidth=5, label="middle half of the listed prices")
     axis.plot(x, middle, "o-", color=BLUE, markersize=5, label="median of the listed prices")
     line = np.array([min(x.min(), low.min()), max(x.max(), high.max())])
     axis.plot(line, line, color="black", linewidth=1, label="well calibrated")
@@ -176,29 +179,35 @@ def plot_calibration(price: Floats, predicted: Floats, sign: str = "") -> Figure
 
 
 def plot_importance(importance: pl.DataFrame) -> Figure:
-    """What drives prices: mean gain share over members and folds of the most important features.
+    """What the trees use: mean gain share over members and folds of the most important features.
 
     Parameters
     ----------
     importance : DataFrame
         ``member``, ``feature``, ``importance``, ``words``; shares are taken within each member.
     """
-    shares = mean_importance(importance).head(20).reverse()
-    figure, (axis,) = new_figure(7.0, max(2.2, 0.27 * len(shares) + 0.9))
-    axis.barh(shares["feature"].to_list(), (100 * shares["share"]).to_list(), color=BLUE)
+    shares = mean_importance(importance).head(15).reverse()
+    figure, (axis,) = new_figure(6.4, max(2.2, 0.4 * len(shares) + 0.9))
+    place = np.arange(len(shares))
+    axis.barh(place, (100 * shares["share"]).to_list(), color=BLUE)
+    axis.set_yticks(place, [fill(words, 38, max_lines=2) for words in shares["words"]], fontsize=8)
     axis.set(xlabel="share of the gain, %")
     axis.grid(visible=False, axis="y")
-    name_axis(axis, "What drives the trees' prices")
+    name_axis(axis, "What the trees use")
     return figure
 
 
 def mean_importance(importance: pl.DataFrame) -> pl.DataFrame:
-    """``feature``, ``words`` and ``share`` (sum 1), largest first; every member counts the same."""
+    """``feature``, ``words`` and ``share`` (sum 1), largest first; every member counts the same.
+
+    A feature without words is its own.
+    """
     members = importance.group_by("member", "feature", "words").agg(pl.col("importance").sum())
     total = pl.col("importance").sum().over("member")
     shares = members.with_columns(share=pl.when(total > 0).then(pl.col("importance") / total).otherwise(0.0))
     count = max(1, shares["member"].n_unique())
-    found = shares.group_by("feature", "words").agg(pl.col("share").sum() / count)
+    words = pl.when(pl.col("words") == "").then("feature").otherwise("words")
+    found = shares.group_by("feature", words.alias("words")).agg(pl.col("share").sum() / count)
     return found.sort("share", "feature", descending=[True, False])
 
 
@@ -206,13 +215,13 @@ def plot_weights(weights: Mapping[str, float]) -> Figure:
     """Weights as bars, largest on top; negative ones are what a linear stack takes back."""
     ordered = sorted(weights.items(), key=lambda item: item[1])
     figure, (axis,) = new_figure(6.0, max(1.8, 0.34 * len(ordered) + 0.9))
-    names, values = [name for name, _ in ordered], [value for _, value in ordered]
+    names, values = [in_words(name) for name, _ in ordered], [value for _, value in ordered]
     bars = axis.barh(names, values, color=[BLUE if value >= 0 else RED for value in values])
     axis.bar_label(bars, fmt="%.2f", padding=3, fontsize=9)
     axis.axvline(0, color="black", linewidth=0.8)
     axis.margins(x=0.12)
     axis.grid(visible=False, axis="y")
-    name_axis(axis, "Weights of the members")
+    name_axis(axis, "Weights of the models")
     return figure
 
 
@@ -226,9 +235,9 @@ def plot_training_curves(curves: pl.DataFrame) -> Figure:
         training lines dashed and grey.
     """
     panels = curves.select("member", "metric").unique(maintain_order=False).sort("member", "metric").rows()
-    columns = min(3, max(1, len(panels)))
+    columns = min(2, max(1, len(panels)))
     rows = max(1, -(-len(panels) // columns))
-    figure, axes = new_figure(3.6 * columns + 0.6, 2.7 * rows + 0.2, columns=columns, rows=rows)
+    figure, axes = new_figure(3.0 * columns + 0.4, 2.5 * rows + 0.2, columns=columns, rows=rows)
     for axis, (member, metric) in zip(axes, panels, strict=False):
         chosen = curves.filter((pl.col("member") == member) & (pl.col("metric") == metric))
         lines = chosen.sort("round").partition_by("split", "fold", as_dict=True)
@@ -237,7 +246,7 @@ def plot_training_curves(curves: pl.DataFrame) -> Figure:
         for (split, _), line in sorted(lines.items(), key=lambda item: (str(item[0][0]), str(item[0][1]))):
             training = str(split).startswith("train")
             # several networks of a fold are valid_0, valid_1
-            name = str(split).split("_")[0]
+            name = "training rows" if training else "validation rows"
             few = few and len(line) < 30
             axis.plot(
                 line["round"], line["value"], color=GREY if training else BLUE, alpha=0.8, linewidth=1.2,
@@ -245,9 +254,9 @@ def plot_training_curves(curves: pl.DataFrame) -> Figure:
                 label=name if name not in named else None,
             )  # fmt: skip
             named.add(name)
-        axis.set(xlabel="epoch" if few else "round", ylabel=_METRICS.get(metric, metric))
+        axis.set(xlabel="epoch" if few else "round", ylabel=_METRICS.get(metric, in_words(metric)))
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        name_axis(axis, member, "best")
+        name_axis(axis, in_words(member), "best")
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
     return figure
@@ -261,7 +270,7 @@ def plot_searches(searches: list[dict[str, Any]]) -> Figure:
     searches : list of dict
         As `pricing.report.search_summary.read_searches` gives them.
     """
-    figure, axes = new_figure(3.6 * len(searches) + 0.6, 3.0, columns=len(searches))
+    figure, axes = new_figure(5.6, 3.0 * len(searches), rows=len(searches))
     for axis, search in zip(axes, searches, strict=True):
         for state, color, marker in (("pruned", GREY, "x"), ("complete", BLUE, "o")):
             chosen = [trial for trial in search["trials"] if trial["state"] == state]
@@ -278,5 +287,5 @@ def plot_searches(searches: list[dict[str, Any]]) -> Figure:
         axis.set_ylim(low - 0.1 * (high - low) - 0.05, high + 0.1 * (high - low) + 0.05)
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axis.set(xlabel="trial", ylabel="SMAPE of the folds judged, percent")
-        name_axis(axis, search["member"], "best")
+        name_axis(axis, in_words(search["member"]), "best")
     return figure

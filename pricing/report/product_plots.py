@@ -14,29 +14,30 @@ from pricing.report.shown_products import ShownProduct
 _KNOWN_SIGNS = frozenset("–—‘’“”•…™€₹₽₩₪₴₦₱₫₺₸₾฿")
 
 
-def plot_error_by_category(segments: Mapping[str, Mapping[str, float]]) -> Figure:
+def plot_error_by_category(segments: Mapping[str, Mapping[str, float]], title: str = "Error by category") -> Figure:
     """SMAPE and bias of the 15 largest categories, worst on top.
 
     Parameters
     ----------
     segments : mapping of str to mapping
         Name to metrics (``smape``, ``bias`` in percent, ``rows``).
+    title : str
+        Of the left panel.
     """
     largest = sorted(segments.items(), key=lambda item: -item[1]["rows"])[:15]
     ordered = sorted(largest, key=lambda item: item[1]["smape"])
-    names = [f"{_short(name, 34)} ({int(item['rows']):,})" for name, item in ordered]
-    figure, (left, right) = new_figure(9.5, max(2.4, 0.3 * len(names) + 1.1), columns=2)
+    names = [f"{_plain(_short(name, 26))} ({int(item['rows']):,})" for name, item in ordered]
+    figure, (left, right) = new_figure(6.4, max(2.4, 0.3 * len(names) + 1.1), columns=2)
     place = np.arange(len(names))
     left.barh(place, [item["smape"] for _, item in ordered], color=BLUE, height=0.7)
     left.set_yticks(place, names, fontsize=8)
-    left.set(xlabel="SMAPE, %")
-    name_axis(left, "Error by category (products)")
+    left.set(xlabel="SMAPE, % (in brackets: products)")
+    name_axis(left, title)
     bias = [item["bias"] for _, item in ordered]
     right.barh(place, bias, color=[RED if value > 0 else ORANGE for value in bias], height=0.7)
     right.set_yticks(place, [""] * len(names))
     right.axvline(0, color="black", linewidth=0.8)
-    right.set(xlabel="bias of the predictions, %")
-    name_axis(right, "Predicted low (left), high (right)")
+    right.set(xlabel="bias, % (right: predicted high)")
     for axis in (left, right):
         axis.grid(visible=False, axis="y")
     return figure
@@ -84,11 +85,11 @@ def plot_comparables(products: Sequence[ShownProduct], sign: str = "") -> Figure
     sign : str
         The currency's sign, for the axis.
     """
-    figure, (axis,) = new_figure(8.2, max(2.2, 0.36 * len(products) + 1.2))
+    figure, (axis,) = new_figure(6.4, max(2.2, 0.36 * len(products) + 1.4))
     place = np.arange(len(products))[::-1]
     prices = [price for one in products for price in (one.price, one.predicted, *(c.price for c in one.comparables))]
     for y, product in zip(place, products, strict=True):
-        axis.plot([product.price, product.predicted], [y, y], color="#d1d5db", linewidth=2, zorder=1)
+        axis.plot([product.price, product.predicted], [y, y], color=GREY, linewidth=1, zorder=1)
         known = product.comparables
         axis.scatter(
             [c.price for c in known], [y] * len(known), s=[20 + 130 * c.similarity**2 for c in known],
@@ -99,11 +100,11 @@ def plot_comparables(products: Sequence[ShownProduct], sign: str = "") -> Figure
                  label="what it looks like (predicted)")  # fmt: skip
     axis.scatter([p.price for p in products], place, marker="|", s=190, color="black", linewidths=2.4, zorder=4,
                  label="listed price")  # fmt: skip
-    axis.set_yticks(place, [_plain(_short(product.title, 40)) for product in products], fontsize=8)
+    axis.set_yticks(place, [_plain(_short(product.title, 28)) for product in products], fontsize=8)
     axis.set(xscale="log", xlabel=in_currency("price", sign))
     price_ticks(axis.xaxis, min(prices), max(prices) * 1.001)
     axis.margins(y=0.04)
-    figure.legend(frameon=False, fontsize=8, loc="outside upper right", ncols=3)
+    figure.legend(frameon=False, fontsize=8, loc="outside upper right", ncols=2)
     return figure
 
 

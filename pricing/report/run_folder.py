@@ -12,7 +12,6 @@ from pricing.catalogue.currencies import price_sign
 from pricing.catalogue.title import title_of
 from pricing.errors import ArtifactError
 from pricing.metrics.rounding import DEFAULT_DECIMALS
-from pricing.metrics.segments import segment_metrics
 from pricing.store.artifacts import read_json
 from pricing.store.tables import read_table, reading
 
@@ -39,6 +38,8 @@ class RunFolder:
     products: pl.DataFrame | None
     comparables: pl.DataFrame | None
     audit: pl.DataFrame | None = None
+    drivers: pl.DataFrame | None = None
+    explained: pl.DataFrame | None = None
 
     @property
     def judged(self) -> pl.DataFrame | None:
@@ -48,13 +49,7 @@ class RunFolder:
     @property
     def part(self) -> str:
         """What the `judged` rows are called."""
-        return "out-of-fold rows" if self.holdout is None else "hold-out"
-
-    def segments(self) -> dict[str, dict[str, dict[str, float]]]:
-        """Return the stack's metrics on the `judged` rows by segment; empty where nothing is known of the products."""
-        if self.judged is None or self.products is None:
-            return {}
-        return segment_metrics(self.judged, self.products)
+        return "out-of-fold products" if self.holdout is None else "held-out products"
 
     @property
     def decimals(self) -> int:
@@ -89,6 +84,8 @@ def read_run_folder(path: Path) -> RunFolder:
         _table(tables / "products.parquet", ["sample_id", "catalog_content"]),
         _table(tables / "comparables.parquet", list(COMPARABLES)),
         _table(tables / "audit.parquet", ["sample_id", "price", "expected", "low_95", "high_95", "direction", "cause"]),
+        _table(tables / "drivers.parquet", ["kind", "name", "increase", "low", "high"]),
+        _table(tables / "explained.parquet", ["sample_id", "item", "percent", "money", "price", "base"]),
     )
 
 

@@ -3,7 +3,7 @@
 The terminal, the report's first screen and Prefect's artifact say the same words, all of them from run.json.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -35,16 +35,18 @@ class Loss:
     what: str
 
 
-def run_losses(run: Mapping[str, Any]) -> list[Loss]:
+def run_losses(run: Mapping[str, Any], named: Callable[[str], str] = str) -> list[Loss]:
     """What a run lost, warnings first; an empty list where it lost nothing.
 
     Parameters
     ----------
     run : mapping
         run.json of a run or of one stage; any part may be missing.
+    named : callable
+        What a reason why an image failed is called; by default as missing_images.csv has it.
     """
     found = row_losses(run.get("catalogue") or {}, priced="stage" not in run)
-    found += image_losses(run.get("images") or {})
+    found += image_losses(run.get("images") or {}, named=named)
     return sorted(found, key=lambda loss: loss.severity != "warning")
 
 
@@ -93,7 +95,9 @@ def row_losses(catalogue: Mapping[str, Any], *, priced: bool = True, prices: str
     return found
 
 
-def image_losses(images: Mapping[str, Any], *, listed: str = "missing_images.csv") -> list[Loss]:
+def image_losses(
+    images: Mapping[str, Any], *, listed: str = "missing_images.csv", named: Callable[[str], str] = str
+) -> list[Loss]:
     """What was lost of the images: a sentence on all of them, and one for each host that gave none.
 
     Parameters
@@ -103,6 +107,8 @@ def image_losses(images: Mapping[str, Any], *, listed: str = "missing_images.csv
         counts by reason) and ``hint`` (what to do about the largest loss).
     listed : str
         What the file that names each of them is called; "" where there is none.
+    named : callable
+        As in `run_losses`.
     """
     failed = _counts(images.get("failed"))
     lost = sum(failed.values())
@@ -111,9 +117,9 @@ def image_losses(images: Mapping[str, Any], *, listed: str = "missing_images.csv
         return []
     if lost == requested:
         which = "The only image" if lost == 1 else f"All {lost:,} images"
-        what = f"{which} failed{_reasons(failed)}: prices rest on texts alone."
+        what = f"{which} failed{_reasons(failed, named)}: prices rest on texts alone."
     else:
-        what = f"{lost:,} of {requested:,} images failed{_reasons(failed)}."
+        what = f"{lost:,} of {requested:,} images failed{_reasons(failed, named)}."
     if listed:
         what += f" Each link is in {listed}."
     if hint := images.get("hint"):
@@ -127,7 +133,7 @@ def image_losses(images: Mapping[str, Any], *, listed: str = "missing_images.csv
         return found
     largest = sorted(hosts.items(), key=lambda item: (-sum(item[1].values()), item[0]))
     for host, counts in largest[:_SHOWN_HOSTS]:
-        found.append(Loss("warning", f"{host} gave none of {sum(counts.values()):,} images{_reasons(counts)}."))
+        found.append(Loss("warning", f"{host} gave none of {sum(counts.values()):,} images{_reasons(counts, named)}."))
     if more := largest[_SHOWN_HOSTS:]:
         count, hosts_word = sum(sum(counts.values()) for _, counts in more), "host" if len(more) == 1 else "hosts"
         found.append(Loss("warning", f"{len(more):,} more {hosts_word} gave none of {count:,} images."))
@@ -148,12 +154,12 @@ def _counts(record: Any) -> dict[str, int]:
     return {str(name): int(count) for name, count in (record or {}).items() if count}
 
 
-def _reasons(counts: Mapping[str, int]) -> str:
+def _reasons(counts: Mapping[str, int], named: Callable[[str], str] = str) -> str:
     """`` (http_404 70, truncated 30)``, the commonest first; "" where no reason is known."""
     if not counts:
         return ""
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    shown = [f"{reason} {count:,}" for reason, count in ordered[:_SHOWN_REASONS]]
+    shown = [f"{named(reason)} {count:,}" for reason, count in ordered[:_SHOWN_REASONS]]
     if rest := ordered[_SHOWN_REASONS:]:
         shown.append(f"others {sum(count for _, count in rest):,}")
     return f" ({', '.join(shown)})"

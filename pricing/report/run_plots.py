@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from pricing.config.ensemble import ReportConfig
 from pricing.report import plots, product_plots
+from pricing.report.group_errors import errors_by_segment
 from pricing.report.plot_style import save_figure
 from pricing.report.run_folder import RunFolder, read_run_folder
 from pricing.report.search_summary import read_searches
@@ -14,7 +15,7 @@ from pricing.report.shown_products import worst_products
 
 _INLINE_DPI = 130
 """Maximum resolution of the page's plots."""
-_FILE_ONLY = frozenset({"worst"})
+_FILE_ONLY = frozenset({"worst", "importance"})
 """Plots that the page shows as text and images instead."""
 
 Makers = dict[str, Callable[[], Figure]]
@@ -59,7 +60,7 @@ def _of_models(folder: RunFolder) -> Makers:
     if rows is not None:
         price, stack = rows["price"].to_numpy(), rows["stack"].to_numpy()
         predictions = {name: rows[name].to_numpy() for name in [*models, "stack"] if name in rows.columns}
-        makers["predictions"] = lambda: plots.plot_predictions(price, stack, title=f"Stack on the {folder.part}",
+        makers["predictions"] = lambda: plots.plot_predictions(price, stack, title=f"Prices of the {folder.part}",
                                                                sign=folder.sign)  # fmt: skip
         makers["error_distribution"] = lambda: plots.plot_error_distribution(price, predictions)
         makers["error_by_price"] = lambda: plots.plot_error_by_price(price, predictions, folder.sign)
@@ -68,7 +69,7 @@ def _of_models(folder: RunFolder) -> Makers:
     if weights:
         makers["weights"] = lambda: plots.plot_weights(weights)
     importance, curves = folder.importance, folder.curves
-    if importance is not None:
+    if importance is not None and folder.drivers is None:
         makers["importance"] = lambda: plots.plot_importance(importance)
     if curves is not None:
         makers["training_curves"] = lambda: plots.plot_training_curves(curves)
@@ -80,8 +81,12 @@ def _of_models(folder: RunFolder) -> Makers:
 def _of_products(folder: RunFolder, count: int) -> Makers:
     makers: Makers = {}
     worst = worst_products(folder, folder.judged, count)
-    if categories := folder.segments().get("category"):
-        makers["error_by_category"] = lambda: product_plots.plot_error_by_category(categories)
+    if tables := errors_by_segment(folder):
+        first = tables[0]
+        makers["error_by_category"] = lambda: product_plots.plot_error_by_category(
+            {group.name: {"rows": group.rows, "smape": group.smape, "bias": group.bias} for group in first.groups},
+            f"Error by {first.name}",
+        )
     if worst:
         makers["worst"] = lambda: product_plots.plot_worst(worst, folder.decimals, folder.sign)
     if any(product.comparables for product in worst):

@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from pricing.catalogue.plain_text import plain_text
+from pricing.report.price_reasons import Explanation, explained_price
 from pricing.report.run_folder import RunFolder, shown_title
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,8 @@ class ShownProduct:
         What it looks like: the price that the stack predicts.
     members : tuple of float or None
         Lowest and highest price that a base model predicted.
+    reasons : Explanation or None
+        What its price is made of.
     """
 
     id: str
@@ -71,6 +74,7 @@ class ShownProduct:
     members: tuple[float, float] | None = None
     image: Path | None = None
     comparables: Sequence[Comparable] = field(default=())
+    reasons: Explanation | None = None
 
     @property
     def factor(self) -> float:
@@ -171,6 +175,7 @@ def worst_products(folder: RunFolder, rows: pl.DataFrame | None, count: int) -> 
                 members=(min(prices), max(prices)) if prices else None,
                 image=_image(folder.path, row["sample_id"]),
                 comparables=_comparables(folder, row["sample_id"]),
+                reasons=explained_price(folder, row["sample_id"]),
             )
         )
     return found

@@ -37,7 +37,7 @@ def write_run(root: Path, *, train: int = 240, holdout: int = 80, config: dict[s
     number = np.arange(len(products))
     image = pl.Series([f"aa/{i}.jpg" if ok else None for i, ok in enumerate(there)])
     segments = product_segments(
-        pl.Series(np.where(number % 4, "tea, green, <b>", "coffee, beans")), number % 60.0, 1.0 + number % 9, image
+        pl.Series(np.where(number % 3, "tea, green, <b>", "coffee, beans")), number % 60.0, 1.0 + number % 9, image
     )
     products.with_columns(
         *segments, catalog_content=pl.lit(EVIL), title=pl.lit("Jam <i>"), image=image, group=pl.Series(number // 2),
