@@ -146,7 +146,9 @@ def plot_error_by_price(price: Floats, predictions: Mapping[str, Floats], sign: 
         price_ticks(axis.xaxis, min(centres), max(centres) * 1.001)
     left.set_ylim(bottom=0)
     name_axis(right, "Bias by price: above 0 predictions are high")
-    name_axis(left, "Error by price", "best")
+    name_axis(left, "Error by price")
+    # no place inside is free of lines
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     return figure
 
 

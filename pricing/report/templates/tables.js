@@ -16,8 +16,9 @@ for (const table of document.querySelectorAll("table.sort")) {
     more.hidden = all || wanted !== "";
   };
   [...table.tHead.rows[0].cells].forEach((head, place) => {
-    const button = add("button", head.textContent);
-    head.replaceChildren(button);
+    const button = add("button", "");
+    button.append(...head.childNodes);
+    head.append(button);
     button.addEventListener("click", () => {
       const down = head.getAttribute("aria-sort") === "ascending";
       for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
