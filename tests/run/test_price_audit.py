@@ -1,12 +1,15 @@
 """The price audit over a run in miniature: planted errors, an independent order, and nobody judged by what saw him."""
 
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from scipy import stats
 from typer.testing import CliRunner
 
 from pricing.command.inspection import app
@@ -73,7 +76,8 @@ def test_a_row_per_labelled_product(outputs: Path, audited: pl.DataFrame) -> Non
 def test_the_order_is_that_of_an_independent_computation(outputs: Path, audited: pl.DataFrame) -> None:
     index = ComparableIndex.load(outputs / "model" / "engineer" / "index")
     ids = index.products["sample_id"].to_list()
-    products = pl.read_parquet(outputs / "evaluation" / "products.parquet").select("sample_id", "amount", "unit")
+    products = pl.read_parquet(outputs / "evaluation" / "products.parquet")
+    products = products.select("sample_id", "amount", "unit", "packs", "pieces")
     rows = {row["sample_id"]: row for row in audited.join(products, on="sample_id").iter_rows(named=True)}
     cosines = []
     for matrix in index.rows.values():
@@ -88,10 +92,6 @@ def test_the_order_is_that_of_an_independent_computation(outputs: Path, audited:
             for cosine, other in near:
                 total[other] = total.get(other, 0.0) - cosine / len(cosines)
         asked = sorted(total, key=lambda other: (-round(total[other], 6), other))[:10]
-        far, wide = (
-            np.log(row["price"] / row["expected"]),
-            row["high_95"] if row["price"] > row["expected"] else row["low_95"],
-        )
         agree = weights = 0.0
         for other in asked:
             theirs = rows[ids[other]]
@@ -102,10 +102,37 @@ def test_the_order_is_that_of_an_independent_computation(outputs: Path, audited:
             weights += weight
             nearer = abs(np.log(said / row["expected"])) < abs(np.log(said / row["price"]))
             agree += weight * nearer
-        scores[own] = abs(far) / abs(np.log(wide / row["expected"])) * (0.25 + agree / weights)
+        others = float(np.median([rows[ids[other]]["packs"] for other in asked]))
+        odds = likelier_as_wrong(row, others, [row["price"] for row in rows.values()])
+        scores[own] = odds + 3 * np.log(0.25 + agree / weights)
     found = [scores[name] for name in audited["sample_id"]]
     assert np.mean(np.diff(found) <= 1e-6) > 0.98, "but for ties between comparables"
     assert found[0] == max(found)
+
+
+def likelier_as_wrong(row: dict[str, Any], packs_of_others: float, prices: list[float]) -> float:
+    """ln of the likelihood of a wrong price over that of an ordinary one, a product at a time."""
+    distance = np.log(row["price"] / row["expected"])
+    end = np.log((row["high_95"] if distance > 0 else row["low_95"]) / row["expected"])
+
+    def likelihood(factor: float, weight: float) -> float:
+        cents = Counter(round(price * 100) % 100 for price in prices)
+        moved = Counter(int(np.round(price * factor * 100)) % 100 for price in prices)
+        own = round(row["price"] * 100) % 100
+        digits = (moved[own] + 1) / (cents[own] + 1) if factor != 1 else 1.0
+        scale = abs(end) / 3
+        return weight * digits * float(np.exp(-abs(distance - np.log(factor)) / scale)) / 2 / scale
+
+    causes = [(10, 0.5), (0.1, 0.5), (100, 0.1), (0.01, 0.1)]
+    if row["packs"] > 1:
+        causes += [(row["packs"], 1), (1 / row["packs"], 1)]
+    if row["pieces"] > 1:
+        causes += [(1 / row["pieces"], 0.3)]
+    if packs_of_others != row["packs"]:
+        causes += [(packs_of_others / row["packs"], 0.3)]
+    logs = np.log(prices)
+    any_price = 2 * stats.norm(logs.mean(), logs.std()).pdf(np.log(row["price"]))
+    return float(np.log(sum(likelihood(*cause) for cause in causes) + any_price) - np.log(likelihood(1, 1)))
 
 
 @pytest.mark.parametrize("part", ["oof", "holdout"])
@@ -164,7 +191,7 @@ def test_a_slip_of_the_decimal_mark_leaves_its_digits(price: float, cause: str) 
         "sample_id": [str(number) for number in range(len(prices))], "price": prices, "expected": expected,
         "low_95": expected / 3, "high_95": expected * 3,
     }).with_columns(pl.lit(None, pl.Float64).alias(name) for name in ("amount", "pack", "pieces"))  # fmt: skip
-    assert name_causes(products, no_comparables(), 0.65)[-1] == cause
+    assert name_causes(products, no_comparables(), 0.65)["cause"][-1] == cause
 
 
 def test_ordinary_prices_have_no_cause(audited: pl.DataFrame) -> None:
