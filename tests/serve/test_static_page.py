@@ -201,6 +201,7 @@ def test_nothing_is_wider_than_a_phone_and_all_is_large_enough_for_a_finger(
     tab.choose("#file", tmp_path / f"{'new' * 30}.csv")
     tab.until("document.querySelector('a[download]')")
     assert tab.ask(widths) == [390, 390]
+    assert tab.ask("document.querySelector('.scroll').scrollWidth <= document.querySelector('.scroll').clientWidth")
     small = (
         "[...document.querySelectorAll('button, .button')].filter(b => b.offsetHeight && b.offsetHeight < 44).length"
     )

@@ -36,16 +36,16 @@ export function fileView(rows, csv, name, card) {
   const head = (text, className = "") => element("th", { scope: "col", className }, text);
   const line = row => {
     const figures = row.error
-      ? [element("td", { className: "words", colSpan: 4 }, `no price: ${row.error}`)]
+      ? [element("td", { className: "words", colSpan: 3 }, `no price: ${row.error}`)]
       : [element("td", {}, money(Number(row.price))),
         element("td", {}, `${money(Number(row.low_80), DOWN)} to ${money(Number(row.high_80), UP)}`),
-        element("td", { className: "left" }, row.trust), element("td", { className: "words" }, row.reason)];
+        element("td", { className: "words" }, `${row.trust}: ${row.reason}`)];
     return element("tr", {}, element("th", { scope: "row", className: "words id" }, row.id), ...figures);
   };
   const table = element("table", {},
     element("caption", {}, rows.length > SHOWN ? `The first ${SHOWN} of ${count(rows.length)} rows` : "All rows"),
     element("thead", {}, element("tr", {}, head("Id", "words"), head("Price"), head("8 of 10 cost"),
-      head("Trust", "left"), head("Grounds", "words"))),
+      head("Trust", "words"))),
     element("tbody", {}, ...shown.map(line)));
   const download = `${name.replace(/\.[^.]*$/, "")}_prices.csv`;
   const address = URL.createObjectURL(csv);

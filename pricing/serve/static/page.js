@@ -9,6 +9,7 @@ const at = id => document.getElementById(id);
 const HINTS = { title: "name", text: "text", category: "category", number: "number", amount: "amount", image: "link" };
 
 const COMPARABLES = 6;
+const DAY = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeZone: "UTC" });
 
 let card = null;
 let asked = null;
@@ -35,7 +36,7 @@ function showCard(found) {
     ? `its SMAPE is ${error.smape.toFixed(1)} %` : `half of its prices are within ${error.mdape.toFixed(0)} % of the true one`;
   const judged = error.of === "holdout" ? `On ${count(error.rows)} that it never saw` : "On products that it had not seen";
   at("card").textContent = `The model learnt from ${count(learnt.rows)} products${learnt.file ? ` of ${learnt.file}` : ""} `
-    + `(${card.trained.slice(0, 10)}). ${judged}, ${typical}.`;
+    + `(${DAY.format(new Date(card.trained))}). ${judged}, ${typical}.`;
   at("no-images").hidden = card.images !== "not fetched";
   at("asking").hidden = false;
   if (before !== JSON.stringify(card.columns)) at("fields").replaceChildren(...fields());

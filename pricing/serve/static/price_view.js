@@ -84,7 +84,7 @@ export function whyView(price, card) {
     element("tbody", {}, total("Typical product", price.base, ""), ...items.map(line),
       total("This product", price.price, "sum")));
   const said = exact >= 0.9995 ? "All of it is computed exactly."
-    : `${Math.round(100 * exact)} % of the models' weight is explained exactly, the rest by trying without each item.`;
+    : `${Math.round(100 * exact)} % of the models' weight is explained exactly, the rest approximately.`;
   return [element("h3", {}, "Why this price"), scroll(table, "Why this price"),
     element("p", { className: "soft small" }, `${said} Percentages multiply, money adds up.`)];
 }
