@@ -49,11 +49,17 @@ class Contribution:
         In words.
     money, percent : float
         As `pricing.run.explaining.Explainer.explain` gives them.
+    value : str
+        What the product says under the item; "" where that is no single value.
+    words : list of (str, float)
+        The words that add the most, and what each adds, money; empty where the item is not of words.
     """
 
     name: str
     money: float
     percent: float
+    value: str
+    words: list[tuple[str, float]]
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,10 @@ def explained_price(folder: RunFolder, sample_id: str) -> Explanation | None:
     rows = folder.explained.filter(pl.col("sample_id") == sample_id).sort(pl.col("money").abs(), descending=True)
     if rows.is_empty():
         return None
-    shown = [Contribution(*row) for row in rows.head(_ITEMS).select("item", "money", "percent").iter_rows()]
+    shown = [
+        Contribution(row["item"], row["money"], row["percent"], row["value"],
+                     [(word["word"], word["money"]) for word in row["words"]])
+        for row in rows.head(_ITEMS).iter_rows(named=True)
+    ]  # fmt: skip
     rest = rows.slice(_ITEMS)["money"]
     return Explanation(float(rows["base"][0]), float(rows["price"][0]), shown, len(rest), float(rest.sum()))

@@ -85,7 +85,9 @@ def read_run_folder(path: Path) -> RunFolder:
         _table(tables / "comparables.parquet", list(COMPARABLES)),
         _table(tables / "audit.parquet", ["sample_id", "price", "expected", "low_95", "high_95", "direction", "cause"]),
         _table(tables / "drivers.parquet", ["kind", "name", "increase", "low", "high"]),
-        _table(tables / "explained.parquet", ["sample_id", "item", "percent", "money", "price", "base"]),
+        _table(
+            tables / "explained.parquet", ["sample_id", "item", "percent", "money", "price", "base", "value", "words"]
+        ),
     )
 
 

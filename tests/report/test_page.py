@@ -258,8 +258,13 @@ def test_what_drives_prices_and_what_a_price_is_made_of(run_dir: Path, inline: P
     worst = holdout.sort(ratio, descending=True).row(0, named=True)
     base, added = 100.0, {f"item {size}": size for size in (0.5, -1.0, 2.0, -4.0, 8.0, -16.0)}
     price = base + sum(added.values())
-    explained = [(worst["sample_id"], name, 10 * money, money, price, base) for name, money in added.items()]
-    schema = ["sample_id", "item", "percent", "money", "price", "base"]
+    said = {"item -16.0": ("", [{"word": "<jam>", "money": -12.5}, {"word": "other words", "money": -3.5}]),
+            "item 8.0": ("glass & co", [])}  # fmt: skip
+    explained = [
+        (worst["sample_id"], name, 10 * money, money, price, base, *said.get(name, ("", [])))
+        for name, money in added.items()
+    ]
+    schema = ["sample_id", "item", "percent", "money", "price", "base", "value", "words"]
     pl.DataFrame(explained, schema, orient="row").write_parquet(copy / "evaluation" / "explained.parquet")
     build_page(copy, CONFIG, inline)
     html, text = (copy / "report.html").read_text(), read(copy).text
@@ -268,9 +273,9 @@ def test_what_drives_prices_and_what_a_price_is_made_of(run_dir: Path, inline: P
     assert 'style="width:50.0%"' in html, "a bar of half the longest"
     assert "What the trees use" not in text
     assert (
-        "What 89.50 is made of a typical product 100.00 item -16.0 −16.00 −160 % item 8.0 +8.00 +80 % item -4.0 −4.00 "
-        "−40 % item 2.0 +2.00 +20 % item -1.0 −1.00 −10 % 1 other +0.50 price of the models that learnt from it too "
-        "89.50"
+        "What 89.50 is made of a typical product 100.00 item -16.0 <jam> −12.50, other words −3.50 −16.00 −160 % "
+        "item 8.0: glass & co +8.00 +80 % item -4.0 −4.00 −40 % item 2.0 +2.00 +20 % item -1.0 −1.00 −10 % "
+        "1 other +0.50 price of the models that learnt from it too 89.50"
     ) in text
 
 

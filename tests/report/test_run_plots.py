@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from matplotlib.colors import to_hex, to_rgb
 from PIL import Image
 
 from pricing.config.ensemble import ReportConfig
@@ -16,7 +17,7 @@ from pricing.errors import ArtifactError
 from pricing.report import run_plots
 from pricing.report.compare import compare_runs
 from pricing.report.page import build_page, build_report
-from pricing.report.plot_style import save_figure
+from pricing.report.plot_style import BLUE, COUNTS, GREEN, GREY, ORANGE, PINK, RED, SKY, save_figure
 from pricing.report.plots import plot_calibration
 from pricing.report.product_plots import plot_worst
 from pricing.report.run_folder import read_run_folder
@@ -116,6 +117,17 @@ def test_an_axis_of_prices_names_their_currency(sign: str) -> None:
     assert plot_calibration(price, price).axes[0].get_xlabel() == "predicted price"
     buffer = io.BytesIO()
     save_figure(axis.figure, buffer, 40)  # type: ignore[arg-type]
+
+
+def test_every_colour_is_seen_on_white() -> None:
+    """WCAG's contrast of 3:1, by its own formula; points are drawn with an opacity of 0.7."""
+    colours = [(name, 1.0) for name in (BLUE, ORANGE, GREEN, PINK, SKY, RED, GREY)]
+    colours += [(to_hex(COUNTS(0.0)), 1.0), (BLUE, 0.7)]
+    for colour, opacity in colours:
+        shares = [opacity * channel + 1 - opacity for channel in to_rgb(colour)]
+        linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+        luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+        assert 1.05 / (luminance + 0.05) >= 3, colour
 
 
 def test_search_section_shows_what_was_tried_and_chosen(run_dir: Path, tmp_path: Path) -> None:
