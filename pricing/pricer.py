@@ -78,6 +78,7 @@ class Pricer:
         pricer.predict(products, intervals=True)
         pricer.comparables(products, k=5)
         pricer.explain(products)
+        pricer.importance()
         pricer.save("model/")
         Pricer.load("model/").predict(products)
     """
@@ -201,6 +202,41 @@ class Pricer:
         if self._explainer is None:
             self._explainer = Explainer(self._loaded())
         return self._explainer.explain(frame, self._images(frame, images))
+
+    def importance(
+        self, rows: int = 500, repeats: int = 3, images: str | Path | None = None, seed: int = 0
+    ) -> pl.DataFrame:  # fmt: skip
+        """Return what drives prices: by how much predictions for the hold-out get worse without each family or column.
+
+        No model judges what it saw: the models of the folds and the stack have not learnt from the hold-out; the refit
+        has, and takes no part. Equal arguments give equal figures.
+
+        Parameters
+        ----------
+        rows : int
+            Maximum number of hold-out rows.
+        repeats : int
+            Number of permutations of each.
+        images : str or Path, optional
+            As in `fit`, for models that read images.
+        seed : int
+            Of the choice of rows and of the permutations.
+
+        Returns
+        -------
+        DataFrame
+            As `pricing.run.importance.measure_importance`: ``kind``, ``name``, ``increase`` (SMAPE points), ``low`` and
+            ``high`` (95 %).
+
+        Raises
+        ------
+        InputError
+            A model folder alone was loaded, or the run has no hold-out.
+        """
+        from pricing.run.drivers import importance_of_run
+
+        return importance_of_run(self._loaded(), self._place(), lambda frame: self._images(frame, images), rows,
+                                 repeats, seed)  # fmt: skip
 
     def drift(self, products: Any, images: str | Path | None = None) -> dict[str, Any]:
         """Return how far products are from the rows that were learnt from, as prices_drift.json holds it.

@@ -17,10 +17,13 @@ ALSO = {
     "ridge": (
         "pricing/config/", "pricing/ensemble/", "pricing/explain/", "pricing/features/",
         "pricing/members/fold_rows.py", "pricing/members/kernels/kernel.py", "pricing/members/multimodal/fitting.py",
-        "pricing/members/multimodal/settings.py", "pricing/run/explaining.py", "pricing/run/model.py",
+        "pricing/members/multimodal/settings.py", "pricing/run/explaining.py", "pricing/run/importance.py",
+        "pricing/run/model.py",
     ),
+    # explanations take its kernel apart, as they take the layers of networks
+    "gaussian_process": ("pricing/explain/",),
 }  # fmt: skip
-"""Words that mean something else too: where."""
+"""Words that mean something else too, or whose code is read: where."""
 
 
 def names() -> dict[str, str]:

@@ -119,6 +119,10 @@ class Items:
         """Names of the columns of an item."""
         return {name for name, own in self._columns.items() if own == item}
 
+    def holds_terms(self, item: str) -> bool:
+        """Whether any term belongs to an item."""
+        return bool(self.terms[:, self._place[item]].nnz)
+
     def shares(self, names: Sequence[str]) -> sparse.csr_matrix:
         """Share of each of k items in p columns of features or terms, csr_matrix of shape (p, k)."""
         places = [self._place[self._columns[name]] for name in names if name in self._columns]

@@ -9,25 +9,16 @@ from pricing.features.price_ridge import PriceRidge
 from pricing.metrics.smape import Floats
 
 
-def ridge_terms(ridge: PriceRidge, features: FeatureSet, shares: sparse.csr_matrix) -> Floats:
-    """Sum the products of coefficient and value by item.
+def ridge_added(ridge: PriceRidge, features: FeatureSet) -> sparse.csr_matrix:
+    """Return coefficient times value of n rows in q columns of the ridge's design, csr_matrix of shape (n, q).
 
-    Parameters
-    ----------
-    ridge : PriceRidge
-        With q columns of its design.
-    features : FeatureSet
-        n rows.
-    shares : csr_matrix of shape (q, k)
-        As `ridge_shares`.
-
-    Returns
-    -------
-    ndarray of shape (n, k)
-        In log price. With the intercept, rows sum to what the ridge predicts, unless that is clipped.
+    In log price; with the intercept, rows sum to what the ridge predicts, unless that is clipped.
     """
-    matrix = ridge.design.transform(features)
-    added = sparse.csr_matrix(matrix.multiply(ridge.coef[None, :]))
+    return sparse.csr_matrix(ridge.design.transform(features).multiply(ridge.coef[None, :]))
+
+
+def ridge_terms(added: sparse.csr_matrix, shares: sparse.csr_matrix) -> Floats:
+    """Sum what q columns add, as `ridge_added`, by k items, shares as `ridge_shares`: ndarray of shape (n, k)."""
     return np.asarray((added @ shares).todense())
 
 

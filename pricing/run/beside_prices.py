@@ -119,9 +119,14 @@ def write_explained(explained: pl.DataFrame, config: SubmissionConfig, submissio
     rounded = {name: round_prices(explained[name].to_numpy(), shown_decimals(config)) for name in ("price", "base")}
     table = explained.with_columns(
         pl.col("log_contribution").round(6), pl.col("percent").round(2), pl.col("money").round(decimals),
-        pl.col("exact").round(4), **rounded,
+        pl.col("exact").round(4), words=pl.Series(map(_words_text, explained["words"]), dtype=pl.String), **rounded,
     )  # fmt: skip
     return _write_listed(table, config, beside(submission, "explained"))
+
+
+def _words_text(words: pl.Series) -> str:
+    """Words with what they add, for people: ``gold +12.3 %; other words -1.0 %``."""
+    return "; ".join(f"{word['word']} {word['percent']:+.1f} %" for word in words)
 
 
 def write_rejected(rejected: pl.DataFrame, config: SubmissionConfig, submission: Path) -> Path:

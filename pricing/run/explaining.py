@@ -12,27 +12,30 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from scipy import sparse
 
 from pricing.download.images import Images
 from pricing.ensemble.learners import linear_part
 from pricing.ensemble.stack import Ensemble
-from pricing.explain.additive import as_money, as_percent, shapley_values, share_out
+from pricing.explain.additive import shapley_values, share_out
 from pricing.explain.background import Background
 from pricing.explain.games import Game, coalitions_needed
-from pricing.explain.items import FINISH, LINEAR, Items
+from pricing.explain.items import LINEAR, Items
 from pricing.explain.mixing import Mixer, make_mixer
 from pricing.explain.occlusion import Typical, occlude, occluded_items, stack_rows
-from pricing.explain.ridge_terms import ridge_shares, ridge_terms
-from pricing.features.load import ID
+from pricing.explain.own_values import own_values
+from pricing.explain.ridge_terms import ridge_added, ridge_shares, ridge_terms
+from pricing.explain.strong_words import StrongWords, term_values
+from pricing.features.load import ID, FeatureSet
 from pricing.features.price_features import PriceFeatures
 from pricing.features.price_ridge import PriceRidge
 from pricing.members.contract import Contributions, Member, Reads
 from pricing.members.fold_rows import Rows
 from pricing.members.predictions import average_models
 from pricing.metrics.smape import Floats
+from pricing.run.explained_table import SCHEMA, explained_table
 from pricing.run.model import REFIT, RunModel
 
-_NOTHING = 1e-12
 START_ROWS = 8
 """Number of rows that networks and the process start from. Their time grows with it."""
 MOST_COALITIONS = 2048
@@ -51,8 +54,8 @@ class Told:
         Predictions.
     base : float
         Mean prediction of the background.
-    items : ndarray of shape (n, k)
-        What each item adds to the base.
+    items : ndarray of shape (n, k + s)
+        What each item without its strong words, and each of these, adds to the base.
     exact : bool
         Whether the member tells it itself.
     """
@@ -81,26 +84,35 @@ class Explainer:
         self.model = model
         background = Background.load(model.background)
         columns = (*background.features.schema.columns, *next(iter(model.price_features.values())).columns)
-        tfidf = model.engineer.tfidf
-        self.items = Items(model.engineer.declared.roles, columns, tfidf.blocks if tfidf else ())
+        self._blocks = model.engineer.tfidf.blocks if model.engineer.tfidf else []
+        self.items = Items(model.engineer.declared.roles, columns, self._blocks)
         self._start = model.read(background.frame, background.features, None)
         self._typical = {fold: Typical.of(rows) for fold, rows in self._start.items()}
         self._shares = {fold: ridge_shares(_ridge(made), self.items) for fold, made in model.price_features.items()}
-        # fold to the mean of what each item adds to the linear model's log price, (k,)
-        self._linear = {fold: self._terms(fold, rows).mean(axis=0) for fold, rows in self._start.items()}
+        # fold to the means of what each item and each term adds to the linear model's log price, (k,) and (v,)
+        self._linear, self._usual = {}, {}
+        for fold, made in model.price_features.items():
+            added = ridge_added(_ridge(made), background.features)
+            self._linear[fold] = ridge_terms(added, self._shares[fold]).mean(axis=0)
+            means = term_values(_ridge(made), added, background.features.tfidf.shape[1]).mean(axis=0)
+            self._usual[fold] = np.asarray(means).ravel()
         self._few = {fold: rows.take(_spaced(rows.ridge)) for fold, rows in self._start.items()}
         # by member and fold, of members that cannot tell: what mixes products, and the game; or the mean log price
         self._games: dict[tuple[str, str], tuple[Mixer, Game] | None] = {}
         self._means: dict[tuple[str, str], float] = {}
         self._encoded: dict[str, dict[str, Any]] = {}
 
-    def explain(self, frame: pl.DataFrame, images: Images | None = None) -> pl.DataFrame:
+    def explain(
+        self, frame: pl.DataFrame, images: Images | None = None, features: FeatureSet | None = None
+    ) -> pl.DataFrame:  # fmt: skip
         """Explain the prices of n products.
 
         Parameters
         ----------
         frame, images
             As in `RunModel.predict`.
+        features : FeatureSet, optional
+            Their features, where they are made already.
 
         Returns
         -------
@@ -108,19 +120,23 @@ class Explainer:
             Rows by product in the products' order, largest contribution first: ``sample_id``; ``item`` in words;
             ``log_contribution``, whose sum over a product is ln(price / base); ``percent``, 100 (exp(c) - 1) for
             contribution c; ``money``, c (P - B) / ln(P / B) for price P and base B; ``price`` and ``base``, unrounded;
-            ``exact``, the share of the members' weights, 0 to 1, that is explained exactly.
+            ``exact``, the share of the members' weights, 0 to 1, that is explained exactly. ``value`` is what the
+            product itself says under the item, "" where that is no single value. ``words`` lists what the item's
+            strongest words and its other words add, as structs of ``word`` and the three measures; they sum to the
+            item's, and are none where it has no words.
         """
-        parts = [self._explain(frame[start : start + CHUNK], images) for start in range(0, len(frame), CHUNK)]
-        if not parts:
-            return self._table(frame[ID], np.empty((0, len(self.items.names) + 1)), np.empty(0), 0.0, 0.0)
-        added, log_price, log_base, exact = zip(*parts, strict=True)
-        return self._table(frame[ID], np.concatenate(added), np.concatenate(log_price), log_base[0], exact[0])
+        chunks = [slice(start, start + CHUNK) for start in range(0, len(frame), CHUNK)]
+        parts = [
+            self._explain(frame[some], images, None if features is None else features.take(np.arange(len(frame))[some]))
+            for some in chunks
+        ]
+        return pl.concat([pl.DataFrame(schema=SCHEMA), *parts])
 
-    def _explain(self, frame: pl.DataFrame, images: Images | None) -> tuple[Floats, Floats, float, float]:
-        """As `_stacked`, and the share that is exact."""
+    def _explain(self, frame: pl.DataFrame, images: Images | None, features: FeatureSet | None) -> pl.DataFrame:
         model = self.model
-        rows = model.read(frame, model.engineer.transform(frame), images)
-        opened = {fold: self._terms(fold, read) - self._linear[fold] for fold, read in rows.items()}
+        features = model.engineer.transform(frame) if features is None else features
+        rows = model.read(frame, features, images)
+        words, opened = self._opened(features)
         told = {}
         for name, models in model.members.items():
             found: dict[str, Told] = {}
@@ -131,11 +147,24 @@ class Explainer:
                 read = _as_read(member, rows[place], encoded)
                 found[fold] = self._tell(name, fold, place, read, opened[place], encoded)
             told[name] = _average(found)
-        return *_stacked(model.ensemble, told), _exact(model.ensemble, told)
+        added, log_price, log_base = _stacked(model.ensemble, told)
+        values = own_values(frame, features, model.engineer.declared.roles)
+        exact = _exact(model.ensemble, told)
+        return explained_table(frame[ID], self.items, added, words, values, log_price, log_base, exact)
 
-    def _terms(self, fold: str, rows: Rows) -> Floats:
-        """What each item adds to the linear model's log price, (n, k)."""
-        return ridge_terms(_ridge(self.model.price_features[fold]), rows.features, self._shares[fold])
+    def _opened(self, features: FeatureSet) -> tuple[StrongWords, dict[str, Floats]]:
+        """The strongest words of n products; by fold what items, and these words apart, add to the linear model."""
+        added, terms = {}, {}
+        for fold, made in self.model.price_features.items():
+            added[fold] = ridge_added(_ridge(made), features)
+            terms[fold] = term_values(_ridge(made), added[fold], features.tfidf.shape[1])
+        words = StrongWords.choose(sparse.csr_matrix(sum(terms.values()) / len(terms)), self._blocks)
+        opened = {
+            fold: words.split(ridge_terms(one, self._shares[fold]) - self._linear[fold], terms[fold],
+                              self._usual[fold], self.items)
+            for fold, one in added.items()
+        }  # fmt: skip
+        return words, opened
 
     def _tell(
         self, name: str, fold: str, place: str, rows: Rows, opened: Floats, encoded: dict[str, Any]
@@ -183,24 +212,6 @@ class Explainer:
     def _by_item(self, told: Contributions) -> Floats:
         return self.items.totals(told.names, told.values[:, :-1])
 
-    def _table(
-        self, ids: pl.Series, added: Floats, log_price: Floats, log_base: float, exact: float
-    ) -> pl.DataFrame:  # fmt: skip
-        names = (*self.items.names, FINISH)
-        price, base = np.exp(log_price), np.exp(log_base)
-        said = np.flatnonzero(np.abs(added).max(axis=0, initial=0) > _NOTHING)
-        product, place = np.repeat(np.arange(len(ids)), len(said)), np.tile(said, len(ids))
-        found = added[product, place]
-        whole = np.full(len(found), base)
-        table = pl.DataFrame({
-            "product": product, ID: ids.gather(product), "item": [names[one] for one in place],
-            "log_contribution": found,
-            "percent": as_percent(found), "money": as_money(found, price[product], whole), "price": price[product],
-            "base": whole, "exact": np.full(len(found), exact),
-        })  # fmt: skip
-        order = pl.col("log_contribution").abs()
-        return table.sort(pl.col("product"), -order, pl.col("item")).drop("product")
-
 
 def _spaced(log_price: Floats) -> NDArray[np.bool_]:
     """Choose the rows that stand in the middle of so many equal parts of the ordered ones, as a mask of shape (n,)."""
@@ -240,10 +251,11 @@ def _occluded(
 
 
 def _open(found: Floats, opened: Floats, items: Items) -> Floats:
-    """Share out what the linear model's price adds over what that price is made of."""
+    """Share out what the linear model's price adds over what that price is made of, words apart, (n, k + s)."""
     place = items.place(LINEAR)
     shared = share_out(found[:, place], opened)
-    return np.where(np.arange(found.shape[1]) == place, 0.0, found) + shared
+    shared[:, : found.shape[1]] += np.where(np.arange(found.shape[1]) == place, 0.0, found)
+    return shared
 
 
 def _average(told: dict[str, Told]) -> Told:
@@ -261,12 +273,12 @@ def _average(told: dict[str, Told]) -> Told:
 
 
 def _stacked(ensemble: Ensemble, told: dict[str, Told]) -> tuple[Floats, Floats, float]:
-    """What each item and, last, `FINISH` adds, (n, k + 1); log prices (n,); log base."""
+    """What each item, strong word and, last, `FINISH` adds, (n, k + s + 1); log prices (n,); log base."""
     members = [told[name] for name in ensemble.members]
     matrix = np.column_stack([one.log_price for one in members])
     base = np.array([one.base for one in members])
     shares = shapley_values(ensemble.blend, matrix, base)
-    weights = _weights(ensemble)
+    weights = member_weights(ensemble)
     added = sum(share_out(shares[:, j], one.items, weights[j]) for j, one in enumerate(members))
     log_base = float(ensemble.blend(base[None, :])[0])
     log_price = ensemble.predict({name: told[name].log_price for name in ensemble.members})
@@ -274,13 +286,13 @@ def _stacked(ensemble: Ensemble, told: dict[str, Told]) -> tuple[Floats, Floats,
     return np.column_stack([added, rest]), log_price, log_base
 
 
-def _weights(ensemble: Ensemble) -> Floats:
-    """The members' coefficients in the linear parts of the blend, ndarray of shape (m,)."""
+def member_weights(ensemble: Ensemble) -> Floats:
+    """Return the members' coefficients in the linear parts of the blend, ndarray of shape (m,)."""
     parts = [weight * linear_part(ensemble.learners[name]).coefficients for name, weight in ensemble.weights.items()]
     return np.asarray(np.sum(parts, axis=0))
 
 
 def _exact(ensemble: Ensemble, told: dict[str, Told]) -> float:
-    weights = np.abs(_weights(ensemble))
+    weights = np.abs(member_weights(ensemble))
     exact = np.array([told[name].exact for name in ensemble.members])
     return float(weights[exact].sum() / weights.sum()) if weights.sum() > 0 else 1.0

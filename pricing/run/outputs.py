@@ -13,6 +13,7 @@ from pricing.explain.background import write_background
 from pricing.metrics.segments import segment_metrics
 from pricing.report.run_plots import draw_plots
 from pricing.run.doubt import write_doubt, write_submission_doubt
+from pricing.run.drivers import write_drivers
 from pricing.run.evaluation_tables import write_evaluation
 from pricing.run.model_folder import BACKGROUND, write_model
 from pricing.run.price_audit import audit_run
@@ -71,6 +72,7 @@ def write_outputs(
                      members, report, seed)  # fmt: skip
     if found is not None and report.thumbnails:
         write_thumbnails(out / "model", catalogue, found)
+    write_drivers(out, catalogue, features, found, report, seed)
     audit_run(out).write_parquet(out / "evaluation" / "audit.parquet")
     currency = {"currency": summary["currency"]} if "currency" in summary else {}
     write_json(out / "metrics.json", _metrics(ensemble, folds, out / "evaluation", submission, trust) | currency)

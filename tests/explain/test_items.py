@@ -5,7 +5,7 @@ import pytest
 
 from pricing.config.columns import CHALLENGE, ColumnsConfig
 from pricing.explain.items import AMOUNT, BRAND, CLAIMS, COMPARABLES, LINEAR, TEXT, TITLE, Items
-from pricing.explain.ridge_terms import ridge_shares, ridge_terms
+from pricing.explain.ridge_terms import ridge_added, ridge_shares, ridge_terms
 from pricing.features.engineer import FeatureEngineer
 from pricing.features.load import FeatureSet
 from pricing.features.price_features import PriceFeatures
@@ -72,7 +72,7 @@ def test_the_linear_model_is_the_sum_of_its_items(
     items = Items(CHALLENGE, features.schema.columns, engineer.tfidf.blocks)
     ridge = PriceRidge(1.0, 0.2, 0.7).fit(features, products.log_price)
     ridge.low, ridge.high = -np.inf, np.inf
-    found = ridge_terms(ridge, features, ridge_shares(ridge, items))
+    found = ridge_terms(ridge_added(ridge, features), ridge_shares(ridge, items))
     assert found.sum(axis=1) + ridge.intercept == pytest.approx(ridge.predict(features))
     # by hand, of the columns of numbers: coefficient times standard score times weight
     terms, design = engineer.tfidf.columns, ridge.design
@@ -82,6 +82,6 @@ def test_the_linear_model_is_the_sum_of_its_items(
     alone.design, alone.coef = design, np.zeros_like(ridge.coef)
     alone.coef[terms + place] = ridge.coef[terms + place]
     by_hand = ridge.coef[terms + place] * 0.2 * (values - design.mean[place]) / design.scale[place]
-    only = ridge_terms(alone, features, ridge_shares(alone, items))
+    only = ridge_terms(ridge_added(alone, features), ridge_shares(alone, items))
     assert only[:, items.place(BRAND)] == pytest.approx(by_hand)
     assert np.abs(only).sum() == pytest.approx(np.abs(by_hand).sum())

@@ -26,7 +26,8 @@ from tests.store.test_permissions import expected, modes
 
 SMALL = [
     "--set", "folds.n_splits=2", "--set", "members.xgboost.enabled=false", "--set", "members.catboost.enabled=false",
-    "--set", "members.lightgbm.rounds=30", "--set", "report.dpi=60", "--set", "ensemble.bootstrap=50",
+    "--set", "members.lightgbm.rounds=30", "--set", "ensemble.bootstrap=50",
+    "--set", "report={dpi = 60, driver_rows = 0}",
     "--set", "members.multimodal={text = {trainable_layers = 1}, training = {epochs = 2, precision = 'bf16'}}",
     "--set", "tuning={trials = 2, n_splits = 2}",
 ]  # fmt: skip

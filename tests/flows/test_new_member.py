@@ -76,7 +76,8 @@ def test_it_is_in_metrics_report_and_score(sample: SampleInfo, tmp_path: Path) -
 
     off = [f"members.{name}.enabled=false" for name in ("ridge", "xgboost", "catboost", "sparse_mlp", "multimodal")]
     settings = ["resources.runner=local", "images.enabled=false", "folds.n_splits=2", "members.lightgbm.rounds=20",
-                "ensemble.bootstrap=50", "ensemble.meta_learners=['smape_linear']", "report.dpi=50", *off]  # fmt: skip
+                "ensemble.bootstrap=50", "ensemble.meta_learners=['smape_linear']",
+                "report={dpi = 50, driver_rows = 0}", *off]  # fmt: skip
     sets = [part for setting in settings for part in ("--set", setting)]
     pricing(
         "run", "--train", str(sample.train), "--test", str(sample.test), "--output", "out", "--preset", "demo", *sets

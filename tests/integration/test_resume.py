@@ -23,7 +23,7 @@ SETTINGS = [
     "--rows", "100", "--set", "folds.n_splits=2", "--set", "members.catboost.enabled=false",
     "--set", "members.lightgbm.rounds=300", "--set", "members.xgboost.rounds=100", "--set", "images.enabled=false",
     "--set", "members.multimodal={text.enabled = false, image.enabled = false, training.epochs = 4}",
-    "--set", "report.dpi=50", "--set", "ensemble.bootstrap=50",
+    "--set", "report={dpi = 50, driver_rows = 0}", "--set", "ensemble.bootstrap=50",
 ]  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from pricing.ensemble.linear import LinearModel
 from pricing.ensemble.stack import Ensemble
 from pricing.errors import ArtifactError
 from pricing.explain.background import MOST_ROWS, Background
-from pricing.explain.items import AMOUNT, BRAND, COMPARABLES, FINISH, LINEAR
+from pricing.explain.items import AMOUNT, BRAND, COMPARABLES, FINISH, LINEAR, TEXT, TITLE
 from pricing.members.contract import Contributions
 from pricing.members.fold_rows import FoldInputs, FoldRows, Rows
 from pricing.members.lightgbm import LightGBM, LightGBMSettings
@@ -77,6 +77,48 @@ def test_the_share_that_is_exact_is_that_of_the_members_that_can_tell(small_run:
     stack = replace(model.ensemble, learners={"mean": mean}, weights={"mean": 1.0})
     table = Explainer(replace(model, ensemble=stack)).explain(small_run.frame[:2])
     assert table["exact"].to_list() == pytest.approx([0.7] * table.height)
+
+
+def test_words_of_an_item_add_up_to_it(small_run: SmallRun, model: RunModel) -> None:
+    table = Explainer(model).explain(small_run.frame)
+    named = table.filter(pl.col("words").list.len() > 0)
+    assert set(named["item"]) == {TITLE, TEXT}
+    for item in named.iter_rows(named=True):
+        assert sum(word["log_contribution"] for word in item["words"]) == pytest.approx(item["log_contribution"])
+        assert sum(word["money"] for word in item["words"]) == pytest.approx(item["money"])
+        assert [word["word"] for word in item["words"]].count("other words") == 1
+        assert len(item["words"]) <= 4
+
+
+def test_words_have_what_their_terms_add(small_run: SmallRun, model: RunModel) -> None:
+    """By hand of a stack that is the ridge: coefficient times value, less the mean over the background."""
+    alone = Ensemble(
+        ("ridge",), {"mean": LinearModel(0.0, np.ones(1))}, {"mean": 1.0}, Calibration(), Decision(), (-9.0, 9.0),
+        model.ensemble.intervals,
+    )  # fmt: skip
+    fitted, tfidf = model.price_features["fold_0"], model.engineer.tfidf
+    assert fitted.ridge is not None
+    assert tfidf is not None
+    one = replace(model, members={"ridge": {"fold_0": model.members["ridge"]["fold_0"]}}, ensemble=alone,
+                  price_features={"fold_0": fitted})  # fmt: skip
+    table = Explainer(one).explain(small_run.frame[:5]).filter(pl.col("item") == TITLE)
+    background, ridge = Background.load(model.background), fitted.ridge
+    terms, count = [term for block in tfidf.blocks for term in block.terms], tfidf.columns
+    start = next(place for place, block in enumerate(tfidf.blocks) if block.name == "title_words")
+    first = sum(len(block.terms) for block in tfidf.blocks[:start])
+
+    def by_hand(frame: pl.DataFrame) -> np.ndarray:
+        design = ridge.design.transform(model.engineer.transform(frame)).toarray() * ridge.coef
+        blocks = [0.5 * design[:, design.shape[1] - (place + 1) * count :][:, :count] for place in range(2)]
+        return np.asarray(design[:, :count] + sum(blocks))
+
+    added, usual = by_hand(small_run.frame[:5]), by_hand(background.frame).mean(axis=0)
+    for row, words in enumerate(table["words"]):
+        own = range(first, first + len(tfidf.blocks[start].terms))
+        strongest = sorted(own, key=lambda term: -abs(added[row, term]))[:3]
+        wanted = {terms[term]: added[row, term] - usual[term] for term in strongest}
+        found = {word["word"]: word["log_contribution"] for word in words if word["word"] != "other words"}
+        assert found == pytest.approx(wanted)
 
 
 class Narrow(LightGBM):
