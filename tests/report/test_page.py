@@ -258,7 +258,8 @@ def test_what_drives_prices_and_what_a_price_is_made_of(run_dir: Path, inline: P
     worst = holdout.sort(ratio, descending=True).row(0, named=True)
     base, added = 100.0, {f"item {size}": size for size in (0.5, -1.0, 2.0, -4.0, 8.0, -16.0)}
     price = base + sum(added.values())
-    said = {"item -16.0": ("", [{"word": "<jam>", "money": -12.5}, {"word": "other words", "money": -3.5}]),
+    said = {"item -16.0": ("", [{"word": "<jam>", "money": -12.5}, {"word": "other words", "money": -3.5},
+                            {"word": "of", "money": 0.001}]),
             "item 8.0": ("glass & co", [])}  # fmt: skip
     explained = [
         (worst["sample_id"], name, 10 * money, money, price, base, *said.get(name, ("", [])))
@@ -269,7 +270,7 @@ def test_what_drives_prices_and_what_a_price_is_made_of(run_dir: Path, inline: P
     build_page(copy, CONFIG, inline)
     html, text = (copy / "report.html").read_text(), read(copy).text
     assert "words of the <title> 6.5 6.0 to 7.0 brand 3.2 2.5 to 4.0" in text.replace("3.3", "3.2")
-    assert "maker 0.0 within noise" in text
+    assert "maker 0.0 -0.2 to 0.1, within noise" in text
     assert 'style="width:50.0%"' in html, "a bar of half the longest"
     assert "What the trees use" not in text
     assert (
