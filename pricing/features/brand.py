@@ -11,11 +11,12 @@ further on: there a name counts only where it is sure, since nearly all titles t
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
 
+from pricing.catalogue.kept_regexes import evaluate, keeping_regexes
 from pricing.features.schema import make_columns
 from pricing.store.artifacts import read_json
 from pricing.store.tables import reading
@@ -37,24 +38,44 @@ CONTINUES = 1 / 2
 SURE, SURE_COUNT = 0.8, 4
 
 
-def _beginnings(titles: pl.Series) -> pl.DataFrame:
-    """``words_1`` .. ``words_4`` of each title: its first words, lower case, unpunctuated; null where shorter."""
+@keeping_regexes
+def _words(titles: pl.Series) -> pl.Series:
+    """Words of each title, lower case, unpunctuated, List(String)."""
     clean = (
         pl.col("title").fill_null("").str.slice(0, 200).str.to_lowercase()
         .str.replace_all("[’']", "")
         .str.replace_all(r"[^\p{L}\p{N}&]+", " ").str.strip_chars()
         .str.replace(r"^(?:generic|the|by|new) ", "")
     )  # fmt: skip
-    words = titles.alias("title").to_frame().select(clean.str.extract_all(r"\S+").alias("words"))
-    return words.select(
-        "words",
-        *(
-            pl.when(pl.col("words").list.len() >= length)
-            .then(pl.col("words").list.head(length).list.join(" "))
-            .alias(f"words_{length}")
-            for length in range(1, LONGEST + 1)
-        ),
+    return evaluate(titles.to_frame("title"), clean.str.extract_all(r"\S+")).alias("words")
+
+
+def _beginnings(titles: pl.Series) -> pl.DataFrame:
+    """``words`` of each title, and ``words_1`` .. ``words_4``, its first ones; null where it is shorter."""
+    return (
+        _words(titles)
+        .to_frame()
+        .select(
+            "words",
+            *(
+                pl.when(pl.col("words").list.len() >= length)
+                .then(pl.col("words").list.head(length).list.join(" "))
+                .alias(f"words_{length}")
+                for length in range(1, LONGEST + 1)
+            ),
+        )
     )
+
+
+def first_runs(words: list[str]) -> Iterator[str]:
+    """The first four words, three, two and one, as one text each."""
+    return (" ".join(words[:length]) for length in range(min(len(words), LONGEST), 0, -1))
+
+
+def _longest(words: list[str], names: dict[str, int]) -> tuple[str, int]:
+    """The longest of the names that a title begins with, and its count; "" and 0 where there is none."""
+    name = next((name for name in first_runs(words) if name in names), "")
+    return name, names.get(name, 0)
 
 
 def _padded(words: pl.Series) -> pl.Series:
@@ -86,8 +107,8 @@ class BrandNames:
     def __init__(self, brands: dict[str, int], beginnings: dict[str, int], sure: Sequence[str] = ()) -> None:
         self.brands = brands
         self.beginnings = beginnings
-        # of two that begin at one word, the longer
         self.sure = sorted(sure, key=lambda name: (-len(name), name))
+        self._sure = frozenset(sure)
 
     @classmethod
     def fit(cls, titles: pl.Series, min_count: int) -> "BrandNames":
@@ -124,63 +145,33 @@ class BrandNames:
 
     def transform(self, titles: pl.Series) -> pl.DataFrame:
         """Brand columns of n titles: `COLUMNS` (Float64; String, "" where unknown)."""
-        starts = _beginnings(titles)
-        brand, brand_count = self._longest(starts, self.brands)
-        sub_brand, sub_count = self._longest(starts, self.beginnings)
-        inside, position = self._inside(starts["words"])
-        known, found = brand != "", inside != ""
-        counts = pl.DataFrame({"name": list(self.brands), "count": list(self.brands.values())},
-                              schema={"name": pl.String, "count": pl.Int64})  # fmt: skip
-        inside_count = inside.to_frame("name").join(counts, on="name", how="left", maintain_order="left")["count"]
-        frame = pl.DataFrame({"start": brand, "start_count": brand_count, "inside": inside, "at": position,
-                              "inside_count": inside_count.fill_null(0), "sub": sub_brand, "subs": sub_count,
-                              "known": known, "found": found})  # fmt: skip
-        start = pl.col("known")
-        count = pl.when(start).then("start_count").otherwise("inside_count")
-        return frame.with_columns(brand=pl.when(start).then("start").otherwise("inside")).select(
-            brand_frequency=count.cast(pl.Float64).log1p(),
-            brand_words=pl.col("brand").str.count_matches(r"\S+").cast(pl.Float64),
+        schema = {"brand": pl.String, "count": pl.Int64, "position": pl.Float64, "sub": pl.String, "subs": pl.Int64}
+        rows = [(*self._brand(words), *_longest(words, self.beginnings)) for words in _words(titles).to_list()]
+        known = pl.DataFrame(rows, schema, orient="row")
+        return known.select(
+            brand_frequency=pl.col("count").cast(pl.Float64).log1p(),
+            brand_words=pl.when(pl.col("brand") == "").then(0.0)
+            .otherwise(pl.col("brand").str.count_matches(" ", literal=True).cast(pl.Float64) + 1),
             brand_known=(pl.col("brand") != "").cast(pl.Float64),
-            # where the name stands, in words; missing where there is none
-            brand_position=pl.when(start).then(0.0).when("found").then(pl.col("at").cast(pl.Float64)),
+            brand_position="position",
             sub_brand_frequency=pl.col("subs").cast(pl.Float64).log1p(),
             brand="brand",
             sub_brand="sub",
-        )
-
-    def _inside(self, words: pl.Series) -> tuple[pl.Series, pl.Series]:
-        """The first sure name inside each title ("" where there is none), and the words before it."""
-        if not self.sure:
-            return pl.Series([""] * len(words), dtype=pl.String), pl.Series([0] * len(words), dtype=pl.UInt32)
-        names = [f" {name} " for name in self.sure]
-        found = _padded(words).to_frame("text").select(
-            "text", name=pl.col("text").str.extract_many(names, leftmost=True).list.first().fill_null("")
-        ).with_columns(
-            before=pl.col("text").str.splitn(pl.col("name"), 2).struct.field("field_0")
         )  # fmt: skip
-        return (
-            found["name"].str.strip_chars(),
-            found.select(pl.col("before").str.count_matches(r"\S+")).to_series().fill_null(0),
-        )
 
-    @staticmethod
-    def _longest(starts: pl.DataFrame, names: dict[str, int]) -> tuple[pl.Series, pl.Series]:
-        table = pl.DataFrame({"name": list(names), "count": list(names.values())},
-                             schema={"name": pl.String, "count": pl.Int64})  # fmt: skip
-        found = starts
-        for length in range(1, LONGEST + 1):
-            found = found.join(
-                table.rename({"count": f"count_{length}"}),
-                left_on=f"words_{length}", right_on="name", how="left", maintain_order="left",
-            )  # fmt: skip
-        longest_first = range(LONGEST, 0, -1)
-        chosen = found.select(
-            pl.coalesce(
-                pl.when(pl.col(f"count_{length}").is_not_null()).then(f"words_{length}") for length in longest_first
-            ).fill_null("").alias("name"),
-            pl.coalesce(f"count_{length}" for length in longest_first).fill_null(0).alias("count"),
-        )  # fmt: skip
-        return chosen["name"], chosen["count"]
+    def _brand(self, words: list[str]) -> tuple[str, int, float | None]:
+        """Brand of a title, how many titles begin with it, and the number of words before it; "", 0 and None without.
+
+        It is the longest name that the title begins with, else the first sure one inside.
+        """
+        name, count = _longest(words, self.brands)
+        if name:
+            return name, count, 0.0
+        for place in range(1, len(words)):
+            for name in first_runs(words[place:]):
+                if name in self._sure:
+                    return name, self.brands.get(name, 0), float(place)
+        return "", 0, None
 
     def save(self, path: Path) -> None:
         """Write as JSON."""

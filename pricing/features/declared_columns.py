@@ -13,7 +13,7 @@ import polars as pl
 
 from pricing.catalogue.roles import role_name
 from pricing.config.columns import ColumnsConfig
-from pricing.features.fields import read_values, unit_name
+from pricing.features.fields import read_values, unit_names
 from pricing.features.schema import CATEGORY, NUMBER, WORDS, Column, log_words
 from pricing.features.units import UNITS
 
@@ -144,9 +144,9 @@ class DeclaredColumns:
 
     def _amount(self, frame: pl.DataFrame, column: str) -> pl.Series:
         """Amounts of n rows in the base unit of their dimension, Float64."""
-        factors = {name: unit.factor for name, unit in UNITS.items()}
-        factor = unit_name(pl.col("unit")).replace_strict(factors, default=None, return_dtype=pl.Float64)
-        return self._read(frame, column).select(pl.col("value") * factor).to_series()
+        read = self._read(frame, column)
+        units = (UNITS.get(name) for name in unit_names(read["unit"]))
+        return read["value"] * pl.Series([unit and unit.factor for unit in units], dtype=pl.Float64)
 
     def terms(self, table: pl.DataFrame) -> pl.Series:
         """Return the terms of n rows of `transform`, List(String).

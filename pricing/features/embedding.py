@@ -2,7 +2,7 @@
 
 Mean of the last layer's states over the tokens (Reimers and Gurevych, "Sentence-BERT", EMNLP 2019), scaled to length
 1. Value, unit and pack stand first in what is read (`compose_texts`), so that truncation keeps them. A text's numbers
-depend on the text alone: batches are of fixed shape, and short ones are filled up.
+depend on the text alone.
 """
 
 import hashlib
@@ -114,6 +114,11 @@ class TextEmbedder:
         self.threads = threads
         self.precision = cpu_precision() if config.precision == "auto" else config.precision
         self._encoder = encoder
+        if self.precision == "bf16":
+            # autocast would convert them in every batch
+            for layer in encoder.modules():
+                if isinstance(layer, torch.nn.Linear):
+                    layer.to(torch.bfloat16)
         self._tokenizer = tokenizer
         self.sha256 = sha256
         self._name = name
@@ -169,7 +174,9 @@ class TextEmbedder:
         torch.set_num_threads(1)
         pool = ThreadPoolExecutor(self.threads)
         try:
-            made = pool.map(lambda batch: self._forward([tokens[row] for row in batch[1]], batch[0]), batches)
+            # a thread for one batch costs more than it brings
+            apply = pool.map if len(batches) > 1 else map
+            made = apply(lambda batch: self._forward([tokens[row] for row in batch[1]], batch[0]), batches)
             shown = tqdm(made, desc="embeddings", total=len(batches), disable=None, leave=False)
             for number, ((_, rows), vectors) in enumerate(zip(batches, shown, strict=True), 1):
                 found |= {texts[row]: vector for row, vector in zip(rows, vectors, strict=True)}
@@ -185,14 +192,17 @@ class TextEmbedder:
     @torch.inference_mode()
     def _forward(self, tokens: list[list[int]], length: int) -> np.ndarray:
         """(b, width) float32 of b texts of at most ``length`` tokens."""
-        ids = torch.zeros(self.config.batch, length, dtype=torch.int64)  # (B, T), unused rows included
-        mask = torch.zeros(self.config.batch, length, dtype=torch.int64)
+        half = self.precision == "bf16"
+        # in bfloat16 a row has the same bits in batches of 1, 4 and 32 rows (torch 2.13), and costs a 15th of 32 in one
+        # of 1; in float32 the last ones differ, so that short batches are filled up
+        rows = len(tokens) if half else self.config.batch
+        ids = torch.zeros(rows, length, dtype=torch.int64)  # (B, T), unused rows included
+        mask = torch.zeros(rows, length, dtype=torch.int64)
         # an unused row attends to its padding rather than to nothing
         mask[:, 0] = 1
         for row, text in enumerate(tokens):
             ids[row, : len(text)] = torch.tensor(text)
             mask[row, : len(text)] = 1
-        half = self.precision == "bf16"
         with torch.autocast("cpu", torch.bfloat16) if half else nullcontext():
             hidden = self._encoder(input_ids=ids, attention_mask=mask).last_hidden_state
         kept = mask[:, :, None].float()  # (B, T, 1)

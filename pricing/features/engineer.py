@@ -14,7 +14,6 @@ Example
 [56.7, 113.4]
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,14 +25,11 @@ from scipy import sparse
 from pricing.config.columns import CHALLENGE, ColumnsConfig
 from pricing.config.features import FeaturesConfig
 from pricing.errors import SchemaError
-from pricing.features import brand, quantity, text_statistics, words
 from pricing.features.brand import BrandNames
 from pricing.features.comparables import ComparableIndex
-from pricing.features.declared_columns import DeclaredColumns
-from pricing.features.keywords import keyword_columns, keyword_features
+from pricing.features.families import TextFamilies, chunks, split_texts
 from pricing.features.load import ID, FeatureSchema, FeatureSet, load_features, save_features
 from pricing.features.schema import CATEGORY, WORDS, make_columns
-from pricing.features.sections import split_sections
 from pricing.features.tfidf import TfidfSpace
 from pricing.store.artifacts import read_json, write_json
 from pricing.store.tables import reading
@@ -42,11 +38,8 @@ from pricing.store.tables import reading
 if TYPE_CHECKING:
     from pricing.features.embedding import TextEmbedder
 
-#: rows in work at a time: a row's features depend on its own text alone, and memory on this
-CHUNK = 50_000
 
-
-class FeatureEngineer:
+class FeatureEngineer(TextFamilies):
     """Text to features.
 
     Parameters
@@ -67,72 +60,13 @@ class FeatureEngineer:
         self, config: FeaturesConfig | None = None, seed: int = 0, threads: int = 1, cache: Path | None = None,
         columns: ColumnsConfig = CHALLENGE,
     ) -> None:  # fmt: skip
-        self.config = config or FeaturesConfig()
+        super().__init__(config or FeaturesConfig(), columns)
         self.seed = seed
         self.threads = threads
         self.cache = cache
         self.embedder: TextEmbedder | None = None
-        self.brands: BrandNames | None = None
         self.tfidf: TfidfSpace | None = None
         self.index: ComparableIndex | None = None
-        self.declared = DeclaredColumns(columns)
-
-    # --- single families; each takes sections (see split_sections), n rows in, n rows out
-
-    def extract_ipq_features(self, sections: pl.DataFrame) -> pl.DataFrame:
-        """Item pack quantity: see `pricing.features.quantity.quantity_features`."""
-        return quantity.quantity_features(sections)
-
-    def extract_text_statistics(self, sections: pl.DataFrame) -> pl.DataFrame:
-        """Lengths, shares and counts: see `pricing.features.text_statistics.text_statistics`."""
-        return text_statistics.text_statistics(sections)
-
-    def extract_keyword_features(self, sections: pl.DataFrame) -> pl.DataFrame:
-        """Quality words, discount words, claims: see `pricing.features.keywords.keyword_features`."""
-        return keyword_features(sections, self.config.quality_keywords, self.config.discount_keywords)
-
-    def extract_word_features(self, sections: pl.DataFrame) -> pl.DataFrame:
-        """Flavour, form, language: see `pricing.features.words.word_features`."""
-        return words.word_features(sections)
-
-    def extract_brand_features(self, sections: pl.DataFrame) -> pl.DataFrame:
-        """Brand and sub-brand: see `pricing.features.brand.BrandNames`."""
-        if self.brands is None:
-            raise SchemaError("this FeatureEngineer knows no brand names yet; call fit or load first")
-        return self.brands.transform(sections["item_name"])
-
-    def tabular_features(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """All families that are read off the text itself, side by side: n rows, without the SVD.
-
-        Parameters
-        ----------
-        frame : DataFrame
-            n rows with ``catalog_content``; `CHUNK` of them are in work at a time, which bounds the memory.
-        """
-        return pl.concat([self._tabular(self._sections(chunk)) for chunk in _chunks(frame)], how="vertical")
-
-    def _sections(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Parts of the texts, and declared columns with the terms of their categories."""
-        sections = _sections(frame)
-        if not self.declared.columns:
-            return sections
-        declared = self.declared.transform(frame)
-        sections = self.declared.state_amounts(sections, frame)
-        sections = sections.hstack(declared)
-        if not self.declared.roles.category:
-            return sections
-        return sections.with_columns(self.declared.terms(declared).alias("category_terms"))
-
-    def _tabular(self, sections: pl.DataFrame) -> pl.DataFrame:
-        families = (
-            self.extract_ipq_features,
-            self.extract_text_statistics,
-            self.extract_keyword_features,
-            self.extract_word_features,
-            self.extract_brand_features,
-        )
-        declared = sections.select(column.name for column in self.declared.columns)
-        return pl.concat([*(family(sections) for family in families), declared], how="horizontal")
 
     def fit_tfidf(self, sections: pl.DataFrame) -> "FeatureEngineer":
         """Learn vocabularies, weights and the SVD."""
@@ -184,8 +118,11 @@ class FeatureEngineer:
         if ID not in frame.columns:
             raise SchemaError(f"got columns {frame.columns}, expected sample_id and catalog_content")
         tables, matrices = [], []
-        for chunk in _chunks(frame):
+        parts: dict[str, list[str]] = {name: [] for name in self.declared.parts} if self.embedder else {}
+        for chunk in chunks(frame):
             sections = self._sections(chunk)
+            for name, texts in zip(parts, self.declared.part_texts(sections, chunk), strict=bool(parts)):
+                parts[name] += texts
             matrices.append(self.transform_tfidf(sections))
             reduced = pl.DataFrame(space.reduce(matrices[-1]), schema=self._svd_names(), orient="row")
             tables.append(pl.concat([self._tabular(sections), reduced], how="horizontal"))
@@ -194,24 +131,23 @@ class FeatureEngineer:
         schema = self.schema
         # a number of forty digits is infinite in single precision, and no amount
         numbers = pl.col(schema.numeric).cast(pl.Float32).replace([None, np.inf, -np.inf], np.nan)
-        embedding, parts = self._embed(frame)
+        embedding, embedded = self._embed(frame, parts)
         made = FeatureSet(
             frame[ID].cast(pl.String), tabular.select(numbers, *schema.categorical), matrix, schema,
-            embedding=embedding, parts=parts,
+            embedding=embedding, parts=embedded,
         )  # fmt: skip
         if self.index is None:
             return made
         return replace(made, nearest=self.index.search(made, threads=self.threads))
 
-    def _embed(self, frame: pl.DataFrame) -> tuple[np.ndarray | None, np.ndarray | None]:
+    def _embed(
+        self, frame: pl.DataFrame, parts: dict[str, list[str]]
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:  # fmt: skip
         """Embeddings of n whole texts (n, d), and of their parts (n, p, d), where there are any."""
         if self.embedder is None:
             return None, None
         whole = self.embedder.embed(frame["catalog_content"].to_list())
-        if not self.declared.parts:
-            return whole, None
-        parts = self.declared.part_texts(_sections(frame), frame)
-        return whole, np.stack([self.embedder.embed_texts(texts) for texts in parts], axis=1)
+        return whole, np.stack([*map(self.embedder.embed_texts, parts.values())], axis=1) if parts else None
 
     def index_labelled(self, frame: pl.DataFrame, groups: np.ndarray) -> FeatureSet:
         """Make the labelled rows the index that `transform` searches, and give their own features.
@@ -225,7 +161,7 @@ class FeatureEngineer:
         """
         self.index = None
         own = self.engineer_features(frame)
-        titles = _sections(frame)["item_name"]
+        titles = split_texts(frame)["item_name"]
         self.index = ComparableIndex.build(own, titles, self.config.spaces)
         codes = np.unique(groups, return_inverse=True)[1]
         return replace(own, nearest=self.index.search(own, codes, self.threads))
@@ -233,14 +169,9 @@ class FeatureEngineer:
     @property
     def schema(self) -> FeatureSchema:
         """The columns in order, and the widths of the matrices."""
-        config, space, directions = self.config, self._fitted()[1], self._svd_names()
+        space, directions = self._fitted()[1], self._svd_names()
         made = (
-            *quantity.COLUMNS,
-            *text_statistics.COLUMNS,
-            *keyword_columns(config.quality_keywords, config.discount_keywords),
-            *words.COLUMNS,
-            *brand.COLUMNS,
-            *self.declared.columns,
+            *self.family_columns,
             *make_columns("svd", directions, words=dict.fromkeys(directions, WORDS["svd"]["direction"])),
         )
         ordered = tuple(sorted(made, key=lambda column: column.kind == CATEGORY))
@@ -324,14 +255,3 @@ class FeatureEngineer:
     def load_features(folder: Path, split: str = "labelled") -> FeatureSet:
         """Read them back, exactly, the schema checked: see `pricing.features.load.load_features`."""
         return load_features(folder, split)
-
-
-def _chunks(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """The rows, `CHUNK` at a time; one empty piece of no rows."""
-    return (frame.slice(start, CHUNK) for start in range(0, max(frame.height, 1), CHUNK))
-
-
-def _sections(frame: pl.DataFrame) -> pl.DataFrame:
-    if "catalog_content" not in frame.columns:
-        raise SchemaError(f"got columns {frame.columns}, expected catalog_content")
-    return split_sections(frame)

@@ -5,9 +5,11 @@ with grams and 1.25 with kilograms. A Unit is looked up as it is written, then w
 """
 
 from collections.abc import Mapping
+from functools import cache
 
 import polars as pl
 
+from pricing.catalogue.kept_regexes import evaluate, keeping_regexes
 from pricing.catalogue.roles import role_name
 from pricing.errors import ConfigError
 from pricing.features.foreign_quantities import in_english
@@ -22,27 +24,42 @@ NOTHING = ("", "none", "nan", "null", "n/a", "na", "-")
 #: grams and millilitres of languages in which a point parts thousands
 _BY_POINT = ("gramm", "gramme", "grammes", "gramo", "gramos", "grammo", "grammi", "mililitro", "mililitros")
 _CHAIN = rf"{NUMBER}(?: ?[x/] ?{NUMBER})*"
-_TEXTS = {"column": pl.String, "unit": pl.String}
 #: what may stand around a value's number, and a unit of its own behind it
 _WRITTEN = rf"^(?:net |about |approx\.? |ca\.? |~ ?)?({_CHAIN})[ \-]?([a-z#].*)?$"
 
 
-def unit_name(unit: pl.Expr) -> pl.Expr:
-    """Name of the unit in `UNITS` that is written, null where it is not known.
+def unit_names(units: pl.Series) -> pl.Series:
+    """Names of the units in `UNITS` that n texts write, null where one is not known.
 
     "Kilogram(s)", "Litre/s", "US Gallon", "Pound (lb)", "Fl. Oz.", "Liter [L]", "Stück" and "Unidad(es)" are read;
     case, dots and blanks do not matter. Brackets are tried as part of the name ("Ounces (fluid)"), then left out, then
     alone.
     """
-    key = unit.str.to_lowercase().str.replace_all(r"\((?:e?s|e?n|e)\)|/s\b|^u\.?s\.? ", "")
+    return _named(units.to_frame("unit").select_seq(_unit_readings()))
+
+
+def spelled_units(units: pl.Series) -> pl.Series:
+    """Names of n units without brackets, in lower case; null where one is not known."""
+    return _named(evaluate(units.to_frame("unit"), _TIDY).to_frame())
+
+
+_NAMES = FOREIGN | SPELLINGS
+_TIDY = pl.col("unit").str.replace_all(r"[.,;:_\s]+", " ").str.strip_chars()
+
+
+@cache
+def _unit_readings() -> list[pl.Expr]:
+    key = pl.col("unit").str.to_lowercase().str.replace_all(r"\((?:e?s|e?n|e)\)|/s\b|^u\.?s\.? ", "")
     bare, inside = key.str.replace_all(r"[(\[][^)\]]*[)\]]", " "), key.str.extract(r"[(\[]([^)\]]*)[)\]]")
-    return pl.coalesce(spelled_unit(reading) for reading in (key.str.replace_all(r"[()\[\]]", " "), bare, inside))
+    readings = (key.str.replace_all(r"[()\[\]]", " "), bare, inside)
+    return [reading.str.replace_all(r"[.,;:_\s]+", " ").str.strip_chars().alias(str(number))
+            for number, reading in enumerate(readings)]  # fmt: skip
 
 
-def spelled_unit(unit: pl.Expr) -> pl.Expr:
-    """Name of a unit without brackets, in lower case; null where it is not known."""
-    tidy = unit.str.replace_all(r"[.,;:_\s]+", " ").str.strip_chars()
-    return tidy.replace_strict(FOREIGN | SPELLINGS, default=None, return_dtype=pl.String)
+def _named(readings: pl.DataFrame) -> pl.Series:
+    """Name of the first reading of each row that is a unit's."""
+    names = [next((_NAMES[one] for one in row if one in _NAMES), None) for row in readings.iter_rows()]
+    return pl.Series("unit", names, dtype=pl.String)
 
 
 def check_units(amounts: Mapping[str, str]) -> None:
@@ -58,8 +75,10 @@ def check_units(amounts: Mapping[str, str]) -> None:
     ConfigError
         It is not; names the column and the known units.
     """
-    units = pl.DataFrame({"column": list(amounts), "unit": list(amounts.values())}, schema_overrides=_TEXTS)
-    for column, unit in units.filter(unit_name(pl.col("unit")).is_null()).rows():
+    names = unit_names(pl.Series([*amounts.values()], dtype=pl.String))
+    for (column, unit), name in zip(amounts.items(), names, strict=True):
+        if name is not None:
+            continue
         raise ConfigError(
             f"catalogue.columns.amount: column {column!r} has the unit {unit!r}, which is not known; give one of "
             f"{', '.join(UNITS)}, or declare the column as a number"
@@ -71,6 +90,7 @@ def missing(written: pl.Expr) -> pl.Expr:
     return written.is_null() | written.str.to_lowercase().is_in(NOTHING)
 
 
+@keeping_regexes
 def read_values(fields: pl.DataFrame) -> pl.DataFrame:
     """Numbers of n Value lines.
 
@@ -86,35 +106,42 @@ def read_values(fields: pl.DataFrame) -> pl.DataFrame:
         as written, null where missing). A unit that the Value line itself names ("500 g") comes before the Unit line's.
         "2 x 500" is 1,000, as in a title.
     """
-    fields = fields.select(pl.when(~missing(pl.col(name))).then(name).alias(name) for name in ("value", "unit"))
-    written = (
-        pl.col("value")
-        .str.to_lowercase()
-        .str.replace_all("[×*]", " x ")
-        .str.replace_all(r"[’`]", "'")
-        .str.strip_chars_end(" .,;")
-        .pipe(in_english)
-    )
-    named = fields.with_columns(name=unit_name(pl.col("unit")).fill_null(""), written=written)
+    step = _value_steps()
+    fields = fields.select_seq(value=step["value_said"], unit=step["unit_said"])
+    written = in_english(evaluate(fields, step["tidy"]))
+    named = fields.with_columns(name=unit_names(fields["unit"]).fill_null(""), written=written)
+    named = named.with_columns(written=evaluate(named, step["thousands"]))
+    named = named.with_columns(plain=plain_numbers(evaluate(named, step["beside_unit"])))
+    read = named.with_columns_seq(number=step["number"], own=step["own"])
+    return read.with_columns(own_name=unit_names(read["own"])).select_seq(value=step["value"], unit=step["unit"])
+
+
+@cache
+def _value_steps() -> dict[str, pl.Expr]:
+    """The expressions of `read_values`, each over what those before it made."""
+    written, own, own_name = pl.col("written"), pl.col("own"), pl.col("own_name")
     # a number and only noughts behind the point is a machine's whole number: 1.000 is one, whatever the unit
-    machine = pl.col("written").str.contains(r"^\d+\.0+$|^\d*\.?\d+e[+-]?\d+$")
+    machine = written.str.contains(r"^\d+\.0+$|^\d*\.?\d+e[+-]?\d+$")
     # "1.000" Gramm is a kilogram
     abroad = pl.col("unit").str.to_lowercase().str.strip_chars(" .").is_in(_BY_POINT)
-    thousands = pl.col("written").str.replace(r"^([1-9]\d?)\.(\d{3})$", "$1$2")
-    named = named.with_columns(written=pl.when(abroad).then(thousands).otherwise("written"))
-    plain = plain_numbers(pl.when(machine).then("written").otherwise(pl.col("written") + " " + pl.col("name")))
+    thousands = written.str.replace(r"^([1-9]\d?)\.(\d{3})$", "$1$2")
     # the unit beside the number was there for its reading alone
-    alone = plain.str.strip_suffix(pl.col("name")).str.strip_chars()
-    read = named.with_columns(number=alone.str.extract(_WRITTEN, 1), own=alone.str.extract(_WRITTEN, 2))
-    own_name = unit_name(pl.col("own"))
+    alone = pl.col("plain").str.strip_suffix(pl.col("name")).str.strip_chars()
     factors = pl.col("number").str.extract_all(NUMBER).cast(pl.List(pl.Float64), strict=False)
     product = factors.list.eval(pl.element().product()).list.first()
-    known = pl.when(pl.col("own").is_null() | own_name.is_not_null()).then(product)
-    value = pl.coalesce(known, pl.col("written").cast(pl.Float64, strict=False))
-    return read.select(
-        value=pl.when(value.is_finite() & (value > 0)).then(value),
-        unit=pl.when(own_name.is_not_null()).then("own").otherwise("unit"),
-    )
+    known = pl.when(own.is_null() | own_name.is_not_null()).then(product)
+    value = pl.coalesce(known, written.cast(pl.Float64, strict=False))
+    return {
+        **{f"{name}_said": pl.when(~missing(pl.col(name))).then(name) for name in ("value", "unit")},
+        "tidy": pl.col("value").str.to_lowercase().str.replace_all("[×*]", " x ").str.replace_all(r"[’`]", "'")
+        .str.strip_chars_end(" .,;"),
+        "thousands": pl.when(abroad).then(thousands).otherwise("written"),
+        "beside_unit": pl.when(machine).then("written").otherwise(written + " " + pl.col("name")),
+        "number": alone.str.extract(_WRITTEN, 1),
+        "own": alone.str.extract(_WRITTEN, 2),
+        "value": pl.when(value.is_finite() & (value > 0)).then(value),
+        "unit": pl.when(own_name.is_not_null()).then("own").otherwise("unit"),
+    }  # fmt: skip
 
 
 def unread_fields(sections: pl.DataFrame) -> dict[str, dict[str, int]]:
@@ -131,10 +158,10 @@ def unread_fields(sections: pl.DataFrame) -> dict[str, dict[str, int]]:
         ``value`` and ``unit``: spelling to number of lines, the commonest first, the alphabet's first of two alike.
     """
     # a unit that the Value line names itself is read
-    unread = ~missing(pl.col("unit_written")) & unit_name(pl.col("unit")).is_null()
+    unread = sections.filter(~missing(pl.col("unit_written")) & unit_names(sections["unit"]).is_null())
     return {
         "value": _unread_values(sections["value_written"], sections["value"]),
-        "unit": _counted(sections.filter(unread)["unit_written"]),
+        "unit": _counted(unread["unit_written"]),
     }
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import polars as pl
 
+from pricing.catalogue.kept_regexes import keeping_regexes
 from pricing.features.numbers import in_ascii
 from pricing.features.vocabulary import VOCABULARY
 
@@ -119,29 +120,26 @@ _TRIGGER = "|".join(
 ).replace(r"\d", "[0-9]").replace(r"\b", "")  # fmt: skip
 
 
-def in_english(text: pl.Expr) -> pl.Expr:
+@keeping_regexes
+def in_english(texts: pl.Series) -> pl.Series:
     """Write the foreign quantities of texts in English.
 
     Parameters
     ----------
-    text : Expr
+    texts : Series of shape (n,)
         String, lower case, of `pricing.catalogue.plain_text.plain_text`; "x" multiplies.
 
     Returns
     -------
-    Expr
+    Series of shape (n,)
         String, the same where no foreign word stands beside a number.
 
     Examples
     --------
     >>> texts = ["12er-pack 330 ml", "caja de 12 botellas de 75 cl", "3 etti", "6 dosen à 400 g", "6 pack da bomb"]
-    >>> pl.DataFrame({"text": texts}).select(in_english(pl.col("text")))["text"].to_list()
+    >>> in_english(pl.Series(texts)).to_list()
     ['12 pack 330 ml', '12 bottles of 75 cl', '300 g', '6 cans of 400 g', '6 pack da bomb']
     """
-    return text.map_batches(_in_english, return_dtype=pl.String, is_elementwise=True)
-
-
-def _in_english(texts: pl.Series) -> pl.Series:
     places = texts.str.contains(_TRIGGER).fill_null(False).arg_true()
     if places.is_empty():
         return texts

@@ -5,10 +5,13 @@ A keyword matches case-insensitively as whole words; a blank in it matches blank
 plain string: five times as fast as a regular expression a keyword, with the same answers.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import cache
 
+import numpy as np
 import polars as pl
 
+from pricing.catalogue.kept_regexes import evaluate, keeping_regexes
 from pricing.features.schema import WORDS, Column, make_columns
 from pricing.features.vocabulary import VOCABULARY
 
@@ -16,10 +19,12 @@ from pricing.features.vocabulary import VOCABULARY
 CLAIMS: dict[str, list[str]] = VOCABULARY["claims"]
 
 
-def normalized_words(text: pl.Expr) -> pl.Expr:
+@keeping_regexes
+def normalized_words(texts: pl.Series) -> pl.Series:
     """Lower case, one blank before and after each word and each run of punctuation (which becomes a full stop)."""
-    apart = text.str.to_lowercase().str.replace_all(r"[^\p{L}\p{N}_\s\-]+", " . ")
-    return (pl.lit(" ") + apart + pl.lit(" ")).str.replace_all(r"[\s\-]+", " ")
+    apart = pl.col("text").str.to_lowercase().str.replace_all(r"[^\p{L}\p{N}_\s\-]+", " . ")
+    tidy = (pl.lit(" ") + apart + pl.lit(" ")).str.replace_all(r"[\s\-]+", " ")
+    return evaluate(texts.to_frame("text"), tidy)
 
 
 def _slug(word: str) -> str:
@@ -70,31 +75,22 @@ def keyword_features(sections: pl.DataFrame, quality: Sequence[str], discount: S
         discount words and claims the text has, and whether it has any.
     """
     listed = _listed(quality, discount)
-    groups = {name: words for columns in listed.values() for name, words in columns.items()}
-    flags = flag_words(sections.select(text=normalized_words(pl.col("prose")))["text"], groups)
-    counts = []
+    texts = normalized_words(sections["prose"])
+    flags = {name: flag_words(texts, words) for columns in listed.values() for name, words in columns.items()}
     for kind, columns in listed.items():
-        count = pl.sum_horizontal(list(columns)) if columns else pl.lit(0.0)
-        counts.append(count.alias(f"{kind}_count"))
+        count = np.sum([flags[name] for name in columns], axis=0) if columns else np.zeros(len(texts))
+        flags[f"{kind}_count"] = count
         if kind != "claim":
-            counts.append((count > 0).cast(pl.Float64).alias(f"has_{kind}"))
-    return flags.with_columns(counts).select(column.name for column in keyword_columns(quality, discount))
+            flags[f"has_{kind}"] = (count > 0).astype(np.float64)
+    return pl.DataFrame({column.name: flags[column.name] for column in keyword_columns(quality, discount)})
 
 
-def flag_words(texts: pl.Series, groups: Mapping[str, Sequence[str]]) -> pl.DataFrame:
-    """Whether each of n texts (of `normalized_words`) holds any word of each group: a Float64 column a group."""
-    listed = [word for words in groups.values() for word in words]
-    forms = pl.DataFrame({"word": listed}, schema={"word": pl.String}).select(form=normalized_words(pl.col("word")))[
-        "form"
-    ]
-    form = dict(zip(listed, forms.to_list(), strict=True))
-    return (
-        texts.alias("text")
-        .to_frame()
-        .select(
-            pl.any_horizontal(pl.col("text").str.contains(form[word], literal=True) for word in words)
-            .cast(pl.Float64)
-            .alias(name)
-            for name, words in groups.items()
-        )
-    )
+def flag_words(texts: pl.Series, words: Sequence[str]) -> np.ndarray:
+    """Whether each of n texts (of `normalized_words`) holds any of some words, (n,) float64."""
+    forms = _forms(tuple(words))
+    return np.array([any(form in text for form in forms) for text in texts], dtype=np.float64)
+
+
+@cache
+def _forms(words: tuple[str, ...]) -> list[str]:
+    return normalized_words(pl.Series(words, dtype=pl.String)).to_list()

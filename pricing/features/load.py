@@ -12,6 +12,7 @@ what the files hold.
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -142,8 +143,9 @@ class FeatureSet:
                 return self.tfidf[:, start:stop]
         raise SchemaError(f"no space {name!r}; there are {', '.join(space for space, _, _ in self.schema.spaces)}")
 
-    def numeric(self) -> np.ndarray:
-        """The numeric columns as one (n, p) float32 array, missing values NaN."""
+    @cached_property
+    def numbers(self) -> np.ndarray:
+        """The numeric columns, (n, p) float32, missing values NaN; every fold's price features read them."""
         return self.tabular.select(self.schema.numeric).to_numpy().astype(np.float32, copy=False)
 
     def take(self, rows: np.ndarray) -> "FeatureSet":

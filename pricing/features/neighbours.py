@@ -4,15 +4,19 @@ Cosine over the rows of a space, exactly, in blocked matrix products. A learning
 own group (its near-duplicates): the classic leak of such features. What they cost is in `neighbour_prices`.
 """
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy import sparse
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
-#: query rows a block
+#: maximum number of query rows per block
 BLOCK = 256
+#: more than two orders of adding up a cosine of two rows of length 1 differ by, in double precision
+_ORDERS = 1e-13
 #: a term in this share of the learning rows or more is multiplied as a dense column
 DENSE = 0.1
 
@@ -69,25 +73,24 @@ class NearestRows:
 
     Notes
     -----
-    Every block has the same shape, short ones are filled up with zeros, so a row's similarities do not depend on the
-    rows that it comes with. Threads take whole blocks: their number changes nothing either. Products are in double
-    precision and rounded to single, because some BLAS (OpenBLAS on AVX2) add up a row otherwise at another place.
+    A row's similarities do not depend on the rows that it comes with, though BLAS adds up a row in another order in a
+    block of another shape. Products are in double precision and rounded to single, and the few that another order
+    could round to the other side are summed exactly (Shewchuk, "Adaptive Precision Floating-Point Arithmetic", 1997).
     """
 
     def __init__(self, rows: sparse.csr_matrix | np.ndarray) -> None:
         self.count, width = rows.shape
         if isinstance(rows, sparse.csr_matrix):
             frequency = np.bincount(rows.indices, minlength=width)
-            self._dense_columns = np.flatnonzero(frequency >= max(DENSE * self.count, 1))
-            rare = np.ones(width, dtype=bool)
-            rare[self._dense_columns] = False
-            self._sparse_columns: np.ndarray | None = np.flatnonzero(rare)
+            rare = frequency < max(DENSE * self.count, 1)
+            dense_columns = np.flatnonzero(~rare)
             by_column = sparse.csc_matrix(rows)
-            self._dense = by_column[:, self._dense_columns].toarray().T.astype(np.float64, order="C")
-            self._sparse = sparse.csr_matrix(by_column[:, self._sparse_columns].T)
+            self._dense = by_column[:, dense_columns].toarray().T.astype(np.float64, order="C")
+            self._sparse: sparse.csr_matrix | None = sparse.csr_matrix(by_column[:, np.flatnonzero(rare)].T)
+            # of each term its place among the frequent or the rare ones, and which it is
+            self._rare, self._place = rare, np.where(rare, np.cumsum(rare), np.cumsum(~rare)) - 1
         else:
-            self._dense_columns = np.arange(width)
-            self._sparse_columns = None
+            self._sparse = None
             self._dense = np.ascontiguousarray(rows.T, dtype=np.float64)
 
     def search(
@@ -133,25 +136,50 @@ class NearestRows:
             similarity[start + rows, ranks] = cosines
 
         # one BLAS thread a block, as many blocks at a time as there are threads
-        with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
-            list(pool.map(fill, range(0, count, BLOCK)))
+        with _blas().limit(limits=1):
+            if count <= BLOCK:
+                fill(0)
+            else:
+                with ThreadPoolExecutor(threads) as pool:
+                    list(pool.map(fill, range(0, count, BLOCK)))
         return Neighbours(index, similarity)
 
     def _products(self, queries: sparse.csr_matrix | np.ndarray) -> np.ndarray:
         """Cosines of up to BLOCK query rows with all learning rows, (b, m) float32."""
-        count = queries.shape[0]
-        left = np.zeros((BLOCK, len(self._dense_columns)))
-        if self._sparse_columns is None:
-            left[:count] = queries
-            return (left @ self._dense)[:count].astype(np.float32)
-        by_column = sparse.csc_matrix(queries)
-        left[:count] = by_column[:, self._dense_columns].toarray()
-        block = (left @ self._dense)[:count].astype(np.float32)
-        rest = sparse.csr_matrix(by_column[:, self._sparse_columns]) @ self._sparse
+        if self._sparse is None:
+            return self._rounded(np.asarray(queries, dtype=np.float64))
+        queries = sparse.csr_matrix(queries)
+        count, terms = queries.shape[0], queries.indices
+        rare, place, row = self._rare[terms], self._place[terms], np.repeat(np.arange(count), np.diff(queries.indptr))
+        left = np.zeros((count, len(self._dense)))
+        left[row[~rare], place[~rare]] = queries.data[~rare]
+        block = self._rounded(left)
+        starts = np.concatenate([[0], np.cumsum(np.bincount(row[rare], minlength=count))])
+        rest = sparse.csr_matrix(
+            (queries.data[rare], place[rare], starts), shape=(count, self._sparse.shape[0])
+        ) @ self._sparse  # fmt: skip
         flat = block.reshape(-1)
         # every pair stands once in the sparse product, so that its sum is written and not accumulated
         flat[np.repeat(np.arange(count) * self.count, np.diff(rest.indptr)) + rest.indices] += rest.data
         return block
+
+    def _rounded(self, left: np.ndarray) -> np.ndarray:
+        """Products of dense (b, p) float64 rows with all learning rows, (b, m) float32, whatever the order of sums."""
+        products = left @ self._dense
+        rounded = products.astype(np.float32)
+        for row, found in enumerate(products):
+            # weights of terms are not negative, so that what their sum may be off by is a share of it
+            off = _ORDERS if self._sparse is None else _ORDERS * found
+            unsure = (found - off).astype(np.float32) != (found + off).astype(np.float32)
+            for column in np.flatnonzero(unsure):
+                rounded[row, column] = math.fsum(left[row] * self._dense[:, column])
+        return rounded
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """The BLAS libraries; finding them takes milliseconds."""
+    return ThreadpoolController()
 
 
 def _largest(block: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

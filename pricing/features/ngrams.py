@@ -5,7 +5,7 @@ the number of its last. The n-grams of characters inside a word ("char_wb") depe
 once for each distinct word, and the counts of a text are its word counts times that table: a sparse product.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import polars as pl
@@ -27,6 +27,16 @@ def _codes(tokens: pl.Series, table: pl.Series) -> np.ndarray:
     numbered = table.alias("token").to_frame().with_row_index("code")
     found = tokens.to_frame().join(numbered, on="token", how="left", maintain_order="left")["code"]
     return found.cast(pl.Int64).fill_null(-1).to_numpy()
+
+
+def place_by_term(terms: Iterable[str]) -> dict[str, int]:
+    """Position of each of some distinct terms."""
+    return {term: place for place, term in enumerate(terms)}
+
+
+def look_up(tokens: pl.Series, places: dict[str, int]) -> np.ndarray:
+    """Position of each of t tokens, -1 where it has none, (t,) int64: quicker than a join with what was learnt once."""
+    return np.fromiter((places.get(token, -1) for token in tokens), dtype=np.int64, count=len(tokens))
 
 
 def _count(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> sparse.csr_matrix:
@@ -63,7 +73,7 @@ class WordNgrams:
     def __init__(self, ngrams: tuple[int, int]) -> None:
         self.ngrams = ngrams
         self.terms: list[str] = []
-        self._words = pl.Series("token", [], dtype=pl.String)
+        self._words: dict[str, int] = {}
         # for each length: sorted keys (number of the beginning, number of the last word), and the column of each
         self._levels: list[tuple[np.ndarray, np.ndarray]] = []
 
@@ -98,9 +108,11 @@ class WordNgrams:
         self.terms = list(terms)
         split = pl.Series("term", self.terms, dtype=pl.String).str.split(" ")
         lengths = split.list.len().to_numpy()
-        self._words = split.explode(empty_as_null=False).unique().sort().alias("token")
-        size = max(len(self._words), 1)
-        flat = _codes(split.explode(empty_as_null=False).alias("token"), self._words)
+        tokens = split.explode(empty_as_null=False).alias("token")
+        words = tokens.unique().sort()
+        self._words = place_by_term(words)
+        size = max(len(words), 1)
+        flat = _codes(tokens, words)
         starts = np.cumsum(lengths) - lengths
         self._levels = []
         numbers = np.zeros(len(self.terms), dtype=np.int64)
@@ -118,7 +130,7 @@ class WordNgrams:
     def transform(self, texts: pl.Series) -> sparse.csr_matrix:
         """Counts of n texts, (n, terms) float32 CSR."""
         rows, tokens = _tokens(texts, WORD)
-        codes, size = _codes(tokens, self._words), max(len(self._words), 1)
+        codes, size = look_up(tokens, self._words), max(len(self._words), 1)
         found_rows, found_columns = [], []
         begin = np.zeros(len(codes), dtype=np.int64)
         for length, (distinct, columns) in enumerate(self._levels, start=1):
@@ -151,7 +163,7 @@ class CharacterNgrams:
     def __init__(self, ngrams: tuple[int, int]) -> None:
         self.ngrams = ngrams
         self.terms: list[str] = []
-        self._table = pl.Series("token", [], dtype=pl.String)
+        self._places: dict[str, int] = {}
 
     def fit(self, texts: pl.Series, max_features: int, min_df: int) -> sparse.csr_matrix:
         """Choose the terms of n texts (String); returns their counts, (n, terms) float32 CSR."""
@@ -167,14 +179,14 @@ class CharacterNgrams:
     def set_terms(self, terms: Sequence[str]) -> "CharacterNgrams":
         """Know these terms, in this order of columns."""
         self.terms = list(terms)
-        self._table = pl.Series("token", self.terms, dtype=pl.String)
+        self._places = place_by_term(terms)
         return self
 
     def transform(self, texts: pl.Series) -> sparse.csr_matrix:
         """Counts of n texts, (n, terms) float32 CSR."""
         counts, words = self._words(texts)
         place, grams = self._grams(words)
-        columns = _codes(grams, self._table)
+        columns = look_up(grams, self._places)
         known = columns >= 0
         table = _count(place[known], columns[known], (len(words), len(self.terms)))
         product = sparse.csr_matrix(counts @ table, dtype=np.float32)

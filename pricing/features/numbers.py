@@ -7,8 +7,11 @@ whether the thousands could be meant: no title sells 1,250 kg. A number that fit
 no match ever begins behind its separator.
 """
 
+from collections.abc import Iterable
+
 import polars as pl
 
+from pricing.catalogue.kept_regexes import evaluate, keeping_regexes
 from pricing.features.units import UNITS, unit_pattern
 
 
@@ -106,30 +109,50 @@ _STEPS = (
     (r"(^|[^\d/.])(\d{1,2}/\d{1,2})([^\d/]|$)", "${1}§${2}§${3}"),
     (r"(\d)(?:[ \-]| and | & )§(\d+/\d+)§", "$1¤$2¤"),
 )  # fmt: skip
-_STEPS = tuple((in_ascii(pattern), new) for pattern, new in _STEPS)
 
 
-def plain_numbers(text: pl.Expr) -> pl.Expr:
+def plain_numbers(texts: pl.Series) -> pl.Series:
     """Write the numbers of texts as plain decimals, and the units of mass and volume behind them by one name each.
 
     Parameters
     ----------
-    text : Expr
+    texts : Series of shape (n,)
         String, lower case, of `pricing.catalogue.plain_text.plain_text`; "x" multiplies.
 
     Returns
     -------
-    Expr
+    Series of shape (n,)
         String. Masses and volumes have their names of `UNITS`, factors have blanks around them ("6x500 millilitres" is
         "6 x 500 ml").
 
     Examples
     --------
     >>> texts = ["0,250 kg", "1.250,5 g", "1'250 g", "6x1,5l", "1 1/2 lb", "4/5 lb", "1,250 count", "10.02.2024"]
-    >>> pl.DataFrame({"text": texts}).select(plain_numbers(pl.col("text")))["text"].to_list()
+    >>> plain_numbers(pl.Series(texts)).to_list()
     ['0.250 kg', '1250.5 g', '1250 g', '6 x 1.5l', '1.5 lb', '4/5 lb', '1250 count', '?']
     """
-    for pattern, new in _STEPS:
-        text = text.str.replace_all(pattern, new)
-    text = text.str.replace_many(list(_FRACTIONS), list(_FRACTIONS.values()))
-    return text.str.replace_all("[§¤]", "")
+    return _second_steps(_first_steps(texts))
+
+
+def _steps(steps: Iterable[tuple[str, str]]) -> pl.Expr:
+    text = pl.col("text")
+    for pattern, new in steps:
+        text = text.str.replace_all(in_ascii(pattern), new)
+    return text
+
+
+_HALF = len(_STEPS) // 2
+_FIRST = _steps(_STEPS[:_HALF])
+_SECOND = (
+    _steps(_STEPS[_HALF:]).str.replace_many(list(_FRACTIONS), list(_FRACTIONS.values())).str.replace_all("[§¤]", "")
+)
+
+
+@keeping_regexes
+def _first_steps(texts: pl.Series) -> pl.Series:
+    return evaluate(texts.to_frame("text"), _FIRST)
+
+
+@keeping_regexes
+def _second_steps(texts: pl.Series) -> pl.Series:
+    return evaluate(texts.to_frame("text"), _SECOND)

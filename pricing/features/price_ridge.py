@@ -6,6 +6,7 @@ differ in what one more pound costs: over the real rows 53.9 instead of 55.0 (do
 gradients, deterministic and linear in the stored numbers.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,8 @@ class DesignMatrix:
         self.interacted: list[str] = []
         self.mean = np.zeros(0)
         self.scale = np.zeros(0)
-        self.categories: dict[str, list[str]] = {}
+        # category column to its known values, each to its one-hot column
+        self.categories: dict[str, dict[str, int]] = {}
 
     def fit(self, features: FeatureSet) -> "DesignMatrix":
         """Learn means, scales and categories of n rows; SVD columns are left out (the TF-IDF is there itself)."""
@@ -64,7 +66,7 @@ class DesignMatrix:
         for name in features.schema.categorical:
             counts = features.tabular[name].value_counts().filter(pl.col("count") >= 2)
             counts = counts.sort(["count", name], descending=[True, False])
-            self.categories[name] = counts[name].head(MOST_CATEGORIES).to_list()
+            self.categories[name] = _places(counts[name].head(MOST_CATEGORIES).to_list())
         return self
 
     def transform(self, features: FeatureSet) -> sparse.csr_matrix:
@@ -79,28 +81,39 @@ class DesignMatrix:
                 sparse.csr_matrix(self.tabular_weight * np.clip(standard, -CLIP, CLIP)),
                 sparse.csr_matrix(self.tabular_weight * missing),
             ]
-            parts += [self._one_hot(features, name) for name in sorted(self.categories)]
+            parts.append(self._one_hot(features))
         if self.interaction_weight > 0:
+            each = np.arange(len(features) + 1)
             for name in self.interacted:
                 amount = np.clip(standard[:, self.numeric.index(name)], -INTERACTED_CLIP, INTERACTED_CLIP)
-                parts.append(sparse.diags(self.interaction_weight * amount) @ tfidf)
+                weights = self.interaction_weight * amount, each[:-1], each
+                diagonal = sparse.csr_matrix(weights, shape=(len(features), len(features)))
+                parts.append(diagonal @ tfidf)
         return sparse.csr_matrix(sparse.hstack(parts, format="csr"))
 
     def _numbers(self, features: FeatureSet) -> np.ndarray:
-        if set(self.numeric) - set(features.tabular.columns):
-            lacking = sorted(set(self.numeric) - set(features.tabular.columns))
+        known = {name: place for place, name in enumerate(features.schema.numeric)}
+        if lacking := sorted(set(self.numeric) - set(known)):
             raise SchemaError(f"features lack the columns {lacking[:5]}; the model was fitted on another schema")
-        return features.tabular.select(self.numeric).to_numpy().astype(np.float64)
+        return features.numbers[:, [known[name] for name in self.numeric]].astype(np.float64)
 
-    def _one_hot(self, features: FeatureSet, name: str) -> sparse.csr_matrix:
-        known = self.categories[name]
-        table = pl.DataFrame({name: known, "column": range(len(known))}, schema={name: pl.String, "column": pl.Int64})
-        column = features.tabular.select(name).join(table, on=name, how="left", maintain_order="left")["column"]
-        rows = np.flatnonzero(column.is_not_null().to_numpy())
-        columns = column.drop_nulls().to_numpy()
+    def _one_hot(self, features: FeatureSet) -> sparse.csr_matrix:
+        places = np.full((len(features), len(self.categories)), -1)  # (n, categories)
+        width = 0
+        for number, name in enumerate(sorted(self.categories)):
+            known = self.categories[name]
+            place = np.array([known.get(value, -1) for value in features.tabular[name].to_list()], dtype=np.int64)
+            places[:, number] = np.where(place >= 0, width + place, -1)
+            width += len(known)
+        there = places >= 0
         # a category is a whole fact, not a standardised number: it weighs like three of them
-        ones = np.full(len(rows), 3 * self.tabular_weight)
-        return sparse.csr_matrix((ones, (rows, columns)), shape=(len(column), len(known)))
+        ones = np.full(int(there.sum()), 3 * self.tabular_weight)
+        starts = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
+        return sparse.csr_matrix((ones, places[there], starts), shape=(len(features), width))
+
+
+def _places(values: Iterable[str]) -> dict[str, int]:
+    return {value: place for place, value in enumerate(values)}
 
 
 class PriceRidge:
@@ -152,7 +165,7 @@ class PriceRidge:
             "interaction_weight": self.design.interaction_weight,
             "numeric": self.design.numeric,
             "interacted": self.design.interacted,
-            "categories": self.design.categories,
+            "categories": {name: list(known) for name, known in self.design.categories.items()},
             "intercept": self.intercept,
             "low": self.low,
             "high": self.high,
@@ -175,7 +188,7 @@ class PriceRidge:
             ridge = cls(float(record["alpha"]), float(record["tabular_weight"]), float(record["interaction_weight"]))
             ridge.design.numeric = [str(name) for name in record["numeric"]]
             ridge.design.interacted = [str(name) for name in record["interacted"]]
-            ridge.design.categories = {str(key): list(value) for key, value in record["categories"].items()}
+            ridge.design.categories = {str(key): _places(values) for key, values in record["categories"].items()}
             ridge.intercept, ridge.low, ridge.high = (float(record[key]) for key in ("intercept", "low", "high"))
             ridge.coef, ridge.design.mean, ridge.design.scale = (arrays[key] for key in ("coef", "mean", "scale"))
         return ridge

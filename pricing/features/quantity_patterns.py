@@ -7,6 +7,7 @@ of the alternatives is the priority among readings that begin at the same charac
 
 import polars as pl
 
+from pricing.catalogue.kept_regexes import keeping_regexes
 from pricing.features.foreign_quantities import in_english
 from pricing.features.numbers import MEASURED, NUMBER, PACKS, in_ascii, plain_numbers
 from pricing.features.units import unit_pattern
@@ -168,15 +169,20 @@ _POUNDS = (
 )
 
 
-def normalized_title(text: pl.Expr) -> pl.Expr:
-    """Prepare a plain title (`pricing.catalogue.plain_text`) for `TOKEN`.
+def normalized_title(titles: pl.Series) -> pl.Series:
+    """Prepare n plain titles (`pricing.catalogue.plain_text`), String, for `TOKEN`.
 
     ``1,000`` becomes ``1000``, ``0,5`` becomes ``0.5``, ``1-1/2`` becomes ``1.5``, ``2×500`` becomes ``2 x 500``,
     ``5# bag`` becomes ``5 lb bag``.
     """
-    text = in_english(text.str.to_lowercase().str.replace_many(list(_SIGNS), list(_SIGNS.values())))
+    lower = titles.str.to_lowercase().str.replace_many(list(_SIGNS), list(_SIGNS.values()))
+    return plain_numbers(_in_pounds(in_english(lower)))
+
+
+@keeping_regexes
+def _in_pounds(texts: pl.Series) -> pl.Series:
     for pattern in _POUNDS:
-        text = text.str.replace_all(pattern, "$1 lb $2")
+        texts = texts.str.replace_all(pattern, "$1 lb $2")
     # "two (2)" says it twice
-    text = text.str.replace_all(in_ascii(rf"\b(?:one|{_FEW}) (\(\d{{1,2}}\))"), "$1")
-    return plain_numbers(text.str.replace_all(" {2,}", " "))
+    texts = texts.str.replace_all(in_ascii(rf"\b(?:one|{_FEW}) (\(\d{{1,2}}\))"), "$1")
+    return texts.str.replace_all(" {2,}", " ")

@@ -5,8 +5,11 @@
 once, so that every feature reads the same (`pricing.catalogue.plain_text`).
 """
 
+from functools import cache
+
 import polars as pl
 
+from pricing.catalogue.kept_regexes import evaluate, keeping_regexes
 from pricing.catalogue.plain_text import plain_text
 from pricing.catalogue.title import FIELDS, field_line, title_line
 from pricing.features.fields import read_values
@@ -19,6 +22,7 @@ _BULLET = r"(?m)^ ?Bullet Point ?\d* ?:[^\n]*"
 _DESCRIPTION = r"(?ms)^ ?Product Description ?: ?(.*?)(?:^ ?(?:Value|Unit) ?:|\z)"
 
 
+@keeping_regexes
 def split_sections(frame: pl.DataFrame) -> pl.DataFrame:
     """Split catalogue texts into their parts.
 
@@ -36,24 +40,33 @@ def split_sections(frame: pl.DataFrame) -> pl.DataFrame:
         ``unit`` (String as written, null where none or "None"), ``value_written`` and ``unit_written`` (String, what
         the lines say; null where there are none). Missing parts are empty strings.
     """
-    content = frame.select(plain_text(pl.col("catalog_content").fill_null("")).alias("text"))
+    plain, lines, parts = _steps()
+    split = evaluate(frame, plain).to_frame("text").select_seq(lines)
+    values = read_values(split.select(value="value_written", unit="unit_written"))
+    return split.select_seq(parts).hstack(values)
+
+
+@cache
+def _steps() -> tuple[pl.Expr, list[pl.Expr], list[pl.Expr]]:
+    """The plain text, its lines by what they say, and the parts of these."""
     text = pl.col("text")
-    parts = content.select(
-        "text",
+    plain = plain_text(pl.col("catalog_content").fill_null(""))
+    lines = [
+        text,
         title_line(text).str.slice(0, NAME_CHARACTERS).alias("item_name"),
         text.str.extract_all(_BULLET).alias("bullet_lines"),
         text.str.extract(_DESCRIPTION).str.strip_chars().fill_null("").alias("description"),
         field_line("Value", text).str.slice(0, FIELD_CHARACTERS).alias("value_written"),
         field_line("Unit", text).str.slice(0, FIELD_CHARACTERS).alias("unit_written"),
-    )
-    return parts.select(
-        "text",
+    ]
+    parts = [
+        text,
         text.str.replace_all(FIELDS, "").alias("prose"),
-        "item_name",
+        pl.col("item_name"),
         pl.col("bullet_lines").list.join("\n").str.replace_all(r"(?m)^ ?Bullet Point ?\d* ?: ?", "").fill_null("")
         .alias("bullets"),
-        "description",
+        pl.col("description"),
         pl.col("bullet_lines").list.len().alias("bullet_count"),
-        "value_written",
-        "unit_written",
-    ).hstack(read_values(parts.select(value="value_written", unit="unit_written")))  # fmt: skip
+        pl.col("value_written", "unit_written"),
+    ]  # fmt: skip
+    return plain, lines, parts

@@ -21,13 +21,14 @@ class TargetMeans:
         self.columns = list(columns)
         self.prior = prior
         self.mean = 0.0
-        self.tables: dict[str, pl.DataFrame] = {}
+        # column to each of its categories to the category's number of rows and its mean
+        self.tables: dict[str, dict[str, tuple[float, float]]] = {}
 
     def fit(self, tabular: pl.DataFrame, log_price: np.ndarray) -> "TargetMeans":
         """Learn from n rows and their log prices (n,)."""
         self.mean = float(np.mean(log_price))
         for name in self.columns:
-            self.tables[name] = (
+            table = (
                 tabular.select(pl.col(name).alias("category"))
                 .with_columns(pl.Series("log_price", log_price))
                 .group_by("category", maintain_order=True)
@@ -38,26 +39,23 @@ class TargetMeans:
                 )
                 .sort("category")
             )
+            self.tables[name] = _lookup(table)
         return self
 
     def transform(self, tabular: pl.DataFrame) -> dict[str, np.ndarray]:
         """``price_<column>_mean`` (the overall mean where unknown) and ``price_<column>_count``, (n,) each."""
         result = {}
         for name in self.columns:
-            found = tabular.select(pl.col(name).alias("category")).join(
-                self.tables[name], on="category", how="left", maintain_order="left"
-            )
-            result[f"price_{name}_mean"] = found["mean"].fill_null(self.mean).to_numpy()
-            result[f"price_{name}_count"] = found["count"].fill_null(0.0).to_numpy()
+            known, unknown = self.tables[name], (0.0, self.mean)
+            found = np.array([known.get(category, unknown) for category in tabular[name].to_list()]).reshape(-1, 2)
+            result[f"price_{name}_count"], result[f"price_{name}_mean"] = found.T
         return result
 
     def to_table(self) -> pl.DataFrame:
         """All tables in one, for Parquet."""
-        parts = [
-            self.tables[name].select(pl.lit(name).alias("column"), "category", "count", "mean") for name in self.columns
-        ]
-        overall = pl.DataFrame({"column": [""], "category": [""], "count": [self.prior], "mean": [self.mean]})
-        return pl.concat([overall, *parts])
+        rows = [(name, category, *found) for name in self.columns for category, found in self.tables[name].items()]
+        schema = {"column": pl.String, "category": pl.String, "count": pl.Float64, "mean": pl.Float64}
+        return pl.DataFrame([("", "", self.prior, self.mean), *rows], schema, orient="row")
 
     @classmethod
     def from_table(cls, table: pl.DataFrame, columns: Sequence[str]) -> "TargetMeans":
@@ -66,5 +64,9 @@ class TargetMeans:
         means = cls(columns, float(overall["count"]))
         means.mean = float(overall["mean"])
         for name in columns:
-            means.tables[name] = table.filter(pl.col("column") == name).select("category", "count", "mean")
+            means.tables[name] = _lookup(table.filter(pl.col("column") == name))
         return means
+
+
+def _lookup(table: pl.DataFrame) -> dict[str, tuple[float, float]]:
+    return {category: (count, mean) for category, count, mean in table.select("category", "count", "mean").iter_rows()}

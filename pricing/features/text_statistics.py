@@ -3,8 +3,11 @@
 Counts are of Unicode code points; a word is a run of characters that are not Unicode White_Space.
 """
 
+from functools import cache
+
 import polars as pl
 
+from pricing.catalogue.kept_regexes import keeping_regexes
 from pricing.features.schema import make_columns
 
 NUMERIC = (
@@ -24,6 +27,7 @@ def _share(part: pl.Expr, whole: pl.Expr) -> pl.Expr:
     return pl.when(whole > 0).then(part / whole).otherwise(0.0)
 
 
+@keeping_regexes
 def text_statistics(sections: pl.DataFrame) -> pl.DataFrame:
     """Statistics of n texts.
 
@@ -38,6 +42,11 @@ def text_statistics(sections: pl.DataFrame) -> pl.DataFrame:
         n rows, columns `NUMERIC` (Float64, never null): counts, and shares in 0..1. ``upper_share`` is of the letters
         that have a case; an empty text has 0 everywhere.
     """
+    return sections.select_seq(_statistics())
+
+
+@cache
+def _statistics() -> list[pl.Expr]:
     characters, words = pl.col("text").str.len_chars(), _count("text", r"\S+")
     name_words = _count("item_name", r"\S+")
     non_space = _count("text", r"\S")
@@ -65,6 +74,4 @@ def text_statistics(sections: pl.DataFrame) -> pl.DataFrame:
         "text_name_commas": _count("item_name", ","),
         "text_name_unique_share": _share(unique, name_words),
     }
-    return sections.select(
-        expression.cast(pl.Float64).fill_null(0.0).alias(name) for name, expression in columns.items()
-    )
+    return [expression.cast(pl.Float64).fill_null(0.0).alias(name) for name, expression in columns.items()]

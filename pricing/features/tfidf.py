@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from pricing.config.features import TfidfConfig
 from pricing.errors import SchemaError
 from pricing.features.files import read_arrays
-from pricing.features.ngrams import CharacterNgrams, WordNgrams
+from pricing.features.ngrams import CharacterNgrams, WordNgrams, look_up, place_by_term
 from pricing.features.schema import WORDS, term_name
 from pricing.store.artifacts import read_json
 from pricing.store.tables import reading
@@ -94,27 +94,27 @@ class CategoryTerms:
 
     def __init__(self) -> None:
         self.terms: list[str] = []
+        self._places: dict[str, int] = {}
 
     def fit(self, listed: pl.Series, max_features: int, min_df: int) -> sparse.csr_matrix:
         """Choose the terms of n rows, List(String), and count them."""
         counts = listed.explode().drop_nulls().alias("term").value_counts().filter(pl.col("count") >= min_df)
         chosen = counts.sort(["count", "term"], descending=[True, False]).head(max_features)
-        self.terms = chosen["term"].sort().to_list()
-        return self.transform(listed)
+        return self.set_terms(chosen["term"].sort().to_list()).transform(listed)
 
     def set_terms(self, terms: Sequence[str]) -> "CategoryTerms":
         """Know these terms."""
         self.terms = list(terms)
+        self._places = place_by_term(terms)
         return self
 
     def transform(self, listed: pl.Series) -> sparse.csr_matrix:
         """Count the known terms of n rows, (n, terms) float32 CSR."""
-        exploded = pl.DataFrame({"row": np.arange(len(listed)), "term": listed}).explode("term").drop_nulls()
-        known = pl.DataFrame({"term": self.terms}, schema={"term": pl.String}).with_row_index("code")
-        found = exploded.join(known, on="term", how="inner", maintain_order="left")
-        ones = np.ones(found.height, dtype=np.float32)
-        shape = len(listed), len(self.terms)
-        return sparse.csr_matrix((ones, (found["row"].to_numpy(), found["code"].to_numpy())), shape=shape)
+        rows = np.repeat(np.arange(len(listed)), listed.list.len().to_numpy())
+        places = look_up(listed.explode(empty_as_null=False), self._places)
+        known = places >= 0
+        ones = np.ones(int(known.sum()), dtype=np.float32)
+        return sparse.csr_matrix((ones, (rows[known], places[known])), shape=(len(listed), len(self.terms)))
 
 
 class TfidfSpace:
@@ -148,6 +148,8 @@ class TfidfSpace:
             "categories": config.category_weight,
         }
         self.components = np.zeros((0, 0), dtype=np.float32)
+        # the components once more, (terms, components), from the first use on
+        self._by_term: np.ndarray | None = None
 
     @property
     def columns(self) -> int:
@@ -177,6 +179,7 @@ class TfidfSpace:
 
     def fit_svd(self, matrix: sparse.csr_matrix, seed: int) -> "TfidfSpace":
         """Learn the truncated SVD of the (n, p) terms of texts, seeded."""
+        self._by_term = None
         size = min(self.config.svd_components, min(matrix.shape) - 1)
         if size < 1:
             self.components = np.zeros((0, matrix.shape[1]), dtype=np.float32)
@@ -201,7 +204,9 @@ class TfidfSpace:
         A sparse-dense product goes row by row, so a row's numbers do not depend on its neighbours in the batch.
         """
         reduced = np.zeros((matrix.shape[0], self.config.svd_components), dtype=np.float32)
-        reduced[:, : len(self.components)] = matrix[:, : self._text_columns()] @ np.ascontiguousarray(self.components.T)
+        if self._by_term is None:
+            self._by_term = np.ascontiguousarray(self.components.T)
+        reduced[:, : len(self.components)] = matrix[:, : self._text_columns()] @ self._by_term
         return reduced
 
     def save(self, folder: Path) -> None:

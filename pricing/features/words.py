@@ -7,7 +7,8 @@ has. The language is the one whose function words the text uses most; a product'
 
 import polars as pl
 
-from pricing.features.keywords import flag_words, normalized_words
+from pricing.features.brand import first_runs
+from pricing.features.keywords import normalized_words
 from pricing.features.schema import make_columns
 from pricing.features.vocabulary import VOCABULARY
 
@@ -17,14 +18,14 @@ COLUMNS = make_columns("words", NUMERIC, CATEGORICAL)
 
 FLAVOURS, FORMS = tuple(VOCABULARY["flavours"]), tuple(VOCABULARY["forms"])
 LANGUAGES: dict[str, list[str]] = VOCABULARY["languages"]
+_FLAVOURS, _FORMS = frozenset(FLAVOURS), frozenset(FORMS)
+#: word to the languages that it is of
+_SPOKEN = {
+    word: [language for language, spoken in LANGUAGES.items() if word in spoken]
+    for words in LANGUAGES.values() for word in words
+}  # fmt: skip
 #: characters of a text that are read for its language
 LANGUAGE_CHARACTERS = 2_000
-
-
-def _first(padded: pl.Expr, words: tuple[str, ...]) -> pl.Expr:
-    """The listed word that stands first; of two that begin together, the longer."""
-    longest_first = sorted(words, key=lambda word: (-len(word), word))
-    return padded.str.extract(f" ({'|'.join(longest_first)}) ").fill_null("")
 
 
 def word_features(sections: pl.DataFrame) -> pl.DataFrame:
@@ -42,36 +43,35 @@ def word_features(sections: pl.DataFrame) -> pl.DataFrame:
         share of English among all function words found, 1 where there are none; ``word_other_language`` 1 where
         another language has more.
     """
-    texts = sections.select(
-        title=normalized_words(pl.col("item_name")),
-        prose=normalized_words(pl.col("prose").str.slice(0, LANGUAGE_CHARACTERS)),
-    )
-    counted = {"flavours": FLAVOURS, "forms": FORMS}
-    flags = {name: flag_words(texts["title"], {word: (word,) for word in words}) for name, words in counted.items()}
-    listed = sorted({f" {word} " for words in LANGUAGES.values() for word in words})
-    found = texts.select(pl.col("prose").str.extract_many(listed, overlapping=True)).to_series()
-    counts = pl.DataFrame(
+    titles = normalized_words(sections["item_name"])
+    prose = normalized_words(sections["prose"].str.slice(0, LANGUAGE_CHARACTERS))
+    # what may be a name, from the first place on, the longer before the shorter
+    split = (title.split() for title in titles)
+    runs = [[run for place in range(len(words)) for run in first_runs(words[place:])] for words in split]
+    languages = [_language(text.split()) for text in prose]
+    english, foreign, language = zip(*languages, strict=True) if languages else ((), (), ())
+    return pl.DataFrame(
         {
-            language: found.list.eval(pl.element().is_in([f" {word} " for word in words])).list.sum()
-            for language, words in LANGUAGES.items()
-        }
-    ).fill_null(0)
+            "word_flavours": [len(_FLAVOURS.intersection(listed)) for listed in runs],
+            "word_forms": [len(_FORMS.intersection(listed)) for listed in runs],
+            "word_english_share": english,
+            "word_other_language": foreign,
+            "flavour": [next((run for run in listed if run in _FLAVOURS), "") for listed in runs],
+            "form": [next((run for run in listed if run in _FORMS), "") for listed in runs],
+            "language": language,
+        },
+        dict.fromkeys(NUMERIC, pl.Float64) | dict.fromkeys(CATEGORICAL, pl.String),
+    )
+
+
+def _language(words: list[str]) -> tuple[float, float, str]:
+    """Share of English among a text's function words, whether another language has more (0 or 1), the language."""
+    counts = dict.fromkeys(LANGUAGES, 0)
+    for word in words:
+        for language in _SPOKEN.get(word, ()):
+            counts[language] += 1
+    english, total = counts["en"], sum(counts.values())
     # one "de" is a name ("Consome de Tomate"), two are a language
-    others = pl.max_horizontal(name for name in LANGUAGES if name != "en")
-    others = pl.when(others >= 2).then(others).otherwise(0)
-    total = pl.sum_horizontal(list(LANGUAGES))
-    foreign = (pl.when(pl.col(name) == others).then(pl.lit(name)) for name in LANGUAGES if name != "en")
-    language = pl.when(pl.col("en") >= others).then(pl.lit("en")).otherwise(pl.coalesce(*foreign))
-    spoken = counts.select(
-        word_english_share=pl.when(total > 0).then(pl.col("en") / total).otherwise(1.0),
-        word_other_language=(others > pl.col("en")).cast(pl.Float64),
-        language=language,
-    )
-    return texts.select(
-        flags["flavours"].select(word_flavours=pl.sum_horizontal(pl.all())).to_series(),
-        flags["forms"].select(word_forms=pl.sum_horizontal(pl.all())).to_series(),
-        *spoken.get_columns()[:2],
-        flavour=_first(pl.col("title"), FLAVOURS),
-        form=_first(pl.col("title"), FORMS),
-        language=spoken["language"],
-    )
+    foreign = max((name for name in LANGUAGES if name != "en"), key=lambda name: counts[name])
+    others = counts[foreign] if counts[foreign] >= 2 else 0
+    return english / total if total else 1.0, float(others > english), "en" if english >= others else foreign

@@ -1,10 +1,12 @@
 """What the text encoder reads: Value, Unit and pack first, so that truncation keeps them."""
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import polars as pl
 
+from pricing.catalogue.kept_regexes import evaluate, keeping_regexes
 from pricing.catalogue.plain_text import plain_text
 from pricing.catalogue.title import FIELD, LABEL, NAMED, field_line, title_line
 
@@ -19,6 +21,7 @@ _PACKS = (
 )
 
 
+@keeping_regexes
 def compose_texts(contents: Sequence[str | None] | pl.Series) -> list[str]:
     """Rearrange catalogue texts, made plain: value, unit and pack, then the title, then the rest without labels.
 
@@ -28,6 +31,14 @@ def compose_texts(contents: Sequence[str | None] | pl.Series) -> list[str]:
     ['72 Fl Oz, pack 6. Taco Sauce, 12 Ounce (Pack of 6)', '']
     """
     frame = pl.DataFrame({"text": contents}, schema={"text": pl.String})
+    for step in _compositions():
+        frame = frame.with_columns(**{name: evaluate(frame, made) for name, made in step.items()})
+    return frame["text"].to_list()
+
+
+@cache
+def _compositions() -> tuple[dict[str, pl.Expr], ...]:
+    """What is done with ``text``, step by step."""
     text, title, rest = pl.col("text"), pl.col("title"), pl.col("rest")
     value, unit = (field_line(label, text).fill_null("") for label in ("Value", "Unit"))
     amount = _joined([value.str.replace(r"\.0$", ""), unit], " ")
@@ -37,14 +48,14 @@ def compose_texts(contents: Sequence[str | None] | pl.Series) -> list[str]:
     others = text.str.replace(FIELD.format("Value"), "").str.replace(FIELD.format("Unit"), "")
     others = others.str.replace(NAMED, "").str.replace_all(LABEL, "")
     unnamed = ~text.str.contains(NAMED)
+    without_title = pl.when(unnamed).then(rest.str.replace(r"\S[^\n]*", "")).otherwise("rest")
+    first = pl.when(head != "").then(pl.concat_str(head, pl.lit("."))).otherwise(pl.lit(""))
     return (
-        frame.select(plain_text(text.fill_null("")))
-        .with_columns(title=title_line(text), rest=others)
-        .with_columns(rest=pl.when(unnamed).then(rest.str.replace(r"\S[^\n]*", "")).otherwise("rest"))
-        .with_columns(head=pl.when(head != "").then(pl.concat_str(head, pl.lit("."))).otherwise(pl.lit("")))
-        .select(_joined([pl.col("head"), title, rest.str.replace_all(r"\s+", " ").str.strip_chars()], " "))
-        .to_series()
-        .to_list()
+        {"text": plain_text(text.fill_null(""))},
+        {"title": title_line(text), "rest": others},
+        {"rest": without_title},
+        {"head": first},
+        {"text": _joined([pl.col("head"), title, rest.str.replace_all(r"\s+", " ").str.strip_chars()], " ")},
     )
 
 

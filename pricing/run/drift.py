@@ -25,7 +25,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pricing.catalogue.plain_text import plain_text
-from pricing.features.engineer import CHUNK
+from pricing.features.families import CHUNK
 from pricing.features.load import FeatureSchema, FeatureSet
 from pricing.features.schema import NUMBER, Column, log_words, one_with_role
 from pricing.metrics.smape import Floats

@@ -23,7 +23,7 @@ def assert_same(left: FeatureSet, right: FeatureSet) -> None:
     """Bit by bit, missing values included."""
     assert left.schema == right.schema
     assert left.ids.equals(right.ids)
-    assert np.array_equal(left.numeric(), right.numeric(), equal_nan=True)
+    assert np.array_equal(left.numbers, right.numbers, equal_nan=True)
     assert left.tabular.select(left.schema.categorical).equals(right.tabular.select(left.schema.categorical))
     for name in ("data", "indices", "indptr"):
         assert np.array_equal(getattr(left.tfidf, name), getattr(right.tfidf, name))
@@ -131,7 +131,7 @@ def test_a_megabyte_of_hostile_text_costs_seconds_at_most(engineer: FeatureEngin
     features = engineer.transform(pl.DataFrame({"sample_id": ["x"], "catalog_content": [text]}))
     assert time.process_time() - began < 5
     assert np.isfinite(features.tfidf.data).all()
-    assert not np.isinf(features.numeric()).any()
+    assert not np.isinf(features.numbers).any()
 
 
 def test_reorder_goes_by_id(features: FeatureSet) -> None:

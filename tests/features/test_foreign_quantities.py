@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pricing.features.fields import unit_name, unread_amounts
+from pricing.features.fields import unit_names, unread_amounts
 from pricing.features.foreign_quantities import in_english
 from pricing.features.quantity import quantity_features
 from pricing.features.sections import split_sections
@@ -19,7 +19,7 @@ def read(texts: list[str]) -> list[dict]:
 
 
 def english(*texts: str) -> list[str]:
-    return pl.DataFrame({"text": texts}).select(in_english(pl.col("text")))["text"].to_list()
+    return in_english(pl.Series(texts)).to_list()
 
 
 def amount(number: float, unit: str) -> tuple[str, object]:
@@ -74,7 +74,7 @@ def test_every_noun_is_read_beside_its_number() -> None:
 
 def test_every_unit_of_another_language_is_known() -> None:
     spellings = pl.DataFrame({"unit": [f" {spelling.upper()} " for spelling in FOREIGN]})
-    assert spellings.select(unit_name(pl.col("unit")))["unit"].to_list() == list(FOREIGN.values())
+    assert unit_names(spellings["unit"]).to_list() == list(FOREIGN.values())
 
 
 WRITTEN = {

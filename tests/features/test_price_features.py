@@ -1,5 +1,7 @@
 """Price-reading features: exactness against brute force, and no leak of a row's own price."""
 
+from fractions import Fraction
+
 import numpy as np
 import polars as pl
 import pytest
@@ -54,6 +56,20 @@ def test_nearest_does_not_depend_on_batch_or_threads(features: FeatureSet, dense
         assert np.array_equal(whole.index[at], one.index[0])
         assert np.array_equal(whole.similarity[at], one.similarity[0])
     assert whole.index[17, :2].tolist() == [17, 17 + len(features)]
+
+
+def test_cosines_are_the_exact_sums_rounded_once() -> None:
+    """Whatever order BLAS adds them up in: those that another order could round to the other side too."""
+    rng = np.random.default_rng(3)
+    rows = unit_rows(rng.normal(size=(60, 24)).astype(np.float32))
+    # halfway between two numbers of single precision but for four terms, each of which is lost where it is added last
+    rows[:2] = 0
+    rows[0, :6], rows[1, :6] = (1, 2**-25, *4 * [2**-27]), (0.5, 1, *4 * [2**-27])
+    found = NearestRows(rows).search(rows, len(rows))
+    for at, near in np.ndindex(found.index.shape):
+        if (place := found.index[at, near]) >= 0:
+            exact = sum(Fraction(float(a)) * Fraction(float(b)) for a, b in zip(rows[at], rows[place], strict=True))
+            assert found.similarity[at, near] == np.float32(float(exact))
 
 
 def test_a_fold_is_a_mask_over_one_search(features: FeatureSet) -> None:

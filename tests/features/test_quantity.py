@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pricing.features.fields import unit_name
+from pricing.features.fields import unit_names
 from pricing.features.quantity import quantity_features, read_quantities
 from pricing.features.quantity_tokens import join_units
 from pricing.features.sections import split_sections
@@ -26,7 +26,7 @@ def features_of(*texts: str) -> pl.DataFrame:
 
 def read_unit(written: str) -> tuple[str | None, float | None, str | None]:
     """Unit, factor and dimension, as the features look them up."""
-    row = join_units(pl.DataFrame({"written": [written]}), unit_name(pl.col("written")))
+    row = join_units(pl.DataFrame({"written": [written]}), unit_names(pl.Series([written], dtype=pl.String)))
     return row.select("unit", "factor", "dimension").row(0)
 
 
