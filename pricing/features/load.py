@@ -24,6 +24,7 @@ from pricing.errors import SchemaError
 from pricing.features.files import read_array, read_arrays, read_sparse
 from pricing.features.neighbours import Neighbours
 from pricing.features.schema import CATEGORY, NUMBER, Column
+from pricing.features.table_values import TableValues
 from pricing.store.artifacts import read_json, write_json
 from pricing.store.tables import read_table, reading
 
@@ -127,6 +128,11 @@ class FeatureSet:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @cached_property
+    def values(self) -> TableValues:
+        """The table as arrays, read once."""
+        return TableValues.of(self.tabular)
 
     def space(self, name: str) -> sparse.csr_matrix | np.ndarray:
         """The space of this name, (n, p): a part of the sparse matrix, or the embedding.

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pricing.download.images import Images
 from pricing.errors import ArtifactError, SchemaError
 from pricing.features.load import ID, RIDGE, FeatureSet, load_features, load_price_columns, load_price_features
 from pricing.features.schema import Column
+from pricing.features.table_values import TableValues
 from pricing.store.tables import read_table
 
 
@@ -67,10 +69,19 @@ class Rows:
         SchemaError
             A column stands in both.
         """
+        self._check_names()
+        return pl.concat([self.features.tabular, self.price], how="horizontal")
+
+    @cached_property
+    def values(self) -> TableValues:
+        """What `table` holds, as arrays that are read once for all models; raises as it does."""
+        self._check_names()
+        return self.features.values.beside(TableValues.of(self.price)) if self.price.width else self.features.values
+
+    def _check_names(self) -> None:
         twice = sorted(set(self.features.tabular.columns) & set(self.price.columns))
         if twice:
             raise SchemaError(f"columns {twice[:5]} stand in both the features and the price features; rename one")
-        return pl.concat([self.features.tabular, self.price], how="horizontal")
 
     @property
     def columns(self) -> tuple[Column, ...]:

@@ -127,7 +127,7 @@ def _products(rows: "Rows", scaler: "TabularScaler") -> "Products":
 
     from pricing.members.kernels.kernel import Products
 
-    numbers = scaler.transform(rows.table())
+    numbers = scaler.transform_values(rows.values)
     embedding = rows.features.embedding
     meaning = None if embedding is None else torch.from_numpy(embedding.astype(np.float64))
     terms = rows.features.tfidf

@@ -8,7 +8,8 @@ section 4.2.4). Each group of columns has one length scale, and each kernel one 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -47,6 +48,20 @@ class Products:
     """(n, v) TF-IDF rows of length 1, float32."""
     meaning: torch.Tensor | None
     """(n, d) embeddings of length 1, float64."""
+    _blocks: dict[tuple[int, ...], tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def by_term(self) -> sparse.csr_matrix:
+        """(v, n) the terms' rows, kept: turning them for each product to price cost ten times the product itself."""
+        return sparse.csr_matrix(self.terms.T)
+
+    def block(self, columns: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Some columns of the numbers (n, p) and their rows' squared lengths (n,), kept like ``by_term``."""
+        key = tuple(columns)
+        if key not in self._blocks:
+            chosen = self.numbers[:, columns]
+            self._blocks[key] = chosen, chosen.square().sum(1)
+        return self._blocks[key]
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -90,12 +105,12 @@ class ProductKernel(nn.Module):
     def forward(self, left: Products, right: Products) -> torch.Tensor:
         """Covariances (n, m) float64 of n and m products."""
         size = {name: value.exp() for name, value in self.log.items()}
-        words = torch.from_numpy((left.terms @ right.terms.T).toarray().astype(np.float64))  # (n, m) cosines
-        amount = _squared_distance(left.numbers[:, self.amounts], right.numbers[:, self.amounts])
+        words = torch.from_numpy((left.terms @ right.by_term).toarray().astype(np.float64))  # (n, m) cosines
+        amount = _squared_distance(left.block(self.amounts), right.block(self.amounts))
         near = {
             name: size[f"group_{name}"].square()
             / len(columns)
-            * _squared_distance(left.numbers[:, columns], right.numbers[:, columns])
+            * _squared_distance(left.block(columns), right.block(columns))
             for name, columns in self.columns.items()
         }
         otherwise = sum((value for name, value in near.items() if name != "price"), torch.zeros_like(words))
@@ -103,7 +118,7 @@ class ProductKernel(nn.Module):
         total = total + size["numbers"] * torch.exp(-otherwise / 2)
         if "price" in near:
             columns = self.columns["price"]
-            linear = left.numbers[:, columns] @ right.numbers[:, columns].T / len(columns)
+            linear = left.block(columns)[0] @ right.block(columns)[0].T / len(columns)
             total = total + size["linear"] * linear
             total = total + size["price"] * torch.exp(-near["price"] / 2 - size["otherwise"] * otherwise / 4)
         if left.meaning is not None and right.meaning is not None and self.meaning:
@@ -113,7 +128,8 @@ class ProductKernel(nn.Module):
         return total
 
 
-def _squared_distance(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """(n, p), (m, p) -> (n, m)."""
-    squares = left.square().sum(1)[:, None] + right.square().sum(1)[None, :]
-    return (squares - 2 * left @ right.T).clamp_min(0)
+def _squared_distance(
+    left: tuple[torch.Tensor, torch.Tensor], right: tuple[torch.Tensor, torch.Tensor]
+) -> torch.Tensor:
+    """Blocks (n, p), (m, p) with their squared lengths -> (n, m)."""
+    return (left[1][:, None] + right[1][None, :] - 2 * left[0] @ right[0].T).clamp_min(0)

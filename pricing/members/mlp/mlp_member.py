@@ -92,7 +92,7 @@ class MLPMember(Member[MLPSettingsT]):
         terms = features.tfidf if settings.terms else sparse.csr_matrix((size, 0), dtype=np.float32)
         numbers, vectors = np.empty((size, 0), np.float32), [np.empty((size, 0), np.float32)]
         if self.scaler is not None:
-            numbers = self.scaler.transform(rows.table())
+            numbers = self.scaler.transform_values(rows.values)
         if settings.embeddings:
             blocks = features.embedding, features.parts
             vectors += [block.reshape(size, prod(block.shape[1:])) for block in blocks if block is not None]

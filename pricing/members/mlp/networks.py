@@ -8,6 +8,7 @@ much of it there is; 0.2 better on the real rows. Batches double each epoch, whi
 growing speed. Networks of several seeds, every second one on the mere presence of terms, are averaged.
 """
 
+import copy
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +18,6 @@ import numpy as np
 import torch
 from scipy import sparse
 from torch import nn
-from torch.func import functional_call
 from torch.nn import functional as F
 
 from pricing.errors import TrainingError
@@ -99,6 +99,17 @@ class MLP(nn.Module):
         if self.terms is not None:
             self.terms.weight.copy_(self.terms.weight.half())
 
+    def in_double(self) -> Self:
+        """Price in double precision from now on; returns the network itself.
+
+        A bag of terms is added up row by row. The rest are products, whose last bits depend on how many rows there are:
+        in double precision these differ by some 1e-15, which rounding takes away.
+        """
+        for name, layer in self.eval().named_children():
+            if name != "terms":
+                layer.double()
+        return self
+
     def forward(
         self,
         indices: torch.Tensor,
@@ -133,6 +144,7 @@ class MLPEnsemble:
         self.member, self.config = member, config
         self.networks = nn.ModuleList()
         self.kept = np.empty(0, np.int64)
+        self._places: np.ndarray | None = None
         self.mean, self.std = 0.0, 1.0
         self.curves: list[dict[str, Any]] = []
 
@@ -150,6 +162,7 @@ class MLPEnsemble:
         self.kept = np.unique(rows.terms.indices).astype(np.int64)
         self.mean, self.std = float(log_price.mean()), float(log_price.std() or 1.0)
         target = torch.from_numpy(((log_price - self.mean) / self.std).astype(np.float32))
+        known, scored = self._known(rows), valid and (self._known(valid[0]), valid[1])
         for number in range(config.seeds):
             torch.manual_seed(seed * 1000 + number)
             rng = np.random.default_rng([seed, number])
@@ -157,11 +170,12 @@ class MLPEnsemble:
             optimizer = torch.optim.AdamW(
                 network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
             )
-            seen = self._view(rows, number)
+            seen = self._view(known, number)
             for epoch in range(config.epochs):
                 self._epoch(network, optimizer, seen, target, config.batch_size << epoch, rng)
-                if valid is not None:
-                    value = smape_of_logs(self._predict_one(network, self._view(valid[0], number)), valid[1])
+                if scored is not None:
+                    shown = copy.deepcopy(network).in_double()
+                    value = smape_of_logs(self._predict_one(shown, self._view(scored[0], number)), scored[1])
                     self.curves.append(
                         {"round": epoch + 1, "split": f"valid_{number}", "metric": "smape", "value": value}
                     )
@@ -195,30 +209,43 @@ class MLPEnsemble:
             optimizer.step()
 
     @torch.inference_mode()
-    def _predict_one(self, network: nn.Module, seen: Inputs) -> np.ndarray:
-        network.eval()
-        # a bag of terms is added up row by row; the rest are products, whose last bits depend on how many rows there
-        # are, so they are of double precision, and `predict` rounds the difference of some 1e-15 away
-        double = {name: tensor.double() for name, tensor in network.state_dict().items() if name != TERMS}
+    def _predict_one(self, network: MLP, seen: Inputs) -> np.ndarray:
+        """Log prices (n,) by a network that `MLP.in_double` made ready."""
         parts = [
-            functional_call(network, double, _tensors(seen.take(slice(start, start + 1024)), torch.float64)).numpy()
+            network(*_tensors(seen.take(slice(start, start + 1024)), torch.float64)).numpy()
             for start in range(0, len(seen), 1024)
         ]
         return np.concatenate([*parts, np.empty(0)]) * self.std + self.mean
 
     def predict(self, rows: Inputs) -> np.ndarray:
-        """Mean log price (n,) float64 over the networks, to 8 decimals.
+        """Mean log price (n,) float64 over the networks, to 8 decimals; they cannot be saved afterwards.
 
         A row's price is the same to the last bit whatever other rows stand beside it.
         """
-        each = [self._predict_one(net, self._view(rows, number)) for number, net in enumerate(self.networks)]
+        known = self._known(rows)
+        views = [self._view(known, number) for number in range(min(2, len(self.networks)))]
+        networks: Any = self.networks
+        each = [self._predict_one(net.in_double(), views[number % 2]) for number, net in enumerate(networks)]
         return np.asarray(np.round(np.mean(each, axis=0), 8))
 
+    def _known(self, rows: Inputs) -> Inputs:
+        """The products with the terms of `kept` alone, without a pass over all terms that there are."""
+        terms = rows.terms
+        if self._places is None:
+            self._places = np.full(terms.shape[1], -1)
+            self._places[self.kept] = np.arange(len(self.kept))
+        places = self._places[terms.indices]
+        known = places >= 0
+        indptr = np.concatenate([[0], np.cumsum(known)])[terms.indptr]
+        shape = (len(rows), len(self.kept))
+        return rows.with_terms(sparse.csr_matrix((terms.data[known], places[known], indptr), shape=shape))
+
     def _view(self, rows: Inputs, number: int) -> Inputs:
-        """What the network of this number reads: the values, or for odd numbers presence scaled to unit length."""
-        terms = rows.terms[:, self.kept]
+        """What the network of this number reads of known terms: the values, or for odd numbers presence scaled to unit
+        length."""
         if number % 2 == 0:
-            return rows.with_terms(terms)
+            return rows
+        terms = rows.terms
         counts = np.diff(terms.indptr)
         values = np.repeat(1.0 / np.sqrt(np.maximum(counts, 1)), counts).astype(np.float32)
         return rows.with_terms(sparse.csr_matrix((values, terms.indices, terms.indptr), shape=terms.shape))

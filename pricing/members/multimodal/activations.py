@@ -86,6 +86,8 @@ class Activations:
         return KeptImages(self.arrays["image_patches"], self._positions(ids, "image_row"))
 
     def _positions(self, ids: pl.Series, column: str) -> np.ndarray:
+        if self.rows["sample_id"].equals(ids):  # new rows, in their order
+            return self.rows[column].to_numpy()
         joined = pl.DataFrame({"sample_id": ids}).join(self.rows, on="sample_id", how="left", maintain_order="left")
         lost = joined.filter(pl.col(column).is_null())
         if lost.height:

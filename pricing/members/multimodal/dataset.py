@@ -25,8 +25,9 @@ class AmazonMLDataset(Dataset[Any]):
     ----------
     rows : DataFrame
         sample_id String and, with labels, log_price Float64; gives the order.
-    features : DataFrame
-        sample_id and numeric columns without NaN (what `TabularScaler.transform` gives), in any order.
+    features : DataFrame or ndarray
+        Numeric columns without NaN (what `TabularScaler.transform` gives): a table with sample_id in any order, or an
+        array of shape (n, p), float32, in the order of ``rows``.
     text : TextInput or None
         In the order of ``rows``.
     images : ImageInput or None
@@ -45,7 +46,7 @@ class AmazonMLDataset(Dataset[Any]):
     def __init__(
         self,
         rows: pl.DataFrame,
-        features: pl.DataFrame,
+        features: pl.DataFrame | np.ndarray,
         *,
         text: TextInput | None = None,
         images: ImageInput | None = None,
@@ -53,7 +54,10 @@ class AmazonMLDataset(Dataset[Any]):
         seed: int = 0,
     ) -> None:
         self.ids = rows["sample_id"]
-        self.tabular = torch.from_numpy(merge_by_id(self.ids, features))
+        values = features if isinstance(features, np.ndarray) else merge_by_id(self.ids, features)
+        if not np.isfinite(values).all():
+            raise SchemaError("features hold NaN or infinite values; fill them with TabularScaler first")
+        self.tabular = torch.from_numpy(values)
         self.target = (
             torch.from_numpy(rows["log_price"].to_numpy().astype(np.float32)) if "log_price" in rows.columns else None
         )
@@ -97,10 +101,7 @@ def merge_by_id(ids: pl.Series, features: pl.DataFrame) -> np.ndarray:
             f"(first {missing.head(3).to_list()}), {len(extra)} without a row (first {extra.head(3).to_list()})"
         )
     joined = pl.DataFrame({"sample_id": ids}).join(features, on="sample_id", how="left", maintain_order="left")
-    values = joined.drop("sample_id").to_numpy().astype(np.float32)
-    if not np.isfinite(values).all():
-        raise SchemaError("features hold NaN or infinite values; fill them with TabularScaler first")
-    return values
+    return joined.drop("sample_id").to_numpy().astype(np.float32)
 
 
 class BucketSampler(Sampler[list[int]]):

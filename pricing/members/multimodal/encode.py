@@ -17,7 +17,7 @@ from pricing.members.multimodal.activations import Activations, new_array
 from pricing.members.multimodal.encoder_parts import EncoderParts
 from pricing.members.multimodal.encoders import image_patches
 from pricing.members.multimodal.inputs import TokenTexts, image_transform, open_image, tokenize
-from pricing.members.multimodal.optimisation import Precision, choose_precision
+from pricing.members.multimodal.optimisation import Precision, choose_precision, rows_per_batch, store_as_multiplied
 from pricing.members.multimodal.settings import MultimodalSettings
 from pricing.members.torch_parts.torch_setup import prepare_torch
 from pricing.pretrained.saved_encoders import SavedEncoders
@@ -154,12 +154,13 @@ def _encode_texts(
     settings = parts.settings
     lower, width = parts.lower_text
     lower.to(device)
-    offsets = texts.offsets
+    store_as_multiplied(lower, precision)
+    offsets, size = texts.offsets, rows_per_batch(settings.encode_batch, device)
     states = new_array(out, "text_states", (int(offsets[-1]), width))
-    batches = shape_batches(np.diff(offsets), settings.encode_batch, settings.text.max_length)
+    batches = shape_batches(np.diff(offsets), size, settings.text.max_length)
     for length, batch in _progress(batches, "texts"):
-        tokens = torch.zeros(settings.encode_batch, length, dtype=torch.int64)  # (B, T), unused rows included
-        mask = torch.zeros(settings.encode_batch, length, dtype=torch.int64)
+        tokens = torch.zeros(size, length, dtype=torch.int64)  # (B, T), unused rows included
+        mask = torch.zeros(size, length, dtype=torch.int64)
         # an unused row attends to its padding rather than to nothing
         mask[:, 0] = 1
         for place, row in enumerate(batch):

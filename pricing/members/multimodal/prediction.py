@@ -19,7 +19,7 @@ from pricing.errors import TrainingError
 from pricing.members.multimodal.dataset import AmazonMLDataset, get_dataloader
 from pricing.members.multimodal.inputs import ImageFiles
 from pricing.members.multimodal.network import Batch
-from pricing.members.multimodal.optimisation import Precision
+from pricing.members.multimodal.optimisation import Precision, rows_per_batch
 from pricing.members.multimodal.ranks import Ranks
 from pricing.pretrained.text import shape_batches
 
@@ -41,7 +41,7 @@ def predict(
     Parameters
     ----------
     batch_size : int
-        Rows of every batch, those that fill it up included.
+        Rows of every batch, those that fill it up included, on a GPU; see `rows_per_batch`.
     rows : (m,) ints, optional
         Only these rows; every other one's price is 0.
 
@@ -51,6 +51,7 @@ def predict(
         A prediction is not finite; names the row.
     """
     device = next(model.parameters()).device
+    batch_size = rows_per_batch(batch_size, device)
     ranks = Ranks()
     was_training = model.training
     model.eval()

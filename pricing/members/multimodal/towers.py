@@ -93,5 +93,4 @@ class Towers:
             images = encoded.images(ids)
         elif self.settings.image.enabled:
             images = ImageFiles([files.get(link) for link in frame["image_link"]], *self.transforms)
-        features = pl.DataFrame(values).insert_column(0, ids)
-        return AmazonMLDataset(frame, features, text=text, images=images, **options)
+        return AmazonMLDataset(frame, values, text=text, images=images, **options)

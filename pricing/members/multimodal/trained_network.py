@@ -14,7 +14,7 @@ from pricing.members.multimodal.dataset import AmazonMLDataset
 from pricing.members.multimodal.encode import encode_rows, image_files
 from pricing.members.multimodal.encoder_parts import EncoderParts
 from pricing.members.multimodal.network import OptimizedMultimodalModel
-from pricing.members.multimodal.optimisation import choose_precision
+from pricing.members.multimodal.optimisation import choose_precision, store_as_multiplied
 from pricing.members.multimodal.prediction import predict_with_tta
 from pricing.members.multimodal.settings import MultimodalSettings
 from pricing.members.multimodal.towers import Towers
@@ -52,7 +52,7 @@ class TrainedNetwork:
     def dataset(self, rows: Rows, **options: Any) -> AmazonMLDataset:
         """Rows as the network reads them; ``options`` as `AmazonMLDataset` takes them."""
         encoded = Activations.given(rows.prepared).of(split_of(rows.frame))
-        values = self.scaler.transform(rows.table())
+        values = self.scaler.transform_values(rows.values)
         return self.towers.dataset(rows.frame, values, encoded, image_files(rows.images, self.settings), **options)
 
     def predict(self, rows: Rows, device: torch.device) -> np.ndarray:
@@ -60,6 +60,9 @@ class TrainedNetwork:
         self.towers.merge()
         self.model.to(device).eval()
         precision = choose_precision(self.settings.training.precision, device)
+        for name, part in self.model.named_children():
+            if name != "skip":  # is never computed in less than single precision
+                store_as_multiplied(part, precision)
         return predict_with_tta(
             self.model, self.dataset(rows), precision, self.settings.training.tta, workers=self.settings.workers
         )

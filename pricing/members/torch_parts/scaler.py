@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import polars as pl
 from pydantic import TypeAdapter
 
 from pricing.errors import SchemaError
+from pricing.features.table_values import TableValues
 from pricing.store.artifacts import read_json, write_json
 from pricing.store.tables import reading
 
@@ -74,19 +76,38 @@ class TabularScaler:
         SchemaError
             A column that was fitted is missing; names it.
         """
-        wanted = [*self.numeric, *{name for name, _ in self.levels}]
-        missing = [name for name in wanted if name not in table.columns]
+        return self.transform_values(TableValues.of(table))
+
+    def transform_values(self, table: TableValues) -> np.ndarray:
+        """Scale rows, as `transform`."""
+        missing = [name for name in (*self.numeric, *self._indicators) if name not in table.types]
         if missing:
             raise SchemaError(f"features lack the column(s) {missing[:5]} that the network was trained on")
-        values = table.select(self.numeric).to_numpy().astype(np.float64)
-        values = np.where(np.isfinite(values), values, np.array(self.fill))
-        values = np.where(np.array(self.logarithm, bool), np.sign(values) * np.log1p(np.abs(values)), values)
+        fill, heavy, mean, divisor = self._fitted
+        values = table.select(self.numeric).astype(np.float64)
+        values = np.where(np.isfinite(values), values, fill)
+        values = np.where(heavy, np.sign(values) * np.log1p(np.abs(values)), values)
+        scaled = np.zeros((len(table), self.width), np.float32)
+        scaled[:, : len(self.numeric)] = np.clip((values - mean) / divisor, -_CLIP, _CLIP)
+        for name, places in self._indicators.items():
+            for row, value in enumerate(table.texts[name]):
+                if value in places:
+                    scaled[row, places[value]] = 1
+        return scaled
+
+    @cached_property
+    def _fitted(self) -> tuple[np.ndarray, ...]:
+        """Fill, heavy tails, mean and divisor of the numeric columns."""
         std = np.array(self.std)
-        scaled = np.clip((values - np.array(self.mean)) / np.where(std == 0, np.inf, std), -_CLIP, _CLIP)
-        indicators = [
-            (table[name] == level).fill_null(False).to_numpy().astype(np.float32) for name, level in self.levels
-        ]
-        return np.column_stack([scaled.astype(np.float32), *indicators])
+        return np.array(self.fill), np.array(self.logarithm, bool), np.array(self.mean), np.where(std == 0, np.inf, std)
+
+    @cached_property
+    def _indicators(self) -> dict[str, dict[str | None, int]]:
+        """Column of each level's indicator, by the column that it is a level of."""
+        found: dict[str, dict[str | None, int]] = {}
+        for place, (name, level) in enumerate(self.levels, start=len(self.numeric)):
+            found.setdefault(name, {})[level] = place
+        return found
 
     def position(self, name: str) -> tuple[int, float, float] | None:
         """Where a numeric column stands, its mean and its standard deviation; None if it is absent or constant."""

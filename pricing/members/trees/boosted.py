@@ -94,7 +94,7 @@ class BoostedMember(Member[TreeSettings]):
         SchemaError
             The features are not those that the models were trained with.
         """
-        return self._predict(self.models[0].encoder.encode(rows.table(), rows.features.tfidf))
+        return self._predict(self.models[0].encoder.encode_values(rows.values, rows.features.tfidf))
 
     def _predict(self, values: Values) -> np.ndarray:
         return np.mean([model.predict_values(values, threads=self.threads) for model in self.models], axis=0)
@@ -102,7 +102,7 @@ class BoostedMember(Member[TreeSettings]):
     def contributions(self, rows: "Rows") -> Contributions:
         """Return the mean over the models of each column's SHAP values, by the library's own exact algorithm."""
         encoder = self.models[0].encoder
-        values = encoder.encode(rows.table(), rows.features.tfidf)
+        values = encoder.encode_values(rows.values, rows.features.tfidf)
         found = [model.contributions(values, threads=self.threads) for model in self.models]
         return Contributions(encoder.names, np.mean(found, axis=0), self._predict(values))
 

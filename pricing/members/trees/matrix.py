@@ -10,8 +10,9 @@ because XGBoost takes a cell that is not stored for a missing value; of a term, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from pricing.errors import SchemaError, TrainingError
 from pricing.features.schema import one_with_role, term_name
+from pricing.features.table_values import TableValues, is_numeric
 from pricing.metrics.smape import Floats
 
 # 0.2 s, which reading settings need not take
@@ -99,7 +101,7 @@ class TableEncoder:
         for name, dtype in table.schema.items():
             if name == ID:
                 continue
-            if _is_numeric(dtype):
+            if is_numeric(dtype):
                 numeric.append(name)
             elif dtype == pl.String:
                 categorical.append(name)
@@ -135,18 +137,24 @@ class TableEncoder:
         SchemaError
             Columns are missing, unknown or of another kind; names them.
         """
-        self.check(table)
-        values = np.empty((table.height, len(self.columns)), dtype=np.float32)
-        for position, name in enumerate(self.numeric):
-            values[:, position] = table[name].cast(pl.Float32).fill_null(float("nan")).to_numpy()
+        return self.encode_values(TableValues.of(table), tfidf)
+
+    def encode_values(self, table: TableValues, tfidf: sparse.csr_matrix | None = None) -> Values:
+        """Turn rows into numbers, as `encode`."""
+        self._check(table)
+        values = np.empty((len(table), len(self.columns)), dtype=np.float32)
+        with np.errstate(over="ignore"):
+            values[:, : len(self.numeric)] = table.select(self.numeric)
         values[~np.isfinite(values)] = np.nan
         for position, name in enumerate(self.categorical, start=len(self.numeric)):
-            known = self.categories[name]
-            codes = table[name].cast(pl.String).replace_strict(
-                list(known), list(range(len(known))), default=None, return_dtype=pl.Float32
-            ) if known else pl.Series([None] * table.height, dtype=pl.Float32)  # fmt: skip
-            values[:, position] = codes.fill_null(float("nan")).to_numpy()
+            codes, nan = self._codes[name], float("nan")
+            values[:, position] = [codes.get(value, nan) for value in table.texts.get(name, [None] * len(table))]
         return self._beside(values, tfidf) if self.terms else values
+
+    @cached_property
+    def _codes(self) -> dict[str, dict[str | None, int]]:
+        """Code of each known value, by column."""
+        return {name: {value: code for code, value in enumerate(known)} for name, known in self.categories.items()}
 
     def _beside(self, values: NDArray[np.float32], tfidf: sparse.csr_matrix | None) -> sparse.csr_matrix:
         from scipy import sparse
@@ -164,27 +172,28 @@ class TableEncoder:
         chosen = tfidf[:, list(self.terms)].astype(np.float32)
         return sparse.csr_matrix(sparse.hstack([stored, chosen], format="csr"))
 
-    def check(self, table: pl.DataFrame) -> None:
+    def _check(self, table: TableValues) -> None:
         """Raise SchemaError unless the table has exactly these columns, whatever their order."""
-        found = {name: dtype for name, dtype in table.schema.items() if name != ID}
+        found, known = table.types, self._kinds
+        if found.keys() == known.keys() and all(known[name](kind) for name, kind in found.items()):
+            return
         missing = [name for name in self.columns if name not in found]
-        unknown = [name for name in found if name not in set(self.columns)]
-        other = [
-            f"{name} is {found[name]}"
-            for names, expected in ((self.numeric, _is_numeric), (self.categorical, _is_category))
-            for name in names
-            if name in found and not expected(found[name])
+        unknown = [name for name in found if name not in known]
+        other = [f"{name} is {found[name]}" for name in self.columns if name in found and not known[name](found[name])]
+        problems = [
+            f"{what}: {', '.join(map(str, names[:5]))}{' ...' if len(names) > 5 else ''} ({len(names)})"
+            for what, names in (("missing", missing), ("unknown", unknown), ("of another kind", other))
+            if names
         ]
-        if missing or unknown or other:
-            problems = [
-                f"{what}: {', '.join(map(str, names[:5]))}{' ...' if len(names) > 5 else ''} ({len(names)})"
-                for what, names in (("missing", missing), ("unknown", unknown), ("of another kind", other))
-                if names
-            ]
-            raise SchemaError(
-                f"features differ from the {len(self.columns)} that the model was trained with; {'; '.join(problems)}; "
-                "build the features with the FeatureEngineer saved beside the model"
-            )
+        raise SchemaError(
+            f"features differ from the {len(self.columns)} that the model was trained with; {'; '.join(problems)}; "
+            "build the features with the FeatureEngineer saved beside the model"
+        )
+
+    @cached_property
+    def _kinds(self) -> dict[str, Callable[[pl.DataType], bool]]:
+        """What says whether a column's type is the one expected, by name."""
+        return dict.fromkeys(self.numeric, is_numeric) | dict.fromkeys(self.categorical, _is_category)
 
 
 @dataclass(frozen=True)
@@ -287,10 +296,6 @@ def _frequent(tfidf: sparse.csr_matrix | None, terms: int, rows: int) -> tuple[i
     counts = np.bincount(tfidf.indices, minlength=tfidf.shape[1])
     order = np.lexsort((np.arange(len(counts)), -counts))[:terms]
     return tuple(sorted(int(term) for term in order if counts[term] >= 2))
-
-
-def _is_numeric(dtype: pl.DataType) -> bool:
-    return dtype.is_numeric() or dtype in (pl.Boolean, pl.Null)
 
 
 def _is_category(dtype: pl.DataType) -> bool:
