@@ -7,11 +7,12 @@ bounded, so that an outlier counts no more than a near miss (Imani and White, Im
 Distributional Losses, ICML 2018). The answer is taken from the distribution by `pricing.ensemble.decision`.
 
 Several networks of different seeds are trained as one batched product, and their distributions averaged. Prediction
-needs NumPy only, in blocks of one shape, so that a row's price does not depend on the rows beside it.
+needs NumPy only; a row's price does not depend on the rows beside it.
 """
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from pricing.metrics.smape import Floats
 from pricing.store.permissions import apply_umask
 
 _BLOCK = 512
+"""Rows at a time, for memory's sake."""
 _CLIP = 6.0
 """Standard deviations beyond which an input says nothing new."""
 _SHAPES = {"w1": 3, "b1": 3, "w2": 3, "b2": 3, "w3": 3, "b3": 3}
@@ -68,18 +70,17 @@ class NetworkModel:
         for start in range(0, len(members), _BLOCK):
             rows = slice(start, start + _BLOCK)
             block = self._probabilities(seen[rows], base[rows])
-            found[rows] = smape_optimal_points(block, self.atoms, grid)[: len(base[rows])]
+            found[rows] = smape_optimal_points(block, self.atoms, grid)
         return base + found
 
     def _probabilities(self, seen: Floats, base: Floats) -> Floats:
-        """Distributions over the atoms, (block, k); rows beyond those given are padding."""
-        inputs = np.zeros((_BLOCK, len(self.centre)), dtype=np.float32)
+        """Distributions over the atoms, (n, k)."""
         standard = (disagreement(seen, base) - self.centre) / self.scale
-        inputs[: len(seen)] = np.clip(standard, -_CLIP, _CLIP)
-        # BLAS may add up a row otherwise at another place in the block: in double precision, the difference of some
-        # 1e-16 is gone when the logits are rounded to single
-        layers = {name: values.astype(np.float64) for name, values in self.layers.items()}
-        total = np.zeros((_BLOCK, len(self.atoms)))
+        inputs = np.clip(standard, -_CLIP, _CLIP).astype(np.float32)
+        # BLAS may add up a row differently among other rows: in double precision, the difference of some 1e-16 is gone
+        # when the logits are rounded to single
+        layers = self._layers
+        total = np.zeros((len(seen), len(self.atoms)))
         for net in range(len(layers["w1"])):
             hidden = _silu(inputs @ layers["w1"][net] + layers["b1"][net])  # (block, h)
             hidden = _silu(hidden @ layers["w2"][net] + layers["b2"][net])
@@ -87,6 +88,11 @@ class NetworkModel:
             weights = np.exp(logits - logits.max(axis=1, keepdims=True))
             total += weights / weights.sum(axis=1, keepdims=True)
         return total / len(layers["w1"])
+
+    @cached_property
+    def _layers(self) -> dict[str, Floats]:
+        """The layers in double precision."""
+        return {name: values.astype(np.float64) for name, values in self.layers.items()}
 
     def save(self, path: Path) -> dict[str, Any]:
         """Write the layers as safetensors; returns the rest, for JSON."""

@@ -1,6 +1,8 @@
 """The shallow trees of level 1, by LightGBM: a linear base plus trees that are fitted by L1 to what it leaves over."""
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -28,14 +30,19 @@ class TreeModel:
 
     def predict(self, members: Floats) -> Floats:
         """Log prices of shape (n,) for members of shape (n, m)."""
-        import lightgbm
-
         base = self.base.predict(members)
         columns = meta_features(self.base.clipped(members)[:, list(self.members)], base)
         total = np.zeros(len(members))
-        for text in self.texts:
-            total += np.asarray(lightgbm.Booster(model_str=text).predict(columns, num_threads=1))
+        for booster in self._boosters:
+            total += np.asarray(booster.predict(columns, num_threads=1))
         return base + total / len(self.texts)
+
+    @cached_property
+    def _boosters(self) -> list[Any]:
+        """The models, read once."""
+        import lightgbm
+
+        return [lightgbm.Booster(model_str=text) for text in self.texts]
 
 
 def fit_trees(

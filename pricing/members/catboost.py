@@ -132,10 +132,13 @@ class CatBoostModel(TreeModel):
     file = "model.cbm"
     magic = b"CBM1"
 
-    def predict_target(self, values: Values, threads: int) -> Any:
+    def given(self, values: Values) -> Any:
+        """Return CatBoost's table of the rows; see `TreeModel.given`."""
+        return _pool(values, self.encoder)
+
+    def predict_target(self, given: Any, threads: int) -> Any:
         """See `TreeModel.predict_target`."""
-        rows = _pool(values, self.encoder)
-        return self.booster.predict(rows, prediction_type="RawFormulaVal", thread_count=threads)
+        return self.booster.predict(given, prediction_type="RawFormulaVal", thread_count=threads)
 
     def shap_values(self, values: Values, threads: int) -> Any:
         """See `TreeModel.shap_values`."""

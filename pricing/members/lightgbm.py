@@ -156,9 +156,9 @@ class LightGBMModel(TreeModel):
     file = "model.txt"
     magic = b"tree\n"
 
-    def predict_target(self, values: Values, threads: int) -> Any:
+    def predict_target(self, given: Any, threads: int) -> Any:
         """See `TreeModel.predict_target`."""
-        return self.booster.predict(values, num_threads=threads)
+        return self.booster.predict(given, num_threads=threads)
 
     def shap_values(self, values: Values, threads: int) -> Any:
         """See `TreeModel.shap_values`."""

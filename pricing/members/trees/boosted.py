@@ -97,7 +97,9 @@ class BoostedMember(Member[TreeSettings]):
         return self._predict(self.models[0].encoder.encode_values(rows.values, rows.features.tfidf))
 
     def _predict(self, values: Values) -> np.ndarray:
-        return np.mean([model.predict_values(values, threads=self.threads) for model in self.models], axis=0)
+        given = self.models[0].given(values) if values.shape[0] else None
+        each = [model.predict_values(values, threads=self.threads, given=given) for model in self.models]
+        return np.mean(each, axis=0)
 
     def contributions(self, rows: "Rows") -> Contributions:
         """Return the mean over the models of each column's SHAP values, by the library's own exact algorithm."""

@@ -64,9 +64,13 @@ class TreeModel(ABC):
     file: ClassVar[str]
     magic: ClassVar[bytes]
 
+    def given(self, values: Values) -> Any:
+        """Return n encoded rows as the library takes them; models of one encoder share it."""
+        return values
+
     @abstractmethod
-    def predict_target(self, values: Values, threads: int) -> Any:
-        """Return what the trees predict of n encoded rows, ndarray of shape (n,); see `Target`."""
+    def predict_target(self, given: Any, threads: int) -> Any:
+        """Return what the trees predict of n rows as `given` made them, ndarray of shape (n,); see `Target`."""
 
     @abstractmethod
     def shap_values(self, values: Values, threads: int) -> Any:
@@ -109,11 +113,12 @@ class TreeModel(ABC):
         """
         return self.predict_values(self.encoder.encode(table, tfidf), threads=threads)
 
-    def predict_values(self, values: Values, *, threads: int = 1) -> Floats:
-        """Predict log prices of rows that ``encoder`` has encoded, shape (n, p)."""
+    def predict_values(self, values: Values, *, threads: int = 1, given: Any = None) -> Floats:
+        """Predict log prices of rows that ``encoder`` has encoded, shape (n, p), and that `given` may have read."""
         if values.shape[0] == 0:
             return np.empty(0)
-        return self.target.log_price(np.asarray(self.predict_target(values, threads), np.float64), values, self.encoder)
+        found = self.predict_target(self.given(values) if given is None else given, threads)
+        return self.target.log_price(np.asarray(found, np.float64), values, self.encoder)
 
     def contributions(self, values: Values, *, threads: int = 1) -> Floats:
         """Return what each column adds to the log price of encoded rows.

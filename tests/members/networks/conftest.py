@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.members.networks.builders import write_image_encoder, write_text_encoder
+from pricing.members.fold_rows import FoldInputs
+from tests.members.networks.builders import write_image_encoder, write_inputs, write_text_encoder
 
 
 @pytest.fixture(autouse=True)
@@ -25,3 +26,9 @@ def text_encoders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def image_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a small EfficientNet of timm."""
     return write_image_encoder(tmp_path_factory.mktemp("image") / "efficientnet")
+
+
+@pytest.fixture(scope="session")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> FoldInputs:
+    """Catalogue, folds, features and images of a few rows."""
+    return write_inputs(tmp_path_factory.mktemp("inputs"))
