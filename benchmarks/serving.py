@@ -5,9 +5,10 @@
 
 MODEL is a run's output folder or its model folder, PRODUCTS holds products with its columns. No image is read. First
 the CPU of `Pricer.predict`, of all threads, reading the table included: one product at a time, and batches. Then
-`pricing serve` in a process of its own gets one product per request at a constant rate. A latency counts from the moment
-at which the request was due, so that a slow answer also delays the requests behind it. PYTHON is an interpreter that has
-autogluon.tabular; its predictor is trained on TRAIN, which has the products' columns and a price, and persisted.
+`pricing serve` in a process of its own gets one product per request at a constant rate. A latency counts from the
+moment at which the request was due, so that a slow answer also delays the requests behind it. PYTHON is an interpreter
+that has autogluon.tabular; its predictor is trained on TRAIN, which has the products' columns and a price, and
+persisted.
 """
 
 import argparse

@@ -1,5 +1,6 @@
 """The rows of a fold, with all that a member may read of them, joined by id."""
 
+import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -91,6 +92,12 @@ class Rows:
     def of_family(self, *families: str) -> list[str]:
         """Return the names of the columns of some families."""
         return [column.name for column in self.columns if column.family in families]
+
+    def with_prepared(self, prepared: Any) -> "Rows":
+        """Return the same rows with this ``prepared``, and with what was read of them."""
+        other = copy.copy(self)
+        object.__setattr__(other, "prepared", prepared)
+        return other
 
     def take(self, mask: np.ndarray) -> "Rows":
         """Return the rows under a mask of shape (n,)."""

@@ -1,5 +1,6 @@
 """The member `gaussian_process`: a Gaussian process with a learnt kernel."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -10,7 +11,10 @@ from pricing.store.stages import Stage
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
+    from scipy import sparse
 
+    from pricing.features.load import FeatureSet
     from pricing.features.schema import Column
     from pricing.members.fold_rows import FoldRows, Rows
     from pricing.members.kernels.kernel import ProductKernel, Products
@@ -74,6 +78,10 @@ class GaussianProcessMember(Member[GaussianProcessSettings]):
         """Return what the kernel reads of n products."""
         return _products(rows, self.scaler)
 
+    def encode(self, rows: "Rows") -> "_Read":
+        """Return terms and embeddings as the processes of all folds read them."""
+        return _Read.of(rows.features)
+
     def save(self, folder: Path) -> None:
         """Write the process and the scaler of its numbers."""
         from pricing.store.artifacts import write_json
@@ -123,13 +131,31 @@ def _kernel(scaler: "TabularScaler", columns: "tuple[Column, ...]", meaning: boo
 def _products(rows: "Rows", scaler: "TabularScaler") -> "Products":
     import numpy as np
     import torch
-    from sklearn.preprocessing import normalize
 
     from pricing.members.kernels.kernel import Products
 
+    read = rows.prepared if isinstance(rows.prepared, _Read) else None
+    if read is None or read.features is not rows.features:
+        read = _Read.of(rows.features)
     numbers = scaler.transform_values(rows.values)
-    embedding = rows.features.embedding
-    meaning = None if embedding is None else torch.from_numpy(embedding.astype(np.float64))
-    terms = rows.features.tfidf
-    unit = normalize(terms) if terms.shape[0] else terms  # scikit-learn refuses a matrix without rows
-    return Products(torch.from_numpy(numbers.astype(np.float64)), unit, meaning)
+    return Products(torch.from_numpy(numbers.astype(np.float64)), read.terms, read.meaning)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What the process reads of features, and not of the fold."""
+
+    features: "FeatureSet"
+    terms: "sparse.csr_matrix"
+    meaning: "torch.Tensor | None"
+
+    @classmethod
+    def of(cls, features: "FeatureSet") -> Self:
+        import numpy as np
+        import torch
+        from sklearn.preprocessing import normalize
+
+        embedding, terms = features.embedding, features.tfidf
+        meaning = None if embedding is None else torch.from_numpy(embedding.astype(np.float64))
+        unit = normalize(terms) if terms.shape[0] else terms  # scikit-learn refuses a matrix without rows
+        return cls(features, unit, meaning)

@@ -170,8 +170,7 @@ class RunModel:
                 with steps.next():
                     read = rows[fold] if Reads.PRICE_FEATURES in model.reads else base
                     prepared = model.encode(read) if number == 0 else prepared
-                    # what is read of the rows once is kept with them
-                    found[fold] = model.predict(read if prepared is None else replace(read, prepared=prepared))
+                    found[fold] = model.predict(read if prepared is None else read.with_prepared(prepared))
             refit = found.pop(REFIT, None)
             predicted[name] = average_models(list(found.values()), refit)
         log_price = self.ensemble.predict(predicted)

@@ -18,6 +18,7 @@ from scipy import sparse
 from torch import nn
 
 from pricing.features.schema import Column
+from pricing.members.kernels.shared_rows import SharedRows
 
 GROUPS = ("price", "amount", "brand", "other")
 """Groups of columns with a length scale of their own."""
@@ -46,8 +47,8 @@ class Products:
     """(n, p) standard scores, float64."""
     terms: sparse.csr_matrix
     """(n, v) TF-IDF rows of length 1, float32."""
-    meaning: torch.Tensor | None
-    """(n, d) embeddings of length 1, float64."""
+    meaning: torch.Tensor | SharedRows | None
+    """(n, d) embeddings of length 1, float64; those of landmarks that were read from a file are shared."""
     _blocks: dict[tuple[int, ...], tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -68,7 +69,7 @@ class Products:
 
     def take(self, rows: np.ndarray | slice) -> Self:
         """Some of the products: positions or a slice."""
-        meaning = None if self.meaning is None else self.meaning[rows]
+        meaning = None if self.meaning is None else torch.from_numpy(self.meaning.numpy())[rows]
         return type(self)(self.numbers[rows], self.terms[rows], meaning)
 
 
@@ -121,8 +122,10 @@ class ProductKernel(nn.Module):
             linear = left.block(columns)[0] @ right.block(columns)[0].T / len(columns)
             total = total + size["linear"] * linear
             total = total + size["price"] * torch.exp(-near["price"] / 2 - size["otherwise"] * otherwise / 4)
-        if left.meaning is not None and right.meaning is not None and self.meaning:
-            apart = (1 - left.meaning @ right.meaning.T).clamp_min(0) / size["meaning_scale"]
+        if isinstance(left.meaning, torch.Tensor) and right.meaning is not None and self.meaning:
+            other = right.meaning
+            cosines = other.products(left.meaning) if isinstance(other, SharedRows) else left.meaning @ other.T
+            apart = (1 - cosines).clamp_min(0) / size["meaning_scale"]
             like = amount / (2 * size["meaning_amount_scale"] ** 2)
             total = total + size["meaning"] * torch.exp(-apart - like)
         return total

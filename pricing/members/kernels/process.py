@@ -24,6 +24,7 @@ from pricing.errors import TrainingError
 from pricing.features.files import read_sparse
 from pricing.members.gaussian_process import GaussianProcessSettings
 from pricing.members.kernels.kernel import ProductKernel, Products
+from pricing.members.kernels.shared_rows import RowPool
 from pricing.members.torch_parts.tensors import load_tensors, save_tensors
 from pricing.store.artifacts import read_json, write_json
 from pricing.store.tables import reading
@@ -55,6 +56,8 @@ def left_out(
 
 def _pieces(products: Products) -> Iterator[Products]:
     """So many products at a time that a kernel's dozen matrices between them and the landmarks stay small."""
+    if 0 < len(products) <= CHUNK:
+        return iter([products])  # as it is: a pool knows its embeddings again
     return (products.take(slice(start, start + CHUNK)) for start in range(0, len(products), CHUNK))
 
 
@@ -158,9 +161,9 @@ class GaussianProcess:
     def save(self, folder: Path) -> None:
         """Write kernel, landmarks and coefficients into an existing folder; equal processes give equal bytes."""
         state = {f"kernel.{name}": value.detach().clone() for name, value in self.kernel.log.items()}
-        state |= {"dual": self.dual, "numbers": self.landmarks.numbers.float()}
-        if self.landmarks.meaning is not None:
-            state["meaning"] = self.landmarks.meaning.float()
+        meaning = self.landmarks.meaning
+        if meaning is not None:
+            state["meaning"] = torch.from_numpy(meaning.numpy()).float()
         save_tensors(state, folder / "process.safetensors")
         sparse.save_npz(folder / "terms.npz", self.landmarks.terms, compressed=False)
         record = {"config": self.config.model_dump(mode="json"), "center": self.center, "scale": self.scale}
@@ -183,7 +186,6 @@ class GaussianProcess:
             process.center, process.scale = float(record["center"]), float(record["scale"])
             for name, value in kernel.log.items():
                 value.data.copy_(state[f"kernel.{name}"])
-            meaning = state["meaning"].double() if kernel.meaning else None
+            meaning = RowPool.of(folder.parent).add(state["meaning"].numpy()) if kernel.meaning else None
             process.landmarks = Products(state["numbers"].double(), terms, meaning)
-            process.dual = state["dual"]
         return process

@@ -99,16 +99,18 @@ class MLP(nn.Module):
         if self.terms is not None:
             self.terms.weight.copy_(self.terms.weight.half())
 
-    def in_double(self) -> Self:
-        """Price in double precision from now on; returns the network itself.
+    def in_double(self) -> "MLP":
+        """Return the network for prices, in double precision but for the terms, which both share.
 
         A bag of terms is added up row by row. The rest are products, whose last bits depend on how many rows there are:
         in double precision these differ by some 1e-15, which rounding takes away.
         """
-        for name, layer in self.eval().named_children():
+        shared = {} if self.terms is None else {id(self.terms): self.terms}
+        other = copy.deepcopy(self, shared).eval()
+        for name, layer in other.named_children():
             if name != "terms":
                 layer.double()
-        return self
+        return other
 
     def forward(
         self,
@@ -145,6 +147,7 @@ class MLPEnsemble:
         self.networks = nn.ModuleList()
         self.kept = np.empty(0, np.int64)
         self._places: np.ndarray | None = None
+        self._priced: list[MLP] = []
         self.mean, self.std = 0.0, 1.0
         self.curves: list[dict[str, Any]] = []
 
@@ -174,8 +177,7 @@ class MLPEnsemble:
             for epoch in range(config.epochs):
                 self._epoch(network, optimizer, seen, target, config.batch_size << epoch, rng)
                 if scored is not None:
-                    shown = copy.deepcopy(network).in_double()
-                    value = smape_of_logs(self._predict_one(shown, self._view(scored[0], number)), scored[1])
+                    value = smape_of_logs(self._predict_one(network.in_double(), self._view(scored[0], number)), scored[1])
                     self.curves.append(
                         {"round": epoch + 1, "split": f"valid_{number}", "metric": "smape", "value": value}
                     )
@@ -218,14 +220,16 @@ class MLPEnsemble:
         return np.concatenate([*parts, np.empty(0)]) * self.std + self.mean
 
     def predict(self, rows: Inputs) -> np.ndarray:
-        """Mean log price (n,) float64 over the networks, to 8 decimals; they cannot be saved afterwards.
+        """Mean log price (n,) float64 over the networks, to 8 decimals.
 
         A row's price is the same to the last bit whatever other rows stand beside it.
         """
         known = self._known(rows)
         views = [self._view(known, number) for number in range(min(2, len(self.networks)))]
-        networks: Any = self.networks
-        each = [self._predict_one(net.in_double(), views[number % 2]) for number, net in enumerate(networks)]
+        if len(self._priced) < len(self.networks):
+            networks: Any = self.networks
+            self._priced = [network.in_double() for network in networks]
+        each = [self._predict_one(network, views[number % 2]) for number, network in enumerate(self._priced)]
         return np.asarray(np.round(np.mean(each, axis=0), 8))
 
     def _known(self, rows: Inputs) -> Inputs:

@@ -105,18 +105,29 @@ class OptimizedMultimodalModel(nn.Module):
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """Log prices (B,) float32."""
-        tabular = batch.tabular  # (B, F)
-        vectors = [self.tabular_projection(tabular)]  # [(B, D)]
+        projected = self.tabular_projection(batch.tabular)  # first: dropout draws in this order
+        return self._fuse(batch.tabular, [projected, *self.sequences(batch)])
+
+    def sequences(self, batch: Batch) -> list[torch.Tensor]:
+        """What is made of text and image, (B, D) each, as far as there are towers."""
         text, text_mask, image = self._text(batch), batch.mask, self._image(batch)  # (B, T, D), (B, T), (B, P, D)
         if text is not None and image is not None:
             text, image = self._drop_modalities(text, image, batch.image_mask)
             if self.cross is not None:
                 assert text_mask is not None
                 text, image = self.cross(text, text_mask, image)
+        vectors = []
         if text is not None and text_mask is not None:
-            vectors.append(masked_mean(text, text_mask))  # (B, D)
+            vectors.append(masked_mean(text, text_mask))
         if image is not None:
-            vectors.append(image.mean(1))  # (B, D)
+            vectors.append(image.mean(1))
+        return vectors
+
+    def answer(self, tabular: torch.Tensor, vectors: list[torch.Tensor]) -> torch.Tensor:
+        """Log prices (B,) float32 from standardised features (B, F) and what `sequences` gave."""
+        return self._fuse(tabular, [self.tabular_projection(tabular), *vectors])
+
+    def _fuse(self, tabular: torch.Tensor, vectors: list[torch.Tensor]) -> torch.Tensor:
         fused = self.gated(vectors) if self.gated is not None else torch.cat(vectors, dim=-1)  # (B, D) or (B, K*D)
         residual = self.head(fused).squeeze(-1).float()  # (B,)
         # bf16 has 3 digits, too few for a log price of 3.4

@@ -2,7 +2,8 @@
 
 A row's prediction depends in its last bits (in bfloat16 in its third digit) on the shape of the batch that it is
 computed in. So a text is padded to the next multiple of 8 of its own length, a batch is filled up to the same number of
-rows, and there are as many images as rows, blank ones included: see docs/decisions/0004-batch-shapes.md.
+rows, and there are as many images as rows, blank ones included. On a CPU such a batch is one row; the few products
+behind text and image are computed for as many rows as on a GPU: see docs/decisions/0004-batch-shapes.md.
 """
 
 import copy
@@ -12,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from pricing.errors import TrainingError
@@ -26,7 +26,7 @@ from pricing.pretrained.text import shape_batches
 
 @torch.inference_mode()
 def predict(
-    model: nn.Module,
+    model: Any,
     dataset: AmazonMLDataset,
     precision: Precision,
     *,
@@ -40,8 +40,10 @@ def predict(
 
     Parameters
     ----------
+    model : OptimizedMultimodalModel or TextPriceModel
+        Its ``sequences`` and ``answer`` are what it does of a batch.
     batch_size : int
-        Rows of every batch, those that fill it up included, on a GPU; see `rows_per_batch`.
+        Rows of every batch, those that fill it up included; for ``sequences`` as `rows_per_batch` says.
     rows : (m,) ints, optional
         Only these rows; every other one's price is 0.
 
@@ -51,7 +53,7 @@ def predict(
         A prediction is not finite; names the row.
     """
     device = next(model.parameters()).device
-    batch_size = rows_per_batch(batch_size, device)
+    size = rows_per_batch(batch_size, device)
     ranks = Ranks()
     was_training = model.training
     model.eval()
@@ -59,12 +61,23 @@ def predict(
     # dealt out in order of length, so that every process gets as many tokens
     mine = rows[np.argsort(dataset.lengths[rows], kind="stable")][ranks.rank :: ranks.size] if ranks.size > 1 else rows
     result = np.zeros(len(dataset))
-    batches = [mine[places].tolist() for _, places in shape_batches(dataset.lengths[mine], batch_size, sys.maxsize)]
+    batches = [mine[places].tolist() for _, places in shape_batches(dataset.lengths[mine], size, sys.maxsize)]
     shape = None if dataset.images is None else dataset.images.shape
-    for batch in get_dataloader(dataset, batch_size, shuffle=False, workers=workers, batches=batches):
+    kept: list[torch.Tensor] = []
+    for batch in get_dataloader(dataset, size, shuffle=False, workers=workers, batches=batches):
         with precision.autocast():
-            prediction = model(_filled(batch, batch_size, shape).to(device))
-        result[batch.rows.numpy()] = prediction[: len(batch.rows)].float().cpu().numpy()
+            vectors = model.sequences(_filled(batch, size, shape).to(device))
+        kept = kept or [vector.new_zeros(len(dataset), vector.shape[1]) for vector in vectors]
+        for whole, vector in zip(kept, vectors, strict=True):
+            whole[batch.rows.to(device)] = vector[: len(batch.rows)]
+    for start in range(0, len(mine), batch_size):
+        places = torch.from_numpy(mine[start : start + batch_size])
+        tabular, *vectors = (
+            F.pad(values[places.to(values.device)], (0, 0, 0, batch_size - len(places))).to(device)
+            for values in (dataset.tabular, *kept)
+        )  # (size, F), (size, D) ...
+        with precision.autocast():
+            result[places.numpy()] = model.answer(tabular, vectors)[: len(places)].float().cpu().numpy()
     model.train(was_training)
     result = ranks.total(result, device)
     if not np.isfinite(result).all():
@@ -88,12 +101,11 @@ def _filled(batch: Batch, size: int, shape: tuple[int, ...] | None) -> Batch:
         there = torch.empty(0, *shape) if images is None else images
         images = torch.cat([there, torch.zeros(size - len(there), *shape, dtype=there.dtype)])  # (size, ...)
         image_mask = F.pad(image_mask, (0, more))  # (size,)
-    tabular = F.pad(batch.tabular, (0, 0, 0, more))  # (size, F)
-    return replace(batch, tokens=tokens, mask=mask, images=images, image_mask=image_mask, tabular=tabular)
+    return replace(batch, tokens=tokens, mask=mask, images=images, image_mask=image_mask)
 
 
 def predict_with_tta(
-    model: nn.Module,
+    model: Any,
     dataset: AmazonMLDataset,
     precision: Precision,
     views: int,

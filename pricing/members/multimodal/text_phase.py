@@ -40,7 +40,14 @@ class TextPriceModel(nn.Module):
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """Log prices (B,) float32."""
+        return self.answer(batch.tabular, self.sequences(batch))
+
+    def sequences(self, batch: Batch) -> list[torch.Tensor]:
+        """The mean token, (B, H)."""
         tokens: Any = batch.tokens
         mask: Any = batch.mask
-        pooled = masked_mean(self.text(tokens, mask), mask)  # (B, T, H) -> (B, H)
-        return self.bias + self.scale * self.head(pooled).squeeze(-1).float()
+        return [masked_mean(self.text(tokens, mask), mask)]  # (B, T, H) -> (B, H)
+
+    def answer(self, tabular: torch.Tensor, vectors: list[torch.Tensor]) -> torch.Tensor:
+        """Log prices (B,) float32 from what `sequences` gave; the features are not looked at."""
+        return self.bias + self.scale * self.head(vectors[0]).squeeze(-1).float()

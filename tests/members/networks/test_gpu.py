@@ -20,19 +20,15 @@ from pricing.members.multimodal.settings import CheckpointConfig
 from pricing.members.multimodal.training import train_neural_network
 from pricing.members.torch_parts.tensors import trained_state
 from tests.members.networks import training_case
-from tests.members.networks.builders import tiny_config, toy_dataset, toy_model, write_inputs
-from tests.members.networks.test_multimodal import VARIANTS, price_again, run
+from tests.members.networks.builders import tiny_config, toy_dataset, toy_model
+from tests.members.networks.multimodal_case import price_again, run
 from tests.members.networks.test_resuming import cut_at
+from tests.members.networks.test_saved_networks import VARIANTS
 from tests.members.networks.training_case import PowerCut
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 GPU, CPU = torch.device("cuda"), torch.device("cpu")
 EVERY = CheckpointConfig(minutes=1e-9)
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> FoldInputs:
-    return write_inputs(tmp_path_factory.mktemp("inputs"))
 
 
 train = partial(training_case.train, rows=(96, 48), device=GPU)
