@@ -177,7 +177,9 @@ class MLPEnsemble:
             for epoch in range(config.epochs):
                 self._epoch(network, optimizer, seen, target, config.batch_size << epoch, rng)
                 if scored is not None:
-                    value = smape_of_logs(self._predict_one(network.in_double(), self._view(scored[0], number)), scored[1])
+                    value = smape_of_logs(
+                        self._predict_one(network.in_double(), self._view(scored[0], number)), scored[1]
+                    )
                     self.curves.append(
                         {"round": epoch + 1, "split": f"valid_{number}", "metric": "smape", "value": value}
                     )
