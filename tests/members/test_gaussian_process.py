@@ -138,6 +138,25 @@ def test_round_trip_and_damage(tmp_path: Path) -> None:
         GaussianProcess.load(tmp_path, kernel())
 
 
+def test_processes_of_one_folder_share_their_landmarks(tmp_path: Path) -> None:
+    """Two folds with half of their products in common: each prices as it does alone, rows one by one as well."""
+    whole, new = products(60, 0), products(5, 1)
+    whole = Products(
+        whole.numbers.float().double(), whole.terms, torch.from_numpy(whole.meaning.numpy()).float().double()
+    )  # type: ignore[union-attr]
+    folds = [whole.take(slice(0, 40)), whole.take(slice(20, 60))]
+    made = [GaussianProcess(GaussianProcessSettings(steps=1), kernel()).fit(one, prices(one), 0) for one in folds]
+    for number, process in enumerate(made):
+        (tmp_path / str(number)).mkdir()
+        process.save(tmp_path / str(number))
+    loaded = [GaussianProcess.load(tmp_path / str(number), kernel()) for number in range(2)]
+    for _ in range(2):
+        for process, read in zip(made, loaded, strict=True):
+            assert np.array_equal(read.predict(new), process.predict(new))
+            assert read.predict(new.take(slice(3, 4))) == process.predict(new)[3]
+    np.testing.assert_array_equal(loaded[1].landmarks.meaning.numpy(), folds[1].meaning.numpy())  # type: ignore[union-attr]
+
+
 def test_too_little_to_learn_from() -> None:
     with pytest.raises(TrainingError, match="1 training rows"):
         GaussianProcess(GaussianProcessSettings(), kernel()).fit(products(1, 0), np.zeros(1), 0)

@@ -161,6 +161,7 @@ class GaussianProcess:
     def save(self, folder: Path) -> None:
         """Write kernel, landmarks and coefficients into an existing folder; equal processes give equal bytes."""
         state = {f"kernel.{name}": value.detach().clone() for name, value in self.kernel.log.items()}
+        state |= {"dual": self.dual, "numbers": self.landmarks.numbers.float()}
         meaning = self.landmarks.meaning
         if meaning is not None:
             state["meaning"] = torch.from_numpy(meaning.numpy()).float()
@@ -188,4 +189,5 @@ class GaussianProcess:
                 value.data.copy_(state[f"kernel.{name}"])
             meaning = RowPool.of(folder.parent).add(state["meaning"].numpy()) if kernel.meaning else None
             process.landmarks = Products(state["numbers"].double(), terms, meaning)
+            process.dual = state["dual"]
         return process

@@ -106,25 +106,29 @@ class OptimizedMultimodalModel(nn.Module):
     def forward(self, batch: Batch) -> torch.Tensor:
         """Log prices (B,) float32."""
         projected = self.tabular_projection(batch.tabular)  # first: dropout draws in this order
-        return self._fuse(batch.tabular, [projected, *self.sequences(batch)])
+        return self._fuse(
+            batch.tabular, [projected, *self.vectors(batch.mask, batch.image_mask, *self.sequences(batch))]
+        )
 
-    def sequences(self, batch: Batch) -> list[torch.Tensor]:
-        """What is made of text and image, (B, D) each, as far as there are towers."""
-        text, text_mask, image = self._text(batch), batch.mask, self._image(batch)  # (B, T, D), (B, T), (B, P, D)
+    def sequences(self, batch: Batch) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """What the towers make of tokens (B, T, D) and of patches (B, P, D); None without such a tower."""
+        return self._text(batch), self._image(batch)
+
+    def vectors(
+        self, mask: torch.Tensor | None, image_mask: torch.Tensor | None, text: torch.Tensor | None,
+        image: torch.Tensor | None,
+    ) -> list[torch.Tensor]:  # fmt: skip
+        """Let what `sequences` gave attend to one another; means, (B, D) each. The masks are those of the batch."""
         if text is not None and image is not None:
-            text, image = self._drop_modalities(text, image, batch.image_mask)
+            text, image = self._drop_modalities(text, image, image_mask)
             if self.cross is not None:
-                assert text_mask is not None
-                text, image = self.cross(text, text_mask, image)
-        vectors = []
-        if text is not None and text_mask is not None:
-            vectors.append(masked_mean(text, text_mask))
-        if image is not None:
-            vectors.append(image.mean(1))
-        return vectors
+                assert mask is not None
+                text, image = self.cross(text, mask, image)
+        found = [] if text is None or mask is None else [masked_mean(text, mask)]
+        return found if image is None else [*found, image.mean(1)]
 
     def answer(self, tabular: torch.Tensor, vectors: list[torch.Tensor]) -> torch.Tensor:
-        """Log prices (B,) float32 from standardised features (B, F) and what `sequences` gave."""
+        """Log prices (B,) float32 from standardised features (B, F) and what `vectors` gave."""
         return self._fuse(tabular, [self.tabular_projection(tabular), *vectors])
 
     def _fuse(self, tabular: torch.Tensor, vectors: list[torch.Tensor]) -> torch.Tensor:

@@ -9,6 +9,7 @@ behind text and image are computed for as many rows as on a GPU: see docs/decisi
 import copy
 import sys
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def predict(
     Parameters
     ----------
     model : OptimizedMultimodalModel or TextPriceModel
-        Its ``sequences`` and ``answer`` are what it does of a batch.
+        What it does with a batch are its ``sequences``, ``vectors`` and ``answer``.
     batch_size : int
         Rows of every batch, those that fill it up included; for ``sequences`` as `rows_per_batch` says.
     rows : (m,) ints, optional
@@ -61,20 +62,30 @@ def predict(
     # dealt out in order of length, so that every process gets as many tokens
     mine = rows[np.argsort(dataset.lengths[rows], kind="stable")][ranks.rank :: ranks.size] if ranks.size > 1 else rows
     result = np.zeros(len(dataset))
-    batches = [mine[places].tolist() for _, places in shape_batches(dataset.lengths[mine], size, sys.maxsize)]
+    groups = [mine[places] for _, places in shape_batches(dataset.lengths[mine], batch_size, sys.maxsize)]
+    batches = [group[start : start + size].tolist() for group in groups for start in range(0, len(group), size)]
     shape = None if dataset.images is None else dataset.images.shape
     kept: list[torch.Tensor] = []
-    for batch in get_dataloader(dataset, size, shuffle=False, workers=workers, batches=batches):
+    loaded = iter(get_dataloader(dataset, size, shuffle=False, workers=workers, batches=batches))
+    for group in groups:
+        parts = []
+        for batch in islice(loaded, -(-len(group) // size)):
+            filled = _filled(batch, size, shape).to(device)
+            with precision.autocast():
+                found = (filled.mask, filled.image_mask, *model.sequences(filled))
+            parts.append([None if part is None else part[: len(batch.rows)] for part in found])
+        mask, image_mask, text, image = (_joined(part, batch_size) for part in zip(*parts, strict=True))
+        if mask is not None:
+            mask[len(group) :, 0] = True  # a blank row attends to its padding rather than to nothing
         with precision.autocast():
-            vectors = model.sequences(_filled(batch, size, shape).to(device))
+            vectors = model.vectors(mask, image_mask, text, image)
         kept = kept or [vector.new_zeros(len(dataset), vector.shape[1]) for vector in vectors]
         for whole, vector in zip(kept, vectors, strict=True):
-            whole[batch.rows.to(device)] = vector[: len(batch.rows)]
+            whole[torch.from_numpy(group).to(device)] = vector[: len(group)]
     for start in range(0, len(mine), batch_size):
         places = torch.from_numpy(mine[start : start + batch_size])
         tabular, *vectors = (
-            F.pad(values[places.to(values.device)], (0, 0, 0, batch_size - len(places))).to(device)
-            for values in (dataset.tabular, *kept)
+            _padded(values[places.to(values.device)], batch_size).to(device) for values in (dataset.tabular, *kept)
         )  # (size, F), (size, D) ...
         with precision.autocast():
             result[places.numpy()] = model.answer(tabular, vectors)[: len(places)].float().cpu().numpy()
@@ -102,6 +113,16 @@ def _filled(batch: Batch, size: int, shape: tuple[int, ...] | None) -> Batch:
         images = torch.cat([there, torch.zeros(size - len(there), *shape, dtype=there.dtype)])  # (size, ...)
         image_mask = F.pad(image_mask, (0, more))  # (size,)
     return replace(batch, tokens=tokens, mask=mask, images=images, image_mask=image_mask)
+
+
+def _padded(values: torch.Tensor, size: int) -> torch.Tensor:
+    """As many rows, zeros behind those that are there."""
+    return F.pad(values, (*(0, 0) * (values.ndim - 1), 0, size - len(values)))
+
+
+def _joined(parts: tuple[Any, ...], size: int) -> Any:
+    """Rows of several tensors one after the other, filled up to ``size``; None where there are none."""
+    return None if parts[0] is None else _padded(torch.cat(parts), size)
 
 
 def predict_with_tta(

@@ -40,14 +40,18 @@ class TextPriceModel(nn.Module):
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """Log prices (B,) float32."""
-        return self.answer(batch.tabular, self.sequences(batch))
+        return self.answer(batch.tabular, self.vectors(batch.mask, None, *self.sequences(batch)))
 
-    def sequences(self, batch: Batch) -> list[torch.Tensor]:
-        """The mean token, (B, H)."""
+    def sequences(self, batch: Batch) -> tuple[torch.Tensor, None]:
+        """Hidden states of the tokens, (B, T, H)."""
         tokens: Any = batch.tokens
         mask: Any = batch.mask
-        return [masked_mean(self.text(tokens, mask), mask)]  # (B, T, H) -> (B, H)
+        return self.text(tokens, mask), None
+
+    def vectors(self, mask: Any, image_mask: None, text: torch.Tensor, image: None) -> list[torch.Tensor]:
+        """The mean token, (B, H)."""
+        return [masked_mean(text, mask)]
 
     def answer(self, tabular: torch.Tensor, vectors: list[torch.Tensor]) -> torch.Tensor:
-        """Log prices (B,) float32 from what `sequences` gave; the features are not looked at."""
+        """Log prices (B,) float32 from what `vectors` gave; the features are not looked at."""
         return self.bias + self.scale * self.head(vectors[0]).squeeze(-1).float()
