@@ -1,7 +1,8 @@
 """Drift and trust of a run: what its model folder keeps to judge catalogues by, and the judgement of its own test rows.
 
-The rule of trust (`pricing.run.trust`) and the reference of drift (`pricing.run.drift`) are fitted on out-of-fold rows.
-The hold-out, of which neither learns a price, judges the rule.
+The rule of trust (`pricing.run.trust`) and the reference of drift (`pricing.run.drift`) are fitted on out-of-fold rows,
+and so is what is unlike anything learnt (`pricing.run.novelty`) and how its intervals are widened
+(`pricing.run.widening`). The hold-out, of which none of them learns a price, judges them.
 """
 
 from collections.abc import Mapping
@@ -12,17 +13,20 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pricing.catalogue.split import LABELLED, UNLABELLED
+from pricing.catalogue.split import LABELLED, UNLABELLED, read_split
 from pricing.config.ensemble import SubmissionConfig
 from pricing.ensemble.stack import Ensemble
 from pricing.errors import ArtifactError
 from pricing.features.load import ID, load_features, load_price_columns
 from pricing.features.schema import Column
 from pricing.metrics.price_metrics import log_to_price, smape_per_row
-from pricing.run.beside_prices import beside, write_trust
+from pricing.metrics.interval_levels import INTERVAL_COLUMNS
+from pricing.run.beside_prices import beside, write_intervals, write_trust
 from pricing.run.drift import DriftReference, known_words
+from pricing.run.novelty import Novelty
 from pricing.run.submission import asked_ids
 from pricing.run.trust import Floats, TrustRule, calibration, nearest_cosines
+from pricing.run.widening import Widening
 from pricing.store.artifacts import read_json, write_json
 from pricing.store.tables import read_table
 
@@ -31,21 +35,22 @@ WIDTH = 80
 
 
 def write_doubt(
-    folder: Path, catalogue: Path, features: Path, price_features: Mapping[str, Path], ensemble: Path
+    folder: Path, catalogue: Path, folds: Path, features: Path, price_features: Mapping[str, Path], ensemble: Path
 ) -> dict[str, Any]:
-    """Fit the rule of trust and the reference of drift on out-of-fold rows, and judge the hold-out by the rule.
+    """Fit the rule of trust, the reference of drift and what is unlike anything learnt, and judge the hold-out by them.
 
     Parameters
     ----------
     folder : Path
-        The run's model folder; receives trust.json and drift/.
-    catalogue, features, price_features, ensemble
+        The run's model folder; receives trust.json, drift/, novelty/ and widening.json.
+    catalogue, folds, features, price_features, ensemble
         As in `pricing.run.outputs.write_outputs`.
 
     Returns
     -------
     dict
         ``rule``: what trust.json holds. ``holdout``: as `pricing.run.trust.calibration`, or None without a hold-out.
+        ``unlike``: share of the hold-out that is unlike anything learnt, 0 to 1, or None without a hold-out.
 
     Raises
     ------
@@ -57,7 +62,9 @@ def write_doubt(
     columns = load_price_columns(price_features["fold_0"])
     nearest = _out_of_fold(oof, price_features, columns)
     price, stack = (oof[name].cast(pl.Float64).to_numpy() for name in ("price", "stack"))
-    rule = TrustRule.fit(smape_per_row(price, stack), _widths(ensemble, oof), nearest)
+    around = _around(ensemble, oof)
+    low, high = around[WIDTH]
+    rule = TrustRule.fit(smape_per_row(price, stack), high - low, nearest)
     write_json(folder / "trust.json", rule.to_dict())
 
     held = _rows(catalogue / LABELLED, holdout[ID], ["catalog_content"])
@@ -65,14 +72,23 @@ def write_doubt(
         labelled.reorder(oof[ID]), labelled.reorder(holdout[ID]), held, _vocabulary(features), stack, nearest
     )
     reference.save(folder / "drift")
-    return {"rule": rule.to_dict(), "holdout": _judge(rule, holdout, price_features, columns)}
+
+    split, texts = read_split(folds, labelled.ids), _rows(catalogue / LABELLED, labelled.ids, ["catalog_content"])
+    training, terms = (split["part"] == "train").to_numpy(), len(_terms(features))
+    novelty = Novelty.fit(texts["catalog_content"], labelled, split["group"].to_numpy(), training, terms)
+    novelty.save(folder / "novelty")
+    seen = _rows(catalogue / LABELLED, oof[ID], ["catalog_content"])["catalog_content"]
+    strange = novelty.judge(seen, labelled.reorder(oof[ID]), own=True).is_not_null().to_numpy()
+    Widening.fit(np.log(price), np.log(stack), around, strange).save(folder / "widening.json")
+    unlike = novelty.judge(held["catalog_content"], labelled.reorder(holdout[ID])).is_not_null().mean()
+    return {"rule": rule.to_dict(), "holdout": _judge(rule, holdout, price_features, columns), "unlike": unlike}
 
 
 def write_submission_doubt(
     folder: Path, catalogue: Path, features: Path, price_features: Mapping[str, Path], ensemble: Path,
     config: SubmissionConfig, submission: Path,
 ) -> None:  # fmt: skip
-    """Write trust and drift of the run's test rows beside its submission.
+    """Write trust and drift of the run's test rows beside its submission, and widen the intervals that are there.
 
     The rows are judged as `pricing.run.model.RunModel.predict` judges a scored catalogue.
 
@@ -85,7 +101,8 @@ def write_submission_doubt(
     config : SubmissionConfig
         How the submission's files are written.
     submission : Path
-        Path of submission.csv; submission_trust.csv and submission_drift.json are written beside it.
+        Path of submission.csv; submission_trust.csv and submission_drift.json are written beside it, and where
+        intervals are asked for submission_intervals.csv again.
 
     Raises
     ------
@@ -100,15 +117,28 @@ def write_submission_doubt(
     shipped = price_features.get("refit", price_features["fold_0"])
     nearest = nearest_cosines(_rows(shipped / UNLABELLED, ids), load_price_columns(shipped))
     rows = load_features(features, "unlabelled").reorder(ids)
-    trust = rule.judge(high - low, nearest, reference.strangers(rows))
-    write_trust(ids, trust, config, submission)
     texts = _rows(catalogue / UNLABELLED, ids, ["catalog_content"])
+    unlike = Novelty.load(folder / "novelty").judge(texts["catalog_content"], rows)
+    trust = rule.judge(high - low, nearest, reference.strangers(rows), unlike)
+    write_trust(ids, trust, config, submission)
+    if config.intervals:
+        around = _rows(ensemble / "test.parquet", ids, list(INTERVAL_COLUMNS))
+        ends = {name: around[name].to_numpy() for name in INTERVAL_COLUMNS}
+        wide = Widening.load(folder / "widening.json").widen(stack, ends, unlike.is_not_null().to_numpy())
+        prices = {name: log_to_price(values) for name, values in wide.items()}
+        write_intervals(ids, log_to_price(stack), prices, config, submission)
     drift = reference.compare(texts, rows, log_to_price(stack), nearest)
+    drift["unlike"] = unlike.is_not_null().mean()
     write_json(beside(submission, "drift"), {**drift, "trust": rule.compare(trust["trust"])})
 
 
 def _vocabulary(features: Path) -> pl.Series:
-    return known_words(read_json(features / "engineer" / "terms.json").get("words", []))
+    return known_words(_terms(features))
+
+
+def _terms(features: Path) -> list[str]:
+    """Terms of the whole text's words, the first columns of the sparse matrix."""
+    return [str(term) for term in read_json(features / "engineer" / "terms.json").get("words", [])]
 
 
 def _judge(
@@ -134,8 +164,8 @@ def _out_of_fold(oof: pl.DataFrame, price_features: Mapping[str, Path], columns:
     return found
 
 
-def _widths(ensemble: Path, oof: pl.DataFrame) -> Floats:
-    """Widths of the intervals of the out-of-fold rows in log price, of shape (n,), with the spread fitted on them."""
+def _around(ensemble: Path, oof: pl.DataFrame) -> dict[int, tuple[Floats, Floats]]:
+    """Intervals of the n out-of-fold rows by level, log price, with the spread fitted on them."""
     stack = Ensemble.load(ensemble / "ensemble")
     if stack.intervals is None:
         raise ArtifactError(f"{ensemble}: has no prediction intervals; build the run again")
@@ -143,8 +173,7 @@ def _widths(ensemble: Path, oof: pl.DataFrame) -> Floats:
     price = np.log(oof["stack"].cast(pl.Float64).to_numpy())
     # what ships is matched to rows that are predicted by several models, these are predicted by one
     intervals = replace(stack.intervals, spread=stack.intervals.spread.matched(members, price))
-    low, high = intervals.around(members, price)[WIDTH]
-    return high - low
+    return intervals.around(members, price)
 
 
 def _rows(table: Path, ids: pl.Series, columns: list[str] | None = None) -> pl.DataFrame:

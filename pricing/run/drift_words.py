@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pricing.run.novelty import SHARE
 from pricing.run.trust import LEVELS
 
 _SHOWN = 5
@@ -43,6 +44,10 @@ def describe_drift(record: Mapping[str, Any]) -> list[str]:
     levels = ", ".join(f"{_percent(trust[level]['share'])} {level}" for level in LEVELS)
     training = ", ".join(_percent(trust[level]["training"]) for level in LEVELS)
     lines.append(f"Trust: {levels} (of the training rows out of fold {training})")
+    if record["unlike"] > 0:
+        lines.append(
+            f"Trust: {_percent(record['unlike'])} unlike anything learnt ({_percent(SHARE)} of the training rows)"
+        )
     return lines
 
 

@@ -25,7 +25,9 @@ from pricing.metrics.price_metrics import log_to_price
 from pricing.run.doubt import WIDTH
 from pricing.run.drift import DriftReference, known_words
 from pricing.run.model_folder import BACKGROUND, read_model_record
+from pricing.run.novelty import Novelty
 from pricing.run.trust import TrustRule, nearest_cosines
+from pricing.run.widening import Widening
 from pricing.run_progress import ProgressStep, RunProgress
 
 REFIT = "refit"
@@ -41,15 +43,17 @@ class ScoredPrices:
         Positive, unrounded; the same to the last bit whatever other rows are priced with a row. Rounded to
         ``decimals``, on a run's own test rows exactly those of its submission.
     intervals : dict of str to ndarray of shape (n,)
-        Prices at the ends of the prediction intervals: ``low_80``, ``high_80``, ``low_95``, ``high_95``.
+        Prices at the ends of the prediction intervals: ``low_80``, ``high_80``, ``low_95``, ``high_95``. They are wide
+        where a row is unlike anything learnt.
     decimals : int
         Decimals that the run rounds its prices to in the files that people read.
     trust : DataFrame
         n rows: ``trust`` and ``reason``, as `pricing.run.trust.TrustRule.judge`; the same whatever other rows are
         priced with a row.
     drift : dict, optional
-        As `pricing.run.drift.DriftReference.compare`, and ``trust``: level to its ``share`` of these rows and of the
-        out-of-fold rows in ``training``; where drift was asked for.
+        As `pricing.run.drift.DriftReference.compare`; ``trust``: level to its ``share`` of these rows and of the
+        out-of-fold rows in ``training``; ``unlike``: share of the rows that are unlike anything learnt. Where drift was
+        asked for.
     comparables : DataFrame, optional
         The table of `pricing.features.comparables.find_comparables`, where comparables were asked for.
     """
@@ -82,6 +86,10 @@ class RunModel:
         How far prices may be trusted.
     reference : DriftReference
         What is known of the training rows.
+    novelty : Novelty
+        What is unlike anything learnt.
+    widening : Widening
+        How the intervals of such rows are widened.
     background : Path
         Folder of the products that explanations start from; `pricing.run.explaining` reads it.
     """
@@ -93,6 +101,8 @@ class RunModel:
     decimals: int
     trust: TrustRule
     reference: DriftReference
+    novelty: Novelty
+    widening: Widening
     background: Path
 
     @classmethod
@@ -125,6 +135,8 @@ class RunModel:
             record.decimals,
             TrustRule.load(folder / "trust.json"),
             DriftReference.load(folder / "drift", known_words(_terms(engineer))),
+            Novelty.load(folder / "novelty"),
+            Widening.load(folder / "widening.json"),
             folder / BACKGROUND,
         )
 
@@ -175,16 +187,19 @@ class RunModel:
             predicted[name] = average_models(list(found.values()), refit)
         log_price = self.ensemble.predict(predicted)
         ends = self.ensemble.predict_intervals(predicted, log_price)
-        intervals = {name: log_to_price(values) for name, values in ends.items()}
+        unlike = self.novelty.judge(frame["catalog_content"], features)
+        wide = self.widening.widen(log_price, ends, unlike.is_not_null().to_numpy())
+        intervals = {name: log_to_price(values) for name, values in wide.items()}
         price, width = log_to_price(log_price), ends[f"high_{WIDTH}"] - ends[f"low_{WIDTH}"]
         asked = rows[self._asked()]
         nearest = nearest_cosines(asked.price, asked.price_columns)
         # a title that begins with no known brand is priced as well as others (SMAPE 54.1 and 55.2 where trust is fair)
-        trust = self.trust.judge(width, nearest, self.reference.strangers(features))
+        trust = self.trust.judge(width, nearest, self.reference.strangers(features), unlike)
         compared = None
         if drift:
             compared = self.reference.compare(frame, features, price, nearest)
             compared["trust"] = self.trust.compare(trust["trust"])
+            compared["unlike"] = unlike.is_not_null().mean()
         return ScoredPrices(price, intervals, self.decimals, trust, compared, similar)
 
     def read(self, frame: pl.DataFrame, features: FeatureSet, images: Images | None) -> dict[str, Rows]:

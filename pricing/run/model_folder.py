@@ -11,6 +11,8 @@ Layout::
     ensemble/                   the stack
     trust.json                  the rule of trust
     drift/                      what is known of the training rows
+    novelty/                    what is unlike anything learnt, see `pricing.run.novelty`
+    widening.json               how intervals of such rows are widened
     background/                 some training rows, which explanations start from
     thumbnails.arrow            thumbnails of the labelled products, where the run had images
 """
@@ -27,8 +29,8 @@ from pricing.store.artifacts import read_json, write_json
 
 BACKGROUND = "background"
 """Folder of `pricing.explain.background`."""
-_FORMAT = 4
-"""3 had no rule of trust and no reference of drift."""
+_FORMAT = 5
+"""4 had nothing of what is unlike anything learnt."""
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def write_outputs(
     write_model(out / "model", features, prepared, price_features, members, ensemble, submission.decimals,
                 summary)  # fmt: skip
     write_background(out / "model" / BACKGROUND, catalogue, folds, features)
-    trust = write_doubt(out / "model", catalogue, features, price_features, ensemble)
+    trust = write_doubt(out / "model", catalogue, folds, features, price_features, ensemble)
     (out / "evaluation").mkdir()
     found = None if images is None else Images(read_table(images / "images.parquet"), image_folder)
     write_evaluation(out / "evaluation", catalogue, folds, features, found, price_features, ensemble,
@@ -105,6 +105,7 @@ def _metrics(
     if len(rows):
         metrics["holdout"]["segments"] = segment_metrics(rows, pl.read_parquet(evaluation / "products.parquet"))
         metrics["holdout"]["trust"] = trust["holdout"]
+        metrics["holdout"]["unlike"] = trust["unlike"]
         if latest := read_json(folds / "summary.json").get("latest"):
             metrics["holdout"]["latest"] = latest
     judged = ("holdout", rows) if len(rows) else ("oof", pl.read_parquet(evaluation / "oof.parquet"))

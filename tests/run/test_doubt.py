@@ -9,7 +9,7 @@ import pytest
 
 from pricing.ensemble.fit_ensemble import fit_ensemble
 from pricing.ensemble.stack import Ensemble
-from pricing.run.doubt import _widths
+from pricing.run.doubt import _around
 from tests.ensemble.synthetic import QUICK, write_stages
 
 
@@ -19,7 +19,8 @@ def test_widths_are_those_of_rows_predicted_by_one_model(tmp_path: Path) -> None
     (tmp_path / "out").mkdir()
     fit_ensemble(catalogue, folds, members, refits, QUICK, 0, tmp_path / "out")
     oof = pl.read_parquet(tmp_path / "out" / "oof.parquet")
-    widths = _widths(tmp_path / "out", oof)
+    low80, high80 = _around(tmp_path / "out", oof)[80]
+    widths = high80 - low80
     shipped = Ensemble.load(tmp_path / "out" / "ensemble")
     assert shipped.intervals is not None
     spread, (low, high) = shipped.intervals.spread, shipped.intervals.quantiles[80]
@@ -29,4 +30,5 @@ def test_widths_are_those_of_rows_predicted_by_one_model(tmp_path: Path) -> None
     moved[0] += 0.5
     wider = replace(shipped.intervals, spread=replace(spread, coefficients=moved))
     replace(shipped, intervals=wider).save(tmp_path / "out" / "ensemble")
-    assert _widths(tmp_path / "out", oof) == pytest.approx(widths)
+    low80, high80 = _around(tmp_path / "out", oof)[80]
+    assert high80 - low80 == pytest.approx(widths)

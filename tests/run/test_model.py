@@ -133,10 +133,10 @@ def test_every_step_is_told(small_run: SmallRun, model: RunModel) -> None:
     ("record", "error", "words"),
     [
         ({"format": 2, "members": {}, "threads": {}}, ArtifactError,
-         r"model\.json: format 2, this version reads 4; train again with `pricing run`[^\n]*$"),
+         r"model\.json: format 2, this version reads 5; train again with `pricing run`[^\n]*$"),
         ({"members": {}, "threads": {}}, InputError, "is no model folder"),
         ([], InputError, "is no model folder"),
-        ({"format": 4, "members": {"oracle": ["fold_0"]}, "price_features": [], "decimals": 2}, ArtifactError,
+        ({"format": 5, "members": {"oracle": ["fold_0"]}, "price_features": [], "decimals": 2}, ArtifactError,
          "has a member 'oracle', this version has ridge, shifted; train again"),
     ],
 )  # fmt: skip
