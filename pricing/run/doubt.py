@@ -19,11 +19,11 @@ from pricing.ensemble.stack import Ensemble
 from pricing.errors import ArtifactError
 from pricing.features.load import ID, load_features, load_price_columns
 from pricing.features.schema import Column
-from pricing.metrics.price_metrics import log_to_price, smape_per_row
 from pricing.metrics.interval_levels import INTERVAL_COLUMNS
+from pricing.metrics.price_metrics import log_to_price, smape_per_row
 from pricing.run.beside_prices import beside, write_intervals, write_trust
 from pricing.run.drift import DriftReference, known_words
-from pricing.run.novelty import Novelty
+from pricing.run.novelty import Novelty, distrust
 from pricing.run.submission import asked_ids
 from pricing.run.trust import Floats, TrustRule, calibration, nearest_cosines
 from pricing.run.widening import Widening
@@ -74,8 +74,8 @@ def write_doubt(
     reference.save(folder / "drift")
 
     split, texts = read_split(folds, labelled.ids), _rows(catalogue / LABELLED, labelled.ids, ["catalog_content"])
-    training, terms = (split["part"] == "train").to_numpy(), len(_terms(features))
-    novelty = Novelty.fit(texts["catalog_content"], labelled, split["group"].to_numpy(), training, terms)
+    training = (split["part"] == "train").to_numpy()
+    novelty = Novelty.fit(texts["catalog_content"], labelled, split["group"].to_numpy(), training)
     novelty.save(folder / "novelty")
     seen = _rows(catalogue / LABELLED, oof[ID], ["catalog_content"])["catalog_content"]
     strange = novelty.judge(seen, labelled.reorder(oof[ID]), own=True).is_not_null().to_numpy()
@@ -119,7 +119,7 @@ def write_submission_doubt(
     rows = load_features(features, "unlabelled").reorder(ids)
     texts = _rows(catalogue / UNLABELLED, ids, ["catalog_content"])
     unlike = Novelty.load(folder / "novelty").judge(texts["catalog_content"], rows)
-    trust = rule.judge(high - low, nearest, reference.strangers(rows), unlike)
+    trust = distrust(rule.judge(high - low, nearest, reference.strangers(rows)), unlike)
     write_trust(ids, trust, config, submission)
     if config.intervals:
         around = _rows(ensemble / "test.parquet", ids, list(INTERVAL_COLUMNS))
@@ -133,12 +133,7 @@ def write_submission_doubt(
 
 
 def _vocabulary(features: Path) -> pl.Series:
-    return known_words(_terms(features))
-
-
-def _terms(features: Path) -> list[str]:
-    """Terms of the whole text's words, the first columns of the sparse matrix."""
-    return [str(term) for term in read_json(features / "engineer" / "terms.json").get("words", [])]
+    return known_words(read_json(features / "engineer" / "terms.json").get("words", []))
 
 
 def _judge(

@@ -25,7 +25,7 @@ from pricing.metrics.price_metrics import log_to_price
 from pricing.run.doubt import WIDTH
 from pricing.run.drift import DriftReference, known_words
 from pricing.run.model_folder import BACKGROUND, read_model_record
-from pricing.run.novelty import Novelty
+from pricing.run.novelty import Novelty, distrust
 from pricing.run.trust import TrustRule, nearest_cosines
 from pricing.run.widening import Widening
 from pricing.run_progress import ProgressStep, RunProgress
@@ -194,7 +194,7 @@ class RunModel:
         asked = rows[self._asked()]
         nearest = nearest_cosines(asked.price, asked.price_columns)
         # a title that begins with no known brand is priced as well as others (SMAPE 54.1 and 55.2 where trust is fair)
-        trust = self.trust.judge(width, nearest, self.reference.strangers(features), unlike)
+        trust = distrust(self.trust.judge(width, nearest, self.reference.strangers(features)), unlike)
         compared = None
         if drift:
             compared = self.reference.compare(frame, features, price, nearest)

@@ -22,6 +22,7 @@ A row is unlike anything learnt above the score that `SHARE` of the ordinary row
 none that is known.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,7 +35,7 @@ from numpy.typing import NDArray
 from pricing.features.files import read_arrays
 from pricing.features.load import FeatureSet
 from pricing.features.neighbours import Neighbours
-from pricing.features.schema import NUMBER, Column
+from pricing.features.schema import NUMBER, log_words
 from pricing.run.seen_values import SeenValues, name_values
 from pricing.run.word_pairs import WordPairs, list_words
 from pricing.store.artifacts import read_json, write_json
@@ -54,8 +55,6 @@ class Novelty:
 
     Attributes
     ----------
-    terms : int
-        Number of columns of the sparse matrix, its first ones, that are terms of the whole text's words.
     pairs : WordPairs
         Of the training rows.
     values : SeenValues
@@ -70,7 +69,6 @@ class Novelty:
         Score above which a row is unlike anything learnt.
     """
 
-    terms: int
     pairs: WordPairs
     values: SeenValues
     ranges: Mapping[str, tuple[float, float]]
@@ -79,9 +77,7 @@ class Novelty:
     limit: float = np.inf
 
     @classmethod
-    def fit(
-        cls, texts: pl.Series, features: FeatureSet, groups: NDArray[Any], training: Mask, terms: int
-    ) -> "Novelty":  # fmt: skip
+    def fit(cls, texts: pl.Series, features: FeatureSet, groups: NDArray[Any], training: Mask) -> "Novelty":
         """Learn from the training rows among m labelled ones; no price is read.
 
         Parameters
@@ -94,8 +90,6 @@ class Novelty:
             Near-duplicates share one.
         training : ndarray of shape (m,), bool
             Rows that were learnt from.
-        terms : int
-            As the attribute.
         """
         learnt, read = features.take(training), texts.filter(pl.Series(training))
         codes = np.unique(groups[training], return_inverse=True)[1]
@@ -107,7 +101,7 @@ class Novelty:
         spaces = {} if features.nearest is None else features.nearest.spaces
         local = {name: _cosine(found, NEIGHBOURS) for name, found in spaces.items() if name == "embedding"}
         pairs, values = WordPairs.fit(list_words(read), codes), SeenValues.fit(learnt, codes)
-        made = cls(terms, pairs, values, ranges, local)
+        made = cls(pairs, values, ranges, local)
         ordinary = {name: np.sort(signal) for name, signal in made._signals(list_words(read), learnt, True).items()}
         made = replace(made, ordinary=ordinary)
         return replace(made, limit=float(np.quantile(made.score(read, learnt, own=True), 1 - SHARE)))
@@ -137,10 +131,11 @@ class Novelty:
         strange = self._strangeness(words, features, own)
         total = np.sum(list(strange.values()), axis=0)
         silent = _without_words(words, features)
-        foreign = (np.diff(features.tfidf[:, : self.terms].indptr) == 0) & (self.terms > 0)
+        foreign = self.pairs.foreign(words)
         said: list[str | None] = [None] * len(features)
         rows = np.flatnonzero((total > self.limit) | silent | foreign)
         columns = {column.name: column for column in features.schema.columns}
+        plain = {log_words(column.words): column.words for column in features.schema.columns}
         flagged = features.take(rows)
         unseen, outside = self.values.unseen(flagged, own=own), self._outside(flagged)
         for place, row in enumerate(rows):
@@ -149,18 +144,20 @@ class Novelty:
                 continue
             grounds = sorted(strange, key=lambda name: (-strange[name][row], name))
             names = [name for name in grounds if strange[name][row] >= -np.log(SHARE)] or grounds[:1]
-            shown = []
+            shown = ["no known word"] if foreign[row] else []
             for name in names:
                 if name == "values":
                     strangers = [columns[column] for column, found in unseen.items() if found[place]]
                     shown.append(f"unknown {name_values(strangers)}")
                 elif name == "numbers":
-                    farthest = columns[max(outside, key=lambda column: float(outside[column][place]))]
-                    shown.append(f"{farthest.words or farthest.name} beyond what was learnt")
-                elif name == "pairs":
-                    shown.append("no known word" if foreign[row] else "unknown words")
-                else:
+                    farthest = max(outside, key=lambda column: float(outside[column][place]))
+                    column = columns[farthest]
+                    said_of = plain[column.words] if column.family == "declared" else column.role.removeprefix("log_")
+                    shown.append(f"{said_of} beyond what was learnt")
+                elif name != "pairs":
                     shown.append("no product like it")
+                elif not foreign[row]:
+                    shown.append("unknown words")
             said[row] = ", ".join(dict.fromkeys(shown))
         return pl.Series("unlike", said, dtype=pl.String)
 
@@ -201,12 +198,12 @@ class Novelty:
         """Write everything into a folder, which is made where it is missing: JSON, plain arrays, Parquet."""
         folder.mkdir(parents=True, exist_ok=True)
         ranges = {name: list(ends) for name, ends in self.ranges.items()}
-        record = {"terms": self.terms, "limit": self.limit, "rarity": dict(self.values.rarity), "ranges": ranges}
+        record = {"limit": self.limit, "rarity": dict(self.values.rarity), "ranges": ranges}
         write_json(folder / "novelty.json", record)
         arrays = {f"ordinary {name}": values for name, values in self.ordinary.items()}
         arrays |= {f"local {name}": values for name, values in self.local.items()}
         np.savez(folder / "novelty.npz", **arrays)  # type: ignore[arg-type]
-        self.pairs.save(folder / "pairs.parquet")
+        self.pairs.save(folder)
         self.values.save(folder / "values.parquet")
 
     @classmethod
@@ -219,7 +216,7 @@ class Novelty:
             A file is missing, damaged, or holds Python objects.
         """
         arrays = read_arrays(folder / "novelty.npz")
-        pairs = WordPairs.load(folder / "pairs.parquet")
+        pairs = WordPairs.load(folder)
         path = folder / "novelty.json"
         with reading(path, "what ordinary products are like"):
             record = read_json(path)
@@ -230,28 +227,43 @@ class Novelty:
                 {name.removeprefix(part): array for name, array in arrays.items() if name.startswith(part)}
                 for part in ("local ", "ordinary ")
             )
-            return cls(int(record["terms"]), pairs, values, ranges, local, ordinary, float(record["limit"]))
+            return cls(pairs, values, ranges, local, ordinary, float(record["limit"]))
+
+
+def distrust(trust: pl.DataFrame, unlike: pl.Series) -> pl.DataFrame:
+    """Return n rows of trust, low where a row is unlike anything learnt, whatever the models agree on.
+
+    Parameters
+    ----------
+    trust : DataFrame
+        n rows, as `pricing.run.trust.TrustRule.judge` gives them.
+    unlike : Series of shape (n,), String
+        As `Novelty.judge` gives it.
+    """
+    return trust.with_columns(unlike.alias("unlike")).select(
+        trust=pl.when(pl.col("unlike").is_null()).then("trust").otherwise(pl.lit("low")),
+        reason=pl.coalesce(pl.format("unlike anything learnt: {}", "unlike"), "reason"),
+    )
 
 
 def _numbers(features: FeatureSet) -> list[str]:
-    """Columns of amounts and declared numbers, as logarithms."""
+    """Columns that are the logarithm of an amount, a pack or a declared number."""
+    logs = {log_words(column.words) for column in features.schema.columns}
     return [
         column.name for column in features.schema.columns
-        if column.kind == NUMBER and (column.role in ("log_amount", "log_pack") or _is_log(column))
+        if column.kind == NUMBER and column.words in logs
+        and (column.family == "declared" or column.role in ("log_amount", "log_pack"))
     ]  # fmt: skip
 
 
-def _is_log(column: Column) -> bool:
-    return column.family == "declared" and column.name.endswith(" log")
-
-
 def _without_words(words: pl.Series, features: FeatureSet) -> Mask:
-    """Rows without a word, or whose title and description are empty where declared categories stand in the text."""
-    silent = (words.list.len() == 0).to_numpy()
-    if any(column.role == "category" for column in features.schema.columns):
-        title, description = (features.tabular[f"text_{part}"] for part in ("name_words", "description_characters"))
-        silent = silent | ((title == 0) & (description == 0)).to_numpy()
-    return np.asarray(silent)
+    """Rows without a word beside those of their declared categories, which stand in the text too."""
+    names = [column.name for column in features.schema.columns if column.role == "category"]
+    if not names:
+        return (words.list.len() == 0).to_numpy()
+    stated = list_words(features.tabular.select(pl.concat_str(names, separator=" ")).to_series())
+    listed = zip(words.to_list(), stated.to_list(), strict=True)
+    return np.array([not Counter(own) - Counter(declared) for own, declared in listed], dtype=bool)
 
 
 def _cosine(found: Neighbours, k: int) -> Floats:

@@ -1,4 +1,4 @@
-"""Values of categories that the training rows have, and how rare it is that a row has one of its own."""
+"""Declared categories and units that the training rows have, and how rare it is that a row has one of its own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from pricing.store.tables import read_table
 
 Mask = NDArray[np.bool_]
 
-_LEARNT = ("brand", "sub_brand")
-"""Families whose values are learnt from the training rows, which therefore have no unknown ones."""
+_NONE = ("", "none")
+"""A missing category, and a text without a unit."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class SeenValues:
         """Learn from n training rows and their groups, (n,)."""
         lone, rarity = {}, {}
         for column in features.schema.columns:
-            if column.kind == CATEGORY and column.family not in _LEARNT:
+            if column.kind == CATEGORY and column.family in ("declared", "quantity"):
                 stated = pl.DataFrame({"value": features.tabular[column.name], "group": groups})
-                stated = stated.filter(pl.col("value") != "")
+                stated = stated.filter(~pl.col("value").is_in(_NONE))
                 counted = stated.group_by("value").agg(pl.col("group").n_unique() == 1).sort("value")
                 known = lone[column.name] = dict(counted.iter_rows())
                 alone = sum(known[value] for value in stated["value"])
@@ -60,7 +60,7 @@ class SeenValues:
         """
         # a value that is not there is alone; one that is, only to the group that it is of
         return {
-            name: np.array([value != "" and (value not in known or (own and known[value]))
+            name: np.array([value not in _NONE and (value not in known or (own and known[value]))
                             for value in features.tabular[name].to_list()], dtype=bool)
             for name, known in self.lone.items()
         }  # fmt: skip
@@ -87,6 +87,6 @@ class SeenValues:
 
 
 def name_values(columns: list[Column]) -> str:
-    """Return what categories are called, "category_name and brand_name"; a path's levels are the path's."""
+    """Return what categories are called, "category_name and unit"; a path's levels are the path's."""
     shown = [column for column in columns if column.role != "category_level"] or columns
-    return " and ".join(column.values or column.words or column.name for column in shown)
+    return " and ".join(dict.fromkeys("unit" if column.family == "quantity" else column.values for column in shown))

@@ -142,10 +142,7 @@ class TrustRule:
             [beyond | (error >= LOW * self.mean), far | (error > HIGH * self.mean)], LEVELS[:0:-1], LEVELS[0]
         )
 
-    def judge(
-        self, width: Floats, nearest: Floats | None, unknown: Mapping[str, NDArray[np.bool_]],
-        unlike: pl.Series | None = None,
-    ) -> pl.DataFrame:  # fmt: skip
+    def judge(self, width: Floats, nearest: Floats | None, unknown: Mapping[str, NDArray[np.bool_]]) -> pl.DataFrame:
         """Judge n rows, each by itself.
 
         Parameters
@@ -154,9 +151,6 @@ class TrustRule:
             As in `fit`.
         unknown : mapping of str to ndarray of shape (n,), bool
             Declared category, such as brand, to the rows whose value no training row has.
-        unlike : Series of shape (n,), String, optional
-            What of a row is unlike anything learnt, as `pricing.run.novelty.Novelty.judge` says it; null where nothing
-            is. Trust in such a row is low, whatever the models agree on.
 
         Returns
         -------
@@ -168,7 +162,6 @@ class TrustRule:
         if self.distance is not None and nearest is not None:
             signals.append(("distance", 1 - nearest, self.distance))
         names = {name: f"unknown {name}" for name in unknown}
-        stranger = pl.lit(None, pl.String) if unlike is None else pl.lit(unlike)
         table = pl.DataFrame(
             {"trust": self.levels(width, nearest), **{name: values for name, values, _ in signals},
              **{names[name]: values for name, values in unknown.items()}}
@@ -185,13 +178,7 @@ class TrustRule:
             listed = pl.concat_str(strangers, separator=" and ", ignore_nulls=True)
             grounds.append(pl.when(listed != "").then(pl.format("unknown {}", listed)))
         said = pl.concat_str([*grounds, pl.lit(None, pl.String)], separator=", ", ignore_nulls=True)
-        plain = pl.when(said != "").then(said).otherwise(level.replace_strict(_PLAIN))
-        return table.select(
-            trust=pl.when(stranger.is_not_null()).then(pl.lit("low")).otherwise(level),
-            reason=pl.when(stranger.is_not_null())
-            .then(pl.format("unlike anything learnt: {}", stranger))
-            .otherwise(plain),
-        )
+        return table.select("trust", reason=pl.when(said != "").then(said).otherwise(level.replace_strict(_PLAIN)))
 
     def compare(self, trust: pl.Series) -> dict[str, dict[str, float | None]]:
         """Compare n rows with the out-of-fold rows.

@@ -25,7 +25,7 @@ _CHARACTERS = 20_000
 
 @dataclass(frozen=True)
 class WordPairs:
-    """Pairs of the training rows.
+    """Words of the training rows, and pairs of them.
 
     Attributes
     ----------
@@ -33,10 +33,13 @@ class WordPairs:
         CRC-32 of each pair, sorted.
     lone : ndarray of shape (q,), bool
         Whether one group of near-duplicates alone has it.
+    words : frozenset of str
+        Single words of the training rows.
     """
 
     known: NDArray[np.uint32]
     lone: NDArray[np.bool_]
+    words: frozenset[str]
 
     @classmethod
     def fit(cls, words: pl.Series, groups: NDArray[Any]) -> "WordPairs":
@@ -45,7 +48,7 @@ class WordPairs:
         owner = np.asarray(groups)[rows].astype(np.uint64)
         of_group = np.unique(pairs.astype(np.uint64) << np.uint64(32) | owner) >> np.uint64(32)
         known, count = np.unique(of_group.astype(np.uint32), return_counts=True)
-        return cls(known, count == 1)
+        return cls(known, count == 1, frozenset(words.explode(empty_as_null=False).unique()))
 
     def unknown(self, words: pl.Series, *, own: bool = False) -> NDArray[np.float64]:
         """Return the share of each row's pairs that no other product has, (n,), 0 to 1; 1 where it has no pair.
@@ -65,21 +68,26 @@ class WordPairs:
         count, total = np.bincount(rows, minlength=len(words)), np.bincount(rows, strange, len(words))
         return np.where(count > 0, total / np.maximum(count, 1), 1.0)
 
-    def save(self, path: Path) -> None:
-        """Write the pairs as Parquet."""
-        pl.DataFrame({"pair": self.known, "lone": self.lone}).write_parquet(path)
+    def foreign(self, words: pl.Series) -> NDArray[np.bool_]:
+        """Return the rows none of whose words is known, (n,)."""
+        return np.array([self.words.isdisjoint(row) for row in words.to_list()], dtype=bool)
+
+    def save(self, folder: Path) -> None:
+        """Write pairs.parquet and words.parquet into a folder."""
+        pl.DataFrame({"pair": self.known, "lone": self.lone}).write_parquet(folder / "pairs.parquet")
+        pl.DataFrame({"word": sorted(self.words)}, schema={"word": pl.String}).write_parquet(folder / "words.parquet")
 
     @classmethod
-    def load(cls, path: Path) -> "WordPairs":
+    def load(cls, folder: Path) -> "WordPairs":
         """Read what `save` wrote.
 
         Raises
         ------
         ArtifactError
-            The file is missing or damaged.
+            A file is missing or damaged.
         """
-        table = read_table(path, ["pair", "lone"])
-        return cls(table["pair"].to_numpy(), table["lone"].to_numpy())
+        table, words = read_table(folder / "pairs.parquet", ["pair", "lone"]), read_table(folder / "words.parquet")
+        return cls(table["pair"].to_numpy(), table["lone"].to_numpy(), frozenset(words["word"]))
 
 
 def list_words(texts: pl.Series) -> pl.Series:

@@ -90,10 +90,13 @@ def test_a_shifted_catalogue_is_found(run: Run) -> None:
     assert record["nearest"]["far"] > 0.8
     index = [row["psi"] for row in record["features"]]
     assert index == sorted(index, reverse=True)
-    lines = describe_drift({**record, "trust": TRUST})
+    lines = describe_drift({**record, "trust": TRUST, "unlike": 0.42})
     assert lines[0].startswith("Drift: 100 % with unknown brand (0 % of the hold-out); ")
     assert re.match(r"Drift: \d+ features have left the training's distribution: .+; .+ and \d+ more$", lines[1])
-    assert lines[-1] == "Trust: 50 % high, 30 % fair, 20 % low (of the training rows out of fold 30 %, 30 %, 30 %)"
+    assert lines[-2:] == [
+        "Trust: 50 % high, 30 % fair, 20 % low (of the training rows out of fold 30 %, 30 %, 30 %)",
+        "Trust: 42 % unlike anything learnt (5 % of the training rows)",
+    ]
 
 
 def test_training_is_not_alarmed_by_rare_brands_of_its_own_kind(run: Run) -> None:
@@ -176,7 +179,7 @@ def test_few_rows_have_no_index_and_no_rows_have_nothing(run: Run) -> None:
     record = run.compare(run.held.head(49))
     assert record["features"] is None
     assert record["unknown_words"]["share"] is not None
-    lines = describe_drift({**record, "trust": TRUST})
+    lines = describe_drift({**record, "trust": TRUST, "unlike": 0.0})
     assert lines[1] == "Drift: 49 rows are too few to compare distributions; 50 are needed"
     empty = run.compare(run.held.head(0))
     assert (empty["rows"], empty["unseen"]["brand"]["share"], empty["nearest"]["mean"]) == (0, None, None)

@@ -24,6 +24,7 @@ from pricing.sample.serving import serve_folder
 DRIFT = {
     "rows": 2, "unseen": {"brand": {"share": 0.5, "holdout": None}}, "unknown_words": {"share": 0.315, "holdout": 0.08},
     "nearest": {"mean": 0.62, "training": 0.71}, "features": None, "limits": {"rows": 50},
+    "unlike": 0.0,
     "trust": {"high": {"share": 0.0, "training": 0.6}, "fair": {"share": 0.0, "training": 0.3},
               "low": {"share": 1.0, "training": 0.1}},
 }  # fmt: skip
