@@ -134,6 +134,8 @@ class Novelty:
         foreign = self.pairs.foreign(words)
         said: list[str | None] = [None] * len(features)
         rows = np.flatnonzero((total > self.limit) | silent | foreign)
+        if not len(rows):
+            return pl.Series("unlike", said, dtype=pl.String)
         columns = {column.name: column for column in features.schema.columns}
         plain = {log_words(column.words): column.words for column in features.schema.columns}
         flagged = features.take(rows)
