@@ -94,7 +94,7 @@ def test_a_run_with_a_preset_file_is_read_where_that_file_is_not(tmp_path: Path)
     config = load_config("mine.toml").model_dump(mode="json")
     mine.unlink()
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    record = {"format": 4, "members": {}, "price_features": [], "decimals": 2}
+    record = {"format": 5, "members": {}, "price_features": [], "decimals": 2}
     (tmp_path / "model.json").write_text(json.dumps(record), encoding="utf-8")
     with pytest.raises(InputError, match=r"absent\.csv"):  # the configuration was read, and the catalogue is next
         refused("score", "--run", ".", "--catalogue", "absent.csv", "--output", "prices.csv")
