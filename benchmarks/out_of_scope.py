@@ -1,7 +1,7 @@
 """How many products of a category that a model has never seen are called unlike anything learnt.
 
     python benchmarks/out_of_scope.py [CATALOGUE.csv] [--columns FILE] [--category COLUMN] [--rows N] [--quick]
-                                      [--cache DIR] [--floor 60]
+                                      [--foreign OTHER.csv [--foreign-columns FILE]] [--cache DIR] [--floor 60]
 
 The five largest categories are held out of features and novelty, one at a time; of the other rows 15 % of the
 near-duplicate groups are held out too, as ordinary new rows. A path's category is its first level. Without COLUMN, rows
@@ -9,6 +9,8 @@ are clustered into 20 categories by the words of their texts. Nothing but featur
 
 With COLUMN every category is held out twice: as the roles have it, where its value is one that no other row has; and
 without the column, where the other columns and the texts alone can tell.
+
+``--foreign`` asks instead for products of another shop, 500 of them as texts, with 15 % of the catalogue held out.
 
 Without a catalogue the generated sample is taken. ``--quick`` compares words alone, without the sentence encoder, and
 ``--cache`` is a folder of embeddings that are known. It ends with 1 where the categories' mean is below ``--floor`` or
@@ -34,7 +36,7 @@ from pricing.features.engineer import FeatureEngineer
 from pricing.run.novelty import Novelty
 from pricing.sample.generate import generate_sample
 
-HELD, CLUSTERS, ORDINARY, MOST = 5, 20, 0.15, 7.5
+HELD, CLUSTERS, ORDINARY, MOST, FOREIGN = 5, 20, 0.15, 7.5, 500
 
 
 def main() -> None:
@@ -44,6 +46,8 @@ def main() -> None:
     parser.add_argument("--columns", type=Path)
     parser.add_argument("--category")
     parser.add_argument("--rows", type=int)
+    parser.add_argument("--foreign", type=Path)
+    parser.add_argument("--foreign-columns", type=Path)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--floor", type=float, default=60.0)
@@ -53,7 +57,7 @@ def main() -> None:
         if path is None:
             path = generate_sample(Path(name) / "sample", options.rows or 1500, 1, images=False).train
         raw = pl.read_csv(path, infer_schema=False, n_rows=options.rows)
-        roles = None if options.columns is None else ColumnsConfig.model_validate(read_columns(options.columns))
+        roles = read_roles(options.columns)
         variants = {"with the column" if options.category else "texts": roles}
         if options.category and roles is not None:
             kept = tuple(column for column in roles.category if column != options.category)
@@ -69,6 +73,11 @@ def main() -> None:
         sys.exit(f"expected {options.floor:.0f} % flagged where at most {MOST} % of ordinary rows are")
 
 
+def read_roles(path: Path | None) -> ColumnsConfig | None:
+    """Roles of a catalogue's columns; None for the challenge's."""
+    return None if path is None else ColumnsConfig.model_validate(read_columns(path))
+
+
 def measure(
     variant: str, raw: pl.DataFrame, roles: ColumnsConfig | None, options: argparse.Namespace
 ) -> list[tuple[float, float]]:
@@ -78,7 +87,15 @@ def measure(
     frame = read_products(raw, config.catalogue).frame
     groups = duplicate_groups(frame).rank("dense").cast(pl.Int64).to_numpy() - 1
     category = find_categories(raw, frame, options.category)
+    if options.foreign:
+        others = pl.read_csv(options.foreign, infer_schema=False).sample(FOREIGN, seed=0)
+        catalogue = Pricer("cpu", {}, read_roles(options.foreign_columns)).config.catalogue
+        strangers = read_products(others, catalogue).frame.select(frame.columns)
+        strangers = strangers.with_columns(sample_id=pl.format("foreign {}", "sample_id"))
+        frame, groups = pl.concat([frame, strangers]), np.concatenate([groups, np.arange(FOREIGN) + groups.max() + 1])
+        category = np.concatenate([np.full(len(category), "own"), np.full(FOREIGN, "foreign")])
     largest = pl.Series(category).value_counts().sort(["count", ""], descending=[True, False])[""].head(HELD)
+    largest = largest.filter(largest != "own")
     new = (np.random.default_rng(0).random(groups.max() + 1) < ORDINARY)[groups]
     figures = []
     for name in largest:
