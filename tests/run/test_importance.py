@@ -111,7 +111,7 @@ def test_a_declared_column_changes_what_is_made_of_it_alone() -> None:
     assert engineer.tfidf is not None
     items = Items(roles, features.schema.columns, engineer.tfidf.blocks)
     rows, order = HoldoutRows(frame, features, np.zeros(40)), np.random.default_rng(0).permutation(40)
-    model = RunModel(engineer, {}, {}, None, 2, None, None, Path())  # type: ignore[arg-type]
+    model = RunModel(engineer, {}, {}, None, 2, None, None, None, None, Path())  # type: ignore[arg-type]
     for name in ("weight", "maker"):
         made = importance._column(model, rows, items, name, order).features
         same = {column for column in made.tabular.columns
