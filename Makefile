@@ -16,7 +16,7 @@ install: $(VENV)/.installed  ## make the virtual environment and install everyth
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -e ".[dev,offline]" -c constraints.txt
+	$(BIN)/pip install -q -e ".[dev,offline,dask,s3]" -c constraints.txt
 	touch $@
 
 run: install  ## the sample catalogue, end to end (OUTPUT=DIR)
