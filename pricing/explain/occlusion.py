@@ -88,8 +88,15 @@ def occluded_items(items: Items, rows: Rows) -> Iterator[str]:
             yield item
 
 
+def stack_frames(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Put frames one below another, under ids that are told apart."""
+    return pl.concat(
+        part.with_columns(pl.format("{}/{}", pl.lit(place), ID).alias(ID)) for place, part in enumerate(parts)
+    )
+
+
 def stack_rows(parts: Sequence[Rows]) -> Rows:
-    """Put rows one below another, under ids that are told apart; they have the same columns, and nothing prepared."""
+    """Put rows one below another, named as `stack_frames` does; they have the same columns, and nothing prepared."""
     first, several = parts[0], [rows.features for rows in parts]
     embeddings, vectors = ([getattr(one, what) for one in several] for what in ("embedding", "parts"))
     features = replace(
@@ -103,5 +110,5 @@ def stack_rows(parts: Sequence[Rows]) -> Rows:
     )
     price = pl.concat([rows.price for rows in parts]) if first.price.width else first.price
     ridge = np.concatenate([rows.ridge for rows in parts])
-    named = [rows.frame.with_columns(pl.format("{}/{}", pl.lit(part), ID).alias(ID)) for part, rows in enumerate(parts)]
-    return replace(first, frame=pl.concat(named), features=features, price=price, ridge=ridge)
+    frame = stack_frames([rows.frame for rows in parts])
+    return replace(first, frame=frame, features=features, price=price, ridge=ridge)

@@ -21,6 +21,7 @@ from scipy import sparse
 from pricing.catalogue.roles import role_name
 from pricing.download.images import Images
 from pricing.explain.items import CATEGORIES, COMPARABLES, IMAGE, LINEAR, TEXT, Items
+from pricing.explain.occlusion import stack_frames, stack_rows
 from pricing.features.load import ID, FeatureSet
 from pricing.members.contract import Reads
 from pricing.members.fold_rows import Rows
@@ -101,11 +102,11 @@ def measure_importance(model: RunModel, rows: HoldoutRows, repeats: int, seed: i
                   for number in range(len(drivers))]  # fmt: skip
         permuted = [_permuted(model, rows, items, driver, order)
                     for driver, order in zip(drivers, orders, strict=True)]  # fmt: skip
-        made.append([_numbered(one, f"{repeat} {number}") for number, one in enumerate([rows, *permuted])])
-    encoded = _encode(model, [one for several in made for one in several])
+        made.append([_numbered(one, repeat) for one in [rows, *permuted]])
+    encoded = _encode(model, made)
     added = np.zeros((len(drivers), repeats, len(rows.frame)))
-    for repeat, several in enumerate(made):
-        predicted = _predict(model, folds[repeat % len(folds)], several, encoded)
+    for repeat, versions in enumerate(made):
+        predicted = _predict(model, folds[repeat % len(folds)], versions, encoded)
         errors = [smape_rows(log_price, rows.log_price) for log_price in predicted]
         added[:, repeat] = [error - errors[0] for error in errors[1:]]
     rng = np.random.default_rng(seed)
@@ -178,23 +179,20 @@ def _parts(features: FeatureSet, items: Items, item: str, order: np.ndarray) -> 
     return np.where(own[None, :, None], features.parts[order], features.parts)
 
 
-def _predict(model: RunModel, fold: str, several: list[HoldoutRows], encoded: dict[str, Any]) -> list[Floats]:
-    """Log prices of the stack of one fold's models, for the rows as they are and for versions of them."""
+def _predict(model: RunModel, fold: str, versions: list[HoldoutRows], encoded: dict[str, Any]) -> Floats:
+    """Log prices of the stack of one fold's models, of v versions of n rows: ndarray of shape (v, n)."""
     single = replace(model, price_features={fold: model.price_features[fold]})
-    found: list[Floats] = []
-    kept: dict[str, Floats] = {}
-    for number, rows in enumerate(several):
-        read = single.read(rows.frame, rows.features, rows.images)[fold]
-        plain = replace(read, price=pl.DataFrame(), ridge=np.empty(0), price_columns=())
-        predicted = dict(kept)
-        for name, folds in model.members.items():
-            if name not in kept:
-                asked = read if Reads.PRICE_FEATURES in folds[fold].reads else plain
-                predicted[name] = folds[fold].predict(replace(asked, prepared=encoded.get(name)))
-        if not number:
-            kept = {name: predicted[name] for name in _small_encoders(model)}
-        found.append(model.ensemble.predict(predicted))
-    return found
+    read = [single.read(rows.frame, rows.features, rows.images)[fold] for rows in versions]
+    small, predicted = _small_encoders(model), {}
+    for name, folds in model.members.items():
+        member, asked = folds[fold], read[:1] if name in small else read
+        if Reads.IMAGES in member.reads:  # all versions at once, so that each text is read once
+            asked = [(asked[0] if name in small else stack_rows(asked)).with_prepared(encoded[name])]
+        if Reads.PRICE_FEATURES not in member.reads:
+            asked = [replace(rows, price=pl.DataFrame(), ridge=np.empty(0), price_columns=()) for rows in asked]
+        found = np.concatenate([member.predict(rows) for rows in asked])
+        predicted[name] = np.tile(found, len(versions)) if name in small else found
+    return model.ensemble.predict(predicted).reshape(len(versions), -1)
 
 
 def _small_encoders(model: RunModel) -> list[str]:
@@ -206,20 +204,23 @@ def _small_encoders(model: RunModel) -> list[str]:
             if name in small and Reads.IMAGES in next(iter(folds.values())).reads]  # fmt: skip
 
 
-def _encode(model: RunModel, several: list[HoldoutRows]) -> dict[str, Any]:
-    """What frozen parts make of all versions, equal texts and images once."""
-    first, small = several[0], _small_encoders(model)
-    frame = pl.concat([rows.frame for rows in several])
-    every = Rows(frame, first.features, pl.DataFrame(), np.empty(0), first.images)
+def _encode(model: RunModel, made: list[list[HoldoutRows]]) -> dict[str, Any]:
+    """What frozen parts make of the versions of all repeats, equal texts and images once."""
+    first, small = made[0][0], _small_encoders(model)
+    plain = pl.concat(versions[0].frame for versions in made)
+    every = pl.concat(stack_frames([rows.frame for rows in versions]) for versions in made)
     asked = {name: next(iter(folds.values())) for name, folds in model.members.items()}
-    plain = replace(every, frame=pl.concat([rows.frame for rows in several if rows.features is first.features]))
-    return {name: member.encode(plain if name in small else every) for name, member in asked.items()
-            if Reads.IMAGES in member.reads}  # fmt: skip
+    return {
+        name: member.encode(
+            Rows(plain if name in small else every, first.features, pl.DataFrame(), np.empty(0), first.images)
+        )
+        for name, member in asked.items() if Reads.IMAGES in member.reads
+    }  # fmt: skip
 
 
-def _numbered(rows: HoldoutRows, number: str) -> HoldoutRows:
-    """The rows under ids that no other version has."""
-    return replace(rows, frame=rows.frame.with_columns(pl.format("{}/{}", pl.lit(number), ID).alias(ID)))
+def _numbered(rows: HoldoutRows, repeat: int) -> HoldoutRows:
+    """The rows under ids that those of no other repeat have."""
+    return replace(rows, frame=rows.frame.with_columns(pl.format("{}/{}", pl.lit(repeat), ID).alias(ID)))
 
 
 def _interval(added: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:

@@ -75,6 +75,14 @@ class AmazonMLDataset(Dataset[Any]):
         """Number of tokens per row, ndarray of shape (n,); ones without text."""
         return self.text.lengths if self.text is not None else np.ones(len(self), dtype=np.int64)
 
+    @property
+    def seen(self) -> np.ndarray:
+        """Number of what is seen of each row, ndarray of shape (n,): rows of the same text and image share it."""
+        sources = [source.rows for source in (self.text, self.images) if source is not None]
+        if not sources:
+            return np.zeros(len(self), dtype=np.int64)
+        return np.unique(np.column_stack(sources), axis=0, return_inverse=True)[1].ravel()
+
     def __getitem__(self, row: int) -> dict[str, Any]:
         """tokens (T,) or (T, H) or None; image (3, S, S), (P, C) or None; tabular (F,); target () or None; row."""
         augmentation = hash((self.seed, self.epoch, row)) % 2**31 if self.training else None

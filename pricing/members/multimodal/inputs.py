@@ -155,6 +155,7 @@ class ImageFiles:
     ) -> None:
         self.paths, self.plain, self.augmented = list(paths), plain, augmented
         self.present = np.array([path is not None for path in paths], dtype=bool)
+        self.rows = np.unique([str(path or "") for path in paths], return_inverse=True)[1]
         self.number = 0
 
     @property

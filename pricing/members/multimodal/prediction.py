@@ -37,7 +37,8 @@ def predict(
 ) -> np.ndarray:
     """Log prices (n,) float64, in the data set's order; processes that train together share the rows.
 
-    A row's price is the same to the last bit whatever other rows stand beside it.
+    A row's price is the same to the last bit whatever other rows stand beside it. So a text and image that several rows
+    share is read once.
 
     Parameters
     ----------
@@ -62,7 +63,9 @@ def predict(
     # dealt out in order of length, so that every process gets as many tokens
     mine = rows[np.argsort(dataset.lengths[rows], kind="stable")][ranks.rank :: ranks.size] if ranks.size > 1 else rows
     result = np.zeros(len(dataset))
-    groups = [mine[places] for _, places in shape_batches(dataset.lengths[mine], batch_size, sys.maxsize)]
+    _, first, same = np.unique(dataset.seen[mine], return_index=True, return_inverse=True)
+    read = mine[np.sort(first)]
+    groups = [read[places] for _, places in shape_batches(dataset.lengths[read], batch_size, sys.maxsize)]
     batches = [group[start : start + size].tolist() for group in groups for start in range(0, len(group), size)]
     shape = None if dataset.images is None else dataset.images.shape
     kept: list[torch.Tensor] = []
@@ -82,6 +85,8 @@ def predict(
         kept = kept or [vector.new_zeros(len(dataset), vector.shape[1]) for vector in vectors]
         for whole, vector in zip(kept, vectors, strict=True):
             whole[torch.from_numpy(group).to(device)] = vector[: len(group)]
+    for whole in kept if len(read) < len(mine) else ():
+        whole[torch.from_numpy(mine).to(device)] = whole[torch.from_numpy(mine[first][same]).to(device)]
     for start in range(0, len(mine), batch_size):
         places = torch.from_numpy(mine[start : start + batch_size])
         tabular, *vectors = (

@@ -1,6 +1,7 @@
 """A row's price is the same to the last bit whatever other rows stand beside it."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -57,6 +58,41 @@ def test_the_multimodal_network(precision: str, kind: str, hidden: int) -> None:
 
     assert_same_bits(ROWS, price)
     assert len(np.unique(price(np.arange(ROWS)))) > 0.7 * ROWS
+
+
+def test_a_text_and_image_that_rows_share_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their other features differ, and so do their prices; to the bit those of rows with texts of their own."""
+    model, data, shown = toy_model(), toy_dataset(6), np.array([0, 4, 0, 5, 4, 0, 1])
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    assert isinstance(data.text, TokenTexts)
+    assert isinstance(data.images, KeptImages)
+    values = np.random.default_rng(0).normal(size=(len(shown), data.tabular.shape[1])).astype(np.float32)
+    ids = pl.DataFrame({"sample_id": [str(row) for row in range(len(shown))]})
+    text = TokenTexts(data.text.values, data.text.offsets, data.text.rows[shown], data.text.counts[shown])
+    images = KeptImages(data.images.patches, data.images.rows[shown])
+    own = TokenTexts.of([data.text.get(row).numpy() for row in shown])
+    apart = TokenTexts(own.values, own.offsets, np.arange(len(shown)), text.counts)
+    asked: list[int] = []
+    sequences = type(model).sequences
+
+    def counted(self: Any, batch: Any) -> Any:
+        asked.extend(batch.rows.tolist())
+        return sequences(self, batch)
+
+    monkeypatch.setattr(type(model), "sequences", counted)
+
+    def price(source: TokenTexts) -> np.ndarray:
+        asked.clear()
+        some = AmazonMLDataset(ids, values, text=source, images=images)
+        return predict_with_tta(model, some, choose_precision("fp32", CPU), 1)
+
+    together = price(text)
+    assert sorted(asked) == [0, 1, 3, 6]
+    assert together.tobytes() == price(apart).tobytes()
+    assert len(asked) == len(shown)
+    assert len(np.unique(together)) == len(shown)
 
 
 def test_averaged_mlps() -> None:
