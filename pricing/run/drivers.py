@@ -41,7 +41,8 @@ def write_drivers(
     held = read_table(out / "evaluation" / "holdout.parquet")
     if held.is_empty() or not config.driver_rows:
         return
-    model = without_refit(RunModel.load(out / "model"))
+    # one core: networks of single rows wait for each other on more, five times the CPU on two busy ones
+    model = without_refit(RunModel.load(out / "model", threads=1))
     known = read_table(catalogue / LABELLED).drop("price")
     labelled = load_features(features)
 
