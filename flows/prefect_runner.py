@@ -1,7 +1,9 @@
-"""Runs a plan as Prefect tasks, one process of its own per lane."""
+"""Runs a plan as Prefect tasks: in one process of its own per lane, or on the workers of a Dask scheduler."""
 
 import logging
 import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from prefect import get_run_logger
 from prefect.client.schemas.objects import RunInput
 from prefect.futures import PrefectFuture
 from prefect.logging.configuration import ensure_logging_setup
-from prefect.task_runners import ProcessPoolTaskRunner
+from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 from prefect.utilities.engine import collect_task_run_inputs_sync
 
 from pricing.command.verbosity import chosen
@@ -26,6 +28,9 @@ from tasks.caching import placed
 from tasks.run_page import PUBLISH_SECONDS, progress_artifact, shorten_expected_errors
 from tasks.stage_tasks import TASKS
 
+Place = Callable[[Step, Lane], AbstractContextManager[TaskRunner[Any]]]
+"""Takes a step and its lane; in the context, what the runner is given goes where the step belongs."""
+
 
 def run_with_prefect(opened: OpenedRun) -> FinishedPlan:
     """Run a plan's steps as tasks of the flow run that this is called in.
@@ -39,8 +44,7 @@ def run_with_prefect(opened: OpenedRun) -> FinishedPlan:
     futures: dict[Step, PrefectFuture[Any]] = {}
     listener = (PUBLISH_SECONDS, progress_artifact("pricing-progress"))
     shown = show_progress(opened.progress, get_run_logger().info, listener, verbosity=chosen())
-    lanes = lane_processes(opened.lanes, opened.weights, opened.progress, lane_runner)
-    with lanes as runners, shown:
+    with _places(opened) as place, shown:
 
         def submit(step: Step, resolved: Step, lane: Lane, runtime: Runtime) -> PrefectFuture[Any]:
             # the references say nothing of the task runs that made them; these are the arrows of the run's graph
@@ -48,11 +52,27 @@ def run_with_prefect(opened: OpenedRun) -> FinishedPlan:
                 "step": {*collect_task_run_inputs_sync([futures[needed] for needed in step.needs()])}
             }
             task = placed(TASKS[step.stage], step, runtime)
-            future = runners[lane].submit(task, {"step": resolved, "runtime": runtime}, dependencies=arrows)
+            with place(step, lane) as runner:
+                future = runner.submit(task, {"step": resolved, "runtime": runtime}, dependencies=arrows)
             futures[step] = future
             return future
 
         return opened.run(submit)
+
+
+def _places(opened: OpenedRun) -> AbstractContextManager[Place]:
+    """What finds the task runner of a step, where `resources.runner` says that it runs."""
+    if opened.config.resources.runner == "dask":
+        from flows.dask_runner import dask_workers  # an extra
+
+        return dask_workers(opened)
+    return _processes(opened)
+
+
+@contextmanager
+def _processes(opened: OpenedRun) -> Iterator[Place]:
+    with lane_processes(opened.lanes, opened.weights, opened.progress, lane_runner) as runners:
+        yield lambda step, lane: nullcontext(runners[lane])
 
 
 def lane_runner(*initargs: Any) -> ProcessPoolTaskRunner:

@@ -1,9 +1,9 @@
 """How the machine is shared."""
 
 import os
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pricing.config.base import Section
 
@@ -14,8 +14,11 @@ class ResourcesConfig(Section):
     cores: int | None = Field(None, ge=1)
     """Number of cores that the run may use; None takes what the machine has, at most 64. With 1 all lanes take turns in
     one process."""
-    runner: Literal["processes", "local"] = "processes"
-    """What runs the steps of a command: Prefect, or the local runner, which needs no Prefect."""
+    runner: Literal["processes", "local", "dask"] = "processes"
+    """Where the steps run. ``processes``: Prefect, in processes of this machine; ``dask``: Prefect, on the workers of a
+    Dask scheduler; ``local``: the local runner, which needs no Prefect."""
+    dask_address: str | None = None
+    """Address of the Dask scheduler, such as ``tcp://10.0.0.5:8786``; the runner ``dask`` needs it."""
     trees_share: float = Field(0.5, gt=0, lt=1)
     """Share of the cores that the GBDT branch gets while the neural branch runs."""
     encoder_folds_beside: int = Field(0, ge=0)
@@ -26,3 +29,11 @@ class ResourcesConfig(Section):
         """Cores to use: those asked for, else those that this process may run on, at most 64."""
         here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return self.cores or min(here, 64)
+
+    @model_validator(mode="after")
+    def _dask_has_an_address(self) -> Self:
+        if self.runner == "dask" and not self.dask_address:
+            raise ValueError(
+                "runner is dask, and dask_address is not set; set it to the scheduler's address, tcp://HOST:8786"
+            )
+        return self

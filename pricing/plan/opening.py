@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,14 @@ def check_machine(config: PricingConfig) -> None:
     Raises
     ------
     InputError
-        Nothing can be written to the artifacts folder, a library is installed twice, or a unit is unknown.
+        Nothing can be written to the artifacts folder, a library is missing or installed twice, or a unit is unknown.
     """
     check_folder(config.paths.artifacts, "--artifacts")
+    if config.resources.runner == "dask" and find_spec("prefect_dask") is None:
+        raise ConfigError(
+            "resources.runner is dask, which needs the package prefect-dask; install it: "
+            'pip install "smart-product-pricing[dask]"'
+        )
     check_units(config.catalogue.roles.amount)
     for name, settings in config.enabled_members().items():
         member_class(name).check(settings)  # not first after an hour of features

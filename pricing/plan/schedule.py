@@ -1,6 +1,7 @@
-"""Which step runs when: the first one in the plan's order that has all it needs, in every lane that is free."""
+"""Which step runs when: the first ones in the plan's order that have all they need, in every lane that has room."""
 
 import queue
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
@@ -46,6 +47,16 @@ class Lanes:
         """Return the lane whose worker does a lane's steps."""
         return lane if lane in self.threads else Lane.TREES
 
+    def room(self, step: Step) -> int:
+        """Return how many steps of a step's worker may run at once.
+
+        Raises
+        ------
+        RunError
+            There is no worker for the step, and none has come for a while.
+        """
+        return 1
+
     def cores(self) -> dict[str, int]:
         """Return the cores of the lanes that have some of their own; their sum is the run's."""
         return {lane.value: threads for lane, threads in self.threads.items() if lane is not Lane.DOWNLOAD}
@@ -78,15 +89,21 @@ class _State:
     outputs: dict[Step, Any] = field(default_factory=dict)
     failed: dict[Step, BaseException | None] = field(default_factory=dict)
     """Step to its error; None where a step before it failed."""
-    running: dict[Lane, Step] = field(default_factory=dict)
+    running: list[Step] = field(default_factory=list)
 
-    def ready(self, lanes: Lanes) -> dict[Lane, Step]:
-        """Return the first step that every worker could do."""
-        found: dict[Lane, Step] = {}
+    def ready(self, lanes: Lanes) -> list[Step]:
+        """Return the first steps that workers have room for."""
+        busy, found = self.busy(lanes), []
         for step in self.waiting:
-            if all(needed in self.outputs for needed in step.needs()):
-                found.setdefault(lanes.worker(step.lane), step)
+            lane = lanes.worker(step.lane)
+            if all(needed in self.outputs for needed in step.needs()) and busy[lane] < lanes.room(step):
+                busy[lane] += 1
+                found.append(step)
         return found
+
+    def busy(self, lanes: Lanes) -> Counter[Lane]:
+        """Return the number of running steps of every worker."""
+        return Counter(lanes.worker(step.lane) for step in self.running)
 
     def drop_unreachable(self) -> None:
         for step in list(self.waiting):  # in order: what needs a dropped step comes later
@@ -131,20 +148,23 @@ def run_steps(
     numbers = {step: progress.submit(step.progress()) for step in order}
     ended: queue.SimpleQueue[_Ended] = queue.SimpleQueue()
     while state.waiting or state.running:
+        for step in state.running:
+            lanes.room(step)  # raises where its worker has gone for good
         ready = state.ready(lanes)
-        for lane, step in ready.items():
-            if lane in state.running:
-                continue
-            idle = [other for other in lanes.threads if other not in state.running and other not in ready]
+        for step in ready:
             state.waiting.remove(step)
-            state.running[lane] = step
+            state.running.append(step)
+        busy = state.busy(lanes)
+        idle = [lane for lane in lanes.threads if not busy[lane]]
+        for step in ready:
             progress.start(numbers[step])
+            lane = lanes.worker(step.lane)
             _start(submit, step, step.with_outputs(state.outputs), lane, lanes.lent(step, idle), ended)
         try:
             step, future = ended.get(timeout=LOOK_SECONDS)
         except queue.Empty:
             continue
-        del state.running[lanes.worker(step.lane)]
+        state.running.remove(step)
         progress.finish(numbers[step])
         try:
             result = future.result()

@@ -77,6 +77,11 @@ class Step:
         """Modules whose code is in the key."""
         return (self.run.partition(":")[0], *self.code)
 
+    @property
+    def gpu(self) -> bool:
+        """Whether its settings ask for a GPU; ``auto`` takes one where there is one and asks for none."""
+        return getattr(self.inputs.get("settings"), "device", "cpu") in ("cuda", "gpu")
+
     def needs(self) -> list["Step"]:
         """Return the steps whose outputs it reads."""
         return list(steps_in(self.inputs))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pricing.config.resources import ResourcesConfig
-from pricing.errors import TrainingError
+from pricing.errors import RunError, TrainingError
 from pricing.members.contract import Lane
 from pricing.plan.schedule import Lanes, run_steps
 from pricing.plan.step import Step, needed_for
@@ -76,6 +76,40 @@ def test_the_lanes_work_at_the_same_time_and_take_turns_on_one_core() -> None:
         run_steps([step("a"), step("b", NETWORKS)], Lanes.of(ResourcesConfig(cores=2)), together)
     lanes = Lanes.of(ResourcesConfig(cores=1))
     assert {lanes.worker(lane) for lane in Lane} == {TREES}
+
+
+def test_a_lane_with_room_works_on_several_steps_at_once() -> None:
+    """Folds of one member train at the same time where workers allow."""
+
+    class Wide(Lanes):
+        def room(self, step: Step) -> int:
+            return 3
+
+    together = threading.Barrier(3, timeout=20)
+
+    def submit(step: Step, resolved: Step, lane: Lane, threads: int) -> Future[Any]:
+        return pool.submit(lambda: {"": together.wait()})
+
+    with ThreadPoolExecutor(3) as pool:  # the barrier breaks unless three are at work
+        folds = [step(str(fold)) for fold in range(6)]
+        assert len(run_steps(folds, Wide({TREES: 1}), submit)) == 6
+
+
+def test_a_worker_that_has_gone_for_good_ends_the_run() -> None:
+    class Gone(Lanes):
+        def room(self, step: Step) -> int:
+            if step in started:
+                raise RunError("no worker offers trees")
+            return 1
+
+    started: list[Step] = []
+
+    def submit(step: Step, resolved: Step, lane: Lane, threads: int) -> Future[Any]:
+        started.append(step)
+        return Future()  # which never ends
+
+    with pytest.raises(RunError, match="no worker offers trees"):
+        run_steps([step("a")], Gone({TREES: 1}), submit)
 
 
 def test_an_idle_lane_lends_its_cores_to_a_step_whose_result_does_not_depend_on_them() -> None:
