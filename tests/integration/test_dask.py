@@ -158,16 +158,15 @@ def test_a_worker_killed_in_training_costs_its_step_alone(local: Path, sample: S
             trains = tmp_path / "artifacts" / "store" / ".partial"
             while not any(trains.glob("gbdt-*")):
                 time.sleep(0.02)  # another process's file
-            busy = {address for address, keys in client.processing().items() if keys}
-            for address, worker in client.scheduler_info()["workers"].items():
-                if address in busy and "trees" in worker["resources"]:
-                    name = Path(worker["local_directory"]).relative_to(tmp_path).parts[0]
-                    os.killpg(started[name].pid, signal.SIGKILL)
-                    killed.append(name)
+            workers, busy = client.scheduler_info()["workers"], client.processing()
+            at_it = next(name for name, worker in workers.items() if busy.get(name) and "trees" in worker["resources"])
+            folder = Path(workers[at_it]["local_directory"]).relative_to(tmp_path).parts[0]
+            os.killpg(started[folder].pid, signal.SIGKILL)
+            killed.append(folder)
 
         thread = threading.Thread(target=kill, daemon=True)
         thread.start()
         on_dask(address, sample, tmp_path, **slow)
         thread.join(10)
-    assert len(killed) == 1
+    assert killed
     assert (tmp_path / "out" / "submission.csv").read_bytes() == (alone / "submission.csv").read_bytes()
