@@ -95,6 +95,7 @@ def trained(name: str, **settings: object) -> Step:
 def test_a_resource_that_no_worker_offers_is_one_line(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dask_runner, "ABSENT_SECONDS", 0.5)  # 20, so that with all else it is said within 30
     with Client(cluster, set_as_default=False) as client:
+        client.wait_for_workers(2)
         lanes = DaskLanes.on(client, [trained("lightgbm"), trained("sparse_mlp")])
         assert lanes.cores() == {"trees": 1, "networks": 1}
         with pytest.raises(
