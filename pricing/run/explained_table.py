@@ -7,7 +7,7 @@ import polars as pl
 
 from pricing.explain.additive import as_money, as_percent
 from pricing.explain.items import FINISH, Items
-from pricing.explain.strong_words import StrongWords
+from pricing.explain.named_words import NamedWords
 from pricing.features.load import ID
 from pricing.metrics.smape import Floats
 
@@ -21,8 +21,8 @@ SCHEMA: dict[str, pl.DataType] = {
 
 
 def explained_table(
-    ids: pl.Series, items: Items, added: Floats, words: StrongWords, values: Mapping[str, Sequence[str]],
-    log_price: Floats, log_base: float, exact: float,
+    ids: pl.Series, items: Items, added: Floats, words: NamedWords, said: Floats,
+    values: Mapping[str, Sequence[str]], log_price: Floats, log_base: float, exact: float,
 ) -> pl.DataFrame:  # fmt: skip
     """Put explanations of n products into a table.
 
@@ -32,10 +32,12 @@ def explained_table(
         Products.
     items : Items
         k items.
-    added : ndarray of shape (n, k + s + 1)
-        What items without their strong words, these words, and calibration and decision add.
-    words : StrongWords
+    added : ndarray of shape (n, k + 1)
+        What items, and calibration and decision add.
+    words : NamedWords
         s slots.
+    said : ndarray of shape (n, s)
+        What the words add.
     values : mapping of str to sequence of str
         Item to its value for each product.
     log_price : ndarray of shape (n,)
@@ -48,20 +50,15 @@ def explained_table(
     DataFrame
         As `pricing.run.explaining.Explainer.explain`.
     """
-    count = len(items.names)
-    rest, strong = added[:, :count], added[:, count:-1]
-    whole = np.column_stack([rest, added[:, -1]])
-    for slot, item in enumerate(words.items):
-        whole[:, items.place(item)] += strong[:, slot]
     names = (*items.names, FINISH)
-    said = np.flatnonzero(np.abs(whole).max(axis=0, initial=0) > _NOTHING)
+    told = np.flatnonzero(np.abs(added).max(axis=0, initial=0) > _NOTHING)
     prices, base = np.exp(log_price), float(np.exp(log_base))
     rows = []
     for row, name in enumerate(ids):
-        price, own = float(prices[row]), whole[row]
-        for place in said[np.lexsort(([names[place] for place in said], -np.abs(own[said])))]:
+        price, own = float(prices[row]), added[row]
+        for place in told[np.lexsort(([names[place] for place in told], -np.abs(own[told])))]:
             item = names[place]
-            named = words.named(row, item, strong[row], rest[row, place]) if place < count else []
+            named = words.named(row, item, said[row], own[place])
             rows.append({
                 ID: name, "item": item, **_measures(own[place], price, base), "price": price, "base": base,
                 "exact": exact, "value": values[item][row] if item in values else "",

@@ -22,10 +22,10 @@ from pricing.explain.background import Background
 from pricing.explain.games import Game, coalitions_needed
 from pricing.explain.items import LINEAR, Items
 from pricing.explain.mixing import Mixer, make_mixer
+from pricing.explain.named_words import NamedWords, term_values
 from pricing.explain.occlusion import Typical, occlude, occluded_items, stack_rows
 from pricing.explain.own_values import own_values
 from pricing.explain.ridge_terms import ridge_added, ridge_shares, ridge_terms
-from pricing.explain.strong_words import StrongWords, term_values
 from pricing.features.load import ID, FeatureSet
 from pricing.features.price_features import PriceFeatures
 from pricing.features.price_ridge import PriceRidge
@@ -35,6 +35,7 @@ from pricing.members.predictions import average_models
 from pricing.metrics.smape import Floats
 from pricing.run.explained_table import SCHEMA, explained_table
 from pricing.run.model import REFIT, RunModel
+from pricing.run.word_prices import word_prices
 
 START_ROWS = 8
 """Number of rows that networks and the process start from. Their time grows with it."""
@@ -54,8 +55,8 @@ class Told:
         Predictions.
     base : float
         Mean prediction of the background.
-    items : ndarray of shape (n, k + s)
-        What each item without its strong words, and each of these, adds to the base.
+    items : ndarray of shape (n, k)
+        What each item adds to the base.
     exact : bool
         Whether the member tells it itself.
     """
@@ -121,9 +122,9 @@ class Explainer:
             ``log_contribution``, whose sum over a product is ln(price / base); ``percent``, 100 (exp(c) - 1) for
             contribution c; ``money``, c (P - B) / ln(P / B) for price P and base B; ``price`` and ``base``, unrounded;
             ``exact``, the share of the members' weights, 0 to 1, that is explained exactly. ``value`` is what the
-            product itself says under the item, "" where that is no single value. ``words`` lists what the item's
-            strongest words and its other words add, as structs of ``word`` and the three measures; they sum to the
-            item's, and are none where it has no words.
+            product itself says under the item, "" where that is no single value. ``words`` lists what single words and
+            the item's other words add, as structs of ``word`` and the three measures; they sum to the item's. It is
+            empty where no word adds half a percent.
         """
         chunks = [slice(start, start + CHUNK) for start in range(0, len(frame), CHUNK)]
         parts = [
@@ -137,6 +138,7 @@ class Explainer:
         features = model.engineer.transform(frame) if features is None else features
         rows = model.read(frame, features, images)
         words, opened = self._opened(features)
+        asked, predicted = self._asked(), dict[str, Floats]()
         told = {}
         for name, models in model.members.items():
             found: dict[str, Told] = {}
@@ -146,25 +148,28 @@ class Explainer:
                 place = fold if fold in rows else next(iter(rows))
                 read = _as_read(member, rows[place], encoded)
                 found[fold] = self._tell(name, fold, place, read, opened[place], encoded)
-            told[name] = _average(found)
+            told[name], predicted[name] = _average(found), found[asked].log_price
         added, log_price, log_base = _stacked(model.ensemble, told)
+        said = word_prices(model, self.items, words, rows[asked], asked, predicted)
         values = own_values(frame, features, model.engineer.declared.roles)
         exact = _exact(model.ensemble, told)
-        return explained_table(frame[ID], self.items, added, words, values, log_price, log_base, exact)
+        return explained_table(frame[ID], self.items, added, words, said, values, log_price, log_base, exact)
 
-    def _opened(self, features: FeatureSet) -> tuple[StrongWords, dict[str, Floats]]:
-        """The strongest words of n products; by fold what items, and these words apart, add to the linear model."""
-        added, terms = {}, {}
+    def _asked(self) -> str:
+        """The fold whose models are asked without words: the refit, where all members have one."""
+        fold = next(iter(self.model.price_features))
+        every = [self.model.price_features, *self.model.members.values()]
+        return REFIT if all(REFIT in models for models in every) else fold
+
+    def _opened(self, features: FeatureSet) -> tuple[NamedWords, dict[str, Floats]]:
+        """Words that may be named; by fold what items add to the linear model, (n, k)."""
+        opened, terms = {}, []
         for fold, made in self.model.price_features.items():
-            added[fold] = ridge_added(_ridge(made), features)
-            terms[fold] = term_values(_ridge(made), added[fold], features.tfidf.shape[1])
-        words = StrongWords.choose(sparse.csr_matrix(sum(terms.values()) / len(terms)), self._blocks)
-        opened = {
-            fold: words.split(ridge_terms(one, self._shares[fold]) - self._linear[fold], terms[fold],
-                              self._usual[fold], self.items)
-            for fold, one in added.items()
-        }  # fmt: skip
-        return words, opened
+            added = ridge_added(_ridge(made), features)
+            opened[fold] = ridge_terms(added, self._shares[fold]) - self._linear[fold]
+            terms.append(term_values(_ridge(made), added, features.tfidf.shape[1]))
+        mean = sparse.csr_matrix(sum(terms) / len(terms))
+        return NamedWords.choose(mean, np.mean(list(self._usual.values()), axis=0), self._blocks), opened
 
     def _tell(
         self, name: str, fold: str, place: str, rows: Rows, opened: Floats, encoded: dict[str, Any]
@@ -251,11 +256,9 @@ def _occluded(
 
 
 def _open(found: Floats, opened: Floats, items: Items) -> Floats:
-    """Share out what the linear model's price adds over what that price is made of, words apart, (n, k + s)."""
+    """Share out what the linear model's price adds over what that price is made of, (n, k)."""
     place = items.place(LINEAR)
-    shared = share_out(found[:, place], opened)
-    shared[:, : found.shape[1]] += np.where(np.arange(found.shape[1]) == place, 0.0, found)
-    return shared
+    return share_out(found[:, place], opened) + np.where(np.arange(found.shape[1]) == place, 0.0, found)
 
 
 def _average(told: dict[str, Told]) -> Told:
@@ -273,7 +276,7 @@ def _average(told: dict[str, Told]) -> Told:
 
 
 def _stacked(ensemble: Ensemble, told: dict[str, Told]) -> tuple[Floats, Floats, float]:
-    """What each item, strong word and, last, `FINISH` adds, (n, k + s + 1); log prices (n,); log base."""
+    """What each item and, last, `FINISH` adds, (n, k + 1); log prices (n,); log base."""
     members = [told[name] for name in ensemble.members]
     matrix = np.column_stack([one.log_price for one in members])
     base = np.array([one.base for one in members])
