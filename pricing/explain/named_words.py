@@ -96,7 +96,7 @@ class NamedWords:
             strength = np.abs(values.data[own] - usual[terms])
             titled = set(said[terms[owners[terms] == TITLE]])
             for place, item in enumerate(_BLOCKS.values()):
-                there = [number for number in np.flatnonzero((owners[terms] == item) & telling[terms])
+                there = [number for number in np.flatnonzero((owners[terms] == item) & telling[terms]).tolist()
                          if item == TITLE or said[terms[number]] not in titled]  # fmt: skip
                 for slot, word in enumerate(_apart(sorted(there, key=lambda n: (-strength[n], terms[n])), said[terms])):
                     words[row, place * MOST + slot] = word
