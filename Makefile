@@ -52,7 +52,7 @@ server: install  ## the Prefect server and UI on http://127.0.0.1:4200
 	exec env PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem \
 		$(BIN)/prefect server start
 
-deploy: install  ## register the work pool `pricing`, its deployments and the automation that closes dead runs
+deploy: install  ## register work pool, deployments, limit `gpu` and the automation that closes dead runs
 	$(BIN)/prefect work-pool inspect pricing > /dev/null 2>&1 || $(BIN)/prefect work-pool create pricing --type process
 	$(BIN)/prefect --no-prompt deploy --all
 	$(BIN)/python -m flows.automations

@@ -1,15 +1,24 @@
-"""The automation that closes runs whose process is gone: `make deploy` registers it, once more changes nothing."""
+"""The automation that closes runs whose process is gone, and the limit `gpu`: `make deploy` registers both.
+
+Once more changes nothing, and the number of the limit's slots stays what somebody has set.
+"""
+
+from contextlib import suppress
 
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
+from prefect.exceptions import ObjectAlreadyExists
 from prefect.states import StateType
+
+from tasks.gpu_slot import LIMIT
 
 NAME = "pricing: close runs without a heartbeat"
 HEARTBEAT = "prefect.flow-run.heartbeat"
 ENDS = ("Completed", "Failed", "Cancelled", "Crashed")
-FLOWS = ("pricing", "pricing-sample", "pricing-stage")
+FLOWS = ("pricing", "pricing-sample", "pricing-stage", "pricing-score", "pricing-reprice")
 SILENCE_SECONDS = 120
 """Seconds without a heartbeat; one is sent every 30 s (PREFECT_FLOWS_HEARTBEAT_FREQUENCY in prefect.yaml)."""
 
@@ -57,5 +66,12 @@ def register(automation: AutomationCore) -> None:
             client.create_automation(automation)
 
 
+def make_limit() -> None:
+    """Make the limit `gpu` with one slot, if there is none."""
+    with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
+        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=LIMIT, limit=1, active=True))
+
+
 if __name__ == "__main__":
     register(dead_runs())
+    make_limit()

@@ -25,7 +25,8 @@ def progress_artifact(key: str) -> Callable[[Moment], None]:
     assert isinstance(artifact, UUID)
 
     def publish(moment: Moment) -> None:
-        update_progress_artifact(artifact, 100.0 * (moment.share or 0.0), description=str(moment))
+        share = moment.done / max(moment.total, 1) if moment.share is None else moment.share
+        update_progress_artifact(artifact, 100.0 * share, description=str(moment))
 
     return publish
 

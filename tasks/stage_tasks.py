@@ -9,6 +9,7 @@ from pricing.plan.execute import Runtime, execute
 from pricing.plan.step import Step
 from pricing.store.stages import Stage
 from tasks.caching import step_task
+from tasks.gpu_slot import gpu_slot
 
 
 @step_task
@@ -32,7 +33,8 @@ def features(step: Step, runtime: Runtime) -> dict[str, Any]:
 @step_task
 def training(step: Step, runtime: Runtime) -> dict[str, Any]:
     """Train one member on one fold, search its settings, or run its frozen encoders; what was killed is resumed."""
-    return execute(step, runtime, say)
+    with gpu_slot(step):
+        return execute(step, runtime, say)
 
 
 @step_task

@@ -20,7 +20,7 @@ LOOSE = 6
 
 GROUND = "store", "config", "metrics", "errors"
 ARROWS: dict[str, tuple[str, ...]] = {
-    "flows": ("tasks", "command", "plan", "run", "report", "configuration", "members", "download", "sample",
+    "flows": ("tasks", "command", "pricing", "plan", "run", "report", "configuration", "members", "download", "sample",
               "run_display", "run_progress", *GROUND),
     "tasks": ("plan", "run_progress", *GROUND),
     "command": ("serve", "pricing", "run", "report", "configuration", "download", "catalogue", "run_display",

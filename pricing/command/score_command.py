@@ -1,7 +1,7 @@
 """`pricing score`: price new products with a finished run. Starts no Prefect."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -24,6 +24,9 @@ from pricing.command.options import (
 from pricing.command.verbosity import Quiet, Verbose, chosen
 from pricing.report.summary import print_losses
 from pricing.run.output_folder import check_file
+
+if TYPE_CHECKING:
+    from pricing.run.scoring import ScoredFile
 
 app = typer.Typer()
 Columns = Annotated[
@@ -51,9 +54,7 @@ def score(
 ) -> None:  # fmt: skip
     """Price new products with a finished run."""
     from pricing import Pricer
-    from pricing.catalogue.currencies import price_sign
     from pricing.download.progress_display import live_progress
-    from pricing.metrics.rounding import shown_price
     from pricing.run_display import Verbosity, show_progress
     from pricing.run_progress import RunProgress
 
@@ -72,19 +73,23 @@ def score(
         shown=show_progress(progress, console.print, verbosity=chosen()),
         images_shown=None if chosen() is Verbosity.QUIET else live_progress(console.print),
     )  # fmt: skip
-    written = {"intervals": scored.intervals, "comparables": scored.comparables, "explained": scored.explained}
-    for name, beside in written.items():
-        if beside is not None:
-            console.print(f"{name}: {beside}")
-    if scored.explained is not None:
-        console.print(f"{scored.exact:.0%} of the models' weight is explained exactly, the rest approximately")
-    median = shown_price(scored.median, scored.decimals, price_sign(scored.currency))
-    console.print(f"{scored.rows:,} rows priced, median {median}: {output}")
-    for line in scored.doubt:
+    for line in describe_scored(scored, catalogue, output):
         console.print(line)
-    console.print(f"trust: {scored.trust}, drift: {scored.drift}")
-    if scored.noted:
-        console.print(f"{catalogue.name}: {scored.noted}")
-    for words in scored.readings:
-        console.print(words)
     print_losses(scored.losses)
+
+
+def describe_scored(scored: "ScoredFile", catalogue: Path, output: Path) -> list[str]:
+    """Return what was written and what is said of it, in lines; losses are not among them."""
+    from pricing.catalogue.currencies import price_sign
+    from pricing.metrics.rounding import shown_price
+
+    written = {"intervals": scored.intervals, "comparables": scored.comparables, "explained": scored.explained}
+    lines = [f"{name}: {beside}" for name, beside in written.items() if beside is not None]
+    if scored.explained is not None:
+        lines.append(f"{scored.exact:.0%} of the models' weight is explained exactly, the rest approximately")
+    median = shown_price(scored.median, scored.decimals, price_sign(scored.currency))
+    lines += [f"{scored.rows:,} rows priced, median {median}: {output}", *scored.doubt]
+    lines.append(f"trust: {scored.trust}, drift: {scored.drift}")
+    if scored.noted:
+        lines.append(f"{catalogue.name}: {scored.noted}")
+    return [*lines, *scored.readings]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pricing.report.leaderboard import latest_words, model_rows
-from pricing.report.run_losses import run_losses
+from pricing.report.run_losses import Loss, run_losses
 
 
 def models_table(metrics: Mapping[str, Any]) -> str:
@@ -34,11 +34,20 @@ def run_markdown(metrics: Mapping[str, Any], run: Mapping[str, Any]) -> str:
         )
     if latest := latest_words(metrics):
         parts.append(f"Hold-out: {latest}.")
-    if losses := run_losses(run):
-        lines = "\n".join(f"- **{loss.severity}**: {_plain(loss.what)}" for loss in losses)
-        parts += ["## What was lost", lines]
+    parts += _lost(run_losses(run))
     parts += ["## Models", models_table(metrics), "## Stages", stages_table(run)]
     return "\n\n".join(parts) + "\n"
+
+
+def scored_markdown(name: str, lines: Iterable[str], losses: Iterable[Loss]) -> str:
+    """What was written for a catalogue of a name, and what was lost."""
+    said = "\n".join(f"- {_plain(line)}" for line in lines)
+    return "\n\n".join([f"# Prices for {_plain(name)}", said, *_lost(losses)]) + "\n"
+
+
+def _lost(losses: Iterable[Loss]) -> list[str]:
+    lines = "\n".join(f"- **{loss.severity}**: {_plain(loss.what)}" for loss in losses)
+    return ["## What was lost", lines] if lines else []
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -22,12 +22,13 @@ from pricing.run.excel_safe import excel_safe
 
 logger = logging.getLogger(__name__)
 
-Beside = Literal["intervals", "comparables", "rejected", "trust", "drift", "explained"]
+Beside = Literal["intervals", "comparables", "rejected", "trust", "drift", "explained", "priced"]
+_JSON = ("drift", "priced")
 
 
 def beside(submission: Path, what: Beside) -> Path:
-    """A file that belongs to a submission: ``prices_intervals.csv`` beside prices.csv; the drift is JSON."""
-    return submission.with_name(f"{submission.stem}_{what}.{'json' if what == 'drift' else 'csv'}")
+    """A file that belongs to a submission: ``prices_intervals.csv`` beside prices.csv; records are JSON."""
+    return submission.with_name(f"{submission.stem}_{what}.{'json' if what in _JSON else 'csv'}")
 
 
 def write_intervals(

@@ -9,17 +9,28 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from prefect.concurrency.sync import concurrency
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.automations import HEARTBEAT, NAME, dead_runs, register
+from pricing import Pricer
 from pricing.configuration import load_config
+from pricing.members.contract import Lane
+from pricing.members.lightgbm import LightGBMSettings
+from pricing.members.multimodal.settings import MultimodalSettings
+from pricing.members.ridge import RidgeSettings
+from pricing.plan.step import Step
+from pricing.sample.generate import generate_sample
 from pricing.store.artifacts import ArtifactStore
+from pricing.store.stages import Stage
+from tasks.gpu_slot import LIMIT, gpu_slot
 from tests.conftest import ROOT
 from tests.flows.conftest import parameters, small_config
 from tests.members.networks.builders import write_text_encoder
@@ -122,6 +133,11 @@ class Server:
             time.sleep(0.3)
         return self.said(run)
 
+    def artifacts(self, run: str) -> dict[str, str]:
+        """The run's artifacts that have a key: their types."""
+        found = self.post("artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run]}}})
+        return {artifact["key"]: artifact["type"] for artifact in found if artifact["key"]}
+
     def task_states(self, run: str) -> dict[str, str]:
         tasks = self.post("task_runs/filter", {"flow_runs": {"id": {"any_": [run]}}, "sort": "EXPECTED_START_TIME_ASC"})
         return {task["name"]: task["state_name"] for task in tasks}
@@ -148,7 +164,7 @@ def launch(server: Server, deployment: str, **given: Any) -> str:
 
 def test_deployments_carry_no_machines_path(server: Server) -> None:
     deployments = server.post("deployments/filter", {})
-    assert {deployment["name"] for deployment in deployments} == {"demo", "cpu", "full"}
+    assert {deployment["name"] for deployment in deployments} == {"demo", "cpu", "full", "score", "nightly"}
     for deployment in deployments:
         assert str(ROOT) not in json.dumps(deployment)
 
@@ -160,52 +176,101 @@ def test_a_run_from_the_form_with_nothing_changed_is_the_deployments_run(server:
         schema, own = deployment["parameter_openapi_schema"], deployment["parameters"]
         fields = schema["properties"]
         assert all(field["description"] for field in fields.values())
-        assert len(fields) <= 7, "one screen"
+        assert len(fields) <= 8, "one screen"
         shown = {name: field.get("default") for name, field in fields.items()} | own
         body = {"parameters": shown, "state": {"type": "SCHEDULED", "state_details": {"scheduled_time": later}}}
         run = server.post(f"deployments/{deployment['id']}/create_flow_run", body)
         submitted = run["parameters"]
         httpx.delete(f"{server.api}/flow_runs/{run['id']}", timeout=30).raise_for_status()
         assert submitted == shown
-        from_form = load_config(submitted["preset"], submitted["overrides"] or {})
-        assert from_form == load_config(own["preset"]) == load_config(deployment["name"])
+        if "preset" in own:
+            from_form = load_config(submitted["preset"], submitted["overrides"] or {})
+            assert from_form == load_config(own["preset"]) == load_config(deployment["name"])
         assert submitted.get("images") is None
         assert {name: submitted[name] for name in own} == own
-        assert all(submitted[name] is None for name in fields.keys() - own.keys())
+        assert not any(submitted[name] for name in fields.keys() - own.keys())
 
 
-def test_a_deployed_run_fails_and_retried_takes_up_only_what_is_missing(server: Server, tmp_path: Path) -> None:
-    encoder = tmp_path / "encoder"
+@dataclass(frozen=True)
+class Retried:
+    """A deployed run that failed, as an encoder was missing, and was retried when it was there."""
+
+    run: str
+    before: set[str]
+    """Keys of what was made when it failed."""
+    output: Path
+
+
+@pytest.fixture(scope="module")
+def retried(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Retried:
+    folder = tmp_path_factory.mktemp("retried")
+    encoder, artifacts, output = folder / "encoder", folder / "artifacts", folder / "out"
     text = {"enabled": True, "name": str(encoder), "max_length": 12, "trainable_layers": 0}
     network = {"text": text, "image": {"enabled": False}, "training": {"epochs": 1}}
-    config = small_config(
-        tmp_path / "artifacts", members__multimodal=network, members__sparse_mlp={"enabled": False},
-        images__enabled=False,
-    )  # fmt: skip
-    run = launch(server, "pricing-sample/demo", rows=100, output=tmp_path / "out", **parameters(config))
+    config = small_config(artifacts, members__multimodal=network, members__sparse_mlp={"enabled": False},
+                          images__enabled=False)  # fmt: skip
+    run = launch(server, "pricing-sample/demo", rows=100, output=output, **parameters(config))
     server.wait_for(run, "FAILED")
-    before = {record["reference"].key for record in ArtifactStore(tmp_path / "artifacts" / "store").outputs()}
-    assert not (tmp_path / "out").exists()
+    before = {record["reference"].key for record in ArtifactStore(artifacts / "store").outputs()}
+    assert not output.exists()
     write_text_encoder(encoder, "bert")
     server.prefect("flow-run", "retry", run)
     server.wait_for(run, "COMPLETED", runs=2)
-    stages = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))["stages"]
-    assert {stage["key"] for stage in stages if stage["cached"]} == before
+    return Retried(run, before, output)
+
+
+def test_a_deployed_run_fails_and_retried_takes_up_only_what_is_missing(server: Server, retried: Retried) -> None:
+    run, output = retried.run, retried.output
+    stages = json.loads((output / "run.json").read_text(encoding="utf-8"))["stages"]
+    assert {stage["key"] for stage in stages if stage["cached"]} == retried.before
     assert {stage["name"] for stage in stages if not stage["cached"]} == {"encode", "neural", "ensemble", "outputs"}
     # what failed is a line: tracebacks are for bugs
     said = [line for line in server.said(run) if "WeightsError" in line]
     assert said
     assert not any("Traceback" in message for message in said), said
     # what it gave is there, on the Artifacts page too
-    assert (tmp_path / "out" / "submission.csv").exists()
+    assert (output / "submission.csv").exists()
     assert {"catalogue", "gbdt lightgbm-0", "neural multimodal-1", "ensemble"} <= set(server.task_states(run))
-    artifacts = server.post("artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run]}}})
-    assert {artifact["key"]: artifact["type"] for artifact in artifacts if artifact["key"]} == {
+    assert server.artifacts(run) == {
         "pricing-progress": "progress", "pricing-report": "markdown", "pricing-models": "table",
         "pricing-stages": "table",
     }  # fmt: skip
     # leases outlive the server: after its restart the run would crash at the next renewal, 410 Gone
     assert (Path(server.environment["PREFECT_HOME"]) / "concurrency_leases").is_dir()
+
+
+def test_a_deployment_prices_a_new_catalogue_as_the_command_does(
+    server: Server, retried: Retried, tmp_path: Path
+) -> None:
+    new = generate_sample(tmp_path / "new", rows=60, test_rows=12, images=False).test
+    given = {"model": retried.output, "catalogue": new, "comparables": 2}
+    run = launch(server, "pricing-score/score", output=tmp_path / "prices.csv", **given)
+    done = server.wait_for(run, "COMPLETED", "FAILED")
+    assert (done["state_type"], done["name"]) == ("COMPLETED", "test.csv, prices"), done["state"]
+    Pricer.load(retried.output, {"submission.intervals": True}).price_file(new, tmp_path / "again.csv", comparables=2)
+    for name in ("", "_intervals", "_comparables", "_trust"):
+        assert (tmp_path / f"prices{name}.csv").read_bytes() == (tmp_path / f"again{name}.csv").read_bytes()
+    assert server.artifacts(run) == {"pricing-progress": "progress", "pricing-report": "markdown"}
+
+
+@pytest.mark.slow
+def test_the_nightly_deployment_prices_only_what_has_changed(server: Server, retried: Retried, tmp_path: Path) -> None:
+    (nightly,) = [one for one in server.post("deployments/filter", {}) if one["name"] == "nightly"]
+    (schedule,) = nightly["schedules"]
+    assert (schedule["schedule"]["cron"], schedule["active"]) == ("0 3 * * *", False)
+    new = generate_sample(tmp_path / "new", rows=60, test_rows=12, images=False).test
+    given = {"model": retried.output, "catalogue": new, "output": tmp_path / "prices.csv"}
+
+    def state() -> str:
+        done = server.wait_for(launch(server, "pricing-reprice/nightly", **given), "COMPLETED", "FAILED")
+        return str(done["state_name"])
+
+    assert state() == "Completed"
+    assert state() == "Unchanged"
+    lines = new.read_text(encoding="utf-8").splitlines(keepends=True)
+    new.write_text("".join(lines[:6]), encoding="utf-8")
+    assert state() == "Completed"
+    assert len((tmp_path / "prices.csv").read_text(encoding="utf-8").splitlines()) == 6
 
 
 def test_a_deployed_run_is_checked_before_any_work(server: Server, tmp_path: Path) -> None:
@@ -239,6 +304,27 @@ def test_a_run_without_a_heartbeat_is_closed(server: Server) -> None:
         register(dead_runs())
     (again,) = server.post("automations/filter", {})
     assert (again["id"], again["trigger"]["within"]) == (automation["id"], 120)
+
+
+def test_steps_on_a_gpu_take_turns_and_others_wait_for_nothing(server: Server) -> None:
+    def taken() -> int:
+        (limit,) = [one for one in server.post("v2/concurrency_limits/filter", {}) if one["name"] == LIMIT]
+        assert (limit["limit"], limit["active"]) == (1, True)
+        return int(limit["active_slots"])
+
+    def step(settings: object) -> Step:
+        return Step(Stage.NEURAL, "neural", "a:b", Lane.NETWORKS, {"settings": settings})
+
+    with temporary_settings({PREFECT_API_URL: server.api}):
+        with gpu_slot(step(MultimodalSettings(device="cuda"))):
+            assert taken() == 1
+            with gpu_slot(step(MultimodalSettings(device="cpu"))), gpu_slot(step(RidgeSettings())):
+                assert taken() == 1
+            with pytest.raises(TimeoutError), concurrency(LIMIT, timeout_seconds=0.1):
+                raise AssertionError("two at once")
+        assert taken() == 0
+        with gpu_slot(step(LightGBMSettings(device="gpu"))):
+            assert taken() == 1
 
 
 def running(server: Server, flow: str) -> str:
