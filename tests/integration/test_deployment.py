@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import polars as pl
 import pytest
 from prefect.concurrency.sync import concurrency
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -267,8 +268,7 @@ def test_the_nightly_deployment_prices_only_what_has_changed(server: Server, ret
 
     assert state() == "Completed"
     assert state() == "Unchanged"
-    lines = new.read_text(encoding="utf-8").splitlines(keepends=True)
-    new.write_text("".join(lines[:6]), encoding="utf-8")
+    pl.read_csv(new).head(5).write_csv(new)
     assert state() == "Completed"
     assert len((tmp_path / "prices.csv").read_text(encoding="utf-8").splitlines()) == 6
 
