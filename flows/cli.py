@@ -42,6 +42,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 for commands in (score_command, propose_columns, inspection, other_commands, serve_command):
     app.add_typer(commands.app)
 DemoRows = Annotated[int, typer.Option(min=50, help="Number of training rows; a third as many are priced.")]
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
 _MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 """A full disk, a folder that is not ours: nothing that a traceback would explain."""
 
@@ -146,6 +148,10 @@ def main() -> None:
     """Entry point: one line for what this project reports by itself or the machine lacks, a traceback for bugs."""
     try:
         app()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            _complain("interrupted; what is finished is kept. To go on, run the same command again", INTERRUPTED)
+        raise
     except PricingError as error:
         _complain(str(error), error.exit_code)
     except ValidationError as error:

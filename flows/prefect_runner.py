@@ -18,13 +18,14 @@ from prefect.utilities.engine import collect_task_run_inputs_sync
 from pricing.command.verbosity import chosen
 from pricing.members.contract import Lane
 from pricing.plan.execute import Runtime
-from pricing.plan.local_runner import lane_processes
+from pricing.plan.lane_pools import lane_processes
 from pricing.plan.opening import OpenedRun
 from pricing.plan.results import FinishedPlan
 from pricing.plan.step import Step
 from pricing.plan.workers import prepare_worker
 from pricing.run_display import show_progress
 from tasks.caching import placed
+from tasks.dead_tasks import crashed_with_its_process
 from tasks.run_page import PUBLISH_SECONDS, progress_artifact, shorten_expected_errors
 from tasks.stage_tasks import TASKS
 
@@ -54,6 +55,7 @@ def run_with_prefect(opened: OpenedRun) -> FinishedPlan:
             task = placed(TASKS[step.stage], step, runtime)
             with place(step, lane) as runner:
                 future = runner.submit(task, {"step": resolved, "runtime": runtime}, dependencies=arrows)
+            crashed_with_its_process(future)
             futures[step] = future
             return future
 
@@ -72,6 +74,7 @@ def _places(opened: OpenedRun) -> AbstractContextManager[Place]:
 @contextmanager
 def _processes(opened: OpenedRun) -> Iterator[Place]:
     with lane_processes(opened.lanes, opened.weights, opened.progress, lane_runner) as runners:
+        opened.processes = runners
         yield lambda step, lane: nullcontext(runners[lane])
 
 

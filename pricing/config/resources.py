@@ -25,6 +25,10 @@ class ResourcesConfig(Section):
     """Folds of the encoder network that are trained on the GBDT branch's cores once it is done with them. With a GPU,
     which all folds would share, leave it at 0."""
 
+    step_timeout: float | None = Field(None, gt=0)
+    """Maximum number of seconds that a step may take; a step that takes longer is ended, and the run with it. None sets
+    no limit."""
+
     def available(self) -> int:
         """Cores to use: those asked for, else those that this process may run on, at most 64."""
         here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

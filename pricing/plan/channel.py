@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -15,9 +16,10 @@ _writer: Connection | None = None
 
 
 def open_channel(writer: Connection) -> None:
-    """Let `say` in this process write there."""
+    """Let `say` in this process write there, and tell its number, by which it is known how it ended."""
     global _writer
     _writer = writer
+    _send({"pid": os.getpid()})
 
 
 def say(text: str) -> None:
@@ -44,7 +46,11 @@ def _send(message: Mapping[str, object]) -> None:
 
 
 @contextmanager
-def listen(readers: Mapping[str, Connection], tell: Callable[[str, str], object]) -> Iterator[None]:
+def listen(
+    readers: Mapping[str, Connection],
+    tell: Callable[[str, str], object],
+    started: Callable[[str, int], object],
+) -> Iterator[None]:
     """Hand on what the lanes say until the block ends, from a thread; what they log goes to this process's loggers.
 
     Parameters
@@ -53,6 +59,8 @@ def listen(readers: Mapping[str, Connection], tell: Callable[[str, str], object]
         Name of a lane to the end that it does not write to.
     tell : callable
         Takes the lane's name and a text.
+    started : callable
+        Takes the lane's name and the number of its new process.
     """
     names = {id(reader): name for name, reader in readers.items()}
     stopped, stop = Pipe(duplex=False)
@@ -66,6 +74,8 @@ def listen(readers: Mapping[str, Connection], tell: Callable[[str, str], object]
                 message = json.loads(ready.recv_bytes())
                 if "say" in message:
                     tell(names[id(ready)], message["say"])
+                elif "pid" in message:
+                    started(names[id(ready)], message["pid"])
                 else:
                     name, level, text = message["log"]
                     logging.getLogger(name).log(level, "%s", text)

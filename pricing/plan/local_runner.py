@@ -2,34 +2,29 @@
 
 import logging
 import multiprocessing
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import islice
-from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pricing.configuration import PricingConfig
 from pricing.download.sources import ImageSource
 from pricing.errors import DownloadError
 from pricing.members.contract import Lane
-from pricing.plan.channel import listen, log_to_channel, say
+from pricing.plan.channel import log_to_channel, say
 from pricing.plan.execute import Runtime, execute
+from pricing.plan.lane_pools import lane_processes
 from pricing.plan.opening import OpenedRun
 from pricing.plan.results import FinishedPlan
-from pricing.plan.schedule import Lanes
 from pricing.plan.step import Step
 from pricing.plan.store_lock import StoreLock
-from pricing.plan.workers import prepare_worker, stop_workers, without_main
+from pricing.plan.workers import prepare_worker
 from pricing.run_display import Verbosity, show_progress
-from pricing.run_progress import RunProgress
 from pricing.sample.served import LOOPBACK, served_sample
 
-__all__ = ["lane_processes", "run_locally", "run_opened", "run_sample_locally"]
+__all__ = ["run_locally", "run_opened", "run_sample_locally"]
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +85,7 @@ def run_opened(opened: OpenedRun, verbosity: Verbosity = Verbosity.NORMAL) -> Fi
         def submit(step: Step, resolved: Step, lane: Lane, runtime: Runtime) -> Future[dict[str, Any]]:
             return pools[lane].submit(execute_here, resolved, runtime)
 
+        opened.processes = pools
         return opened.run(submit)
 
 
@@ -114,45 +110,3 @@ def _local_pool(*initargs: Any) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(
         1, mp_context=spawn, initializer=_prepare_local_worker, initargs=(*initargs, logger.getEffectiveLevel())
     )
-
-
-Pool = TypeVar("Pool", bound=AbstractContextManager[Any])
-
-
-@contextmanager
-def lane_processes(
-    lanes: Lanes, weights: Path, progress: RunProgress, pool: Callable[..., Pool]
-) -> Iterator[Mapping[Lane, Pool]]:
-    """Start a pool of one process for every lane; they end with the block, and at once if it is interrupted.
-
-    Parameters
-    ----------
-    lanes : Lanes
-        Workers and their cores.
-    weights : Path
-        Folder that encoders from packages are joined in.
-    progress : RunProgress
-        Told what the processes say.
-    pool : callable
-        Makes a pool of the arguments of `pricing.plan.workers.prepare_worker`, which its process calls first.
-
-    Yields
-    ------
-    mapping of Lane to pool
-    """
-    channels = {lane: Pipe(duplex=False) for lane in lanes.threads}
-    with ExitStack() as stack:
-        stack.enter_context(without_main())
-        # outside of the pools: with no reader a full pipe would stop a process at work
-        stack.enter_context(listen({lane: reader for lane, (reader, _) in channels.items()}, progress.say))
-        pools = {
-            lane: stack.enter_context(pool(os.getpid(), threads, weights, channels[lane][1]))
-            for lane, threads in lanes.threads.items()
-        }
-        try:
-            yield pools
-        except Exception:  # of a step; everything has ended
-            raise
-        except BaseException:  # a notebook's interrupt reaches this process alone
-            stop_workers()
-            raise

@@ -20,7 +20,7 @@ from pricing.members.registry import member_class
 from pricing.plan.dag import Plan, make_plan
 from pricing.plan.execute import Runtime, execute
 from pricing.plan.results import FinishedPlan
-from pricing.plan.schedule import Lanes, Submitted, run_steps
+from pricing.plan.schedule import Lanes, Processes, Submitted, run_steps
 from pricing.plan.step import Step, needed_for
 from pricing.run.output_folder import check_folder
 from pricing.run_progress import Forecast, RunProgress, catalogue_rows
@@ -77,6 +77,8 @@ class OpenedRun:
     steps: list[Step]
     opened: float
     lanes: Lanes = field(init=False)
+    processes: Processes | None = field(init=False, default=None)
+    """The lanes' processes, where they are this machine's; a runner sets it."""
     progress: RunProgress = field(init=False)
     paths: PathsConfig = field(init=False)
 
@@ -144,7 +146,8 @@ class OpenedRun:
         def start(step: Step, resolved: Step, lane: Lane, threads: int) -> Submitted:
             return submit(step, resolved, lane, Runtime(self.paths, threads, self.source))
 
-        made = run_steps(self.steps, self.lanes, start, self.progress)
+        timeout = self.config.resources.step_timeout
+        made = run_steps(self.steps, self.lanes, start, self.progress, self.processes, timeout)
         return FinishedPlan(self.config, self.train, self.test, self.plan, made, self.opened, self.lanes.cores())
 
 

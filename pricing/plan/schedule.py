@@ -1,6 +1,8 @@
 """Which step runs when: the first ones in the plan's order that have all they need, in every lane that has room."""
 
+import logging
 import queue
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
@@ -12,10 +14,13 @@ from pricing.config.resources import ResourcesConfig
 from pricing.errors import RunError
 from pricing.members.contract import Lane
 from pricing.plan.step import Step
+from pricing.plan.workers import interrupts_held
 from pricing.run_progress import RunProgress
 from pricing.store.artifacts import Reference
 
-__all__ = ["Lanes", "Submitted", "run_steps"]
+__all__ = ["Lanes", "Processes", "Submitted", "run_steps"]
+
+logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5
 """Seconds between two looks for an interrupt: polars' signal handler does not wake a thread that waits for a lock."""
@@ -79,6 +84,19 @@ class Submitted(Protocol):
         """Call a function when the step has ended."""
 
 
+class Processes(Protocol):
+    """The lanes' processes on this machine."""
+
+    def look(self) -> None:
+        """See how they are; called twice a second."""
+
+    def end(self, lane: Lane) -> None:
+        """End a lane's process; a training first saves a checkpoint."""
+
+    def died(self, lane: Lane) -> str:
+        """Replace a lane's process that died, and return in words how it ended."""
+
+
 Submit = Callable[[Step, Step, Lane, int], Submitted]
 _Ended = tuple[Step, Submitted]
 
@@ -117,6 +135,8 @@ def run_steps(
     lanes: Lanes,
     submit: Submit,
     progress: RunProgress | None = None,
+    processes: Processes | None = None,
+    timeout: float | None = None,
 ) -> dict[Step, Any]:
     """Run steps until all have ended; one failed branch leaves the other's work done.
 
@@ -131,6 +151,10 @@ def run_steps(
         whose worker does it, and its threads.
     progress : RunProgress, optional
         Told of every step.
+    processes : Processes, optional
+        The lanes' processes: one that dies is replaced, and its step is tried once more.
+    timeout : float, optional
+        Maximum number of seconds that a step may take; its process is ended where there are ``processes``.
 
     Returns
     -------
@@ -147,6 +171,7 @@ def run_steps(
     progress = progress or RunProgress()
     numbers = {step: progress.submit(step.progress()) for step in order}
     ended: queue.SimpleQueue[_Ended] = queue.SimpleQueue()
+    watch = _Watch(processes, timeout)
     while state.waiting or state.running:
         for step in state.running:
             lanes.room(step)  # raises where its worker has gone for good
@@ -159,23 +184,27 @@ def run_steps(
         for step in ready:
             progress.start(numbers[step])
             lane = lanes.worker(step.lane)
+            watch.started(step, lane)
             _start(submit, step, step.with_outputs(state.outputs), lane, lanes.lent(step, idle), ended)
         try:
             step, future = ended.get(timeout=LOOK_SECONDS)
         except queue.Empty:
+            watch.look()
             continue
         state.running.remove(step)
-        progress.finish(numbers[step])
         try:
             result = future.result()
             state.outputs[step] = Reference.model_validate(result) if step.cached else result
         except BrokenProcessPool:
-            state.failed[step] = RunError(
-                f"{step.label}: the process of its lane ended, killed perhaps for want of memory; what is finished is "
-                "kept, run again"
-            )
+            if death := watch.died(step):
+                state.failed[step] = death
+            else:
+                state.waiting.insert(0, step)
         except Exception as error:
             state.failed[step] = error
+        watch.ended(step)
+        if step not in state.waiting:
+            progress.finish(numbers[step])
         state.drop_unreachable()
     for step in order:
         if failure := state.failed.get(step):
@@ -183,12 +212,63 @@ def run_steps(
     return state.outputs
 
 
+class _Watch:
+    """Knows how long steps run, ends those that run too long, and says what became of those whose process died."""
+
+    def __init__(self, processes: Processes | None, timeout: float | None) -> None:
+        self.processes, self.timeout = processes, timeout
+        self.running: dict[Step, tuple[Lane, float]] = {}
+        self.late: set[Step] = set()
+        self.deaths: set[Step] = set()
+
+    def started(self, step: Step, lane: Lane) -> None:
+        self.running[step] = lane, time.monotonic()
+
+    def ended(self, step: Step) -> None:
+        self.running.pop(step, None)
+
+    def look(self) -> None:
+        if self.processes:
+            self.processes.look()
+        for step, (lane, since) in self.running.items():
+            if self.timeout and time.monotonic() - since > self.timeout and step not in self.late:
+                self.late.add(step)
+                if self.processes is None:
+                    raise self.too_long(step)
+                self.processes.end(lane)
+
+    def too_long(self, step: Step) -> RunError:
+        return RunError(
+            f"{step.label}: took longer than the {self.timeout:g} s of resources.step_timeout and was ended; what is "
+            "finished is kept, set it higher or to none and run again"
+        )
+
+    def died(self, step: Step) -> RunError | None:
+        """Return the failure of a step whose process died; None if it may be tried once more."""
+        lane, _ = self.running[step]
+        how = self.processes.died(lane) if self.processes else "ended, killed perhaps for want of memory"
+        if step in self.late:
+            return self.too_long(step)
+        if self.processes and step not in self.deaths:
+            self.deaths.add(step)
+            logger.warning(
+                "%s: its process %s; its lane has a new one, which tries the step once more", step.label, how
+            )
+            return None
+        again = "for the second time " if self.processes else ""
+        return RunError(
+            f"{step.label}: {again}its process {how}; what is finished is kept. Give the run more memory, or lower "
+            "resources.cores or the step's batch size, and run again"
+        )
+
+
 def _start(
     submit: Submit, step: Step, resolved: Step, lane: Lane, threads: int, ended: "queue.SimpleQueue[_Ended]"
 ) -> None:
     """Start a step, and let it be said when it has ended."""
     try:
-        future = submit(step, resolved, lane, threads)
+        with interrupts_held():
+            future = submit(step, resolved, lane, threads)
     except Exception as error:  # its process is gone
         failed: Future[Any] = Future()
         failed.set_exception(error)

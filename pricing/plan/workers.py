@@ -9,16 +9,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from pricing.plan.channel import open_channel
 from pricing.plan.parent import wait_for_end_of
 
-__all__ = ["prepare_worker", "stop_workers", "without_main"]
+__all__ = [
+    "end_worker", "interrupts_held", "prepare_worker", "second_interrupt_ends", "stop_workers", "wake_on_interrupt",
+    "without_main",
+]  # fmt: skip
 
 GRACE_SECONDS = 20.0
 """What a training has for the step in hand and a checkpoint once its run was killed."""
+STOP_SECONDS = 8.0
+"""The same after Ctrl-C."""
 
 
 def prepare_worker(parent: int, threads: int, weights: Path, channel: Connection) -> None:
@@ -63,9 +69,71 @@ def without_main() -> Iterator[None]:
 
 
 def stop_workers() -> None:
-    """SIGTERM to the lanes' processes: the end, but for a training, which first saves a checkpoint."""
-    for worker in multiprocessing.active_children():
+    """SIGTERM to the lanes' processes: the end, but for a training, which first saves a checkpoint.
+
+    Those that do not end within 8 s are killed: somebody waits for the terminal.
+    """
+    workers = multiprocessing.active_children()
+    for worker in workers:
         worker.terminate()
+    until = time.monotonic() + STOP_SECONDS
+    for worker in workers:
+        worker.join(max(0.0, until - time.monotonic()))
+    for worker in workers:
+        worker.kill()
+
+
+def end_worker(worker: BaseProcess) -> None:
+    """SIGTERM to one process, and SIGKILL to what has not ended 20 s later."""
+    worker.terminate()
+    killing = threading.Timer(GRACE_SECONDS, worker.kill)
+    killing.daemon = True
+    killing.start()
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Keep Ctrl-C from the processes that are started in the block, and from this one until its end.
+
+    A new process inherits what is held back. It would otherwise be interrupted before `prepare_worker`, in the middle
+    of Python's start, with a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def second_interrupt_ends() -> Iterator[None]:
+    """Let a Ctrl-C in the block end this process and its workers at once: it is the second one.
+
+    The store's lock goes with the process, and so does a temporary server (`pricing.plan.parent`).
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(*_: object) -> None:
+        for worker in multiprocessing.active_children():
+            worker.kill()
+        os._exit(130)
+
+    before = signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def wake_on_interrupt() -> None:
+    """Let Ctrl-C wake a main thread that waits; polars' handler lets it wait on (SA_RESTART, polars issue 21739)."""
+    if hasattr(signal, "siginterrupt"):
+        signal.siginterrupt(signal.SIGINT, True)
 
 
 def _exit_with(parent: int) -> None:

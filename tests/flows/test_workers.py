@@ -17,7 +17,7 @@ from pricing.config.paths import PathsConfig
 from pricing.config.resources import ResourcesConfig
 from pricing.members.contract import Lane
 from pricing.plan.channel import say
-from pricing.plan.local_runner import lane_processes
+from pricing.plan.lane_pools import lane_processes
 from pricing.plan.schedule import Lanes
 from pricing.run_progress import ProgressStep, RunProgress
 
