@@ -189,8 +189,9 @@ def run_steps(
         try:
             step, future = ended.get(timeout=LOOK_SECONDS)
         except queue.Empty:
-            watch.look()
             continue
+        finally:
+            watch.look()
         state.running.remove(step)
         try:
             result = future.result()
