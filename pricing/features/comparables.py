@@ -67,9 +67,11 @@ class ComparableIndex:
         """
         found = {}
         for space, rows in self.rows.items():
-            searcher = self._searchers.setdefault(space, NearestRows(rows))
+            # made once: turning the labelled rows took 12 ms per space, more than one row's search
+            if space not in self._searchers:
+                self._searchers[space] = NearestRows(rows)
             queries = unit_rows(features.space(space))
-            found[space] = searcher.search(queries, KEPT, groups, groups, threads)
+            found[space] = self._searchers[space].search(queries, KEPT, groups, groups, threads)
         return Nearest(self.products[ID], found)
 
     def save(self, folder: Path) -> None:

@@ -9,7 +9,6 @@ reads a price is fitted here), and comparables of a similar amount weigh more. T
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 
 from pricing.features.load import FeatureSet
 from pricing.features.neighbours import Neighbours
@@ -48,11 +47,9 @@ class Amounts:
         """Those of n rows of features."""
         roles = ("log_total", "log_amount", "amount_family")
         total, amount, family = (with_role(features.schema.columns, role)[0] for role in roles)
-        table = features.tabular.select(
-            pl.col(total, amount).cast(pl.Float64),
-            family=pl.col(family).replace_strict(FAMILIES, default=-1, return_dtype=pl.Int64),
-        )
-        return cls(*(table[name].to_numpy() for name in table.columns))
+        values = features.values
+        families = [FAMILIES.get(name or "", -1) for name in values.texts[family]]
+        return cls(*values.select((total, amount)).astype(np.float64).T, np.array(families, dtype=np.int64))
 
     def take(self, rows: np.ndarray) -> "Amounts":
         """Those of some products."""

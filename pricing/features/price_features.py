@@ -242,11 +242,11 @@ class PriceFeatures:
                     self.config.neighbour_sharpness, self.config.price_elasticity, self.config.amount_bandwidth,
                 )  # fmt: skip
                 values |= {f"price_{space}_{name}": column for name, column in summary.items()}
-        columns = [
-            pl.Series(name, np.asarray(values[name], dtype=np.float32))
-            for name in (column.name for column in self.columns)
-        ]
-        return pl.DataFrame([features.ids.alias(ID), *columns, pl.Series(RIDGE, ridge)])
+        # cut out of one series: making each by itself took 2 ms per fold, as long as all that stands in them
+        count, columns = len(features), self.columns
+        flat = pl.Series(np.concatenate([np.asarray(values[column.name], dtype=np.float32) for column in columns]))
+        cut = [flat.slice(place * count, count).alias(column.name) for place, column in enumerate(columns)]
+        return pl.DataFrame([features.ids.alias(ID), *cut, pl.Series(RIDGE, ridge)])
 
     def save(self, folder: Path) -> None:
         """Write everything needed to transform new rows: JSON, plain arrays, Parquet."""

@@ -40,7 +40,9 @@ class TableValues:
         """Read a table of n rows; columns that are neither number nor text are known by their type only."""
         types = {name: kind for name, kind in table.schema.items() if name != ID}
         names = tuple(name for name, kind in types.items() if is_numeric(kind))
-        read = table.select(pl.col(name) if types[name].is_float() else pl.col(name).cast(pl.Float64) for name in names)
+        read, whole = table[list(names)], [name for name in names if not types[name].is_float()]
+        if whole:
+            read = read.with_columns(pl.col(whole).cast(pl.Float64))
         numbers = read.to_numpy() if names else np.empty((table.height, 0), np.float32)
         texts = {name: table[name].to_list() for name, kind in types.items() if kind == pl.String}
         return cls(types, names, numbers, texts)

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,8 @@ class Rows:
     images: Images | None = None
     prepared: Any = None
     price_columns: tuple[Column, ...] = ()
+    encoded: dict[int, tuple[Any, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """By identity of an encoder, this encoder and what it made of ``values``: members with equal encoders share it."""
 
     def __len__(self) -> int:
         return self.frame.height

@@ -50,6 +50,7 @@ class Products:
     meaning: torch.Tensor | SharedRows | None
     """(n, d) embeddings of length 1, float64; those of landmarks that were read from a file are shared."""
     _blocks: dict[tuple[int, ...], tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict, repr=False)
+    _turned: dict[tuple[int, ...], torch.Tensor] = field(default_factory=dict, repr=False)
 
     @cached_property
     def by_term(self) -> sparse.csr_matrix:
@@ -63,6 +64,14 @@ class Products:
             chosen = self.numbers[:, columns]
             self._blocks[key] = chosen, chosen.square().sum(1)
         return self._blocks[key]
+
+    def turned(self, columns: Sequence[int]) -> torch.Tensor:
+        """Some columns of the numbers as rows (p, n), kept: one product times these takes a fifth of the time that it
+        takes times the (n, p) block, whose rows are added up one by one."""
+        key = tuple(columns)
+        if key not in self._turned:
+            self._turned[key] = self.block(columns)[0].T.contiguous()
+        return self._turned[key]
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -107,11 +116,9 @@ class ProductKernel(nn.Module):
         """Covariances (n, m) float64 of n and m products."""
         size = {name: value.exp() for name, value in self.log.items()}
         words = torch.from_numpy((left.terms @ right.by_term).toarray().astype(np.float64))  # (n, m) cosines
-        amount = _squared_distance(left.block(self.amounts), right.block(self.amounts))
+        amount = _squared_distance(left, right, self.amounts)
         near = {
-            name: size[f"group_{name}"].square()
-            / len(columns)
-            * _squared_distance(left.block(columns), right.block(columns))
+            name: size[f"group_{name}"].square() / len(columns) * _squared_distance(left, right, columns)
             for name, columns in self.columns.items()
         }
         otherwise = sum((value for name, value in near.items() if name != "price"), torch.zeros_like(words))
@@ -119,7 +126,7 @@ class ProductKernel(nn.Module):
         total = total + size["numbers"] * torch.exp(-otherwise / 2)
         if "price" in near:
             columns = self.columns["price"]
-            linear = left.block(columns)[0] @ right.block(columns)[0].T / len(columns)
+            linear = _products(left, right, columns) / len(columns)
             total = total + size["linear"] * linear
             total = total + size["price"] * torch.exp(-near["price"] / 2 - size["otherwise"] * otherwise / 4)
         if isinstance(left.meaning, torch.Tensor) and right.meaning is not None and self.meaning:
@@ -131,8 +138,13 @@ class ProductKernel(nn.Module):
         return total
 
 
-def _squared_distance(
-    left: tuple[torch.Tensor, torch.Tensor], right: tuple[torch.Tensor, torch.Tensor]
-) -> torch.Tensor:
-    """Blocks (n, p), (m, p) with their squared lengths -> (n, m)."""
-    return (left[1][:, None] + right[1][None, :] - 2 * left[0] @ right[0].T).clamp_min(0)
+def _squared_distance(left: Products, right: Products, columns: Sequence[int]) -> torch.Tensor:
+    """Squared distances of n and m products in some columns, (n, m)."""
+    lengths = left.block(columns)[1][:, None] + right.block(columns)[1][None, :]
+    return (lengths - 2 * _products(left, right, columns)).clamp_min(0)
+
+
+def _products(left: Products, right: Products, columns: Sequence[int]) -> torch.Tensor:
+    """Products of n and m products' numbers in some columns, (n, m)."""
+    rows = left.block(columns)[0]
+    return rows @ (right.turned(columns) if len(left) == 1 else right.block(columns)[0].T)

@@ -19,6 +19,7 @@ class RowPool:
     def __init__(self) -> None:
         self._places: dict[bytes, int] = {}
         self._rows = torch.empty(0, 0, dtype=torch.float64)
+        self._turned: torch.Tensor | None = None
         self._last: tuple[torch.Tensor, torch.Tensor] | None = None
 
     @classmethod
@@ -42,6 +43,7 @@ class RowPool:
             first = {place: number for number, place in reversed(list(enumerate(places)))}
             added = torch.from_numpy(rows[[first[place] for place in new]]).double()
             self._rows = torch.cat([self._rows, added]) if len(self._rows) else added
+            self._turned = None
         return SharedRows(self, torch.tensor(places, dtype=torch.int64))
 
     def rows(self, places: torch.Tensor) -> np.ndarray:
@@ -53,7 +55,9 @@ class RowPool:
         last = self._last
         if last is not None and last[0] is left:
             return last[1]
-        found = left @ self._rows.T
+        if len(left) == 1 and self._turned is None:
+            self._turned = self._rows.T.contiguous()
+        found = left @ (self._turned if len(left) == 1 and self._turned is not None else self._rows.T)
         if len(left) <= _REMEMBERED:
             self._last = left, found
         return found

@@ -153,8 +153,10 @@ def _encode_texts(
 ) -> tuple[np.ndarray, dict[str, Any]]:
     settings = parts.settings
     lower, width = parts.lower_text
-    lower.to(device)
-    store_as_multiplied(lower, precision)
+    if parts.lower_on != device:
+        lower.to(device)
+        store_as_multiplied(lower, precision)
+        parts.lower_on = device
     offsets, size = texts.offsets, rows_per_batch(settings.encode_batch, device)
     states = new_array(out, "text_states", (int(offsets[-1]), width))
     batches = shape_batches(np.diff(offsets), size, settings.text.max_length)

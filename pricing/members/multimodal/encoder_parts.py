@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
+import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
@@ -31,6 +32,8 @@ class EncoderParts:
 
     def __init__(self, settings: MultimodalSettings, encoders: SavedEncoders) -> None:
         self.settings, self.encoders = settings, encoders
+        self.lower_on: torch.device | None = None
+        """Where the lower text layers are, in the precision of their products; None before they have run."""
 
     @classmethod
     def shared(cls, settings: MultimodalSettings, encoders: SavedEncoders) -> "EncoderParts":

@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional as F
 
 from pricing.errors import TrainingError
-from pricing.members.multimodal.dataset import AmazonMLDataset, get_dataloader
+from pricing.members.multimodal.dataset import AmazonMLDataset, collate, get_dataloader
 from pricing.members.multimodal.inputs import ImageFiles
 from pricing.members.multimodal.network import Batch
 from pricing.members.multimodal.optimisation import Precision, rows_per_batch
@@ -58,7 +58,8 @@ def predict(
     size = rows_per_batch(batch_size, device)
     ranks = Ranks()
     was_training = model.training
-    model.eval()
+    if was_training:
+        model.eval()
     rows = np.arange(len(dataset)) if rows is None else rows
     # dealt out in order of length, so that every process gets as many tokens
     mine = rows[np.argsort(dataset.lengths[rows], kind="stable")][ranks.rank :: ranks.size] if ranks.size > 1 else rows
@@ -69,7 +70,10 @@ def predict(
     batches = [group[start : start + size].tolist() for group in groups for start in range(0, len(group), size)]
     shape = None if dataset.images is None else dataset.images.shape
     kept: list[torch.Tensor] = []
-    loaded = iter(get_dataloader(dataset, size, shuffle=False, workers=workers, batches=batches))
+    # without processes a loader only adds its start to each product
+    loaded = (collate([dataset[row] for row in batch]) for batch in batches)
+    if workers:
+        loaded = iter(get_dataloader(dataset, size, shuffle=False, workers=workers, batches=batches))
     for group in groups:
         parts = []
         for batch in islice(loaded, -(-len(group) // size)):
@@ -94,7 +98,8 @@ def predict(
         )  # (size, F), (size, D) ...
         with precision.autocast():
             result[places.numpy()] = model.answer(tabular, vectors)[: len(places)].float().cpu().numpy()
-    model.train(was_training)
+    if was_training:
+        model.train()
     result = ranks.total(result, device)
     if not np.isfinite(result).all():
         row = int(np.flatnonzero(~np.isfinite(result))[0])

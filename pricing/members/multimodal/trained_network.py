@@ -14,7 +14,7 @@ from pricing.members.multimodal.dataset import AmazonMLDataset
 from pricing.members.multimodal.encode import encode_rows, image_files
 from pricing.members.multimodal.encoder_parts import EncoderParts
 from pricing.members.multimodal.network import OptimizedMultimodalModel
-from pricing.members.multimodal.optimisation import choose_precision, store_as_multiplied
+from pricing.members.multimodal.optimisation import Precision, choose_precision, store_as_multiplied
 from pricing.members.multimodal.prediction import predict_with_tta
 from pricing.members.multimodal.settings import MultimodalSettings
 from pricing.members.multimodal.towers import Towers
@@ -46,6 +46,7 @@ class TrainedNetwork:
     ) -> None:
         self.settings, self.scaler, self.record, self.towers = settings, scaler, record, towers
         self.parts: EncoderParts | None = None
+        self._ready: torch.device | None = None
         torch.manual_seed(seed)
         self.model = OptimizedMultimodalModel(towers.text, towers.image, scaler.width, settings.fusion)
 
@@ -57,15 +58,21 @@ class TrainedNetwork:
 
     def predict(self, rows: Rows, device: torch.device) -> np.ndarray:
         """Log prices, ndarray of shape (n,), float64; the network cannot be saved or trained afterwards."""
-        self.towers.merge()
-        self.model.to(device).eval()
         precision = choose_precision(self.settings.training.precision, device)
-        for name, part in self.model.named_children():
-            if name != "skip":  # is never computed in less than single precision
-                store_as_multiplied(part, precision)
+        if self._ready != device:
+            self._make_ready(device, precision)
         return predict_with_tta(
             self.model, self.dataset(rows), precision, self.settings.training.tta, workers=self.settings.workers
         )
+
+    def _make_ready(self, device: torch.device, precision: Precision) -> None:
+        """Bring the network into the form that it prices in, once: going through its modules takes milliseconds."""
+        self.towers.merge()
+        self.model.to(device).eval()
+        for name, part in self.model.named_children():
+            if name != "skip":  # is never computed in less than single precision
+                store_as_multiplied(part, precision)
+        self._ready = device
 
     def encode(self, rows: Rows, device: torch.device) -> Activations:
         """What the frozen parts make of new rows, in memory; only of a network that was loaded."""

@@ -94,7 +94,16 @@ class BoostedMember(Member[TreeSettings]):
         SchemaError
             The features are not those that the models were trained with.
         """
-        return self._predict(self.models[0].encoder.encode_values(rows.values, rows.features.tfidf))
+        return self._predict(self._encoded(rows))
+
+    def _encoded(self, rows: "Rows") -> Values:
+        """The rows as numbers; a fold's members of several libraries mostly have one encoder, see `TreeModel.load`."""
+        encoder = self.models[0].encoder
+        if id(encoder) not in rows.encoded:
+            # the encoder is kept too, so that no other one gets its identity
+            rows.encoded[id(encoder)] = encoder, encoder.encode_values(rows.values, rows.features.tfidf)
+        values: Values = rows.encoded[id(encoder)][1]
+        return values
 
     def _predict(self, values: Values) -> np.ndarray:
         given = self.models[0].given(values) if values.shape[0] else None
@@ -103,8 +112,7 @@ class BoostedMember(Member[TreeSettings]):
 
     def contributions(self, rows: "Rows") -> Contributions:
         """Return the mean over the models of each column's SHAP values, by the library's own exact algorithm."""
-        encoder = self.models[0].encoder
-        values = encoder.encode_values(rows.values, rows.features.tfidf)
+        encoder, values = self.models[0].encoder, self._encoded(rows)
         found = [model.contributions(values, threads=self.threads) for model in self.models]
         return Contributions(encoder.names, np.mean(found, axis=0), self._predict(values))
 

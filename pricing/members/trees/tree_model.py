@@ -8,10 +8,12 @@ loading equal those before, bit for bit.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 # version of schema.json
 FORMAT = 6
+_TARGET = TypeAdapter(Target)
 
 
 @dataclass(frozen=True)
@@ -173,8 +176,8 @@ class TreeModel(ABC):
             record = read_json(schema)
             if record["format"] != FORMAT:
                 raise ValueError(f"format {record['format']!r}, expected format {FORMAT}")
-            encoder: TableEncoder = TypeAdapter(TableEncoder).validate_python(record["features"])
-            target: Target = TypeAdapter(Target).validate_python(record["target"])
+            encoder = _read_encoder(json.dumps(record["features"]))
+            target: Target = _TARGET.validate_python(record["target"])
             rounds, expected = int(record["rounds"]), str(record["sha256"])
         try:
             data = path.read_bytes()
@@ -192,6 +195,12 @@ class TreeModel(ABC):
         if columns != len(encoder.names):
             raise ArtifactError(f"{path}: reads {columns} columns, schema.json names {len(encoder.names)}; train again")
         return cls(encoder, target, rounds, booster)
+
+
+@lru_cache(maxsize=64)
+def _read_encoder(record: str) -> TableEncoder:
+    """The encoder of a JSON record; equal records give one object, since a run has 54 models and 6 encoders."""
+    return TypeAdapter(TableEncoder).validate_json(record)
 
 
 @dataclass(frozen=True)
