@@ -30,6 +30,7 @@ from pricing.features.comparables import ComparableIndex
 from pricing.features.families import TextFamilies, chunks, split_texts
 from pricing.features.load import ID, FeatureSchema, FeatureSet, load_features, save_features
 from pricing.features.schema import CATEGORY, WORDS, make_columns
+from pricing.features.table_values import cut_columns
 from pricing.features.tfidf import TfidfSpace
 from pricing.store.artifacts import read_json, write_json
 from pricing.store.tables import reading
@@ -67,6 +68,8 @@ class FeatureEngineer(TextFamilies):
         self.embedder: TextEmbedder | None = None
         self.tfidf: TfidfSpace | None = None
         self.index: ComparableIndex | None = None
+        self._schema: tuple[tuple[TfidfSpace | None, TextEmbedder | None], FeatureSchema] | None = None
+        """What `schema` was made of, and itself."""
 
     def fit_tfidf(self, sections: pl.DataFrame) -> "FeatureEngineer":
         """Learn vocabularies, weights and the SVD."""
@@ -124,21 +127,24 @@ class FeatureEngineer(TextFamilies):
             for name, texts in zip(parts, self.declared.part_texts(sections, chunk), strict=bool(parts)):
                 parts[name] += texts
             matrices.append(self.transform_tfidf(sections))
-            reduced = pl.DataFrame(space.reduce(matrices[-1]), schema=self._svd_names(), orient="row")
-            tables.append(pl.concat([self._tabular(sections), reduced], how="horizontal"))
+            tables.append(self._in_single(self._tabular(sections), space.reduce(matrices[-1])))
         tabular = pl.concat(tables, how="vertical")
         matrix = matrices[0] if len(matrices) == 1 else sparse.csr_matrix(sparse.vstack(matrices, format="csr"))
-        schema = self.schema
-        # a number of forty digits is infinite in single precision, and no amount
-        numbers = pl.col(schema.numeric).cast(pl.Float32).replace([None, np.inf, -np.inf], np.nan)
         embedding, embedded = self._embed(frame, parts)
-        made = FeatureSet(
-            frame[ID].cast(pl.String), tabular.select(numbers, *schema.categorical), matrix, schema,
-            embedding=embedding, parts=embedded,
-        )  # fmt: skip
+        made = FeatureSet(frame[ID].cast(pl.String), tabular, matrix, self.schema, embedding=embedding, parts=embedded)
         if self.index is None:
             return made
         return replace(made, nearest=self.index.search(made, threads=self.threads))
+
+    def _in_single(self, named: pl.DataFrame, reduced: np.ndarray) -> pl.DataFrame:
+        """The columns of `schema`, Float32 and String, of n rows of the families and their SVD (n, components)."""
+        schema = self.schema
+        families = list(schema.numeric[: len(schema.numeric) - reduced.shape[1]])
+        with np.errstate(over="ignore"):
+            values = np.concatenate([named[families].to_numpy().T, reduced.T]).astype(np.float32)  # (p, n)
+        # a number of forty digits is infinite in single precision, and no amount
+        values[~np.isfinite(values)] = np.nan
+        return pl.DataFrame([*cut_columns(schema.numeric, values), *named[list(schema.categorical)]])
 
     def _embed(
         self, frame: pl.DataFrame, parts: dict[str, list[str]]
@@ -169,6 +175,13 @@ class FeatureEngineer(TextFamilies):
     @property
     def schema(self) -> FeatureSchema:
         """The columns in order, and the widths of the matrices."""
+        learnt = (self.tfidf, self.embedder)
+        # made once: it takes as long as the features of one product
+        if self._schema is None or self._schema[0] != learnt:
+            self._schema = learnt, self._make_schema()
+        return self._schema[1]
+
+    def _make_schema(self) -> FeatureSchema:
         space, directions = self._fitted()[1], self._svd_names()
         made = (
             *self.family_columns,

@@ -13,6 +13,7 @@ import polars as pl
 
 from pricing.catalogue.kept_regexes import evaluate, keeping_regexes
 from pricing.features.schema import WORDS, Column, make_columns
+from pricing.features.table_values import cut_columns
 from pricing.features.vocabulary import VOCABULARY
 
 #: claims that are the same in every catalogue: name -> alternatives
@@ -27,6 +28,7 @@ def normalized_words(texts: pl.Series) -> pl.Series:
     return evaluate(texts.to_frame("text"), tidy)
 
 
+@cache
 def _slug(word: str) -> str:
     return "".join(letter if letter.isalnum() else "_" for letter in word.lower())
 
@@ -75,17 +77,18 @@ def keyword_features(sections: pl.DataFrame, quality: Sequence[str], discount: S
         discount words and claims the text has, and whether it has any.
     """
     listed = _listed(quality, discount)
-    texts = normalized_words(sections["prose"])
+    texts = normalized_words(sections["prose"]).to_list()
     flags = {name: flag_words(texts, words) for columns in listed.values() for name, words in columns.items()}
     for kind, columns in listed.items():
         count = np.sum([flags[name] for name in columns], axis=0) if columns else np.zeros(len(texts))
         flags[f"{kind}_count"] = count
         if kind != "claim":
             flags[f"has_{kind}"] = (count > 0).astype(np.float64)
-    return pl.DataFrame({column.name: flags[column.name] for column in keyword_columns(quality, discount)})
+    names = [column.name for column in keyword_columns(quality, discount)]
+    return pl.DataFrame(cut_columns(names, np.stack([flags[name] for name in names])))
 
 
-def flag_words(texts: pl.Series, words: Sequence[str]) -> np.ndarray:
+def flag_words(texts: Sequence[str], words: Sequence[str]) -> np.ndarray:
     """Whether each of n texts (of `normalized_words`) holds any of some words, (n,) float64."""
     forms = _forms(tuple(words))
     return np.array([any(form in text for form in forms) for text in texts], dtype=np.float64)

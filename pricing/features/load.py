@@ -50,12 +50,12 @@ class FeatureSchema:
     parts: tuple[str, ...] = ()
     """What of a product is embedded for itself, beside its whole text."""
 
-    @property
+    @cached_property
     def numeric(self) -> tuple[str, ...]:
         """Names of the Float32 columns, missing values as NaN."""
         return tuple(column.name for column in self.columns if column.kind == NUMBER)
 
-    @property
+    @cached_property
     def categorical(self) -> tuple[str, ...]:
         """Names of the String columns; a missing value is the empty string."""
         return tuple(column.name for column in self.columns if column.kind == CATEGORY)
@@ -152,7 +152,7 @@ class FeatureSet:
     @cached_property
     def numbers(self) -> np.ndarray:
         """The numeric columns, (n, p) float32, missing values NaN; every fold's price features read them."""
-        return self.tabular.select(self.schema.numeric).to_numpy().astype(np.float32, copy=False)
+        return self.values.select(self.schema.numeric).astype(np.float32, copy=False)
 
     def take(self, rows: np.ndarray) -> "FeatureSet":
         """The rows at the given positions (integers) or under a boolean mask, in that order."""

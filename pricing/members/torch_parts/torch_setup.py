@@ -25,5 +25,7 @@ def prepare_torch(device: Literal["auto", "cpu", "cuda"], threads: int) -> torch
     chosen = torch.device("cuda" if found and device != "cpu" else "cpu")
     # on a CPU it costs nothing; a GPU lacks some operators
     torch.use_deterministic_algorithms(chosen.type == "cpu")
+    # else every new tensor is filled with NaN first, which is a twentieth of an encoder's time and changes no result
+    torch.utils.deterministic.fill_uninitialized_memory = False
     logger.debug("torch on %s with %d threads", chosen, threads)
     return chosen

@@ -174,7 +174,10 @@ class TableEncoder:
 
     def _check(self, table: TableValues) -> None:
         """Raise SchemaError unless the table has exactly these columns, whatever their order."""
-        found, known = table.types, self._kinds
+        found = table.types
+        if found == self._usual:
+            return
+        known = self._kinds
         if found.keys() == known.keys() and all(known[name](kind) for name, kind in found.items()):
             return
         missing = [name for name in self.columns if name not in found]
@@ -191,7 +194,12 @@ class TableEncoder:
         )
 
     @cached_property
-    def _kinds(self) -> dict[str, Callable[[pl.DataType], bool]]:
+    def _usual(self) -> dict[str, type[pl.DataType]]:
+        """The types that features have."""
+        return {**dict.fromkeys(self.numeric, pl.Float32), **dict.fromkeys(self.categorical, pl.String)}
+
+    @cached_property
+    def _kinds(self) -> dict[str, Callable[[type[pl.DataType]], bool]]:
         """What says whether a column's type is the one expected, by name."""
         return dict.fromkeys(self.numeric, is_numeric) | dict.fromkeys(self.categorical, _is_category)
 
@@ -298,5 +306,5 @@ def _frequent(tfidf: sparse.csr_matrix | None, terms: int, rows: int) -> tuple[i
     return tuple(sorted(int(term) for term in order if counts[term] >= 2))
 
 
-def _is_category(dtype: pl.DataType) -> bool:
+def _is_category(dtype: type[pl.DataType]) -> bool:
     return dtype in (pl.String, pl.Null)
