@@ -131,6 +131,14 @@ def test_ridge_solves_the_normal_equations(features: FeatureSet, products: Produ
     np.testing.assert_allclose(ridge.predict(features), expected, atol=2e-3)
 
 
+def test_the_ridge_of_one_row_is_that_of_its_batch_to_the_last_bit(features: FeatureSet, products: Products) -> None:
+    """One row is summed without its matrix: in another order its last bit, and with it a price, would differ."""
+    ridge = PriceRidge(3.0, 0.2, 0.7).fit(features, products.log_price)
+    together = ridge.predict(features)
+    alone = [ridge.predict(features.take(np.array([row])))[0] for row in range(len(features))]
+    assert alone == together.tolist()
+
+
 def test_one_absurd_quantity_does_not_price_a_row_beyond_what_was_seen(
     features: FeatureSet, products: Products
 ) -> None:

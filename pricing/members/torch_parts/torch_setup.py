@@ -26,6 +26,6 @@ def prepare_torch(device: Literal["auto", "cpu", "cuda"], threads: int) -> torch
     # on a CPU it costs nothing; a GPU lacks some operators
     torch.use_deterministic_algorithms(chosen.type == "cpu")
     # else every new tensor is filled with NaN first, which is a twentieth of an encoder's time and changes no result
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     logger.debug("torch on %s with %d threads", chosen, threads)
     return chosen

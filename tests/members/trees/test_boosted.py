@@ -122,6 +122,16 @@ def test_seeds_of_a_fold_are_averaged_and_saved(tmp_path: Path) -> None:
         LightGBM.load(tmp_path / "3")
 
 
+def test_models_of_the_same_rows_read_them_by_encoders_of_their_own(tmp_path: Path) -> None:
+    """Members of equal encoders share what these made of the rows; those of another fold know other categories."""
+    table, log_price = make_table(160, 3)
+    few, many = (LightGBM(tiny("lightgbm")).fit(fold_rows(table, log_price, count)) for count in (60, 120))
+    few.models[0].encoder.categories["brand"] = few.models[0].encoder.categories["brand"][1:]
+    alone = [member.predict(table_rows(make_table(20, 4)[0])).tolist() for member in (few, many, few)]
+    shared = table_rows(make_table(20, 4)[0])
+    assert [member.predict(shared).tolist() for member in (few, many, few)] == alone
+
+
 @each_library
 def test_a_target_per_unit_is_undone_for_new_rows(library: str, tmp_path: Path) -> None:
     """Predictions are log prices whatever the trees learn, and a saved model gives the same ones again."""
