@@ -49,7 +49,8 @@ class Amounts:
         total, amount, family = (with_role(features.schema.columns, role)[0] for role in roles)
         values = features.values
         families = [FAMILIES.get(name or "", -1) for name in values.texts[family]]
-        return cls(*values.select((total, amount)).astype(np.float64).T, np.array(families, dtype=np.int64))
+        log_total, log_amount = values.select((total, amount)).astype(np.float64).T
+        return cls(log_total, log_amount, np.array(families, dtype=np.int64))
 
     def take(self, rows: np.ndarray) -> "Amounts":
         """Those of some products."""
