@@ -8,6 +8,7 @@ behind text and image are computed for as many rows as on a GPU: see docs/decisi
 
 import copy
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -71,7 +72,7 @@ def predict(
     shape = None if dataset.images is None else dataset.images.shape
     kept: list[torch.Tensor] = []
     # without processes a loader only adds its start to each product
-    loaded = (collate([dataset[row] for row in batch]) for batch in batches)
+    loaded: Iterator[Batch] = (collate([dataset[row] for row in batch]) for batch in batches)
     if workers:
         loaded = iter(get_dataloader(dataset, size, shuffle=False, workers=workers, batches=batches))
     for group in groups:
