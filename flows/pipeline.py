@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from prefect import get_run_logger
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_markdown_artifact
 from pydantic import Field
 
 from flows.one_run import one_run
@@ -19,9 +19,13 @@ from pricing.report.markdown import run_markdown
 from pricing.run.output_folder import check_output, check_stage_output
 from pricing.sample.served import LOOPBACK, served_sample
 from pricing.store.stages import Stage
+from tasks.run_page import picture_link, rename_run
+
+PLOTS = ("predictions", "error_by_price", "importance", "training_curves")
+"""Plots of the run's report that are shown in the UI."""
 
 
-@pricing_flow("pricing")
+@pricing_flow("pricing", flow_run_name="{train.name}, {preset}")
 def price_catalogue(
     train: Path,
     output: Path,
@@ -57,10 +61,12 @@ def price_catalogue(
     config, source = load_config(preset, overrides or {}), ImageSource.of(images)
     check_output(output)
     with one_run(config.paths):
-        return _finish(run_with_prefect(OpenedRun.open(train, test, config, source)), output)
+        opened = OpenedRun.open(train, test, config, source)
+        rename_run(f"{train.name}, {preset}, {opened.labelled:,} rows")
+        return _finish(run_with_prefect(opened), output)
 
 
-@pricing_flow("pricing-sample")
+@pricing_flow("pricing-sample", flow_run_name="sample, {preset}, {rows:,} rows")
 def price_sample(
     output: Path, rows: Annotated[int, Field(ge=50)] = 1500, preset: str = "demo", overrides: Overrides = None
 ) -> dict[str, Any]:
@@ -92,7 +98,7 @@ def price_sample(
         return _finish(run_with_prefect(opened), output)
 
 
-@pricing_flow("pricing-stage", flow_run_name="stage {stage}")
+@pricing_flow("pricing-stage", flow_run_name="stage {stage}: {train.name}, {preset}")
 def run_stage(
     stage: Stage,
     train: Path,
@@ -120,20 +126,15 @@ def run_stage(
     check_stage_output(output)
     with one_run(config.paths, alone=stage is not Stage.TUNE):  # several workers share a search
         opened = OpenedRun.open(train, test, config, source, stage=stage)
+        rename_run(f"stage {stage}: {train.name}, {preset}, {opened.labelled:,} rows")
         return run_with_prefect(opened).finish_stage(stage, output)
 
 
 def _finish(finished: FinishedPlan, output: Path) -> dict[str, Any]:
-    """Leave the run in its folder, and its figures on its Artifacts page; returns metrics.json."""
+    """Leave the run in its folder, and its figures and plots on its Artifacts page; returns metrics.json."""
     made = finished.finish(output)
-    run, metrics = made["run"], made["metrics"]
-    create_markdown_artifact(
-        key="pricing-report", markdown=run_markdown(metrics, run), description="What the run reached"
-    )
-    rows = [{"model": name, **figures} for name, figures in sorted(metrics["models"].items())]
-    create_table_artifact(key="pricing-models", table=rows, description="SMAPE of every base model, percent")
-    keep = ("label", "seconds", "cached", "threads")
-    table = [{name: stage[name] for name in keep} for stage in run["stages"]]
-    create_table_artifact(key="pricing-stages", table=table, description="Seconds of every stage")
+    plots = {name: picture_link(path) for name in PLOTS if (path := output / "plots" / f"{name}.png").exists()}
+    text = run_markdown(made["metrics"], made["run"], (output / "report.html").absolute(), plots)
+    create_markdown_artifact(key="pricing-report", markdown=text, description="What the run reached")
     get_run_logger().info("submission, report, metrics and model in %s", output)
-    return dict(metrics)
+    return dict(made["metrics"])

@@ -8,7 +8,7 @@ in. A step from the cache ends at once, so the end comes nearer than was said.
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -53,6 +53,11 @@ class ProgressStep:
     def __str__(self) -> str:
         return self.words
 
+    @property
+    def part(self) -> str:
+        """Part of the run that it belongs to; "" for what is in none."""
+        return "images" if self.lane == "download" else "training" if self.kind[1] else ""
+
 
 class Forecast:
     """Expected seconds of steps.
@@ -91,6 +96,33 @@ class Forecast:
 
 
 @dataclass(frozen=True)
+class Part:
+    """How far the steps of a part of a run are: ``images`` or ``training``.
+
+    Attributes
+    ----------
+    name : str
+        Of the part.
+    doing : tuple of str
+        What its steps are at.
+    done, total : int
+        Steps.
+    share : float
+        Expected seconds of the finished work over those of all, 0 to 1; that of the steps before the rows are known.
+    """
+
+    name: str
+    doing: tuple[str, ...]
+    done: int
+    total: int
+    share: float
+
+    def __str__(self) -> str:
+        work = " | ".join(self.doing) or ("done" if self.done == self.total else "waiting")
+        return f"{work}: {self.done} of {self.total} steps"
+
+
+@dataclass(frozen=True)
 class Moment:
     """A moment of a running run.
 
@@ -106,6 +138,8 @@ class Moment:
         Expected seconds to the end; None before the rows are known.
     now : float
         Unix time, seconds.
+    parts : tuple of Part
+        Images and training, as far as the run has them.
     """
 
     doing: tuple[str, ...]
@@ -114,6 +148,7 @@ class Moment:
     share: float | None
     seconds_left: float | None
     now: float
+    parts: tuple[Part, ...] = ()
 
     @property
     def end(self) -> str:
@@ -195,7 +230,9 @@ class RunProgress:
             doing = tuple(known.detail or str(known.step) for known in running)
             done = sum(known.ended is not None for known in self._steps)
             if not self.rows or self.forecast is None:
-                return Moment(doing, done, len(self._steps), None, None, now)
+                alike = {id(known): 1.0 for known in self._steps}
+                missing = {id(known): float(known.ended is None) for known in self._steps}
+                return Moment(doing, done, len(self._steps), None, None, now, self._parts(missing, alike))
             expected = {id(known): self.forecast.seconds(known.step, self.rows) for known in self._steps}
             left = {id(known): self._left(known, expected[id(known)], now) for known in self._steps}
             whole = sum(expected.values())
@@ -207,7 +244,21 @@ class RunProgress:
                     last += left[id(known)]
                 else:
                     lanes[known.step.lane] = lanes.get(known.step.lane, 0.0) + left[id(known)]
-            return Moment(doing, done, len(self._steps), share, max(lanes.values(), default=0.0) + last, now)
+            end = max(lanes.values(), default=0.0) + last
+            return Moment(doing, done, len(self._steps), share, end, now, self._parts(left, expected))
+
+    def _parts(self, left: Mapping[int, float], expected: Mapping[int, float]) -> tuple[Part, ...]:
+        """Parts by the steps' work that is left, and was expected."""
+        found = []
+        for name in ("images", "training"):
+            steps = [known for known in self._steps if known.step.part == name]
+            whole = sum(expected[id(known)] for known in steps)
+            gone = sum(min(left[id(known)], expected[id(known)]) for known in steps)
+            doing = tuple(known.detail or str(known.step) for known in self._running() if known in steps)
+            done = sum(known.ended is not None for known in steps)
+            if steps:
+                found.append(Part(name, doing, done, len(steps), 1 - gone / whole if whole else 0.0))
+        return tuple(found)
 
     def _running(self) -> list[_Known]:
         return [known for known in self._steps if known.started is not None and known.ended is None]

@@ -1,34 +1,80 @@
 """What a run shows: the lines of its log, and its progress on its Artifacts page."""
 
+import base64
 import logging
 from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
 from uuid import UUID
 
+from PIL import Image
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.client.orchestration import get_client
+from prefect.runtime import flow_run
 
 from pricing.errors import PricingError
 from pricing.run_progress import Moment
 
 PUBLISH_SECONDS = 5.0
 """Seconds between two updates; one costs some 15 ms here and as much at the server."""
+WIDTH = 1000
+"""Pixels of a plot in the report."""
 
 
 def progress_artifact(key: str) -> Callable[[Moment], None]:
-    """Make a progress artifact of the flow run; returns what keeps it up to date.
+    """Make a progress artifact of the flow run, and one for each part of it as soon as it has one.
 
     Parameters
     ----------
     key : str
         Of the artifact: lower-case letters, digits, dashes.
+
+    Returns
+    -------
+    callable
+        Keeps them up to date.
     """
-    artifact = create_progress_artifact(progress=0.0, key=key, description="starting")
-    assert isinstance(artifact, UUID)
+    made: dict[str, UUID] = {}
+    told: dict[str, str] = {}
+
+    def show(name: str, share: float, words: str) -> None:
+        if name not in made:
+            artifact = create_progress_artifact(100.0 * share, key=name, description=words)
+            assert isinstance(artifact, UUID)
+            made[name] = artifact
+        elif told[name] != words or share == 1.0:
+            update_progress_artifact(made[name], 100.0 * share, description=words)
+        told[name] = words
 
     def publish(moment: Moment) -> None:
         share = moment.done / max(moment.total, 1) if moment.share is None else moment.share
-        update_progress_artifact(artifact, 100.0 * share, description=str(moment))
+        show(key, share, str(moment))
+        for part in moment.parts:
+            show(f"pricing-{part.name}", part.share, str(part))
 
+    show(key, 0.0, "starting")
     return publish
+
+
+def rename_run(name: str) -> None:
+    """Give the flow run a name, once more is known of it than when it was started."""
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_name(UUID(str(flow_run.id)), name)
+
+
+def picture_link(picture: Path) -> str:
+    """Return a picture as a ``data:`` URI of at most some 100 kB, which a page shows without a server for it.
+
+    Parameters
+    ----------
+    picture : Path
+        PNG file; made WIDTH pixels wide if it is wider.
+    """
+    with Image.open(picture) as image, BytesIO() as made:
+        small = image.convert("RGB")
+        small.thumbnail((WIDTH, 4 * WIDTH))
+        small.save(made, "WEBP", quality=80)
+        return f"data:image/webp;base64,{base64.b64encode(made.getvalue()).decode()}"
 
 
 class _ExpectedErrors(logging.Filter):

@@ -24,7 +24,7 @@ from pricing.plan.schedule import Lanes, Processes, Submitted, run_steps
 from pricing.plan.step import Step, needed_for
 from pricing.run.output_folder import check_folder
 from pricing.run_progress import Forecast, RunProgress, catalogue_rows
-from pricing.store.artifacts import ArtifactStore, Reference
+from pricing.store.artifacts import ArtifactStore, Reference, read_json
 from pricing.store.stages import Stage
 
 __all__ = ["OpenedRun", "check_machine"]
@@ -67,6 +67,8 @@ class OpenedRun:
         Those that are run.
     opened : float
         Unix time, seconds.
+    labelled : int
+        Number of labelled rows.
     """
 
     config: PricingConfig
@@ -76,6 +78,7 @@ class OpenedRun:
     plan: Plan
     steps: list[Step]
     opened: float
+    labelled: int
     lanes: Lanes = field(init=False)
     processes: Processes | None = field(init=False, default=None)
     """The lanes' processes, where they are this machine's; a runner sets it."""
@@ -130,7 +133,8 @@ class OpenedRun:
         steps = plan.steps if stage is None else needed_for(plan.steps, stage)
         if not any(stage in (None, step.stage) for step in steps):
             raise ConfigError(_NOTHING.get(stage, f"no enabled member belongs to the stage {stage}"))
-        run = cls(config, train, test, source, plan, steps, opened)
+        labelled = int(read_json(catalogue / "summary.json")["train"]["rows"])
+        run = cls(config, train, test, source, plan, steps, opened, labelled)
         run.progress.rows = catalogue_rows(runtime.store, read)
         return run
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pricing.report.leaderboard import latest_words, model_rows
@@ -23,8 +24,21 @@ def stages_table(run: Mapping[str, Any]) -> str:
     return markdown_table(("stage", "seconds", "from the cache"), rows)
 
 
-def run_markdown(metrics: Mapping[str, Any], run: Mapping[str, Any]) -> str:
-    """Headline, what was lost, models and stages."""
+def run_markdown(
+    metrics: Mapping[str, Any], run: Mapping[str, Any], report: Path | None = None,
+    plots: Mapping[str, str] | None = None,
+) -> str:  # fmt: skip
+    """Headline, what was lost, models, plots and stages.
+
+    Parameters
+    ----------
+    metrics, run : mapping
+        metrics.json and run.json.
+    report : Path, optional
+        The whole report, which is named below the headline.
+    plots : mapping of str to str, optional
+        Name of a plot to the address of its picture.
+    """
     parts = ["# Pricing run"]
     holdout = metrics.get("holdout")
     if holdout:
@@ -35,7 +49,13 @@ def run_markdown(metrics: Mapping[str, Any], run: Mapping[str, Any]) -> str:
     if latest := latest_words(metrics):
         parts.append(f"Hold-out: {latest}.")
     parts += _lost(run_losses(run))
-    parts += ["## Models", models_table(metrics), "## Stages", stages_table(run)]
+    if report:
+        parts.append(f"The whole report: [{_plain(str(report))}]({report.as_uri()})")
+    parts += ["## Models", models_table(metrics)]
+    for name, address in (plots or {}).items():
+        title = name.replace("_", " ").capitalize()
+        parts += [f"## {title}", f"![{title}]({address})"]
+    parts += ["## Stages", stages_table(run)]
     return "\n\n".join(parts) + "\n"
 
 

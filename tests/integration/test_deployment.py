@@ -233,8 +233,7 @@ def test_a_deployed_run_fails_and_retried_takes_up_only_what_is_missing(server: 
     assert (output / "submission.csv").exists()
     assert {"catalogue", "gbdt lightgbm-0", "neural multimodal-1", "ensemble"} <= set(server.task_states(run))
     assert server.artifacts(run) == {
-        "pricing-progress": "progress", "pricing-report": "markdown", "pricing-models": "table",
-        "pricing-stages": "table",
+        "pricing-progress": "progress", "pricing-training": "progress", "pricing-report": "markdown",
     }  # fmt: skip
     # leases outlive the server: after its restart the run would crash at the next renewal, 410 Gone
     assert (Path(server.environment["PREFECT_HOME"]) / "concurrency_leases").is_dir()
