@@ -48,7 +48,7 @@ def progress_artifact(key: str) -> Callable[[Moment], None]:
 
     def publish(moment: Moment) -> None:
         share = moment.done / max(moment.total, 1) if moment.share is None else moment.share
-        show(key, share, str(moment))
+        show(key, share, _words(moment))
         for part in moment.parts:
             show(f"pricing-{part.name}", part.share, str(part))
 
@@ -77,8 +77,18 @@ def picture_link(picture: Path) -> str:
         return f"data:image/webp;base64,{base64.b64encode(made.getvalue()).decode()}"
 
 
+def _words(moment: Moment) -> str:
+    """What the artifact says: the end first, as a card shows the first words alone."""
+    steps = f"{moment.done} of {moment.total} steps"
+    if moment.total and moment.done == moment.total:
+        return f"done, {steps}"
+    return f"{moment.end or 'end not known yet'}: {moment.work}, {steps}"
+
+
 class _ExpectedErrors(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
+        if record.getMessage().startswith("Finished in state Completed("):
+            return False  # the library's own line says the same with its seconds
         if record.exc_info and isinstance(record.exc_info[1], PricingError):
             record.exc_info = None  # the message has it already
         return True
@@ -88,6 +98,9 @@ _EXPECTED = _ExpectedErrors()
 
 
 def shorten_expected_errors() -> None:
-    """One line for an error that the user can mend; Prefect would log fifty of traceback, which are for bugs."""
+    """One line for an error that the user can mend; Prefect would log fifty of traceback, which are for bugs.
+
+    And none for a step that ended well, of which the library has told already.
+    """
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_EXPECTED)

@@ -159,3 +159,31 @@ def test_a_listener_that_fails_stops_no_other(tmp_path: Path) -> None:
     with show_progress(RunProgress(), print, (0.001, fail), (0.001, lambda moment: told.set()),
                        verbosity=Verbosity.QUIET):  # fmt: skip
         assert told.wait(20)
+
+
+def test_images_and_training_are_told_apart_from_the_whole_run(tmp_path: Path) -> None:
+    """A run's page shows each of them: an hour of training hid that the images had come to nothing."""
+    progress, clock = RunProgress(Forecast(ArtifactStore(tmp_path)), clock=Clock()), Clock()
+    progress.clock = clock
+    folds = [progress.submit(step("gbdt", member="a", fold=fold, words=f"fold {fold}")) for fold in range(4)]
+    shard, last = progress.submit(step("fetch", "download")), progress.submit(step("ensemble"))
+    progress.start(shard)
+    progress.finish(shard)
+    progress.start(folds[0])
+    images, training = progress.moment().parts
+    assert (images.name, images.share, str(images)) == ("images", 1.0, "done: 1 of 1 steps")
+    assert (training.name, training.share, str(training)) == ("training", 0.0, "fold 0: 0 of 4 steps")
+    # with the rows known, seconds count: half of the fold's 2 s are over
+    progress.rows = 1000
+    clock.now += 1.0
+    assert progress.moment().parts[1].share == pytest.approx(1 / 8)
+    for fold in folds:
+        progress.start(fold)
+        progress.finish(fold)
+    assert str(progress.moment().parts[1]) == "done: 4 of 4 steps"
+    assert progress.moment().done == 5
+    progress.start(last)
+    # a run without images has no such part
+    alone = RunProgress()
+    alone.submit(step("ensemble"))
+    assert alone.moment().parts == ()

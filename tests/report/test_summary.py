@@ -22,6 +22,9 @@ def test_markdown(run_dir: Path) -> None:
     assert "- **warning**: 38 of 40 rows to price are in submission.csv; 2 were left out (row is \\<short\\> 2)" in told
     assert told.index("What was lost") < told.index("## Models")
     assert "What was lost" not in run_markdown(metrics, {"stages": []})
+    shown = run_markdown(metrics, run, Path("/a b/report.html"), {"error_by_price": "data:image/webp;base64,AA=="})
+    assert "[/a b/report.html](file:///a%20b/report.html)" in shown
+    assert "![Error by price](data:image/webp;base64,AA==)" in shown
     assert markdown_table(("a",), [("x|y\nz",)]).splitlines()[-1] == "| x\\|y z |"
 
 
