@@ -19,7 +19,7 @@ from pricing.report.markdown import run_markdown
 from pricing.run.output_folder import check_output, check_stage_output
 from pricing.sample.served import LOOPBACK, served_sample
 from pricing.store.stages import Stage
-from tasks.run_page import picture_link, rename_run
+from tasks.run_page import plot_address, rename_run
 
 PLOTS = ("predictions", "error_by_price", "importance", "training_curves")
 """Plots of the run's report that are shown in the UI."""
@@ -133,7 +133,7 @@ def run_stage(
 def _finish(finished: FinishedPlan, output: Path) -> dict[str, Any]:
     """Leave the run in its folder, and its figures and plots on its Artifacts page; returns metrics.json."""
     made = finished.finish(output)
-    plots = {name: picture_link(path) for name in PLOTS if (path := output / "plots" / f"{name}.png").exists()}
+    plots = {name: plot_address(path) for name in PLOTS if (path := output / "plots" / f"{name}.png").exists()}
     text = run_markdown(made["metrics"], made["run"], (output / "report.html").absolute(), plots)
     create_markdown_artifact(key="pricing-report", markdown=text, description="What the run reached")
     get_run_logger().info("submission, report, metrics and model in %s", output)

@@ -62,15 +62,15 @@ def rename_run(name: str) -> None:
         client.set_flow_run_name(UUID(str(flow_run.id)), name)
 
 
-def picture_link(picture: Path) -> str:
-    """Return a picture as a ``data:`` URI of at most some 100 kB, which a page shows without a server for it.
+def plot_address(plot: Path) -> str:
+    """Return a plot as a ``data:`` URI of at most some 100 kB, which a page shows without a server for it.
 
     Parameters
     ----------
-    picture : Path
+    plot : Path
         PNG file; made WIDTH pixels wide if it is wider.
     """
-    with Image.open(picture) as image, BytesIO() as made:
+    with Image.open(plot) as image, BytesIO() as made:
         small = image.convert("RGB")
         small.thumbnail((WIDTH, 4 * WIDTH))
         small.save(made, "WEBP", quality=80)

@@ -133,8 +133,8 @@ class OpenedRun:
         steps = plan.steps if stage is None else needed_for(plan.steps, stage)
         if not any(stage in (None, step.stage) for step in steps):
             raise ConfigError(_NOTHING.get(stage, f"no enabled member belongs to the stage {stage}"))
-        labelled = int(read_json(catalogue / "summary.json")["train"]["rows"])
-        run = cls(config, train, test, source, plan, steps, opened, labelled)
+        rows = int(read_json(catalogue / "summary.json")["train"]["rows"])
+        run = cls(config, train, test, source, plan, steps, opened, rows)
         run.progress.rows = catalogue_rows(runtime.store, read)
         return run
 

@@ -37,7 +37,7 @@ def run_markdown(
     report : Path, optional
         The whole report, which is named below the headline.
     plots : mapping of str to str, optional
-        Name of a plot to the address of its picture.
+        Name of a plot to the address of its image.
     """
     parts = ["# Pricing run"]
     holdout = metrics.get("holdout")
