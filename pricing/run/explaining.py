@@ -157,8 +157,8 @@ class Explainer:
 
     def _asked(self) -> str:
         """The fold whose models are asked without words: the refit, where all members have one."""
-        fold = next(iter(self.model.price_features))
-        return REFIT if all(REFIT in models for models in (*self.model.members.values(), self._start)) else fold
+        refitted = REFIT in self.model.price_features and all(REFIT in one for one in self.model.members.values())
+        return REFIT if refitted else next(iter(self.model.price_features))
 
     def _opened(self, features: FeatureSet) -> tuple[NamedWords, dict[str, Floats]]:
         """Words that may be named; by fold what items add to the linear model, (n, k)."""
