@@ -20,6 +20,8 @@ from pricing.metrics.smape import Floats
 
 Singles = NDArray[np.float32]
 _AMOUNTS = "words_amount"
+CHUNK = 8
+"""Products apart at a time: each kernel holds k values per product and landmark."""
 
 
 @dataclass(frozen=True)
@@ -104,13 +106,15 @@ class ProcessMixer(Mixer):
         """Return log prices of mixtures, as in `Mixer.values`."""
         split, inside = Split.of(coalitions), coalitions.astype(np.float32)
         found = np.zeros((len(rows), len(coalitions)))
-        for number in range(len(rows)):
-            apart = self._apart(rows.take(np.arange(len(rows)) == number))
-            linear = mixed(inside, apart.linear[0][:, None], self.start.linear[:, :, None])
-            found[number] = linear.mean(axis=0).ravel() + self._words(coalitions, apart)
-            for name, logs in apart.logs.items():
-                if name != _AMOUNTS:
-                    found[number] += self.size[name] * self._product(split, logs[0], self.start.logs[name])
+        for first in range(0, len(rows), CHUNK):
+            apart = self._apart(rows.take(np.arange(len(rows)) // CHUNK == first // CHUNK))
+            for place in range(len(apart.linear)):
+                linear = mixed(inside, apart.linear[place][:, None], self.start.linear[:, :, None])
+                total = linear.mean(axis=0).ravel() + self._words(coalitions, apart, place)
+                for name, logs in apart.logs.items():
+                    if name != _AMOUNTS:
+                        total += self.size[name] * self._product(split, logs[place], self.start.logs[name])
+                found[first + place] = total
         return found * self.process.scale + self.process.center
 
     def _apart(self, rows: Rows) -> Apart:
@@ -161,22 +165,22 @@ class ProcessMixer(Mixer):
             found += both[split.places]
         return found / len(start)
 
-    def _words(self, coalitions: NDArray[np.bool_], apart: Apart) -> Floats:
-        """As `_product`, for the words, alone and at a like amount."""
+    def _words(self, coalitions: NDArray[np.bool_], apart: Apart, place: int) -> Floats:
+        """As `_product`, for the words of one of the products apart, alone and at a like amount."""
         start, count = self.start, self.groups.count
         moved = np.unique(self.columns[self.kernel.amounts])  # groups that say how much there is
         parts, places = np.unique(coalitions[:, moved], axis=0, return_inverse=True)
         parts, places = parts.astype(np.float32), places.ravel()
         found = np.zeros(len(coalitions))
         chosen = np.column_stack([coalitions, ~coalitions]).astype(np.float64)  # (c, 2k)
-        row = apart.logs[_AMOUNTS][0][moved]
+        row, terms = apart.logs[_AMOUNTS][place][moved], apart.terms[place * count : (place + 1) * count]
         for number, amounts in enumerate(start.logs[_AMOUNTS]):
             other = amounts[moved]
             like = np.exp(parts @ (row - other) + other.sum(axis=0))  # (parts, m)
             weights = (self.size["words"] + self.size[_AMOUNTS] * like) * self.dual
-            sides = np.concatenate([apart.cosines[0], start.cosines[number]])  # (2k, m)
+            sides = np.concatenate([apart.cosines[place], start.cosines[number]])  # (2k, m)
             total = ((weights @ sides.T)[places] * chosen).sum(axis=1)
-            own = sparse.vstack([apart.terms, start.terms[number * count : (number + 1) * count]])
+            own = sparse.vstack([terms, start.terms[number * count : (number + 1) * count]])
             lengths = np.sqrt(((chosen @ (own @ own.T).toarray()) * chosen).sum(axis=1).clip(0))
             found += np.divide(total, lengths, out=np.zeros(len(total)), where=lengths > 0)
         return found / len(start.linear)

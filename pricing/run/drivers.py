@@ -17,7 +17,7 @@ from pricing.run.importance import HoldoutRows, measure_importance, without_refi
 from pricing.run.model import RunModel
 from pricing.store.tables import read_table
 
-REPEATS = 3
+REPEATS = 2
 """Number of permutations of each family and column."""
 
 

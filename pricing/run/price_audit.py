@@ -204,4 +204,6 @@ def _unit_price(price: float | None, amount: float | None, unit: str | None) -> 
     if price is None or not amount or unit not in _PER:
         return None
     count, words = _PER[unit]
-    return f"{float(f'{price / amount * count:.3g}'):,.10g} per {words}"
+    cost = price / amount * count
+    # three digits of a small one; two decimals else, as prices have them
+    return f"{float(f'{cost:.3g}'):.10g} per {words}" if cost < 0.1 else f"{cost:,.2f} per {words}"

@@ -17,7 +17,7 @@ from pricing.errors import InputError
 from pricing.features.comparables import ComparableIndex
 from pricing.run.audit_comparables import no_comparables
 from pricing.run.mispriced_causes import name_causes
-from pricing.run.price_audit import COLUMNS, audit_run
+from pricing.run.price_audit import COLUMNS, _unit_price, audit_run
 
 Plant = Callable[..., pl.DataFrame]
 
@@ -171,6 +171,14 @@ def test_a_planted_error_comes_first_with_its_cause(
     theirs = first["comparable_price"]
     assert abs(np.log(theirs / first["expected"])) < abs(np.log(theirs / first["price"]))
     assert first["unit_price"].endswith(" per 100 g")
+
+
+def test_a_unit_price_has_the_decimals_of_prices() -> None:
+    """12.03 for a piece is not "12"; where two decimals say too little of a small one, it has three digits."""
+    said = [_unit_price(*cost) for cost in [(12.03, 1, "piece"), (12345.0, 2, "m"), (1.2, 1000, "g"), (2, 5000, "ml")]]
+    assert said == ["12.03 per piece", "6,172.50 per m", "0.12 per 100 g", "0.04 per 100 ml"]
+    assert _unit_price(0.0123, 1, "piece") == "0.0123 per piece"
+    assert _unit_price(12.03, None, "g") is None
 
 
 def test_a_missing_amount_explains_what_an_amount_like_its_comparables_would(outputs: Path, plant: Plant) -> None:
