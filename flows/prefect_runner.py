@@ -12,12 +12,12 @@ from prefect import get_run_logger
 from prefect.client.schemas.objects import RunInput
 from prefect.futures import PrefectFuture
 from prefect.logging.configuration import ensure_logging_setup
-from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
+from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 from prefect.utilities.engine import collect_task_run_inputs_sync
 
 from pricing.command.verbosity import chosen
 from pricing.members.contract import Lane
-from pricing.plan.execute import Runtime
+from pricing.plan.execute import Runtime, find_output
 from pricing.plan.lane_pools import lane_processes
 from pricing.plan.opening import OpenedRun
 from pricing.plan.results import FinishedPlan
@@ -45,15 +45,17 @@ def run_with_prefect(opened: OpenedRun) -> FinishedPlan:
     futures: dict[Step, PrefectFuture[Any]] = {}
     listener = (PUBLISH_SECONDS, progress_artifact("pricing-progress"))
     shown = show_progress(opened.progress, get_run_logger().info, listener, verbosity=chosen())
-    with _places(opened) as place, shown:
+    # what is cached is shown as such from a thread: a lane's process would first have to start
+    with ThreadPoolTaskRunner(max_workers=1) as here, _places(opened) as place, shown:
 
         def submit(step: Step, resolved: Step, lane: Lane, runtime: Runtime) -> PrefectFuture[Any]:
             # the references say nothing of the task runs that made them; these are the arrows of the run's graph
             arrows: dict[str, set[RunInput]] = {
                 "step": {*collect_task_run_inputs_sync([futures[needed] for needed in step.needs()])}
             }
-            task = placed(TASKS[step.stage], step, runtime)
-            with place(step, lane) as runner:
+            found = find_output(resolved, runtime)
+            task = placed(TASKS[step.stage], step, runtime, found)
+            with nullcontext(here) if found else place(step, lane) as runner:
                 future = runner.submit(task, {"step": resolved, "runtime": runtime}, dependencies=arrows)
             crashed_with_its_process(future)
             futures[step] = future

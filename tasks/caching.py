@@ -30,7 +30,15 @@ SERIALIZER = JSONSerializer(object_decoder=None)
 
 @dataclass
 class StepPolicy(CachePolicy):
-    """Keys a step's task by what makes its output."""
+    """Keys a step's task by what makes its output.
+
+    Attributes
+    ----------
+    found : Reference or None
+        The output, where the run has just found it whole: large ones are not hashed again.
+    """
+
+    found: Reference | None = None
 
     def compute_key(
         self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any
@@ -39,7 +47,7 @@ class StepPolicy(CachePolicy):
         step, runtime = inputs["step"], inputs["runtime"]
         key = step_key(step, runtime)
         record = runtime.paths.records / f"{step.stage}-{key}"
-        if record.exists() and not _servable(record, runtime.store.find(step.stage, key)):
+        if record.exists() and not _servable(record, self.found or runtime.store.find(step.stage, key)):
             record.unlink()
         return record.name
 
@@ -63,14 +71,20 @@ def step_task(function: Callable[[Step, Runtime], dict[str, Any]]) -> Task[Any, 
     return Task(function, task_run_name=_run_name)  # type: ignore[arg-type]
 
 
-def placed(task: Task[Any, Any], step: Step, runtime: Runtime) -> Task[Any, Any]:
-    """Return a task under a step's name: cached in this store's records, or tried again after a pause."""
+def placed(task: Task[Any, Any], step: Step, runtime: Runtime, found: Reference | None) -> Task[Any, Any]:
+    """Return a task under a step's name: cached in this store's records, or tried again after a pause.
+
+    Parameters
+    ----------
+    found : Reference or None
+        The step's output, where the store has it.
+    """
     if not step.cached:  # with jitter, so that shards do not come back together
         return task.with_options(
             name=step.name, retries=step.retries, retry_delay_seconds=list(RETRY_SECONDS), retry_jitter_factor=0.5
         )  # fmt: skip
     runtime.paths.records.mkdir(parents=True, exist_ok=True)
     return task.with_options(
-        name=step.name, cache_policy=StepPolicy(), persist_result=True, result_serializer=SERIALIZER,
+        name=step.name, cache_policy=StepPolicy(found=found), persist_result=True, result_serializer=SERIALIZER,
         result_storage=runtime.paths.records,
     )  # fmt: skip

@@ -20,7 +20,7 @@ from pricing.plan.step import Step, files_in, replaced
 from pricing.store.artifacts import ArtifactStore, Reference, key_of, key_parts
 from pricing.store.digests import remembered_digest
 
-__all__ = ["Runtime", "execute", "step_key"]
+__all__ = ["Runtime", "execute", "find_output", "step_key"]
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +52,11 @@ class Runtime:
 def step_key(step: Step, runtime: Runtime) -> str:
     """Return the key of a step whose inputs are references, settings and values."""
     return key_of(_parts(step, runtime))
+
+
+def find_output(step: Step, runtime: Runtime) -> Reference | None:
+    """Return a step's output if the store has it whole, so that no process need be started for it."""
+    return runtime.store.find(step.stage, step_key(step, runtime)) if step.cached else None
 
 
 def _parts(step: Step, runtime: Runtime) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pricing.download.sources import ImageSource
 from pricing.errors import DownloadError
 from pricing.members.contract import Lane
 from pricing.plan.channel import log_to_channel, say
-from pricing.plan.execute import Runtime, execute
+from pricing.plan.execute import Runtime, execute, find_output
 from pricing.plan.lane_pools import lane_processes
 from pricing.plan.opening import OpenedRun
 from pricing.plan.results import FinishedPlan
@@ -83,7 +83,11 @@ def run_opened(opened: OpenedRun, verbosity: Verbosity = Verbosity.NORMAL) -> Fi
     ):
 
         def submit(step: Step, resolved: Step, lane: Lane, runtime: Runtime) -> Future[dict[str, Any]]:
-            return pools[lane].submit(execute_here, resolved, runtime)
+            if not (found := find_output(resolved, runtime)):
+                return pools[lane].submit(execute_here, resolved, runtime)
+            served: Future[dict[str, Any]] = Future()
+            served.set_result(found.model_dump(mode="json"))
+            return served
 
         opened.processes = pools
         return opened.run(submit)
