@@ -9,7 +9,7 @@ part of it. Its folder does not count: editing one member trains one member.
 import ast
 import hashlib
 import sys
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from pricing.libraries import module_version
@@ -46,7 +46,7 @@ def library_versions(*entries: str) -> dict[str, str]:
     return {"python": f"{sys.version_info.major}.{sys.version_info.minor}"} | versions
 
 
-@lru_cache
+@cache
 def _closure(entries: tuple[str, ...]) -> tuple[str, ...]:
     todo = list(entries)
     seen: set[str] = set()
@@ -59,7 +59,7 @@ def _closure(entries: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(seen))
 
 
-@lru_cache
+@cache
 def _module(name: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
     """Digest, pricing modules imported, third-party packages imported."""
     tree = ast.parse(_source(name).read_text(encoding="utf-8"))
