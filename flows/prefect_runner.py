@@ -46,7 +46,8 @@ def run_with_prefect(opened: OpenedRun) -> FinishedPlan:
     listener = (PUBLISH_SECONDS, progress_artifact("pricing-progress"))
     shown = show_progress(opened.progress, get_run_logger().info, listener, verbosity=chosen())
     # what is cached is shown as such from a thread: a lane's process would first have to start
-    with ThreadPoolTaskRunner(max_workers=1) as here, _places(opened) as place, shown:
+    here: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=1)
+    with here, _places(opened) as place, shown:
 
         def submit(step: Step, resolved: Step, lane: Lane, runtime: Runtime) -> PrefectFuture[Any]:
             # the references say nothing of the task runs that made them; these are the arrows of the run's graph
