@@ -15,7 +15,6 @@ from typing import Any
 
 import dask
 from distributed import Client, KilledWorker
-from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner
 from prefect_dask import DaskTaskRunner
 
@@ -113,6 +112,10 @@ class DaskLanes(Lanes):
         found = [offer.threads // steps for offer in self._offers() if (steps := offer.steps(wanted))]
         return max(1, min(found, default=1))
 
+    def watched(self, step: Step, submitted: Submitted) -> Submitted:
+        """Return a step whose errors are one line where it was Dask that failed."""
+        return DaskStep(step, submitted)
+
     def _offers(self) -> list[Offer]:
         if time.monotonic() - self._seen["at"] >= READ_SECONDS:
             lost = self.client.status != "running"  # its information would be what it last heard
@@ -127,7 +130,7 @@ class DaskStep:
     """A step that is on a worker; its errors are one line where it was Dask that failed."""
 
     step: Step
-    future: PrefectFuture[Any]
+    future: Submitted
 
     def result(self) -> Any:
         """Return what the step returned.

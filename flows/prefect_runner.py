@@ -21,6 +21,7 @@ from pricing.plan.execute import Runtime, find_output
 from pricing.plan.lane_pools import lane_processes
 from pricing.plan.opening import OpenedRun
 from pricing.plan.results import FinishedPlan
+from pricing.plan.schedule import Submitted
 from pricing.plan.step import Step
 from pricing.plan.workers import prepare_worker
 from pricing.run_display import show_progress
@@ -49,7 +50,7 @@ def run_with_prefect(opened: OpenedRun) -> FinishedPlan:
     here: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=1)
     with here, _places(opened) as place, shown:
 
-        def submit(step: Step, resolved: Step, lane: Lane, runtime: Runtime) -> PrefectFuture[Any]:
+        def submit(step: Step, resolved: Step, lane: Lane, runtime: Runtime) -> Submitted:
             # the references say nothing of the task runs that made them; these are the arrows of the run's graph
             arrows: dict[str, set[RunInput]] = {
                 "step": {*collect_task_run_inputs_sync([futures[needed] for needed in step.needs()])}
@@ -60,7 +61,7 @@ def run_with_prefect(opened: OpenedRun) -> FinishedPlan:
                 future = runner.submit(task, {"step": resolved, "runtime": runtime}, dependencies=arrows)
             crashed_with_its_process(future)
             futures[step] = future
-            return future
+            return opened.lanes.watched(step, future)
 
         return opened.run(submit)
 

@@ -62,6 +62,10 @@ class Lanes:
         """
         return 1
 
+    def watched(self, step: Step, submitted: "Submitted") -> "Submitted":
+        """Return a step that was started, with errors that say what became of its worker."""
+        return submitted
+
     def cores(self) -> dict[str, int]:
         """Return the cores of the lanes that have some of their own; their sum is the run's."""
         return {lane.value: threads for lane, threads in self.threads.items() if lane is not Lane.DOWNLOAD}
