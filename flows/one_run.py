@@ -29,9 +29,10 @@ LEASE_SECONDS = 120.0
 """Seconds that a slot stays taken after its run was last heard of; it is renewed four times as often."""
 
 
-def limit_name(artifacts: Path) -> str:
-    """Name of the store's concurrency limit: the same for every run that is given this folder."""
-    return f"pricing-store-{hashlib.sha256(str(artifacts.resolve()).encode()).hexdigest()[:12]}"
+def limit_name(artifacts: Path | str) -> str:
+    """Name of the store's concurrency limit: the same for every run that is given this folder or address."""
+    place = artifacts.resolve() if isinstance(artifacts, Path) else artifacts
+    return f"pricing-store-{hashlib.sha256(str(place).encode()).hexdigest()[:12]}"
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from pricing.config.catalogue import CatalogueConfig, FoldsConfig, HoldoutConfig
 from pricing.config.columns import CHALLENGE, ColumnsConfig
 from pricing.config.ensemble import EnsembleConfig, ReportConfig, SubmissionConfig
 from pricing.config.features import FeaturesConfig
+from pricing.config.hiding import without_secrets
 from pricing.config.paths import PathsConfig
 from pricing.config.resources import ResourcesConfig
 from pricing.config.tuning import TuningConfig
@@ -201,7 +202,9 @@ def describe_validation_error(error: ValidationError) -> str:
             lines.append(problem["msg"].removeprefix("Value error, "))
         else:
             # of a section, whose keys the message names, the values say nothing more
-            found = "" if isinstance(problem["input"], Mapping) else f" (found {problem['input']!r})"
+            found = (
+                "" if isinstance(problem["input"], Mapping) else f" (found {without_secrets(repr(problem['input']))})"
+            )
             lines.append(f"{key}: {problem['msg'].removeprefix('Value error, ')}{found}")
     return "configuration refused: " + "; ".join(lines)
 

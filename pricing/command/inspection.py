@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pricing.command.options import ExcelSafe
+from pricing.command.options import ExcelSafe, artifacts_place
 from pricing.config.paths import PathsConfig
 from pricing.errors import ArtifactError, InputError
 from pricing.store.artifacts import ArtifactStore
@@ -16,7 +16,7 @@ app = typer.Typer()
 console = Console(markup=False, highlight=False, soft_wrap=True)  # a path may hold brackets
 PATHS = PathsConfig()
 Artifacts = Annotated[
-    Path, typer.Option(help="Folder that runs were given as --artifacts; the stages are in its store/.")
+    str, typer.Option(help="Folder or address that runs were given as --artifacts; the stages are in its store/.")
 ]
 Run = Annotated[Path, typer.Option("--run", help="A run's output folder, or one of `pricing ensemble`.")]
 Folder = typer.Argument(help="A run's output folder, or one of `pricing ensemble`.")
@@ -64,7 +64,7 @@ def compare(first: Annotated[Path, Folder], second: Annotated[Path, Folder]) -> 
 @app.command()
 def why(
     stage: Annotated[Stage, typer.Argument(help="A stage, as `pricing stage` and the folders of the store name it.")],
-    artifacts: Artifacts = PATHS.artifacts,
+    artifacts: Artifacts = str(PATHS.artifacts),
 ) -> None:
     """Why a stage ran again: what differs between its last two outputs."""
     from pricing.store.why import tell_why
@@ -73,16 +73,16 @@ def why(
         console.print(line)
 
 
-def _store(artifacts: Path) -> ArtifactStore:
-    folder = PathsConfig(artifacts=artifacts).store
-    if not folder.is_dir():
+def _store(artifacts: str) -> ArtifactStore:
+    paths = PathsConfig(artifacts=artifacts_place(artifacts))
+    if paths.address is None and not paths.store.is_dir():
         raise InputError(f"--artifacts {artifacts}: there is no store in it; give the folder that runs were given")
-    return ArtifactStore(folder)
+    return ArtifactStore.of(paths)
 
 
 @app.command()
 def prune(
-    artifacts: Artifacts = PATHS.artifacts,
+    artifacts: Artifacts = str(PATHS.artifacts),
     keep: Annotated[
         list[Path] | None, typer.Option(help="A run's output folder; its stage outputs stay. Repeatable.")
     ] = None,
@@ -101,12 +101,12 @@ def prune(
             "prune: give --keep RUN (repeatable) or --all, which keeps none, and not both; nothing was removed"
         )
     _store(artifacts)
-    removed, size = sweep(PathsConfig(artifacts=artifacts), keep or [])
+    removed, size = sweep(PathsConfig(artifacts=artifacts_place(artifacts)), keep or [])
     console.print(f"{removed} outputs removed, {size / 1e6:.1f} MB")
 
 
 @app.command()
-def verify(artifacts: Artifacts = PATHS.artifacts) -> None:
+def verify(artifacts: Artifacts = str(PATHS.artifacts)) -> None:
     """Check that every stage output is whole."""
     store = _store(artifacts)
     problems = store.verify()

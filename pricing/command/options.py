@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
-from pricing.config.paths import PathsConfig
+from pricing.config.paths import PathsConfig, place
 from pricing.configuration import parse_settings, read_columns
 from pricing.download.sources import ImageSource
-from pricing.errors import InputError
+from pricing.errors import ConfigError, InputError
 
 PATHS = PathsConfig()
 
@@ -20,9 +20,11 @@ Output = Annotated[Path, typer.Option(help="Folder for submission, report, metri
 StageOutput = Annotated[Path, typer.Option(help="Folder for run.json and metrics.json; for submission, the whole run.")]
 StackOutput = Annotated[Path, typer.Option(help="Folder for the submission, metrics and the fitted stack.")]
 Artifacts = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        help="Folder of all that runs make and read again: stage outputs, images.", show_default=str(PATHS.artifacts)
+        help="Folder of all that runs make and read again (stage outputs, images), or the address of a storage for the "
+        "outputs, such as s3://bucket/prefix.",
+        show_default=str(PATHS.artifacts),
     ),
 ]
 Preset = Annotated[str, typer.Option(help="Settings to start from: demo, cpu, best, full, or a TOML file.")]
@@ -60,17 +62,31 @@ Comparables = Annotated[
 
 
 def build_overrides(
-    settings: list[str] | None, artifacts: Path | None = None, allow: list[str] | None = None,
+    settings: list[str] | None, artifacts: str | None = None, allow: list[str] | None = None,
     on_bad_rows: str | None = None, price_column: str | None = None, intervals: bool = False,
     columns: Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """The command line's options as settings to lay over a preset; an option wins over the same ``--set``."""
     options = {
-        "paths.artifacts": str(artifacts) if artifacts else None, "images.allow_hosts": allow or None,
+        "paths.artifacts": str(artifacts_place(artifacts)) if artifacts else None, "images.allow_hosts": allow or None,
         "catalogue.on_bad_rows": on_bad_rows, "submission.price_column": price_column,
         "submission.intervals": intervals or None, "catalogue.columns": columns and read_columns(columns),
     }  # fmt: skip
     return parse_settings(settings or []) | {name: value for name, value in options.items() if value}
+
+
+def artifacts_place(artifacts: str) -> Path | str:
+    """The folder or address of an option.
+
+    Raises
+    ------
+    ConfigError
+        The address holds a name or a password; it is not repeated.
+    """
+    try:
+        return place(artifacts)
+    except ValueError as error:
+        raise ConfigError(f"--artifacts: {error}") from None
 
 
 def images_text(images: Path | None, mirror: str | None) -> str | None:

@@ -46,7 +46,7 @@ class Runtime:
     @property
     def store(self) -> ArtifactStore:
         """The artifact store."""
-        return ArtifactStore(self.paths.store)
+        return ArtifactStore.of(self.paths)
 
 
 def step_key(step: Step, runtime: Runtime) -> str:

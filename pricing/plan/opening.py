@@ -25,6 +25,7 @@ from pricing.plan.step import Step, needed_for
 from pricing.run.output_folder import check_folder
 from pricing.run_progress import Forecast, RunProgress, catalogue_rows
 from pricing.store.artifacts import ArtifactStore, Reference, read_json
+from pricing.store.remote import Remote
 from pricing.store.stages import Stage
 
 __all__ = ["OpenedRun", "check_machine"]
@@ -38,7 +39,9 @@ def check_machine(config: PricingConfig) -> None:
     InputError
         Nothing can be written to the artifacts folder, a library is missing or installed twice, or a unit is unknown.
     """
-    check_folder(config.paths.artifacts, "--artifacts")
+    check_folder(config.paths.local, "paths.cache" if config.paths.address else "--artifacts")
+    if config.paths.address:
+        Remote(config.paths.address).check()
     if config.resources.runner == "dask" and find_spec("prefect_dask") is None:
         raise ConfigError(
             "resources.runner is dask, which needs the package prefect-dask; install it: "
@@ -156,8 +159,12 @@ class OpenedRun:
 
 
 def absolute_paths(config: PricingConfig) -> PathsConfig:
-    """Return the paths with artifacts made absolute, as processes in other folders need them."""
-    return PathsConfig(artifacts=config.paths.artifacts.absolute())
+    """Return the paths with a folder of artifacts made absolute, as processes in other folders need it.
+
+    Where it is an address, the cache is every machine's own, relative to its working directory.
+    """
+    artifacts = config.paths.artifacts
+    return config.paths.model_copy(update={"artifacts": artifacts.absolute()} if isinstance(artifacts, Path) else {})
 
 
 _NOTHING: dict[Stage | None, str] = {

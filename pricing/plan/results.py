@@ -56,7 +56,7 @@ class FinishedPlan:
     @property
     def store(self) -> ArtifactStore:
         """The artifact store."""
-        return ArtifactStore(self.config.paths.store)
+        return ArtifactStore.of(self.config.paths)
 
     def path(self, name: str) -> Path | None:
         """Return the output of the step of a name; None where it was not run."""

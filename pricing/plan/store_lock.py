@@ -34,7 +34,7 @@ class StoreLock:
     """
 
     def __init__(self, paths: PathsConfig, log: Callable[..., object], run: str) -> None:
-        self.artifacts, self.log, self.run = paths.artifacts, log, run
+        self.place, self.log, self.run = paths.address or paths.local.absolute(), log, run
         self.record = paths.work / "run.json"
         self._said = False
 
@@ -70,7 +70,7 @@ class StoreLock:
             holder = holder_of(self.record)
             since = time.strftime("%H:%M", time.localtime(holder["since"])) if holder else "now"
             who = f"run {holder['run']} (process {holder['pid']} on {holder['host']})" if holder else "another run"
-            self.log("waits for %s, which works on %s since %s", who, self.artifacts.absolute(), since)
+            self.log("waits for %s, which works on %s since %s", who, self.place, since)
             self._said = True
         time.sleep(WAIT_SECONDS)
 

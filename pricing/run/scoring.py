@@ -147,7 +147,7 @@ def score_file(
                                marks=model.marks if model else None)  # fmt: skip
     frame, images, losses = read.frame, None, []
     if reads_images(config):
-        check_folder(config.paths.artifacts, "--artifacts")
+        check_folder(config.paths.local, "--artifacts")
         with images_shown or nullcontext() as show:
             images = fetch_images(frame, config.images, source, config.paths.work / "images", progress=show)
         losses = image_losses(describe_new_images(images, config.images, source), listed="")

@@ -8,6 +8,7 @@ from pathlib import Path
 from pricing.config.paths import PathsConfig
 from pricing.errors import InputError
 from pricing.store.artifacts import ArtifactStore, read_json
+from pricing.store.remote import WORK
 
 
 def sweep(paths: PathsConfig, keep: Sequence[Path]) -> tuple[int, int]:
@@ -16,7 +17,7 @@ def sweep(paths: PathsConfig, keep: Sequence[Path]) -> tuple[int, int]:
     Parameters
     ----------
     paths : PathsConfig
-        Folders.
+        Folders, and the address behind them.
     keep : sequence of Path
         Output folders of runs; without any, checkpoints of killed trainings go too (a finished one removes its own).
 
@@ -36,7 +37,10 @@ def sweep(paths: PathsConfig, keep: Sequence[Path]) -> tuple[int, int]:
             keys |= {stage["key"] for stage in read_json(run / "run.json")["stages"]}
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{run}: is no run folder ({type(error).__name__}); nothing was removed") from None
-    removed, size = ArtifactStore(paths.store).prune(keys)
+    store = ArtifactStore.of(paths)
+    removed, size = store.prune(keys)
+    if store.shared and not keep:
+        size += store.shared.remote.clear(WORK)
     # files of other names are left alone
     for record in paths.records.glob("*"):
         named = re.fullmatch(r"(\w+)-([0-9a-f]{32})", record.name)

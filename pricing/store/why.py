@@ -39,7 +39,7 @@ def tell_why(store: ArtifactStore, stage: Stage) -> list[str]:
     records = store.outputs(stage)
     if not records:
         known = sorted({record["reference"].stage for record in store.outputs()})
-        raise InputError(f"no output of the stage {stage} in {store.root}; there are {', '.join(known) or 'none'}")
+        raise InputError(f"no output of the stage {stage} in {store.place}; there are {', '.join(known) or 'none'}")
     lines = []
     for name in dict.fromkeys(record["reference"].name for record in records):
         of = [record for record in records if record["reference"].name == name]
