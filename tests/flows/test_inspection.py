@@ -54,8 +54,8 @@ def test_why_follows_an_input_to_the_file_the_code_and_the_library_that_changed(
         {"pricing.members.lightgbm": "a1", "pricing.metrics.smape": "b1"},
         {"lightgbm": "4.5.0", "python": "3.11"},
     )
-    monkeypatch.setattr("pricing.store.artifacts.code_digests", lambda *entries: dict(code))
-    monkeypatch.setattr("pricing.store.artifacts.library_versions", lambda *entries: dict(versions))
+    monkeypatch.setattr("pricing.store.keys.code_digests", lambda *entries: dict(code))
+    monkeypatch.setattr("pricing.store.keys.library_versions", lambda *entries: dict(versions))
 
     def build(stage: str, slot: str, sources: dict[str, str] | None = None, **inputs: object) -> Reference:
         parts = key_parts(stage, "any", inputs)

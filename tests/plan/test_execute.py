@@ -42,8 +42,8 @@ def runtime(tmp_path: Path) -> Runtime:
 
 @pytest.fixture(autouse=True)
 def _this_module_is_no_code_of_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pricing.store.artifacts.code_digests", lambda *entries: {})
-    monkeypatch.setattr("pricing.store.artifacts.library_versions", lambda *entries: {})
+    monkeypatch.setattr("pricing.store.keys.code_digests", lambda *entries: {})
+    monkeypatch.setattr("pricing.store.keys.library_versions", lambda *entries: {})
 
 
 def step(function: str, slot: str = "", **inputs: Any) -> Step:
@@ -81,7 +81,7 @@ def test_checkpoints_belong_to_the_key_of_what_they_become(runtime: Runtime, mon
     folders = []
     for version in ("1", "1", "2"):
         versions = {"torch": version}
-        monkeypatch.setattr("pricing.store.artifacts.library_versions", lambda *entries, found=versions: found)
+        monkeypatch.setattr("pricing.store.keys.library_versions", lambda *entries, found=versions: found)
         with pytest.raises(TrainingError, match="stopped"):
             execute(step("stopped", settings=MemberSettings()), runtime)
         folders.append(told["resume"])
