@@ -6,6 +6,7 @@ import json
 import logging
 import signal
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,10 +16,12 @@ from typing import Any
 from humanize import naturalsize
 
 from pricing.config.paths import PathsConfig
+from pricing.download.image_shards import bring_images, send_images
 from pricing.download.sources import ImageSource
 from pricing.plan.step import Step, files_in, replaced
 from pricing.store.artifacts import ArtifactStore, Reference, key_of, key_parts
 from pricing.store.digests import remembered_digest
+from pricing.store.travelling import travelling
 
 __all__ = ["Runtime", "execute", "find_output", "step_key"]
 
@@ -82,23 +85,34 @@ def execute(step: Step, runtime: Runtime, say: Callable[[str], object] = lambda 
     dict
         The output's `Reference`; the function's own result where the step is not cached.
     """
-    store, work = runtime.store, runtime.paths.work
-    arguments = replaced(step.inputs, store.path, Reference)
+    store = runtime.store
+    with store.in_use():
+        return _execute(step, runtime, store, say)
+
+
+def _execute(step: Step, runtime: Runtime, store: ArtifactStore, say: Callable[[str], object]) -> dict[str, Any]:
+    work, remote = runtime.paths.work, store.shared and store.shared.remote
+    image_folder = work / "images"
     given: dict[str, Any] = {
-        "threads": runtime.threads, "work": work, "image_folder": work / "images", "source": runtime.source, "say": say,
+        "threads": runtime.threads, "work": work, "image_folder": image_folder, "source": runtime.source, "say": say,
         "inputs_digest": _digest(step),
     }  # fmt: skip
     if not step.cached:
-        return dict(_call(step.run, arguments, given))
+        return dict(_call(step.run, replaced(step.inputs, store.path, Reference), given))
     parts = _parts(step, runtime)
-    given["resume"] = runtime.paths.checkpoints / key_of(parts)
+    resume = given["resume"] = runtime.paths.checkpoints / key_of(parts)
 
-    def make(out: Path) -> None:
+    def make(out: Path) -> list[str]:
+        arguments = replaced(step.inputs, store.path, Reference)
+        if remote and arguments.get("images"):
+            bring_images(arguments["images"], image_folder, remote)
         try:
-            _call(step.run, arguments, given | {"out": out})
+            with travelling(resume, remote, runtime.paths.checkpoint_minutes) if remote else nullcontext():
+                _call(step.run, arguments, given | {"out": out})
         except SystemExit:  # a training took SIGTERM and has saved: now the end, else the next in line would start
             signal.raise_signal(signal.SIGTERM)
             raise
+        return send_images(out, image_folder, remote) if remote and (out / "images.parquet").exists() else []
 
     made = store.build(step.stage, step.name, step.slot, parts, make, runtime.threads, together=step.together,
                        sources=files_in(step.inputs))  # fmt: skip
