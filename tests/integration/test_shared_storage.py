@@ -1,4 +1,4 @@
-"""Machines that share a bucket and no disk: the same bytes as with a folder, and nothing that is not whole is served."""
+"""Machines that share a bucket and no disk: the same bytes as with a folder, and nothing is served that is not whole."""
 
 import json
 import logging
