@@ -1,4 +1,4 @@
-"""Machines that share a bucket and no disk: the same bytes as with a folder, and nothing is served that is not whole."""
+"""Machines that share a bucket and no disk: the same bytes as with a folder, and only what is whole is served."""
 
 import json
 import logging
