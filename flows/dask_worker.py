@@ -38,13 +38,13 @@ class PreparedWorker(WorkerPlugin):
         Raises
         ------
         RunError
-            The worker offers both lanes: LightGBM and torch in one process may hang.
+            The worker offers both lanes: libraries of trees and torch in one process may hang.
         """
         offered = worker.state.total_resources
         if all(lane in offered for lane in LANES):
             raise RunError(
                 f"the Dask worker {worker.address} offers {' and '.join(LANES)}; start one worker for each, "
-                "as LightGBM and torch in one process may hang"
+                "as trees and torch in one process may hang"
             )
         threads = str(worker.state.nthreads)
         for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):

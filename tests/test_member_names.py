@@ -18,7 +18,7 @@ ALSO = {
         "pricing/config/", "pricing/ensemble/", "pricing/explain/", "pricing/features/",
         "pricing/members/fold_rows.py", "pricing/members/kernels/kernel.py", "pricing/members/multimodal/fitting.py",
         "pricing/members/multimodal/settings.py", "pricing/run/explaining.py", "pricing/run/importance.py",
-        "pricing/run/model.py",
+        "pricing/run/model.py", "pricing/run/word_prices.py",
     ),
     # explanations take its kernel apart, as they take the layers of networks
     "gaussian_process": ("pricing/explain/",),

@@ -20,6 +20,7 @@ from pricing.plan.schedule import Lanes
 from pricing.plan.workers import (
     end_worker,
     second_interrupt_ends,
+    silence_tracker,
     stop_workers,
     wake_on_interrupt,
     without_main,
@@ -121,6 +122,7 @@ def lane_processes(
     """
     channels = {lane: Pipe(duplex=False) for lane in lanes.threads}
     wake_on_interrupt()
+    silence_tracker()
     with ExitStack() as stack:
         stack.enter_context(without_main())
         pools: LanePools[Pool] = LanePools(

@@ -17,7 +17,8 @@ from pricing.plan.channel import open_channel
 from pricing.plan.parent import wait_for_end_of
 
 __all__ = [
-    "end_worker", "interrupts_held", "prepare_worker", "second_interrupt_ends", "stop_workers", "wake_on_interrupt",
+    "end_worker", "interrupts_held", "prepare_worker", "second_interrupt_ends", "silence_tracker", "stop_workers",
+    "wake_on_interrupt",
     "without_main",
 ]  # fmt: skip
 
@@ -134,6 +135,16 @@ def wake_on_interrupt() -> None:
     """Let Ctrl-C wake a main thread that waits; polars' handler lets it wait on (SA_RESTART, polars issue 21739)."""
     if hasattr(signal, "siginterrupt"):
         signal.siginterrupt(signal.SIGINT, True)
+
+
+def silence_tracker() -> None:
+    """Let Python's tracker of semaphores remove in silence what a process leaves that was ended.
+
+    It would warn after the run's last line. It takes the options for warnings of the process that starts it.
+    """
+    option = "ignore:resource_tracker:UserWarning"
+    if option not in sys.warnoptions:
+        sys.warnoptions.append(option)
 
 
 def _exit_with(parent: int) -> None:

@@ -20,7 +20,7 @@ from pricing.members.fold_rows import FoldInputs, FoldRows
 from pricing.members.multimodal import fitting, training
 from pricing.members.multimodal.member import Multimodal
 from pricing.members.torch_parts.scaler import TabularScaler
-from pricing.store import artifacts
+from pricing.store import keys
 from pricing.store.codehash import code_digests
 from tests.members.networks.builders import tiny_config, toy_fold, write_inputs
 from tests.members.networks.multimodal_case import encode, of_the_fold, price_again, run
@@ -123,7 +123,7 @@ def test_other_code_or_libraries_do_not_take_up_a_killed_training(
         with pytest.raises(KeyboardInterrupt):
             run(inputs, config, tmp_path)
         shutil.rmtree(tmp_path / "out0")
-    monkeypatch.setattr(artifacts, changed, lambda entry: {"torch": f"other, behind {entry}"})
+    monkeypatch.setattr(keys, changed, lambda entry: {"torch": f"other, behind {entry}"})
     with pytest.raises(KeyboardInterrupt):
         run(inputs, config, tmp_path)
     assert started == [0, 1, 2, 2, 0, 1, 2]
