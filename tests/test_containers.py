@@ -4,6 +4,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import tomllib
 from functools import cache
 from typing import Any
@@ -28,7 +29,7 @@ def instructions() -> list[tuple[str, str]]:
 
 @cache
 def help_of(*command: str) -> str:
-    done = subprocess.run([shutil.which("prefect") or "prefect", *command, "--help"], capture_output=True, text=True,
+    done = subprocess.run([sys.executable, "-m", "prefect", *command, "--help"], capture_output=True, text=True,
                           timeout=120, check=True)  # fmt: skip
     return done.stdout
 
