@@ -38,6 +38,8 @@ def check_machine(config: PricingConfig) -> None:
     ------
     InputError
         Nothing can be written to the artifacts folder, a library is missing or installed twice, or a unit is unknown.
+    ConfigError
+        The settings do not go together.
     """
     check_folder(config.paths.local, "paths.cache" if config.paths.address else "--artifacts")
     if config.paths.address:
@@ -46,6 +48,11 @@ def check_machine(config: PricingConfig) -> None:
         raise ConfigError(
             "resources.runner is dask, which needs the package prefect-dask; install it: "
             'pip install "smart-product-pricing[dask]"'
+        )
+    if config.resources.runner == "dask" and config.paths.address and config.images.enabled:
+        raise ConfigError(
+            f"paths.artifacts {config.paths.address} with resources.runner dask and images: a worker cannot list the "
+            "images that another one has downloaded; set images.enabled=false, or name a folder that all workers share"
         )
     check_units(config.catalogue.roles.amount)
     for name, settings in config.enabled_members().items():

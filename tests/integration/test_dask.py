@@ -129,6 +129,14 @@ def test_dask_needs_an_address_and_its_package(monkeypatch: pytest.MonkeyPatch, 
         check_machine(config)
 
 
+def test_images_behind_an_address_are_refused(tmp_path: Path) -> None:
+    """Prices would have been made without them: the list of images is of the machine that downloads."""
+    address = f"file://{tmp_path}/store"
+    given = {"resources.runner": "dask", "resources.dask_address": "tcp://127.0.0.1:1", "paths.artifacts": address}
+    with pytest.raises(ConfigError, match=r"paths.artifacts file://.*images.enabled=false"):
+        check_machine(load_config("demo", given | {"paths.cache": str(tmp_path / "cache")}))
+
+
 @pytest.mark.usefixtures("prefect_server")
 def test_a_scheduler_that_does_not_answer_is_one_line(
     sample: SampleInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
