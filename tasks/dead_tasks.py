@@ -1,4 +1,4 @@
-"""Task runs whose process died: nobody else tells the server, and they would stay Running for ever."""
+"""Task runs whose process died: nobody else tells the server, and they would stay Running."""
 
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool

@@ -15,10 +15,10 @@ def gpu_slot(step: Step) -> AbstractContextManager[None]:
     Without a limit of that name nothing waits. A slot that cannot be renewed is lost without the training. That of a
     killed process is free after 300 s.
     """
-    device = getattr(step.inputs.get("settings"), "device", "cpu")
-    if device == "cpu" or (device == "auto" and not _gpu_here()):
-        return nullcontext()
-    return concurrency(LIMIT, raise_on_lease_renewal_failure=False)
+    either = getattr(step.inputs.get("settings"), "device", "cpu") == "auto"
+    if step.gpu or (either and _gpu_here()):
+        return concurrency(LIMIT, raise_on_lease_renewal_failure=False)
+    return nullcontext()
 
 
 def _gpu_here() -> bool:

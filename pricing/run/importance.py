@@ -154,7 +154,7 @@ def _family(rows: HoldoutRows, items: Items, item: str, order: np.ndarray) -> Ho
 
 
 def _column(model: RunModel, rows: HoldoutRows, items: Items, column: str, order: np.ndarray) -> HoldoutRows:
-    """The rows with one declared column of others: its features anew, texts and what is embedded of them as they are.
+    """The rows with one declared column of others: its features are made of it, texts and their embeddings stay.
 
     What is embedded of all categories together goes with each of them.
     """
@@ -224,7 +224,7 @@ def _numbered(rows: HoldoutRows, repeat: int) -> HoldoutRows:
 
 
 def _interval(added: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Ends of the 95 % intervals of means over (drivers, repeats, rows): rows and repeats are drawn anew together."""
+    """Ends of the 95 % intervals of means over (drivers, repeats, rows): rows and repeats are drawn together."""
     _, repeats, rows = added.shape
     many = rng.multinomial(rows, np.full(rows, 1 / rows), _DRAWS) / rows  # (draws, rows)
     which = rng.multinomial(repeats, np.full(repeats, 1 / repeats), _DRAWS) / repeats  # (draws, repeats)

@@ -6,6 +6,7 @@ where there is one.
 """
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -52,11 +53,13 @@ def word_prices(
     places = texts["row"].to_numpy()
     named = pl.format("{}/{}", pl.col(ID), texts["slot"].cast(pl.String)).alias(ID)
     changed = rows.frame[places].with_columns(named, catalog_content=texts["text"])
-    made = model.engineer.transform(changed)
+    engineer = copy(model.engineer)
+    engineer.index = None  # comparables stay as they were
+    made = engineer.transform(changed)
     kept = rows.features.take(places)
     wordy = items.columns_of(TITLE) | items.columns_of(TEXT)
     tabular = kept.tabular.with_columns(made.tabular[name] for name in made.tabular.columns if name in wordy)
-    made = replace(made, tabular=tabular, nearest=None)
+    made = replace(made, tabular=tabular)
     read = _read(model, rows, changed, made, fold, places)
     plain = replace(read, price=pl.DataFrame(), ridge=np.empty(0), price_columns=())
     without = {}
@@ -71,7 +74,7 @@ def word_prices(
 def _read(
     model: RunModel, rows: Rows, changed: pl.DataFrame, made: FeatureSet, fold: str, places: np.ndarray
 ) -> Rows:  # fmt: skip
-    """The changed products, with the prices of their comparables as they were and the linear model's price anew."""
+    """The changed products, with the prices of their comparables as they were and the linear model's new price."""
     ridge = model.price_features[fold].predict_ridge(made)
     moved = pl.Series((ridge - rows.ridge[places]).astype(np.float32))
     linear = [column.name for column in rows.price_columns if column.family == "ridge"]
