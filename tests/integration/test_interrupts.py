@@ -11,14 +11,9 @@ from pricing.members.multimodal.checkpoint import CheckpointManager
 from pricing.plan.workers import STOP_SECONDS
 from pricing.sample.generate import generate_sample
 from tests.integration.terminal import Terminal
+from tests.integration.test_stopping import SETTINGS
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="has no pseudo-terminal")
-SETTINGS = [
-    "--preset", "demo", "--set", "folds.n_splits=2", "--set", "images.enabled=false", "--set", "holdout.refit=false",
-    "--set", "members.sparse_mlp.enabled=false",
-    "--set", "members.multimodal={text.enabled = false, image.enabled = false}",
-    "--set", "members.multimodal.training={epochs = 1000000, patience = 1000000}",
-]  # fmt: skip
 GO_ON = "interrupted; what is finished is kept. To go on, run the same command again"
 
 
